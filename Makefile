@@ -1,0 +1,70 @@
+# Two commands do it all on a machine with Python 3.10-3.12 and make: `make run`, `make test`.
+# The tests also need a Kafka broker: Java 17 and Maven, or Docker (`make kafka` shows which).
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+STAMP := .venv/.installed
+
+# The first of these that Bytewax has wheels for; `make venv PYTHON3=...` names another.
+IN_RANGE := import sys; (3, 10) <= sys.version_info[:2] <= (3, 12) or sys.exit(1)
+PYTHON3 = $(shell for python in python3.12 python3.11 python3.10 python3 python; do \
+	$$python -c '$(IN_RANGE)' 2>/dev/null && echo $$python && break; done)
+PIP = $(PYTHON) -m pip --quiet --disable-pip-version-check
+
+.PHONY: help venv run test lint format typecheck kafka bench drill lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## make .venv from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@python="$(PYTHON3)"; "$${python:-false}" -c '$(IN_RANGE)' 2>/dev/null || { \
+		echo "Install Python 3.10, 3.11 or 3.12 (Bytewax has wheels for no other), or name" \
+			"one: make venv PYTHON3=/path/to/python." >&2; exit 1; }
+	@$(PYTHON) -c '$(IN_RANGE); import pip' 2>/dev/null || { rm -rf .venv; \
+		"$(PYTHON3)" -m venv .venv >/dev/null; } || { rm -rf .venv; \
+		echo "$(PYTHON3) cannot make a virtual environment: install its venv module" \
+			"(Debian: python3-venv)." >&2; exit 1; }
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(STAMP) ## deduplicate a small sample and show what came out
+	$(PYTHON) -m flows.sample
+
+test: lint typecheck ## lint, types, and every test, on a real broker
+	$(PYTHON) -m pytest
+
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+format: $(STAMP) ## let ruff put things right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+kafka: $(STAMP) ## run a local broker on port 9092 until Ctrl-C
+	@$(PYTHON) -m deploy.kafka
+
+bench: $(STAMP) ## measure this flow beside a bare loop and a plain flow
+	$(PYTHON) -m bench
+
+drill: $(STAMP) ## kill things at random and count what came out
+	$(PYTHON) -m tests.drills
+
+lock: $(STAMP) ## write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --no-python-downloads --universal \
+		--python-version 3.10 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --all-extras --group dev \
+		--upgrade --output-file requirements.lock pyproject.toml
+
+clean: ## remove what the other targets made, .venv and the broker's jars too
+	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache out state sample
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,104 @@
+"""How we connect to Kafka: client settings in one place, with the reason for each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from operators.errors import DedupError
+
+log = logging.getLogger("dedup.kafka")
+
+# Long enough for a rolling restart's leader change, short enough for a person.
+REQUEST_SECONDS = 15.0
+_LARGEST_MESSAGE_BYTES = 1_000_000_000
+
+Scalar = str | int | float | bool
+
+
+class KafkaUnreachableError(DedupError):
+    """No broker answered, or none let us in."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaAccess:
+    """Where Kafka is and how to get in.
+
+    brokers: `host:port,…`.  common, consumer, producer: librdkafka settings of
+    the user's for all, for consumers, for producers.
+    """
+
+    brokers: str
+    app_id: str
+    common: Mapping[str, Scalar] = field(default_factory=dict)
+    consumer: Mapping[str, Scalar] = field(default_factory=dict)
+    producer: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def _base(self, role: str) -> dict[str, Any]:
+        return {
+            "bootstrap.servers": self.brokers,
+            "client.id": f"{self.app_id}-{role}",
+            "logger": log,
+            **self.common,
+        }
+
+    def admin(self) -> AdminClient:
+        """Return an admin client."""
+        return AdminClient(self._base("admin"))
+
+    def consumer_settings(self, role: str = "source") -> dict[str, Any]:
+        """Settings of a consumer that reads committed records and moves no offset by itself."""
+        return {
+            # Messages of the source's own buffers, not of the whole process: one a partition.
+            "queued.max.messages.kbytes": 16_384,
+            # A full buffer is looked at again after this; the default of a second starves us.
+            "fetch.queue.backoff.ms": 5,
+            "fetch.wait.max.ms": 100,
+            "fetch.message.max.bytes": 2_097_152,
+            **self._base(role),
+            **self.consumer,
+            "group.id": self.app_id,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            # An offset that is gone must be an error, never a jump.
+            "auto.offset.reset": "error",
+        }
+
+    def producer_settings(self, role: str) -> dict[str, Any]:
+        """Settings of an idempotent producer."""
+        return {
+            "linger.ms": 5,
+            "batch.size": 1_000_000,
+            "batch.num.messages": 100_000,
+            "queue.buffering.max.messages": 500_000,
+            "queue.buffering.max.kbytes": 65_536,
+            # The topic's own limit decides, so that the broker says no, not the client.
+            "message.max.bytes": _LARGEST_MESSAGE_BYTES,
+            # As Java clients do: one record key, one partition, whoever writes.
+            "partitioner": "murmur2_random",
+            **self._base(role),
+            **self.producer,
+            "enable.idempotence": True,
+            "acks": "all",
+        }
+
+
+def explain(error: KafkaException | KafkaError) -> str:
+    """What Kafka says of an error, in one line."""
+    cause = error.args[0] if isinstance(error, KafkaException) and error.args else error
+    return str(cause.str()) if isinstance(cause, KafkaError) else str(cause)
+
+
+def unreachable(access: KafkaAccess, error: KafkaException | KafkaError) -> KafkaUnreachableError:
+    """Make the error for brokers that do not answer."""
+    return KafkaUnreachableError(
+        f"cannot talk to Kafka at DEDUP_BROKERS={access.brokers}: {explain(error)}. "
+        "Check the address, that the broker is up, and DEDUP_KAFKA for TLS and SASL."
+    )

@@ -1,0 +1,149 @@
+"""Kafka as a sink, at least once: every record is delivered, or the job stops."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from connectors.assembling import Assembler
+from connectors.ending import one_line_errors
+from connectors.kafka_clients import KafkaAccess, explain, unreachable
+from connectors.producing import produce_records, refused
+from operators.encode import Output
+from operators.errors import SinkError
+from operators.lanes import lane_names
+from operators.observing import Observer
+from operators.verdicts import VERDICTS
+
+log = logging.getLogger("dedup.sink")
+
+# librdkafka gives up on a record after message.timeout.ms, 5 minutes unless set;
+# a flush waits a little longer, so that the record's own error is what is seen.
+_FLUSH_SECONDS = 330.0
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSettings:
+    """Where to write.
+
+    topics: verdict → topic; an empty topic counts and drops.  lanes: number of lanes.
+    """
+
+    access: KafkaAccess
+    topics: Mapping[str, str]
+    lanes: int
+
+
+class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
+    """The records of one lane, through the worker's producer."""
+
+    def __init__(self, settings: SinkSettings, observer: Observer) -> None:
+        self._topics = [settings.topics[verdict] for verdict in VERDICTS]
+        self._access = settings.access
+        self._observer = observer
+        self._assembler = Assembler()
+        self._failure: tuple[str, str, str] | None = None
+        self._unacknowledged: deque[list[Output]] = deque()
+        try:
+            self._producer = Producer(
+                {
+                    **settings.access.producer_settings("sink"),
+                    "delivery.report.only.error": True,
+                    "error_cb": self._on_error,
+                }
+            )
+        except KafkaException as error:
+            raise unreachable(settings.access, error) from error
+
+    def _on_delivery(self, error: KafkaError | None, message: Any) -> None:
+        if error is not None and self._failure is None:
+            headers = dict(message.headers() or [])
+            offset = headers.get("dedup.offset", b"").decode()
+            self._failure = (message.topic(), explain(error), offset and f"input offset {offset}")
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal() and self._failure is None:
+            self._failure = ("any", explain(error), "")
+        else:
+            log.warning("writing: %s", explain(error))
+
+    @one_line_errors
+    def write_batch(self, values: list[Output]) -> None:
+        """Produce what is whole; raise SinkError if an earlier record was refused."""
+        for output in values:
+            for batch in self._assembler.add(output):
+                for part in batch:
+                    topic = self._topics[part.verdict]
+                    if topic:
+                        produce_records(self._producer, topic, part.records, self._on_delivery)
+                self._unacknowledged.append(batch)
+        self._producer.poll(0)
+        self._check()
+        if not len(self._producer):
+            self._acknowledge()
+
+    @one_line_errors
+    def snapshot(self) -> None:
+        """At the end of an epoch everything must be with the broker."""
+        left = self._producer.flush(_FLUSH_SECONDS)
+        self._check()
+        if left or len(self._assembler):
+            msg = (
+                f"{left} records could not be delivered to {self._access.brokers} within "
+                f"{_FLUSH_SECONDS:.0f} s. Nothing is lost: start again when the brokers are back."
+            )
+            raise SinkError(msg)
+        self._acknowledge()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise refused(*self._failure)
+
+    def _acknowledge(self) -> None:
+        now = time.time()
+        while self._unacknowledged:
+            self._observer.written(self._unacknowledged.popleft(), now)
+
+    @one_line_errors
+    def close(self) -> None:
+        """Deliver what is left: the last epoch may close without a snapshot."""
+        self.snapshot()
+
+
+class KafkaSink(FixedPartitionedSink[Output, None]):
+    """Writes the outputs of lanes to the topic of their verdict, at least once.
+
+    Promises: a record that the broker refuses stops the job with an error; the
+    records of a lane are produced in the order of their batches.  Does not
+    promise that a record is there only once after a crash.
+    """
+
+    def __init__(self, settings: SinkSettings, observer: Observer) -> None:
+        """settings: where to write.  observer: is told what was written."""
+        self._settings = settings
+        self._observer = observer
+
+    def list_parts(self) -> list[str]:
+        """Name the lanes: a lane's outputs are written where its state is."""
+        return list(lane_names(self._settings.lanes))
+
+    def part_fn(self, item_key: str) -> int:
+        """Index of a lane, from its name."""
+        return lane_names(self._settings.lanes).index(item_key)
+
+    @one_line_errors
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: None
+    ) -> StatefulSinkPartition[Output, None]:
+        """Open a producer for a lane."""
+        del step_id, for_part, resume_state
+        return _AtLeastOncePartition(self._settings, self._observer)
+
+

@@ -1,0 +1,287 @@
+"""Kafka as a source: batches of columns, one Bytewax partition for each topic partition."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from threading import Lock
+from typing import Literal
+
+import numpy as np
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from connectors.ending import one_line_errors, stopping
+from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, unreachable
+from operators.batches import Batch, Records, Span
+from operators.errors import SourceError
+
+log = logging.getLogger("dedup.source")
+
+# Batches pay for their overhead from about a thousand records on.
+_MOST_RECORDS = 10_000
+_FEWEST_RECORDS = 16
+# What one batch may hold of values, so that large records do not fill the memory.
+_BATCH_BYTES = 4_000_000
+_POLL_SECONDS = 0.005
+_HEARTBEAT_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """Where to read from and when to stop.
+
+    start: where a new application begins.  stop_at_end: stop at the offsets that
+    were the end when the run began.  idle_seconds: without data for this long (wall
+    clock) a partition is idle.
+    """
+
+    access: KafkaAccess
+    topic: str
+    start: Literal["earliest", "latest"] = "earliest"
+    stop_at_end: bool = False
+    idle_seconds: float = 30.0
+
+
+class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
+    """One topic partition, read by a consumer of its own."""
+
+    def __init__(
+        self,
+        settings: SourceSettings,
+        partition: int,
+        partitions: int,
+        offset: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._partition = partition
+        self._partitions = partitions
+        self._clock = clock
+        self._next = offset
+        self._stop_at: int | None = None
+        self._ended = False
+        self._last_data = self._last_emitted = clock()
+        self._most = _MOST_RECORDS
+        self._found_data = False
+        self._snapshots: list[int] = []
+        self._consumer = Consumer(settings.access.consumer_settings(f"source-{partition}"))
+        try:
+            if settings.stop_at_end:
+                self._stop_at = self._consumer.get_watermark_offsets(
+                    TopicPartition(settings.topic, partition), timeout=REQUEST_SECONDS
+                )[1]
+            self._consumer.assign([TopicPartition(settings.topic, partition, offset)])
+        except KafkaException as error:
+            raise unreachable(settings.access, error) from error
+
+    @one_line_errors
+    def next_batch(self) -> Sequence[Batch]:
+        """Return a batch if there is data, a heartbeat now and then, else nothing."""
+        if self._ended or stopping.is_set():
+            raise StopIteration
+        try:
+            messages = self._consumer.consume(self._most, 0)
+        except KafkaException as error:
+            raise SourceError(self._gone(explain(error))) from error
+        now = self._clock()
+        end = self._next
+        if any(map(Message.error, messages)):
+            messages, end = self._take_out_events(messages)
+        if messages:
+            end = max(end, (messages[-1].offset() or 0) + 1)
+        if self._stop_at is not None and end >= self._stop_at:
+            stop_at = self._stop_at
+            messages = [one for one in messages if (one.offset() or 0) < stop_at]
+            end = max(self._next, stop_at)
+            self._ended = True
+        self._found_data = bool(messages)
+        if messages:
+            self._last_data = now
+        elif (
+            end == self._next and now - self._last_emitted < _HEARTBEAT_SECONDS and not self._ended
+        ):
+            return ()
+        span = Span(
+            partition=self._partition,
+            partitions=self._partitions,
+            start=self._next,
+            end=end,
+            read_at=now,
+            idle=now - self._last_data >= self._settings.idle_seconds,
+            ended=self._ended,
+        )
+        self._next = end
+        self._last_emitted = now
+        return (Batch(span, self._columns(messages)),)
+
+    def _columns(self, messages: list[Message]) -> Records:
+        values = list(map(Message.value, messages))
+        headers = list(map(Message.headers, messages))
+        size = sum(len(value) for value in values if value is not None)
+        if values:
+            wanted = _BATCH_BYTES * len(values) // max(size, 1)
+            self._most = max(_FEWEST_RECORDS, min(_MOST_RECORDS, wanted))
+        stamps = [stamp for _, stamp in map(Message.timestamp, messages)]
+        return Records(
+            offsets=np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
+            values=values,
+            keys=list(map(Message.key, messages)),
+            headers=headers if any(headers) else None,
+            timestamps=stamps,
+        )
+
+    def _take_out_events(self, messages: list[Message]) -> tuple[list[Message], int]:
+        """Take out what is not a record; return the records and how far was read."""
+        records, end = [], self._next
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                # Transaction markers and aborted records lie between: nothing of ours.
+                end = max(end, message.offset() or 0)
+            elif error.code() in _GONE:
+                raise SourceError(self._gone(explain(error)))
+            elif not error.retriable() and error.code() in _REFUSED:
+                msg = f"cannot read topic {self._settings.topic}: {explain(error)}"
+                raise SourceError(msg)
+            else:
+                log.warning("reading %s: %s", self._settings.topic, explain(error))
+        return records, end
+
+    def _gone(self, what: str) -> str:
+        settings = self._settings
+        return (
+            f"offset {self._next} of {settings.topic}/{self._partition} cannot be read: {what}. "
+            "If retention deleted records before they were read, they are lost to this job: "
+            "lengthen retention; to go on from what is left, begin anew with another DEDUP_APP_ID."
+        )
+
+    def next_awake(self) -> datetime | None:
+        """Ask again at once while there is data, else after a short rest."""
+        if self._found_data or self._ended or stopping.is_set():
+            return None
+        return datetime.now(timezone.utc) + timedelta(seconds=_POLL_SECONDS)
+
+    @one_line_errors
+    def snapshot(self) -> int:
+        """Offset to go on from; tells the group how far everything is finished.
+
+        When an epoch ends, all outputs of the one before are done: that one's end
+        is what is committed, for lag tools and for a start without recovery.
+        """
+        self._snapshots.append(self._next)
+        if len(self._snapshots) > 1:
+            self._commit(self._snapshots.pop(0), wait=False)
+        return self._next
+
+    def _commit(self, offset: int, *, wait: bool) -> None:
+        position = TopicPartition(self._settings.topic, self._partition, offset)
+        try:
+            if wait:
+                self._consumer.commit(offsets=[position], asynchronous=False)
+            else:
+                self._consumer.commit(offsets=[position], asynchronous=True)
+        except KafkaException as error:
+            # The offsets of the group only trail; the next commit covers this one.
+            log.warning("cannot commit offset %d: %s", offset, explain(error))
+
+    def close(self) -> None:
+        """Commit the end once the whole run has ended well."""
+        atexit.register(self._finish)
+
+    def _finish(self) -> None:
+        """At exit: the dataflow is done everywhere, unless an exception ended it."""
+        if not hasattr(sys, "last_value"):
+            self._commit(self._next, wait=True)
+        self._consumer.close()
+
+
+_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)  # noqa: SLF001
+_REFUSED = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+)
+
+
+class KafkaSource(FixedPartitionedSource[Batch, int]):
+    """Reads a topic in batches; snapshots hold the next offset of each partition.
+
+    Promises: every committed record from the starting offset on, once each, in
+    offset order within a partition; an offset that retention has deleted is a
+    SourceError, never a jump.  Does not promise an order between partitions.
+    """
+
+    def __init__(
+        self, settings: SourceSettings, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        """settings: where to read from.  clock: wall clock, epoch seconds."""
+        self._settings = settings
+        self._clock = clock
+        self._lock = Lock()
+        self._starts: dict[int, int] | None = None
+
+    @one_line_errors
+    def list_parts(self) -> list[str]:
+        """Name the topic's partitions, by number."""
+        return [f"{partition:05d}" for partition in self._begin()]
+
+    @one_line_errors
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: int | None
+    ) -> _KafkaSourcePartition:
+        """Begin at the snapshot's offset, else at the group's, else at `start`."""
+        del step_id
+        starts = self._begin()
+        partition = int(for_part)
+        offset = starts[partition] if resume_state is None else resume_state
+        return _KafkaSourcePartition(self._settings, partition, len(starts), offset, self._clock)
+
+    def _begin(self) -> dict[int, int]:
+        """Starting offset of each partition; a new application's are committed first.
+
+        One that began at `latest` and died at once must not begin at a later
+        `latest` (protocol rule 5).  A partition that is new to an application that
+        is not begins at its first record.
+        """
+        with self._lock:
+            if self._starts is None:
+                self._starts = self._read_starts()
+            return self._starts
+
+    def _read_starts(self) -> dict[int, int]:
+        settings = self._settings
+        consumer = Consumer(settings.access.consumer_settings("starts"))
+        try:
+            topic = consumer.list_topics(settings.topic, REQUEST_SECONDS).topics[settings.topic]
+            wanted = [TopicPartition(settings.topic, number) for number in sorted(topic.partitions)]
+            committed = consumer.committed(wanted, timeout=REQUEST_SECONDS)
+            starts = {one.partition: one.offset for one in committed if one.offset >= 0}
+            new = not starts
+            missing = [one for one in wanted if one.partition not in starts]
+            for one in missing:
+                first, last = consumer.get_watermark_offsets(one, timeout=REQUEST_SECONDS)
+                latest = new and settings.start == "latest"
+                starts[one.partition] = one.offset = last if latest else first
+            if missing:
+                consumer.commit(offsets=missing, asynchronous=False)
+        except KafkaException as error:
+            raise unreachable(settings.access, error) from error
+        finally:
+            consumer.close()
+        return dict(sorted(starts.items()))

@@ -1,0 +1,89 @@
+"""Topics: which there are, with how many partitions; missing ones are created."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, unreachable
+from operators.errors import DedupError
+
+# What our headers add to a record, with room: topic names are at most 249 bytes,
+# and the message of an invalid record is cut to fit.
+HEADER_ROOM_BYTES = 16_384
+_MAX_MESSAGE = "max.message.bytes"
+_BROKER_DEFAULT = -1
+
+
+class TopicError(DedupError):
+    """A topic is missing or cannot be made."""
+
+
+def partition_counts(admin: AdminClient, access: KafkaAccess) -> dict[str, int]:
+    """Partitions of every topic.  Raises KafkaUnreachableError."""
+    try:
+        topics = admin.list_topics(timeout=REQUEST_SECONDS).topics
+    except KafkaException as error:
+        raise unreachable(access, error) from error
+    return {name: len(topic.partitions) for name, topic in topics.items() if topic.partitions}
+
+
+def ensure_topics(
+    access: KafkaAccess, input_topic: str, output_topics: Iterable[str], *, create: bool
+) -> int:
+    """Check that the topics are there, and create those that are not.
+
+    New output topics get as many partitions as the input, and room for our
+    headers on a record as large as the input allows.  Existing topics are never
+    altered.  Returns the number of partitions of the input topic.  Raises
+    TopicError for a missing topic that may not or cannot be created.
+    """
+    admin = access.admin()
+    counts = partition_counts(admin, access)
+    outputs = [topic for topic in dict.fromkeys(output_topics) if topic not in counts]
+    missing = [*([] if input_topic in counts else [input_topic]), *outputs]
+    if missing and not create:
+        msg = (
+            f"topic {', '.join(missing)} does not exist and DEDUP_CREATE_TOPICS is false: "
+            "create it, or name another in the settings"
+        )
+        raise TopicError(msg)
+    if input_topic not in counts:
+        create_topic(admin, NewTopic(input_topic, _BROKER_DEFAULT, _BROKER_DEFAULT))
+        counts = partition_counts(admin, access)
+    if outputs:
+        config = _room_for_headers(admin, input_topic)
+        for topic in outputs:
+            partitions = counts.get(input_topic, _BROKER_DEFAULT)
+            create_topic(admin, NewTopic(topic, partitions, _BROKER_DEFAULT, config=config))
+    if input_topic not in counts:
+        msg = f"topic {input_topic} was created but cannot be seen yet: start again"
+        raise TopicError(msg)
+    return counts[input_topic]
+
+
+def create_topic(admin: AdminClient, topic: NewTopic) -> None:
+    """Create a topic; that another process was first is no error."""
+    try:
+        admin.create_topics([topic], request_timeout=REQUEST_SECONDS)[topic.topic].result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            msg = (
+                f"cannot create topic {topic.topic}: {explain(error)}. "
+                "Create it by hand, or allow this user to."
+            )
+            raise TopicError(msg) from error
+
+
+def _room_for_headers(admin: AdminClient, input_topic: str) -> dict[str, str]:
+    resource = ConfigResource(ResourceType.TOPIC, input_topic)
+    try:
+        future: Future[Any] = admin.describe_configs([resource])[resource]
+        largest = int(future.result(REQUEST_SECONDS)[_MAX_MESSAGE].value)
+    except (KafkaException, KeyError):
+        return {}  # not allowed to look: the broker's default is what it is
+    return {_MAX_MESSAGE: str(largest + HEADER_ROOM_BYTES)}

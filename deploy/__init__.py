@@ -1,0 +1,1 @@
+"""What runs around the job: images, manifests, dashboards and the local broker."""

@@ -1,0 +1,1 @@
+"""What a user runs: the main job, its settings and the companion command."""

@@ -1,0 +1,78 @@
+"""The main job.  Run it with `python -m bytewax.run flows.dedup`.
+
+    source ─ decode ─ cut into lanes ─ deduplicate: stateful_map keyed by lane
+                                            │ verdict batches
+                branch: unique │ duplicate │ late │ invalid
+                           └────── encode ─────┘
+                        merge ─ sink
+
+Items are batches of columns, never single records (docs/adr/0001).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+
+from connectors.ending import fail, stop_on_signals
+from flows.launch import Launch, read_launch
+from flows.logs import ProgressLog, set_up_logging
+from flows.settings import Settings, load_settings
+from flows.wiring import ends_of, event_spec, lane_opener, serve_metrics
+from operators.batches import DecodedBatch, Slice
+from operators.decode import Decoder
+from operators.deduplicate import lane_mapper
+from operators.errors import DedupError
+from operators.lanes import cut, lane_names
+from operators.metrics import Metrics
+from operators.observing import Observer
+from operators.split import split
+
+
+def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
+    """Build the dataflow.  Raises DedupError for what a user can mend."""
+    source, encode, sink = ends_of(settings, launch, observer)
+    names = lane_names(settings.lanes)
+
+    def cut_into_lanes(batch: DecodedBatch) -> list[tuple[str, Slice]]:
+        return [(names[slice_.lane], slice_) for slice_ in cut(batch, settings.lanes)]
+
+    flow = Dataflow("dedup")
+    batches = op.input("source", flow, source)
+    decoded = op.map("decode", batches, Decoder(event_spec(settings)))
+    slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)
+    verdicts = op.stateful_map("deduplicate", slices, lane_mapper(lane_opener(settings)))
+    parts = split("split", verdicts)
+    outputs = op.merge(
+        "merge",
+        op.map_value("encode_unique", parts.unique, encode),
+        op.map_value("encode_duplicate", parts.duplicate, encode),
+        op.map_value("encode_late", parts.late, encode),
+        op.map_value("encode_invalid", parts.invalid, encode),
+    )
+    op.output("sink", outputs, sink)
+    return flow
+
+
+def flow() -> Dataflow:
+    """Build the dataflow from the environment: what `python -m bytewax.run` calls."""
+    try:
+        settings = load_settings()
+        set_up_logging(settings.log, settings.log_level)
+        stop_on_signals()
+        launch = read_launch(sys.argv[1:], os.environ)
+        observer = Observer(Metrics())
+        if settings.metrics_port is not None:
+            serve_metrics(settings.metrics_port + launch.process, observer)
+        dataflow = build(settings, launch, observer)
+        ProgressLog(observer).start()
+    except DedupError as error:
+        fail(error)
+    # What lives as long as the job need not be looked at by every collection.
+    gc.collect()
+    gc.freeze()
+    return dataflow

@@ -1,0 +1,78 @@
+"""librdkafka settings that users hand in: which are refused, and which are secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+Scalar = str | bool | int | float
+
+MASK = "***"
+
+# Parts of names of librdkafka settings whose values nobody should see in a log.
+_SECRET = re.compile(
+    r"password|passphrase|secret|token|credential|private|key\.pem|ssl\.key|jaas|oauth",
+    re.IGNORECASE,
+)
+
+_GROUP = "names the consumer group; set <app_id> instead"
+_COMMITS = "the job commits offsets itself, and only those of finished records"
+_ACKS = "an output record counts as written when all in-sync replicas have it"
+_BROKERS = "set <brokers> instead"
+
+# Settings that the job owns: the values that change nothing, and why others would.
+_OWNED: dict[str, tuple[tuple[str, ...], str]] = {
+    "acks": (("all", "-1"), _ACKS),
+    "auto.commit.enable": (("false",), _COMMITS),
+    "auto.offset.reset": (
+        (),
+        "an offset that is gone must stop the job, not skip records; set <start> instead",
+    ),
+    "bootstrap.servers": ((), _BROKERS),
+    "delivery.report.only.error": (
+        ("false",),
+        "a record is finished only when its delivery has been reported",
+    ),
+    "enable.auto.commit": (("false",), _COMMITS),
+    "enable.auto.offset.store": (("false",), _COMMITS),
+    "enable.idempotence": (("true",), "without it a retry writes a record twice"),
+    "group.id": ((), _GROUP),
+    "isolation.level": (
+        ("read_committed",),
+        "records of aborted transactions would count as input",
+    ),
+    "metadata.broker.list": ((), _BROKERS),
+    "request.required.acks": (("all", "-1"), _ACKS),
+    "transactional.id": ((), "every lane has one, made from <app_id>"),
+}
+
+
+def parse_properties(value: object) -> dict[str, Scalar]:
+    """Check an object of librdkafka settings and return it.
+
+    Raises ValueError for what is no such object and for settings that the job
+    owns; the text names the setting of librdkafka, its value only if that is no
+    secret, and `<app_id>` and the like where the name of one of ours belongs.
+    """
+    if not isinstance(value, Mapping):
+        msg = 'must be an object of librdkafka settings, as in {"security.protocol": "SSL"}'
+        raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueError only
+    properties: dict[str, Scalar] = {}
+    for name, scalar in value.items():
+        if not isinstance(name, str) or not name:
+            msg = "has a setting of librdkafka without a name in quotes: name it"
+            raise ValueError(msg)
+        if not isinstance(scalar, str | bool | int | float):
+            msg = f"has {name!r}, whose value must be text, a number, true or false"
+            raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueError only
+        harmless, why = _OWNED.get(name, (None, ""))
+        if harmless is not None and str(scalar).lower() not in harmless:
+            msg = f"has {name!r}, which the job sets itself: {why}; leave it out"
+            raise ValueError(msg)
+        properties[name] = scalar
+    return properties
+
+
+def masked(properties: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return a copy that can be shown: values of secret settings are `***`."""
+    return {name: MASK if _SECRET.search(name) else value for name, value in properties.items()}

@@ -1,0 +1,55 @@
+"""What Bytewax was started with, as far as we have to know it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """recovery: the recovery directory, None without.  process: number in the cluster, from 0."""
+
+    recovery: Path | None
+    process: int
+    processes: int
+    workers_per_process: int
+
+    @property
+    def workers(self) -> int:
+        """Number of workers of the whole cluster."""
+        return self.processes * self.workers_per_process
+
+
+def read_launch(argv: Sequence[str], environ: Mapping[str, str]) -> Launch:
+    """Read the options of `python -m bytewax.run` that concern us.
+
+    argv: the command line after the program.  environ: the `BYTEWAX_*` variables
+    that stand in for options, and those of `waxctl`'s pods.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-r", "--recovery-directory")
+    parser.add_argument("-i", "--process-id", type=int)
+    parser.add_argument("-a", "--addresses")
+    parser.add_argument("-w", "--workers-per-process", type=int)
+    options, _ = parser.parse_known_args(list(argv))
+    recovery = options.recovery_directory or environ.get("BYTEWAX_RECOVERY_DIRECTORY")
+    addresses = options.addresses or environ.get("BYTEWAX_ADDRESSES")
+    hostfile = environ.get("BYTEWAX_HOSTFILE_PATH")
+    if not addresses and hostfile and Path(hostfile).exists():
+        addresses = ";".join(Path(hostfile).read_text().split())
+    process = options.process_id
+    if process is None and "BYTEWAX_PROCESS_ID" in environ:
+        process = int(environ["BYTEWAX_PROCESS_ID"])
+    pod, stateful_set = environ.get("BYTEWAX_POD_NAME"), environ.get("BYTEWAX_STATEFULSET_NAME")
+    if process is None and pod and stateful_set:
+        process = int(pod.removeprefix(f"{stateful_set}-"))
+    workers = options.workers_per_process or environ.get("BYTEWAX_WORKERS_PER_PROCESS")
+    return Launch(
+        recovery=Path(recovery) if recovery else None,
+        process=process or 0,
+        processes=len(addresses.split(";")) if addresses else 1,
+        workers_per_process=int(workers or 1),
+    )

@@ -1,0 +1,99 @@
+"""The log: to stderr, as text or JSON, with a line a minute on how the job does."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import sys
+import threading
+import time
+from typing import Literal
+
+from operators.observing import Observer
+
+log = logging.getLogger("dedup")
+_LINE_SECONDS = 60.0
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record with its extra fields."""
+        line: dict[str, object] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "figures", {}))
+        return json.dumps(line)
+
+
+def set_up_logging(kind: Literal["text", "json"], level: str) -> None:
+    """Send the log to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        _JsonFormatter()
+        if kind == "json"
+        else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    )
+    root = logging.getLogger("dedup")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    root.setLevel(level.upper())
+
+
+class ProgressLog:
+    """Logs a line once a minute, and one at the end."""
+
+    def __init__(self, observer: Observer) -> None:
+        """observer: knows what was done."""
+        self._observer = observer
+        self._began = self._last = time.monotonic()
+        self._last_processed = 0
+
+    def start(self) -> None:
+        """Begin to log; the last line comes when the process ends."""
+        thread = threading.Thread(target=self._run, name="progress-log", daemon=True)
+        thread.start()
+        atexit.register(self.line, final=True)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_LINE_SECONDS)
+            self.line()
+
+    def line(self, *, final: bool = False) -> None:
+        """Log what was done so far; the rate is since the last line, or of the whole run."""
+        observer = self._observer
+        now = time.monotonic()
+        processed = observer.processed
+        since, before = (self._began, 0) if final else (self._last, self._last_processed)
+        rate = (processed - before) / max(now - since, 1e-9)
+        self._last, self._last_processed = now, processed
+        counts = dict(observer.counts)
+        lag = sum(observer.input_lag.values())
+        keys = sum(observer.keys_held.values())
+        shares = ", ".join(
+            f"{verdict} {count} ({count / max(processed, 1):.1%})"
+            for verdict, count in counts.items()
+        )
+        log.info(
+            "%d records processed: %s; %.0f records/s; lag %d records; %d keys held",
+            processed,
+            shares,
+            rate,
+            lag,
+            keys,
+            extra={
+                "figures": {
+                    "processed": processed,
+                    **counts,
+                    "rate": round(rate, 1),
+                    "lag": lag,
+                    "keys": keys,
+                }
+            },
+        )

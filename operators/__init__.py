@@ -1,0 +1,1 @@
+"""What decides: decoding, keys, windows, watermark, stores. No Kafka in here."""

@@ -1,0 +1,123 @@
+"""The items of the dataflow: batches of columns, never single records.
+
+A source emits a `Batch`; `decode` adds what decides (`DecodedBatch`); `cut`
+makes one `Slice` of it for every lane; a lane answers a slice with a
+`VerdictBatch` (operators/verdicts.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Hashes: TypeAlias = npt.NDArray[np.uint64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Objects: TypeAlias = npt.NDArray[np.object_]
+Header: TypeAlias = tuple[str, bytes | None]
+Headers: TypeAlias = Sequence[Header] | None
+
+
+@dataclass(slots=True)
+class Records:
+    """Columns of raw records of one input partition, in offset order.
+
+    Every column has the same length.  `timestamps` are milliseconds since the
+    epoch, 0 or less where the record has none.  A column that is `None` has no
+    value in any record: most topics have no headers, and a file has only values.
+    """
+
+    offsets: Ints
+    values: Sequence[bytes | None]
+    keys: Sequence[bytes | None] | None = None
+    headers: Sequence[Headers] | None = None
+    timestamps: Sequence[int] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.values)
+
+
+@dataclass(slots=True)
+class Span:
+    """Which part of an input partition an item stands for, and what the source knew then.
+
+    partition: of the input.  partitions: how many the input has in all.
+    start, end: the offsets [start, end) are covered; `start` is where the item
+    before it ended, so that compacted or aborted offsets leave no gap.
+    read_at: wall clock when it was read, epoch seconds.  idle: no data for
+    longer than the idle limit.  ended: the partition will give no more in this run.
+    """
+
+    partition: int
+    partitions: int
+    start: int
+    end: int
+    read_at: float
+    idle: bool = False
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a source emits: some records, or none (a heartbeat), of one partition."""
+
+    span: Span
+    records: Records
+
+
+Invalid: TypeAlias = dict[int, tuple[str, str]]
+"""Row → (reason, what is wrong in words a user understands)."""
+
+
+@dataclass(slots=True)
+class Decided:
+    """The columns that decide, one row a record.
+
+    times: event time in epoch seconds, NaN where invalid.
+    largest_before: the largest event time of a valid record of the same batch
+    before this one, −inf for the first: lateness is decided record by record,
+    however the partition happened to be cut into batches.
+    hashes: shape (n, combinations, 2), the 128-bit hash of each key.
+    shards: the 128-bit hash of the shard, None where the first key is the shard.
+    types: event types, for statistics.  texts: for near duplicates.
+    """
+
+    times: Floats
+    largest_before: Floats
+    hashes: Hashes
+    invalid: Invalid = field(default_factory=dict)
+    shards: Hashes | None = None
+    types: Objects | None = None
+    texts: Objects | None = None
+
+
+@dataclass(slots=True)
+class DecodedBatch:
+    """A batch with its deciding columns; `lanes` says which lane each record goes to."""
+
+    span: Span
+    records: Records
+    decided: Decided
+    lanes: Ints
+    largest: float
+
+
+@dataclass(slots=True)
+class Slice:
+    """A batch's part for one lane; empty ones carry progress and event time."""
+
+    lane: int
+    span: Span
+    records: Records
+    decided: Decided
+    largest: float
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.records)

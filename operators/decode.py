@@ -1,0 +1,148 @@
+"""Decode: from raw bytes to the columns that decide.
+
+Two paths, one meaning.  `ColumnReader` reads the records that are as they
+should be, a column at a time.  Whatever it does not take (bad input, repeated
+members, odd types) goes record by record through `OneByOne`, which has the
+last word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from operators.batches import Batch, Decided, DecodedBatch, Records
+from operators.decode_columns import ColumnReader
+from operators.decode_one import Accepted, OneByOne
+from operators.events import EventSpec
+
+_UNREADABLE = (ValueError, TypeError, RecursionError, msgspec.MsgspecError)
+
+
+def decode_column(
+    decode: Callable[[Any], Any], values: Sequence[bytes | None]
+) -> tuple[list[Any], list[int]]:
+    """Decode every value; None for those that cannot be, with their rows.
+
+    One C-level pass: `extend` keeps what came before an error, and the same
+    iterator goes on after it.
+    """
+    decoded: list[Any] = []
+    failed: list[int] = []
+    rest = map(decode, values)
+    while True:
+        try:
+            decoded.extend(rest)
+        except _UNREADABLE:
+            failed.append(len(decoded))
+            decoded.append(None)
+        else:
+            return decoded, failed
+
+
+def not_utf8(values: Sequence[bytes | None]) -> list[int]:
+    """Rows whose bytes are not UTF-8: msgspec does not look into strings that it skips."""
+    try:
+        if all(map(bytes.isascii, values)):  # type: ignore[arg-type]  # None raises TypeError
+            return []
+    except TypeError:
+        pass
+    rows = []
+    for row, value in enumerate(values):
+        if value is not None and not value.isascii():
+            try:
+                value.decode()
+            except UnicodeDecodeError:
+                rows.append(row)
+    return rows
+
+
+class Decoder:
+    """Turns a `Batch` into a `DecodedBatch`; pure, the same for every worker.
+
+    Which lane a record goes to depends on the record and the settings alone,
+    never on a clock: a restart may see another time, but never another lane.
+    """
+
+    def __init__(self, spec: EventSpec) -> None:
+        """spec: how records are read."""
+        self._spec = spec
+        self._one = OneByOne(spec)
+        self._columns = ColumnReader.of(spec)
+        self._own_shard = (
+            bool(spec.shard.fields) or spec.shard.content
+        ) and spec.combinations != (spec.shard,)
+        self._one_shard = not spec.shard.fields and not spec.shard.content
+
+    def __call__(self, batch: Batch) -> DecodedBatch:
+        """Decode a batch; every record is accepted or has a reason why not."""
+        count = len(batch.records)
+        times = np.full(count, np.nan)
+        decided = Decided(
+            times=times,
+            largest_before=times,
+            hashes=np.zeros((count, len(self._spec.combinations), 2), np.uint64),
+            shards=np.zeros((count, 2), np.uint64) if self._own_shard else None,
+            types=np.full(count, "", object) if self._spec.types else None,
+            texts=np.full(count, None, object) if self._spec.text_fields else None,
+        )
+        if count:
+            self._read(batch.records, decided)
+        return self._finish(batch, decided)
+
+    def _read(self, records: Records, decided: Decided) -> None:
+        """Fill in times, hashes and the invalid rows, save those in the future."""
+        rows: Sequence[int] = range(len(records))
+        if self._columns is not None:
+            structs, failed = decode_column(self._columns.decode, records.values)
+            rows = sorted({*failed, *not_utf8(records.values)})
+            good = None
+            if rows:
+                good = np.ones(len(records), np.bool_)
+                good[rows] = False
+            self._columns.fill(records, structs, good, decided)
+        for row in rows:
+            self._read_one(row, records, decided)
+
+    def _read_one(self, row: int, records: Records, decided: Decided) -> None:
+        answer = self._one(records, row)
+        if decided.types is not None:
+            decided.types[row] = answer.type
+        if not isinstance(answer, Accepted):
+            decided.invalid[row] = (answer.reason, answer.message)
+            return
+        decided.times[row] = answer.time
+        decided.hashes[row] = np.frombuffer(b"".join(answer.hashes), "<u8").reshape(-1, 2)
+        if decided.shards is not None:
+            decided.shards[row] = np.frombuffer(answer.shard, "<u8")
+        if decided.texts is not None:
+            decided.texts[row] = answer.text
+
+    def _finish(self, batch: Batch, decided: Decided) -> DecodedBatch:
+        """Reason `future`, the running maximum, and the lanes."""
+        span, lanes, times = batch.span, self._spec.lanes, decided.times
+        if self._one_shard:
+            lane_of = np.zeros(len(times), np.int64)
+        else:
+            shards = decided.hashes[:, 0] if decided.shards is None else decided.shards
+            lane_of = (shards[:, 0] % np.uint64(lanes)).astype(np.int64)
+        if decided.invalid:
+            rows = np.fromiter(decided.invalid, np.int64, len(decided.invalid))
+            lane_of[rows] = batch.records.offsets[rows] % lanes
+        # A record in the future keeps the lane of its key: after a restart the
+        # clock may let it in, and the lane that answered it must see it again.
+        for row in np.flatnonzero(times > span.read_at + self._spec.max_future_seconds).tolist():
+            ahead = float(times[row]) - span.read_at
+            decided.invalid[row] = (
+                "future",
+                f"event time is {ahead:.0f} s ahead of the clock, more than max_future_seconds",
+            )
+            times[row] = np.nan
+        known = np.where(np.isnan(times), -np.inf, times)
+        running = np.maximum.accumulate(known)
+        decided.largest_before = np.concatenate(([-np.inf], running[:-1]))[: len(times)]
+        largest = float(running[-1]) if len(running) else -np.inf
+        return DecodedBatch(span, batch.records, decided, lane_of, largest)

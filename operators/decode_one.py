@@ -1,0 +1,148 @@
+"""The careful path of decoding: one record, with the reason if it is invalid.
+
+The reasons are tried in INTERFACE.md's order; the first that fits is given.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from operators.batches import Headers, Records
+from operators.canonical import decode_json, encode_canonical
+from operators.decode_columns import NO_RECORD_KEY, NO_RECORD_TIME, bad_time
+from operators.events import RECORD_TIME, EventSpec, explain, is_event
+from operators.hashing import SHARD, hash_bytes, json_seed
+from operators.keys import MISSING, RECORD_KEY, Combination, content_of, hash_values, look_up
+from operators.timestamps import event_time
+
+
+@dataclass(slots=True)
+class Accepted:
+    """A record that can be judged.
+
+    hashes: one for each combination, 16 bytes.  shard: 16 bytes.  text: what near
+    duplicates are compared by, None where not asked for.
+    """
+
+    time: float
+    hashes: list[bytes]
+    shard: bytes
+    type: str
+    text: str | None
+
+
+@dataclass(slots=True)
+class Rejected:
+    """A record that is `invalid`, why, and what is wrong in words."""
+
+    reason: str
+    message: str
+    type: str = ""
+
+
+class _MissingKeyError(Exception):
+    """A field of a combination is not there."""
+
+
+class OneByOne:
+    """Decodes single records; has the last word on whatever the fast path leaves."""
+
+    def __init__(self, spec: EventSpec) -> None:
+        """spec: how records are read."""
+        self._spec = spec
+        self._shard_wanted = spec.shard.content or bool(spec.shard.fields)
+        self._shard_is_key = spec.combinations == (spec.shard,)
+
+    def __call__(self, records: Records, row: int) -> Accepted | Rejected:
+        """Decode one row of a batch."""
+        value = records.values[row]
+        if value is None:
+            return Rejected("tombstone", "the record has no value")
+        try:
+            value.decode()
+            event = decode_json(value)
+        except ValueError as error:
+            return Rejected("json", f"not JSON: {error}")
+        if not isinstance(event, dict):
+            return Rejected("schema", "the value is not a JSON object")
+        type_ = event.get("event_type")
+        event_type = type_ if isinstance(type_, str) else ""
+        if self._spec.schema == "event" and not is_event(event):
+            return Rejected("schema", explain(event), event_type)
+        key = None if records.keys is None else records.keys[row]
+        headers = None if records.headers is None else records.headers[row]
+        try:
+            hashes = [
+                self._hash(combination, index, event, key, headers)
+                for index, combination in enumerate(self._spec.combinations)
+            ]
+            if self._shard_is_key:
+                shard = hashes[0]
+            elif self._shard_wanted:
+                shard = self._hash(self._spec.shard, SHARD, event, key, headers)
+            else:
+                shard = bytes(16)
+        except _MissingKeyError as missing:
+            return Rejected("key", str(missing), event_type)
+        time = self._time(records, row, event)
+        if isinstance(time, Rejected):
+            time.type = event_type
+            return time
+        text = self._text(event) if self._spec.text_fields else None
+        return Accepted(time, hashes, shard, event_type, text)
+
+    def _hash(
+        self,
+        combination: Combination,
+        index: int,
+        event: dict[str, object],
+        key: bytes | None,
+        headers: Headers,
+    ) -> bytes:
+        if combination.content:
+            return hash_bytes(content_of(event, self._spec.content_ignore), json_seed(index))
+        values = []
+        for path in combination.fields:
+            value = look_up(path, event, key, headers)
+            if value is MISSING:
+                raise _MissingKeyError(
+                    NO_RECORD_KEY[1] if path == RECORD_KEY else f"{path}: field required by keys"
+                )
+            values.append(value)
+        return hash_values(values, index)
+
+    def _time(self, records: Records, row: int, event: dict[str, object]) -> float | Rejected:
+        path = self._spec.time
+        if path == RECORD_TIME:
+            stamp = 0 if records.timestamps is None else records.timestamps[row]
+            return stamp / 1000.0 if stamp > 0 else Rejected(*NO_RECORD_TIME)
+        value = look_up(path, event, None, None)
+        if value is MISSING:
+            return Rejected("time", f"{path}: field required as event time")
+        time = event_time(value)
+        return Rejected(*bad_time(path, value)) if time is None else time
+
+    def _text(self, event: dict[str, object]) -> str:
+        """Text for near duplicates: the fields, NFC, white space runs as one space."""
+        parts = []
+        for path in self._spec.text_fields:
+            value = look_up(path, event, None, None)
+            if value is MISSING:
+                parts.append("")
+            elif isinstance(value, str):
+                parts.append(value)
+            else:
+                parts.append(encode_canonical(value).decode())
+        normal = (unicodedata.normalize("NFC", part) for part in parts)
+        return "\n".join(_one_space(part) for part in normal)
+
+
+def _one_space(text: str) -> str:
+    """Runs of Unicode white space as one space, also at the ends."""
+    words = text.split()
+    if not words:
+        return " " if text else ""
+    head = " " if text[0].isspace() else ""
+    tail = " " if text[-1].isspace() else ""
+    return head + " ".join(words) + tail

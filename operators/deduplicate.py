@@ -1,0 +1,240 @@
+"""A lane: the state that decides, and the mapper that Bytewax's `stateful_map` runs.
+
+A lane gets slices of every input partition and gives each record its verdict,
+in the order of INTERFACE.md's rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from operators.batches import Decided, Records, Slice
+from operators.errors import StateError
+from operators.verdicts import (
+    DUPLICATE,
+    INVALID,
+    LATE,
+    NO_REFERENCE,
+    Delta,
+    Matches,
+    VerdictBatch,
+    references,
+)
+from operators.watermark import Watermark
+from operators.windows.store import KeyStore
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSpec:
+    """How a lane judges.
+
+    new_store: makes an empty store of keys.  Durations in seconds.
+    fingerprint: setting → text, of the settings that change what the state means.
+    """
+
+    new_store: Callable[[], KeyStore]
+    allowed_lateness_seconds: float
+    idle_seconds: float
+    fingerprint: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSnapshot:
+    """What a recovery snapshot holds of a lane."""
+
+    lane: int
+    number: int
+    progress: dict[int, int]
+    watermark: float
+    largest: dict[int, float]
+    fingerprint: dict[str, str]
+    keys: dict[str, Any] | None
+
+
+class Lane:
+    """Decides slices one after another; everything that must agree is in here.
+
+    Promises: rows that were answered before are skipped; a slice that does not
+    begin where the last one of its partition ended raises StateError (a gap is a
+    bug or a foreign recovery directory, never data to guess about).
+    """
+
+    def __init__(self, lane: int, spec: LaneSpec) -> None:
+        """lane: its number, from 0."""
+        self.lane = lane
+        self.number = 0
+        self.progress: dict[int, int] = {}
+        self.watermark = Watermark()
+        self.store = spec.new_store()
+        self._spec = spec
+        self._position: dict[int, int] = {}
+
+    def decide(self, slice_: Slice) -> VerdictBatch:
+        """Give each record of a slice that was not answered before its verdict."""
+        slice_, skipped = self._unanswered(slice_)
+        span, decided = slice_.span, slice_.decided
+        count = len(slice_)
+        self.watermark.idle_ended(span.read_at, self._spec.idle_seconds)
+        verdicts = np.zeros(count, np.int8)
+        behind = np.full(count, np.nan)
+        matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
+        delta = Delta.empty()
+        if count:
+            marks = self.watermark.before_each(span, decided.largest_before)
+            # NaN, the time of an invalid record, compares as not late.
+            late = decided.times < marks - self._spec.allowed_lateness_seconds
+            verdicts[late] = LATE
+            behind[late] = marks[late] - decided.times[late]
+            if decided.invalid:
+                verdicts[list(decided.invalid)] = INVALID
+            delta = self._match(slice_, verdicts, matches)
+        self.watermark.advance(span, slice_.largest)
+        self.store.expire(self.watermark.value - self._spec.allowed_lateness_seconds)
+        self.number += 1
+        return VerdictBatch(
+            lane=self.lane,
+            number=self.number,
+            slice=slice_,
+            verdicts=verdicts,
+            matches=matches,
+            behind=behind,
+            watermark=self.watermark.value,
+            keys_held=len(self.store),
+            delta=delta,
+            skipped=skipped,
+        )
+
+    def _match(self, slice_: Slice, verdicts: Any, matches: Matches) -> Delta:
+        """Rule 3 for the records that are neither invalid nor late."""
+        decided = slice_.decided
+        asked = np.flatnonzero(verdicts == 0)
+        if not len(asked):
+            return Delta.empty()
+        everything = len(asked) == len(verdicts)
+        hashes = decided.hashes if everything else decided.hashes[asked]
+        times = decided.times if everything else decided.times[asked]
+        refs = references(slice_.span.partition, slice_.records.offsets)
+        refs = refs if everything else refs[asked]
+        found = self.store.decide(hashes, times, refs)
+        verdicts[asked[found.combination >= 0]] = DUPLICATE
+        matches.combination[asked] = found.combination
+        matches.originals[asked] = found.originals
+        return self.store.delta(hashes, times, refs, found)
+
+    def _unanswered(self, slice_: Slice) -> tuple[Slice, int]:
+        """Check that a slice follows on the last one, and leave out what was answered."""
+        span = slice_.span
+        partition = span.partition
+        reached = self.progress.get(partition, span.start)
+        position = self._position.get(partition)
+        # The first slice after a restart may begin earlier than needed, never later.
+        if span.start > reached or (position is not None and span.start != position):
+            msg = (
+                f"lane {self.lane} has read partition {partition} up to offset "
+                f"{reached if position is None else position}, but the next records begin at "
+                f"{span.start}: records are missing between. Is the recovery directory another "
+                "application's, or the consumer group's offsets set by hand?"
+            )
+            raise StateError(msg)
+        self._position[partition] = span.end
+        self.progress[partition] = max(reached, span.end)
+        if span.start < reached and len(slice_):
+            kept = slice_.records.offsets >= reached
+            return select_rows(slice_, kept), len(slice_) - int(kept.sum())
+        return slice_, 0
+
+    def snapshot(self, *, with_keys: bool = True) -> LaneSnapshot:
+        """Copy what a restart needs; cheap without the keys."""
+        return LaneSnapshot(
+            lane=self.lane,
+            number=self.number,
+            progress=dict(self.progress),
+            watermark=self.watermark.value,
+            largest=dict(self.watermark.largest),
+            fingerprint=self._spec.fingerprint,
+            keys=self.store.dump() if with_keys else None,
+        )
+
+    def restore(self, snapshot: LaneSnapshot) -> None:
+        """Take over a snapshot.  Raises StateError if it was made with other settings."""
+        check_fingerprint(snapshot.fingerprint, self._spec.fingerprint, "the recovery directory")
+        self.number = snapshot.number
+        self.progress = dict(snapshot.progress)
+        self.watermark = Watermark(snapshot.watermark, dict(snapshot.largest))
+        if snapshot.keys is not None:
+            self.store.load(snapshot.keys)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LaneSnapshot:
+        """Bytewax copies a state at the end of an epoch: the copy is the snapshot."""
+        del memo
+        return self.snapshot()
+
+
+def select_rows(slice_: Slice, kept: Any) -> Slice:
+    """Leave only some records in a slice; its span stays."""
+    rows = np.flatnonzero(kept).tolist()
+    records, decided = slice_.records, slice_.decided
+
+    def pick(column: Any) -> Any:
+        return None if column is None else [column[row] for row in rows]
+
+    position = {row: new for new, row in enumerate(rows)}
+    return Slice(
+        lane=slice_.lane,
+        span=slice_.span,
+        records=Records(
+            offsets=records.offsets[kept],
+            values=pick(records.values),
+            keys=pick(records.keys),
+            headers=pick(records.headers),
+            timestamps=pick(records.timestamps),
+        ),
+        decided=Decided(
+            times=decided.times[kept],
+            largest_before=decided.largest_before[kept],
+            hashes=decided.hashes[kept],
+            invalid={position[r]: p for r, p in decided.invalid.items() if r in position},
+            shards=None if decided.shards is None else decided.shards[kept],
+            types=None if decided.types is None else decided.types[kept],
+            texts=None if decided.texts is None else decided.texts[kept],
+        ),
+        largest=slice_.largest,
+    )
+
+
+def check_fingerprint(stored: dict[str, str], wanted: dict[str, str], where: str) -> None:
+    """Raise StateError that names the first setting that changed since `stored` was made."""
+    for name in sorted({*stored, *wanted}):
+        if stored.get(name) != wanted.get(name):
+            msg = (
+                f"{name} was {stored.get(name)} when {where} was made and is {wanted.get(name)} "
+                "now: it changes what the state means. Set it back, or choose another "
+                "DEDUP_APP_ID (and recovery directory) to begin anew."
+            )
+            raise StateError(msg)
+
+
+
+
+OpenLane = Callable[[int, LaneSnapshot | None], Lane]
+"""Makes a lane ready to decide: from nothing, or from a recovery snapshot."""
+
+
+def lane_mapper(
+    open_lane: OpenLane,
+) -> Callable[[Lane | LaneSnapshot | None, Slice], tuple[Lane, VerdictBatch]]:
+    """Make the mapper for `stateful_map` keyed by lane.
+
+    open_lane: called on a lane's first slice, and on the first after a restart
+    with the snapshot that Bytewax kept.
+    """
+
+    def decide(state: Lane | LaneSnapshot | None, slice_: Slice) -> tuple[Lane, VerdictBatch]:
+        lane = state if isinstance(state, Lane) else open_lane(slice_.lane, state)
+        return lane, lane.decide(slice_)
+
+    return decide

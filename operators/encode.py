@@ -1,0 +1,218 @@
+"""Encode: from verdicts to the records that are written."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from operators.batches import Header, Headers, Ints, Records, Span
+from operators.split import Part
+from operators.verdicts import (
+    DUPLICATE,
+    INVALID,
+    LATE,
+    NO_REFERENCE,
+    VERDICTS,
+    Delta,
+    VerdictBatch,
+    partition_and_offset,
+)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a verdict batch changes in its lane, besides the records it writes."""
+
+    span: Span
+    largest: float
+    watermark: float
+    keys_held: int
+    delta: Delta
+    matched: dict[str, int]
+    evicted: dict[str, int]
+
+
+@dataclass(slots=True)
+class Output:
+    """The records of one verdict of one batch, ready to be written.
+
+    number, parts: which batch of the lane, and how many outputs it has in all.
+    progress: on the part that carries it (`unique`), None on the others.
+    """
+
+    lane: int
+    number: int
+    parts: int
+    verdict: int
+    records: Records
+    read_at: float
+    progress: Progress | None = None
+
+
+def pick(column: Sequence[Any] | None, rows: Ints, size: int) -> Sequence[Any] | None:
+    """Items of a column at some rows, in C; the column itself if it is all of them."""
+    if column is None or len(rows) == size:
+        return column
+    if len(rows) > 1:
+        picked: tuple[Any, ...] = itemgetter(*rows.tolist())(column)
+        return picked
+    return [column[row] for row in rows.tolist()]
+
+
+def _records(part: Part) -> Records:
+    records, rows = part.batch.slice.records, part.rows
+    size = len(records)
+    values = pick(records.values, rows, size)
+    return Records(
+        offsets=records.offsets[rows],
+        values=() if values is None else values,
+        keys=pick(records.keys, rows, size),
+        headers=pick(records.headers, rows, size),
+        timestamps=pick(records.timestamps, rows, size),
+    )
+
+
+def _progress(part: Part, names: Sequence[str]) -> Progress:
+    batch = part.batch
+    matched = batch.matches.combination
+    return Progress(
+        span=batch.slice.span,
+        largest=batch.slice.largest,
+        watermark=batch.watermark,
+        keys_held=batch.keys_held,
+        delta=batch.delta,
+        matched={
+            name: count
+            for index, name in enumerate(names)
+            if (count := int((matched == index).sum()))
+        },
+        evicted=batch.evicted,
+    )
+
+
+def _output(part: Part, records: Records, names: Sequence[str]) -> Output:
+    batch = part.batch
+    return Output(
+        lane=batch.lane,
+        number=batch.number,
+        parts=part.parts,
+        verdict=part.verdict,
+        records=records,
+        read_at=batch.slice.span.read_at,
+        progress=_progress(part, names) if part.verdict == 0 else None,
+    )
+
+
+Encoder = Callable[[Part], Output]
+
+
+def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
+    """Make the encoder for Kafka: records as they came, with headers that say why.
+
+    topic: the input topic.  names: what `dedup.matched` says for each combination
+    (and last, for near duplicates).  Unique records pass through untouched.
+    """
+    topic_bytes = topic.encode()
+    matched_headers = [("dedup.matched", name.encode()) for name in names]
+
+    def headers_of(part: Part, offsets: list[int]) -> list[Headers]:
+        """Headers of every record of a part, after those that it came with."""
+        batch = part.batch
+        partition = str(batch.slice.span.partition).encode()
+        origin: list[Header] = [
+            ("dedup.verdict", VERDICTS[part.verdict].encode()),
+            ("dedup.topic", topic_bytes),
+            ("dedup.partition", partition),
+        ]
+        added = [[*origin, ("dedup.offset", b"%d" % offset)] for offset in offsets]
+        rows = part.rows.tolist()
+        if part.verdict == DUPLICATE:
+            _add_duplicate(added, batch, rows, matched_headers)
+        elif part.verdict == LATE:
+            for headers, behind in zip(added, batch.behind[part.rows].tolist(), strict=True):
+                headers.append(("dedup.reason", repr(behind).encode()))
+        elif part.verdict == INVALID:
+            problems = batch.slice.decided.invalid
+            connect: list[Header] = [
+                ("__connect.errors.topic", topic_bytes),
+                ("__connect.errors.partition", partition),
+            ]
+            for headers, row, offset in zip(added, rows, offsets, strict=True):
+                reason, message = problems[row]
+                headers.append(("dedup.reason", reason.encode()))
+                headers += connect
+                headers.append(("__connect.errors.offset", b"%d" % offset))
+                headers.append(("__connect.errors.exception.class.name", _class_name(reason)))
+                headers.append(("__connect.errors.exception.message", message.encode()))
+        own = batch.slice.records.headers
+        if own is None:
+            return added  # type: ignore[return-value]  # a list of lists is what is wanted
+        return [[*(own[row] or ()), *extra] for row, extra in zip(rows, added, strict=True)]
+
+    def encode(part: Part) -> Output:
+        records = _records(part)
+        if part.verdict:
+            records.headers = headers_of(part, records.offsets.tolist())
+        return _output(part, records, names)
+
+    return encode
+
+
+def _add_duplicate(
+    added: list[list[Header]],
+    batch: VerdictBatch,
+    rows: list[int],
+    matched_headers: Sequence[Header],
+) -> None:
+    combination = batch.matches.combination.tolist()
+    originals = batch.matches.originals.tolist()
+    for headers, row in zip(added, rows, strict=True):
+        headers.append(matched_headers[combination[row]])
+        if originals[row] != NO_REFERENCE:
+            headers.append(("dedup.original", b"%d:%d" % partition_and_offset(originals[row])))
+        if batch.similarity is not None and batch.similarity[row] == batch.similarity[row]:
+            headers.append(("dedup.similarity", repr(float(batch.similarity[row])).encode()))
+
+
+def _class_name(reason: str) -> bytes:
+    return f"dedup.Invalid{reason.capitalize()}".encode()
+
+
+def json_encoder(names: Sequence[str]) -> Encoder:
+    """Make the encoder for files: unique lines as they are, the others as JSON objects."""
+
+    def line_of(part: Part, row: int, offset: int, value: bytes) -> bytes:
+        batch = part.batch
+        line: dict[str, object] = {"verdict": VERDICTS[part.verdict], "offset": offset}
+        if part.verdict == DUPLICATE:
+            line["matched"] = names[int(batch.matches.combination[row])]
+            original = int(batch.matches.originals[row])
+            if original != NO_REFERENCE:
+                line["original"] = "{}:{}".format(*partition_and_offset(original))
+            if batch.similarity is not None and batch.similarity[row] == batch.similarity[row]:
+                line["similarity"] = float(batch.similarity[row])
+        elif part.verdict == LATE:
+            line["reason"] = float(batch.behind[row])
+        elif part.verdict == INVALID:
+            line["reason"] = batch.slice.decided.invalid[row][0]
+        try:
+            line["value"] = value.decode()
+        except UnicodeDecodeError:
+            line["value_base64"] = base64.b64encode(value).decode()
+        return msgspec.json.encode(line)
+
+    def encode(part: Part) -> Output:
+        records = _records(part)
+        if part.verdict:
+            rows = zip(part.rows.tolist(), records.offsets.tolist(), records.values, strict=True)
+            records.values = [
+                line_of(part, row, offset, value or b"") for row, offset, value in rows
+            ]
+        return _output(part, records, names)
+
+    return encode

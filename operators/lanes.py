@@ -1,0 +1,150 @@
+"""Lanes: their names, and the cut of a batch into one slice for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from operators.batches import Decided, DecodedBatch, Records, Slice
+
+# Lane i goes to worker i mod W for every W up to this.  The search for names
+# grows with lcm(1..W): 2,520 for 10, but 27,720 for 11 and 720,720 for 16.
+EVEN_WORKERS = 10
+_CANDIDATES = 1 << 16
+_Words = npt.NDArray[np.uint64]
+
+
+def _rotate(words: _Words, bits: int) -> _Words:
+    return (words << np.uint64(bits)) | (words >> np.uint64(64 - bits))
+
+
+def _round(v: list[_Words]) -> None:
+    v[0] = v[0] + v[1]
+    v[1] = _rotate(v[1], 13) ^ v[0]
+    v[0] = _rotate(v[0], 32)
+    v[2] = v[2] + v[3]
+    v[3] = _rotate(v[3], 16) ^ v[2]
+    v[0] = v[0] + v[3]
+    v[3] = _rotate(v[3], 21) ^ v[0]
+    v[2] = v[2] + v[1]
+    v[1] = _rotate(v[1], 17) ^ v[2]
+    v[2] = _rotate(v[2], 32)
+
+
+def siphash13(names: Sequence[bytes]) -> _Words:
+    """SipHash-1-3 with zero keys of names of one length, as Rust's DefaultHasher hashes a str.
+
+    A str is hashed as its bytes and a byte 0xff.  Returns one 64-bit word a name.
+    Source: Aumasson & Bernstein 2012; Rust's `core::hash::sip` and `impl Hash for str`.
+    """
+    length = len(names[0]) + 1
+    width = (length // 8 + 1) * 8
+    text = np.zeros((len(names), width), np.uint8)
+    text[:, : length - 1] = np.frombuffer(b"".join(names), np.uint8).reshape(len(names), -1)
+    text[:, length - 1] = 0xFF
+    text[:, -1] = length & 0xFF
+    keys = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
+    v = [np.full(len(names), key, np.uint64) for key in keys]
+    for word in np.ascontiguousarray(text).view("<u8").T:
+        v[3] = v[3] ^ word
+        _round(v)
+        v[0] = v[0] ^ word
+    v[2] = v[2] ^ np.uint64(0xFF)
+    for _ in range(3):
+        _round(v)
+    result: _Words = v[0] ^ v[1] ^ v[2] ^ v[3]
+    return result
+
+
+@lru_cache(maxsize=4)
+def lane_names(lanes: int) -> tuple[str, ...]:
+    """Names of the lanes, such that Bytewax spreads them evenly.
+
+    lanes: how many, ≥ 1.  Bytewax sends a state key to worker hash mod W; lane i
+    is named so that this is i mod W for every W up to `EVEN_WORKERS` (or up to
+    `lanes`, if fewer).  Sorted by name they are in order of number, so that the
+    sink partition of a lane is on the worker of its state.
+    """
+    modulus = math.lcm(*range(1, min(lanes, EVEN_WORKERS) + 1))
+    names = []
+    for lane in range(lanes):
+        first = 0
+        while len(names) == lane:
+            candidates = [
+                b"lane-%03d-%08d" % (lane, number) for number in range(first, first + _CANDIDATES)
+            ]
+            fits = np.flatnonzero(siphash13(candidates) % np.uint64(modulus) == lane % modulus)
+            if len(fits):
+                names.append(candidates[int(fits[0])].decode())
+            first += _CANDIDATES
+    return tuple(names)
+
+
+def _pick(column: Sequence[Any] | None, order: list[int]) -> Sequence[Any] | None:
+    if column is None or not order:
+        return None if column is None else ()
+    if len(order) == 1:
+        return (column[order[0]],)
+    picked: tuple[Any, ...] = itemgetter(*order)(column)
+    return picked
+
+
+def _part(column: Sequence[Any] | None, begin: int, end: int) -> Any:
+    return None if column is None else column[begin:end]
+
+
+def cut(batch: DecodedBatch, lanes: int) -> list[Slice]:
+    """Cut a batch into one slice for every lane, empty ones too.
+
+    Records keep their order within a lane.  Empty slices carry how far the
+    partition has been read and its largest event time.
+    """
+    records, decided = batch.records, batch.decided
+    order = np.argsort(batch.lanes, kind="stable")
+    borders = np.searchsorted(batch.lanes[order], np.arange(lanes + 1)).tolist()
+    rows = order.tolist()
+    values = _pick(records.values, rows)
+    keys = _pick(records.keys, rows)
+    headers = _pick(records.headers, rows)
+    timestamps = _pick(records.timestamps, rows)
+    invalid: list[dict[int, tuple[str, str]]] = [{} for _ in range(lanes)]
+    if decided.invalid:
+        position = np.empty(len(rows), np.int64)
+        position[order] = np.arange(len(rows))
+        for row, problem in decided.invalid.items():
+            lane = int(batch.lanes[row])
+            invalid[lane][int(position[row]) - borders[lane]] = problem
+    slices = []
+    for lane in range(lanes):
+        begin, end = borders[lane], borders[lane + 1]
+        mine = order[begin:end]
+        slices.append(
+            Slice(
+                lane=lane,
+                span=batch.span,
+                records=Records(
+                    offsets=records.offsets[mine],
+                    values=_part(values, begin, end),
+                    keys=_part(keys, begin, end),
+                    headers=_part(headers, begin, end),
+                    timestamps=_part(timestamps, begin, end),
+                ),
+                decided=Decided(
+                    times=decided.times[mine],
+                    largest_before=decided.largest_before[mine],
+                    hashes=decided.hashes[mine],
+                    invalid=invalid[lane],
+                    shards=None if decided.shards is None else decided.shards[mine],
+                    types=None if decided.types is None else decided.types[mine],
+                    texts=None if decided.texts is None else decided.texts[mine],
+                ),
+                largest=batch.largest,
+            )
+        )
+    return slices

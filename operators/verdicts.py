@@ -1,0 +1,91 @@
+"""What a lane answers: one verdict a record, in columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from operators.batches import Floats, Hashes, Ints, Slice
+
+Codes: TypeAlias = npt.NDArray[np.int8]
+
+VERDICTS = ("unique", "duplicate", "late", "invalid")
+UNIQUE, DUPLICATE, LATE, INVALID = range(4)
+
+# A reference names a record by partition and offset in one 64-bit integer.
+# 2^47 offsets last 4,400 years at 1,000 records/s a partition.
+_OFFSET_BITS = 47
+MAX_PARTITIONS = 1 << (63 - _OFFSET_BITS)
+NO_REFERENCE = -1
+
+
+def references(partition: int, offsets: Ints) -> Ints:
+    """References of a partition's records."""
+    return offsets | np.int64(partition << _OFFSET_BITS)
+
+
+def partition_and_offset(reference: int) -> tuple[int, int]:
+    """Partition and offset that a reference stands for."""
+    return reference >> _OFFSET_BITS, reference & ((1 << _OFFSET_BITS) - 1)
+
+
+@dataclass(slots=True)
+class Matches:
+    """What the keys say of some records, one row a record.
+
+    combination: which combination matched, −1 for none (unique).
+    originals: reference of the unique record repeated, `NO_REFERENCE` for none.
+    """
+
+    combination: Codes
+    originals: Ints
+
+
+@dataclass(slots=True)
+class Delta:
+    """What a decision added to the state, in the order in which it was added.
+
+    hashes: shape (n, 2).  times: event times.  references: of the unique record,
+    `NO_REFERENCE` where a duplicate extends a session or renews its key.
+    """
+
+    hashes: Hashes
+    times: Floats
+    references: Ints
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return len(self.times)
+
+    @staticmethod
+    def empty() -> Delta:
+        """Return a delta of no keys."""
+        return Delta(np.zeros((0, 2), np.uint64), np.zeros(0), np.zeros(0, np.int64))
+
+
+@dataclass(slots=True)
+class VerdictBatch:
+    """A lane's answer to a slice.
+
+    number: the lane's running number, from 1.  verdicts: a code a record, index
+    into `VERDICTS`.  behind: seconds behind the watermark, for late ones.
+    similarity: of near duplicates, NaN elsewhere; None where none was found.
+    keys_held: keys in the lane afterwards.  delta: what was added to the state.
+    skipped: records of the slice that had been answered before.
+    """
+
+    lane: int
+    number: int
+    slice: Slice
+    verdicts: Codes
+    matches: Matches
+    behind: Floats
+    watermark: float
+    keys_held: int
+    delta: Delta
+    similarity: Floats | None = None
+    skipped: int = 0
+    evicted: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,182 @@
+"""Session windows: activity of a key with gaps shorter than G belongs together."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from operators.batches import Floats, Hashes, Ints
+from operators.verdicts import NO_REFERENCE, Delta, Matches
+from operators.windows.store import key_bytes, key_rows
+
+
+@dataclass(slots=True)
+class Session:
+    """From a key's smallest to its largest event time, and the unique record it began with."""
+
+    first: float
+    last: float
+    reference: int
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Keys with a session whose last event time was, for a while, in one stretch of time."""
+
+    keys: list[bytes]
+    newest: float = -math.inf
+
+
+class SessionStore:
+    """The sessions of every key.
+
+    A record touches a session if it is less than G from it, on either side.  A
+    duplicate extends the session of the combination that it matched, and joins
+    two sessions if it touches both; the joined one keeps the record that was
+    decided first.  Sessions are dropped when no record at the horizon could touch
+    them: each is looked at when the bucket of its last extension expires, so that
+    dropping costs O(1) a session over its life.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """seconds: the gap G, > 0 and finite."""
+        self._gap = seconds
+        self._sessions: dict[bytes, list[Session]] = {}
+        self._buckets: dict[float, _Bucket] = {}
+        self._order: list[float] = []
+        self._keys = 0
+
+    def __len__(self) -> int:
+        """Return the number of sessions held."""
+        return self._keys
+
+    def _remember(self, key: bytes, last: float) -> None:
+        """Have the key looked at when the stretch of time of `last` has expired."""
+        ratio = last / self._gap
+        number = math.floor(ratio) if math.isfinite(ratio) else ratio
+        bucket = self._buckets.get(number)
+        if bucket is None:
+            bucket = self._buckets[number] = _Bucket([])
+            heapq.heappush(self._order, number)
+        bucket.keys.append(key)
+        bucket.newest = max(bucket.newest, last)
+
+    def _touched(self, key: bytes, time: float) -> list[Session]:
+        gap = self._gap
+        return [
+            session
+            for session in self._sessions.get(key, ())
+            if session.first - time < gap and time - session.last < gap
+        ]
+
+    def _begin(self, key: bytes, time: float, reference: int) -> None:
+        self._sessions.setdefault(key, []).append(Session(time, time, reference))
+        self._keys += 1
+        self._remember(key, time)
+
+    def _extend(self, key: bytes, time: float, touched: list[Session]) -> int:
+        """Extend the first touched session by a record and the other touched ones."""
+        session = touched[0]
+        last = session.last
+        session.first = min(time, *(one.first for one in touched))
+        session.last = max(time, *(one.last for one in touched))
+        if len(touched) > 1:
+            gone = {id(one) for one in touched[1:]}
+            kept = [one for one in self._sessions[key] if id(one) not in gone]
+            self._sessions[key] = kept
+            self._keys -= len(gone)
+        if session.last > last:
+            self._remember(key, session.last)
+        return session.reference
+
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+        """Match each record against the sessions of its keys; extend or begin them."""
+        combination = np.full(len(times), -1, np.int8)
+        originals = np.full(len(times), NO_REFERENCE, np.int64)
+        rows = zip(times.tolist(), key_rows(hashes), references.tolist(), strict=True)
+        for row, (time, keys, reference) in enumerate(rows):
+            for index, key in enumerate(keys):
+                touched = self._touched(key, time)
+                if touched:
+                    combination[row] = index
+                    originals[row] = self._extend(key, time, touched)
+                    break
+            else:
+                for key in keys:
+                    self._begin(key, time, reference)
+        return Matches(combination, originals)
+
+    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
+        """What `decide` did: sessions begun (with a reference) and extended (without)."""
+        combinations = hashes.shape[1]
+        unique = matches.combination < 0
+        # A row of `wanted` says which of a record's keys it touched: all if unique.
+        wanted = np.arange(combinations) == matches.combination[:, None]
+        wanted[unique] = True
+        row, column = np.nonzero(wanted)
+        return Delta(
+            hashes=hashes[row, column],
+            times=times[row],
+            references=np.where(unique, references, NO_REFERENCE)[row],
+        )
+
+    def apply(self, delta: Delta) -> None:
+        """Begin and extend sessions again, in the order in which it happened."""
+        rows = zip(
+            key_bytes(delta.hashes), delta.times.tolist(), delta.references.tolist(), strict=True
+        )
+        for key, time, reference in rows:
+            if reference != NO_REFERENCE:
+                self._begin(key, time, reference)
+            else:
+                touched = self._touched(key, time)
+                if touched:
+                    self._extend(key, time, touched)
+
+    def expire(self, horizon: float) -> None:
+        """Drop the sessions that no record at the horizon or after it can touch."""
+        while self._order and horizon - self._buckets[self._order[0]].newest >= self._gap:
+            for key in self._buckets.pop(heapq.heappop(self._order)).keys:
+                sessions = self._sessions.get(key)
+                if sessions is None:
+                    continue
+                live = [one for one in sessions if not horizon - one.last >= self._gap]
+                self._keys -= len(sessions) - len(live)
+                if live:
+                    self._sessions[key] = live
+                else:
+                    del self._sessions[key]
+
+    def dump(self) -> dict[str, Any]:
+        """Compact copy of the state: every session as a row, keys in their order."""
+        rows = [
+            (key, one.first, one.last, one.reference)
+            for key, sessions in self._sessions.items()
+            for one in sessions
+        ]
+        keys, first, last, reference = zip(*rows, strict=True) if rows else ((), (), (), ())
+        return {
+            "keys": b"".join(keys),
+            "first": np.array(first, np.float64),
+            "last": np.array(last, np.float64),
+            "references": np.array(reference, np.int64),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over a state that `dump` made."""
+        self._sessions, self._buckets, self._order, self._keys = {}, {}, [], 0
+        rows = zip(
+            np.frombuffer(state["keys"], "V16").tolist(),
+            state["first"].tolist(),
+            state["last"].tolist(),
+            state["references"].tolist(),
+            strict=True,
+        )
+        for key, first, last, reference in rows:
+            self._sessions.setdefault(key, []).append(Session(first, last, reference))
+            self._keys += 1
+            self._remember(key, last)

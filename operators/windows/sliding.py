@@ -1,0 +1,159 @@
+"""Sliding windows: unique if no unique record with the key is closer than W, before or after."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from typing import Any
+
+import numpy as np
+
+from operators.batches import Floats, Hashes, Ints
+from operators.verdicts import NO_REFERENCE, Delta, Matches
+from operators.windows.store import key_bytes, key_rows, unique_delta
+
+_Entry = tuple[float, int]
+
+
+class _Bucket:
+    """Keys whose event times lie in one stretch as long as the window.
+
+    Two unique records with one key are at least W apart, so a bucket holds a key
+    once.  Only rounding of `t / W` can put two into one bucket; the second then
+    goes to `more`.
+    """
+
+    __slots__ = ("more", "newest", "table")
+
+    def __init__(self) -> None:
+        self.table: dict[bytes, _Entry] = {}
+        self.more: dict[bytes, list[_Entry]] = {}
+        self.newest = -math.inf
+
+    def near(self, key: bytes, time: float, seconds: float) -> int:
+        """Reference of a unique record with the key less than `seconds` away, or NO_REFERENCE."""
+        entry = self.table.get(key)
+        if entry is None:
+            return NO_REFERENCE
+        if abs(time - entry[0]) < seconds:
+            return entry[1]
+        for other, reference in self.more.get(key, ()):
+            if abs(time - other) < seconds:
+                return reference
+        return NO_REFERENCE
+
+    def add(self, key: bytes, time: float, reference: int) -> bool:
+        """Add a key; False if the very same entry is there already."""
+        self.newest = max(self.newest, time)
+        entry = (time, reference)
+        first = self.table.setdefault(key, entry)
+        if first is entry:
+            return True
+        if first == entry or entry in self.more.get(key, ()):
+            return False
+        self.more.setdefault(key, []).append(entry)
+        return True
+
+
+class SlidingStore:
+    """Buckets of event time as wide as the window; a record looks into three of them.
+
+    Duplicates do not extend a window: only unique records are in the buckets.
+    A bucket is dropped when its newest key is W or more before the horizon.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """seconds: length W of the window, > 0 and finite."""
+        self._seconds = seconds
+        self._buckets: dict[float, _Bucket] = {}
+        self._order: list[float] = []
+        self._keys = 0
+
+    def __len__(self) -> int:
+        """Return the number of keys held."""
+        return self._keys
+
+    def _bucket(self, number: float) -> _Bucket:
+        bucket = self._buckets.get(number)
+        if bucket is None:
+            bucket = self._buckets[number] = _Bucket()
+            heapq.heappush(self._order, number)
+        return bucket
+
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+        """Match each record against earlier unique ones, and add those that are unique."""
+        combination = np.full(len(times), -1, np.int8)
+        originals = np.full(len(times), NO_REFERENCE, np.int64)
+        numbers = np.floor(times / self._seconds).tolist()
+        seconds, buckets = self._seconds, self._buckets
+        rows = zip(numbers, times.tolist(), key_rows(hashes), references.tolist(), strict=True)
+        for row, (number, time, keys, reference) in enumerate(rows):
+            around = [
+                bucket
+                for bucket in (
+                    buckets.get(number),
+                    buckets.get(number - 1),
+                    buckets.get(number + 1),
+                )
+                if bucket is not None
+            ]
+            original = NO_REFERENCE
+            for index, key in enumerate(keys):
+                for bucket in around:
+                    original = bucket.near(key, time, seconds)
+                    if original != NO_REFERENCE:
+                        break
+                if original != NO_REFERENCE:
+                    combination[row], originals[row] = index, original
+                    break
+            else:
+                home = self._bucket(number)
+                for key in keys:
+                    self._keys += home.add(key, time, reference)
+        return Matches(combination, originals)
+
+    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
+        """What `decide` added: the keys of the unique records."""
+        return unique_delta(hashes, times, references, matches)
+
+    def apply(self, delta: Delta) -> None:
+        """Add what an earlier `decide` added."""
+        numbers = np.floor(delta.times / self._seconds).tolist()
+        rows = zip(
+            numbers,
+            key_bytes(delta.hashes),
+            delta.times.tolist(),
+            delta.references.tolist(),
+            strict=True,
+        )
+        for number, key, time, reference in rows:
+            self._keys += self._bucket(number).add(key, time, reference)
+
+    def expire(self, horizon: float) -> None:
+        """Drop the buckets that no record at the horizon or after it can match."""
+        while self._order:
+            bucket = self._buckets[self._order[0]]
+            # Rounding is monotonic: what is far enough from the newest key of the
+            # bucket now is so for its other keys and for every later record.
+            if not horizon - bucket.newest >= self._seconds:
+                return
+            del self._buckets[heapq.heappop(self._order)]
+            self._keys -= len(bucket.table) + sum(map(len, bucket.more.values()))
+
+    def dump(self) -> dict[str, Any]:
+        """Compact copy of the state: the entries of each bucket as columns."""
+        buckets = []
+        for number, bucket in self._buckets.items():
+            entries = [(key, *entry) for key, entry in bucket.table.items()]
+            entries += [(key, *entry) for key, more in bucket.more.items() for entry in more]
+            keys, times, references = zip(*entries, strict=True)
+            buckets.append(
+                (number, b"".join(keys), np.array(times), np.array(references, np.int64))
+            )
+        return {"buckets": buckets}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over a state that `dump` made."""
+        self._buckets, self._order, self._keys = {}, [], 0
+        for _, keys, times, references in state["buckets"]:
+            self.apply(Delta(np.frombuffer(keys, "<u8").reshape(-1, 2), times, references))

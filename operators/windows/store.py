@@ -1,0 +1,72 @@
+"""What every store of keys can do."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from operators.batches import Floats, Hashes, Ints
+from operators.verdicts import Delta, Matches
+
+
+class KeyStore(Protocol):
+    """Keys of unique records, and the rule by which a record repeats one.
+
+    Records are given in the order in which they are decided, with the hashes of
+    all their combinations: an array of shape (n, combinations, 2).
+    """
+
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+        """Match each record against earlier unique ones, and add those that are unique."""
+        ...
+
+    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
+        """What `decide` added, given what it was asked and what it answered."""
+        ...
+
+    def apply(self, delta: Delta) -> None:
+        """Add what an earlier `decide` added, as the changelog has it."""
+        ...
+
+    def expire(self, horizon: float) -> None:
+        """Drop what no record with an event time ≥ horizon (epoch seconds) could match."""
+        ...
+
+    def dump(self) -> dict[str, Any]:
+        """Compact copy of the state: numbers, bytes and arrays, safe to pickle."""
+        ...
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over a state that `dump` made."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of keys held."""
+        ...
+
+
+def key_bytes(hashes: Hashes) -> list[bytes]:
+    """16-byte keys of an array of shape (n, 2)."""
+    column: list[bytes] = np.ascontiguousarray(hashes).view("V16").reshape(-1).tolist()
+    return column
+
+
+def key_rows(hashes: Hashes) -> list[tuple[bytes, ...]]:
+    """For each record the 16-byte keys of its combinations."""
+    return list(zip(*(key_bytes(hashes[:, c]) for c in range(hashes.shape[1])), strict=True))
+
+
+def unique_delta(hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
+    """Every combination's key of every unique record."""
+    unique = matches.combination < 0
+    combinations = hashes.shape[1]
+    if unique.all():
+        added = hashes
+    else:
+        added, times, references = hashes[unique], times[unique], references[unique]
+    return Delta(
+        hashes=added.reshape(-1, 2),
+        times=times if combinations == 1 else np.repeat(times, combinations),
+        references=references if combinations == 1 else np.repeat(references, combinations),
+    )

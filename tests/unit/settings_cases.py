@@ -1,0 +1,26 @@
+"""Settings as a test writes them, and what a refusal must look like."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from flows.settings import Settings, load_settings
+from operators.errors import SettingsError
+
+KAFKA = {"DEDUP_BROKERS": "kafka-1:9092"}
+
+
+def load(**settings: str) -> Settings:
+    return load_settings({f"DEDUP_{name.upper()}": value for name, value in settings.items()})
+
+
+def refusal(environ: dict[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert message.splitlines() == [message]
+    assert re.search("<[a-z_]+>", message) is None
+    return message
