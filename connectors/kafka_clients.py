@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -88,6 +89,39 @@ class KafkaAccess:
             "enable.idempotence": True,
             "acks": "all",
         }
+
+
+_Result = TypeVar("_Result")
+# A coordinator that moves or loads says so at once; asking again soon is enough.
+_AGAIN_SECONDS = 0.2
+_AGAIN = frozenset(
+    (
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError._WAIT_COORD,  # noqa: SLF001 - librdkafka's own codes begin with _
+    )
+)
+
+
+def patiently(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
+    """Call Kafka; ask again while it says that a leader or coordinator is moving.
+
+    Raises KafkaUnreachableError for everything else, and after twice the time of
+    a request.
+    """
+    deadline = time.monotonic() + 2 * REQUEST_SECONDS
+    while True:
+        try:
+            return call()
+        except KafkaException as error:
+            cause = error.args[0]
+            again = cause.code() in _AGAIN or cause.retriable()
+            if not again or time.monotonic() > deadline:
+                raise unreachable(access, error) from error
+            time.sleep(_AGAIN_SECONDS)
 
 
 def explain(error: KafkaException | KafkaError) -> str:

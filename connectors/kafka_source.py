@@ -23,7 +23,7 @@ from confluent_kafka import (
 )
 
 from connectors.ending import one_line_errors, stopping
-from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, unreachable
+from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
 from operators.batches import Batch, Records, Span
 from operators.errors import SourceError
 
@@ -77,14 +77,10 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._found_data = False
         self._snapshots: list[int] = []
         self._consumer = Consumer(settings.access.consumer_settings(f"source-{partition}"))
-        try:
-            if settings.stop_at_end:
-                self._stop_at = self._consumer.get_watermark_offsets(
-                    TopicPartition(settings.topic, partition), timeout=REQUEST_SECONDS
-                )[1]
-            self._consumer.assign([TopicPartition(settings.topic, partition, offset)])
-        except KafkaException as error:
-            raise unreachable(settings.access, error) from error
+        position = TopicPartition(settings.topic, partition, offset)
+        if settings.stop_at_end:
+            self._stop_at = _ends(self._consumer, settings.access, position)[1]
+        self._consumer.assign([position])
 
     @one_line_errors
     def next_batch(self) -> Sequence[Batch]:
@@ -265,23 +261,35 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
             return self._starts
 
     def _read_starts(self) -> dict[int, int]:
-        settings = self._settings
-        consumer = Consumer(settings.access.consumer_settings("starts"))
+        settings, access = self._settings, self._settings.access
+        consumer = Consumer(access.consumer_settings("starts"))
         try:
-            topic = consumer.list_topics(settings.topic, REQUEST_SECONDS).topics[settings.topic]
-            wanted = [TopicPartition(settings.topic, number) for number in sorted(topic.partitions)]
-            committed = consumer.committed(wanted, timeout=REQUEST_SECONDS)
+            listed = patiently(
+                access, lambda: consumer.list_topics(settings.topic, REQUEST_SECONDS)
+            )
+            numbers = sorted(listed.topics[settings.topic].partitions)
+            wanted = [TopicPartition(settings.topic, number) for number in numbers]
+            committed = patiently(
+                access, lambda: consumer.committed(wanted, timeout=REQUEST_SECONDS)
+            )
             starts = {one.partition: one.offset for one in committed if one.offset >= 0}
-            new = not starts
+            at_latest = settings.start == "latest" and not starts
             missing = [one for one in wanted if one.partition not in starts]
             for one in missing:
-                first, last = consumer.get_watermark_offsets(one, timeout=REQUEST_SECONDS)
-                latest = new and settings.start == "latest"
-                starts[one.partition] = one.offset = last if latest else first
+                first, last = _ends(consumer, access, one)
+                starts[one.partition] = one.offset = last if at_latest else first
             if missing:
-                consumer.commit(offsets=missing, asynchronous=False)
-        except KafkaException as error:
-            raise unreachable(settings.access, error) from error
+                patiently(access, lambda: consumer.commit(offsets=missing, asynchronous=False))
         finally:
             consumer.close()
         return dict(sorted(starts.items()))
+
+
+def _ends(consumer: Consumer, access: KafkaAccess, partition: TopicPartition) -> tuple[int, int]:
+    """First offset of a partition, and the one after its last."""
+
+    def ask() -> tuple[int, int]:
+        first, last = consumer.get_watermark_offsets(partition, timeout=REQUEST_SECONDS)
+        return first, last
+
+    return patiently(access, ask)

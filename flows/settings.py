@@ -242,6 +242,8 @@ def fingerprint(settings: Settings) -> dict[str, str]:
     similar = settings.similarity is not None
     content = settings.shard.content or any(key.content for key in settings.keys)
     has_effect = {
+        # Offsets mean nothing in another topic: its records would count as answered.
+        "input_topic": not settings.embedded,
         "keys": True,
         "shard_by": True,
         "lanes": True,

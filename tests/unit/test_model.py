@@ -140,6 +140,7 @@ def test_invalid_records_do_not_move_the_watermark() -> None:
         [((0, 5, ""), None), ((1, 9, "0"), 9), ((0, 20, ""), 9), ((0, 30, "1"), 30)],
         [((0, 5, ""), None), ((0, 6, "0"), None), ((0, 6, "01"), 6)],  # its own is not idle
         [((0, 5, "1"), 5), ((0, -7, "1"), 5), ((0, 5, "1"), 5)],
+        [((0, 9, ""), None), ((0, 5, ""), None), ((1, 20, ""), 9)],  # the largest, not the last
     ],
 )
 def test_watermark(steps: list[tuple[tuple[int, float, str], float | None]]) -> None:

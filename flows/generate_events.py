@@ -1,0 +1,80 @@
+"""How generated events are written: about 190 bytes of JSON, with no encoder in the way."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from itertools import product
+from typing import Literal
+
+EVENT_TYPES = (
+    "order_created",
+    "order_paid",
+    "order_packed",
+    "order_shipped",
+    "order_delivered",
+    "order_returned",
+    "item_added",
+    "item_removed",
+)
+
+_ADJECTIVES = ("blue", "green", "large", "small", "folding", "vintage", "striped", "wooden")
+_MATERIALS = ("ceramic", "cotton", "bamboo", "leather", "copper", "linen", "marble", "felt")
+_THINGS = ("coffee mug", "desk lamp", "notebook", "backpack", "tea towel", "wall clock")
+_TAILS = ("with lid", "gift wrapped", "set of two", "for travel", "spare part")
+
+PHRASES = tuple(
+    " ".join(words) for words in product(_ADJECTIVES, _MATERIALS, _THINGS, _TAILS)
+)
+"""Texts of `data.text`; short enough for the size, long enough to be told apart."""
+
+# Times of the last seconds are written again and again; a day of them is small.
+_MOST_CACHED = 100_000
+
+
+def typo(text: str, draw: float) -> str:
+    """Make one small slip of the keyboard: a letter twice.
+
+    draw: from [0, 1), where.  It adds one character, so both measures of
+    similarity stay above 0.95 for `data` of generated events.
+    """
+    letters = [position for position, letter in enumerate(text) if letter.isalpha()]
+    position = letters[int(draw * len(letters))]
+    return text[: position + 1] + text[position:]
+
+
+class Writer:
+    """Writes events as JSON text."""
+
+    def __init__(self, time_format: Literal["epoch", "rfc3339"]) -> None:
+        self._rfc3339 = time_format == "rfc3339"
+        self._seconds: dict[int, str] = {}
+
+    def time(self, milliseconds: int) -> str:
+        """Write a time, milliseconds since the epoch, as a JSON value."""
+        seconds, rest = divmod(milliseconds, 1000)
+        if not self._rfc3339:
+            return f"{seconds}.{rest:03d}"
+        text = self._seconds.get(seconds)
+        if text is None:
+            if len(self._seconds) >= _MOST_CACHED:
+                self._seconds.clear()
+            moment = datetime.fromtimestamp(seconds, timezone.utc)
+            text = self._seconds[seconds] = moment.strftime("%Y-%m-%dT%H:%M:%S")
+        return f'"{text}.{rest:03d}Z"'
+
+    def event(
+        self,
+        event_id: str,
+        user: str,
+        kind: str,
+        time: int,
+        order: str,
+        price: str,
+        text: str,
+    ) -> str:
+        """Write an event; time in milliseconds since the epoch."""
+        return (
+            f'{{"event_id":"{event_id}","user_id":"{user}","event_type":"{kind}",'
+            f'"timestamp":{self.time(time)},'
+            f'"data":{{"order_id":"{order}","price":{price},"text":"{text}"}}}}'
+        )
