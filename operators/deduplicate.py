@@ -19,6 +19,7 @@ from operators.verdicts import (
     INVALID,
     LATE,
     NO_REFERENCE,
+    NOTHING,
     Delta,
     Matches,
     VerdictBatch,
@@ -28,23 +29,34 @@ from operators.watermark import Watermark
 from operators.windows.store import KeyStore
 
 
+# 16 of hash, 8 of event time, 8 of reference: a key in a snapshot or the changelog.
+BYTES_A_KEY = 32
+
+
 @dataclass(frozen=True, slots=True)
 class LaneSpec:
     """How a lane judges.
 
     new_store: makes an empty store of keys.  Durations in seconds.
     fingerprint: setting → text, of the settings that change what the state means.
+    changelog: whether what the lane knows is in a changelog too; then a snapshot
+    holds the keys only up to `snapshot_max_bytes`.
     """
 
     new_store: Callable[[], KeyStore]
     allowed_lateness_seconds: float
     idle_seconds: float
     fingerprint: dict[str, str]
+    changelog: bool = False
+    snapshot_max_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LaneSnapshot:
-    """What a recovery snapshot holds of a lane."""
+    """What a recovery snapshot holds of a lane.
+
+    keys: None where they are left to the changelog.  changelog: whether there is one.
+    """
 
     lane: int
     number: int
@@ -53,6 +65,22 @@ class LaneSnapshot:
     largest: dict[int, float]
     fingerprint: dict[str, str]
     keys: dict[str, Any] | None
+    changelog: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChange:
+    """What a transaction changed in a lane, as the changelog has it.
+
+    number: of the last verdict batch.  positions: next offset of each input
+    partition.  largest: largest event time of each.
+    """
+
+    number: int
+    positions: dict[int, int]
+    largest: dict[int, float]
+    watermark: float
+    delta: Delta
 
 
 class Lane:
@@ -75,6 +103,7 @@ class Lane:
 
     def decide(self, slice_: Slice) -> VerdictBatch:
         """Give each record of a slice that was not answered before its verdict."""
+        before = (self.progress.get(slice_.span.partition), self.watermark.value)
         slice_, skipped = self._unanswered(slice_)
         span, decided = slice_.span, slice_.decided
         count = len(slice_)
@@ -94,10 +123,14 @@ class Lane:
             delta = self._match(slice_, verdicts, matches)
         self.watermark.advance(span, slice_.largest)
         self.store.expire(self.watermark.value - self._spec.allowed_lateness_seconds)
-        self.number += 1
+        # A heartbeat that changes nothing is not worth a number, and is not written.
+        moved = before != (self.progress[span.partition], self.watermark.value)
+        self.number += moved
         return VerdictBatch(
             lane=self.lane,
-            number=self.number,
+            number=self.number if moved else NOTHING,
+            positions=dict(self.progress),
+            largest=dict(self.watermark.largest),
             slice=slice_,
             verdicts=verdicts,
             matches=matches,
@@ -147,17 +180,28 @@ class Lane:
             return select_rows(slice_, kept), len(slice_) - int(kept.sum())
         return slice_, 0
 
-    def snapshot(self, *, with_keys: bool = True) -> LaneSnapshot:
-        """Copy what a restart needs; cheap without the keys."""
+    def snapshot(self) -> LaneSnapshot:
+        """Copy what a restart needs; cheap where the keys are left to the changelog."""
+        spec = self._spec
+        small = len(self.store) * BYTES_A_KEY <= spec.snapshot_max_bytes
         return LaneSnapshot(
             lane=self.lane,
             number=self.number,
             progress=dict(self.progress),
             watermark=self.watermark.value,
             largest=dict(self.watermark.largest),
-            fingerprint=self._spec.fingerprint,
-            keys=self.store.dump() if with_keys else None,
+            fingerprint=spec.fingerprint,
+            keys=self.store.dump() if small or not spec.changelog else None,
+            changelog=spec.changelog,
         )
+
+    def apply(self, change: LaneChange) -> None:
+        """Take over what an earlier run decided, as its changelog has it."""
+        self.store.apply(change.delta)
+        self.number = change.number
+        self.progress.update(change.positions)
+        self.watermark = Watermark(change.watermark, dict(change.largest))
+        self.store.expire(change.watermark - self._spec.allowed_lateness_seconds)
 
     def restore(self, snapshot: LaneSnapshot) -> None:
         """Take over a snapshot.  Raises StateError if it was made with other settings."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from operators.batches import Header, Headers, Ints, Records, Span
+from operators.batches import Header, Headers, Ints, Records
+from operators.deduplicate import LaneChange
 from operators.split import Part
 from operators.verdicts import (
     DUPLICATE,
@@ -18,7 +19,6 @@ from operators.verdicts import (
     LATE,
     NO_REFERENCE,
     VERDICTS,
-    Delta,
     VerdictBatch,
     partition_and_offset,
 )
@@ -28,11 +28,8 @@ from operators.verdicts import (
 class Progress:
     """What a verdict batch changes in its lane, besides the records it writes."""
 
-    span: Span
-    largest: float
-    watermark: float
+    change: LaneChange
     keys_held: int
-    delta: Delta
     matched: dict[str, int]
     evicted: dict[str, int]
 
@@ -81,11 +78,14 @@ def _progress(part: Part, names: Sequence[str]) -> Progress:
     batch = part.batch
     matched = batch.matches.combination
     return Progress(
-        span=batch.slice.span,
-        largest=batch.slice.largest,
-        watermark=batch.watermark,
+        change=LaneChange(
+            number=batch.number,
+            positions=batch.positions,
+            largest=batch.largest,
+            watermark=batch.watermark,
+            delta=batch.delta,
+        ),
         keys_held=batch.keys_held,
-        delta=batch.delta,
         matched={
             name: count
             for index, name in enumerate(names)

@@ -43,7 +43,7 @@ class Observer:
                 progress = part.progress
                 if progress is not None:
                     self.keys_held[part.lane] = progress.keys_held
-                    self.watermarks[part.lane] = progress.watermark
+                    self.watermarks[part.lane] = progress.change.watermark
                     metrics.state_size.set(sum(self.keys_held.values()))
                     for name, matched in progress.matched.items():
                         metrics.duplicates.labels(name).inc(matched)

@@ -11,7 +11,7 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
 from operators.batches import Ints
-from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VerdictBatch
+from operators.verdicts import DUPLICATE, INVALID, LATE, NOTHING, UNIQUE, VerdictBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,10 @@ def parts_of(batch: VerdictBatch) -> list[Part]:
     """Cut a verdict batch into its parts.
 
     There is always one for `unique`, even without records: it carries the progress.
+    A batch that changes nothing has none.
     """
+    if batch.number == NOTHING:
+        return []
     rows = {
         verdict: np.flatnonzero(batch.verdicts == verdict)
         for verdict in (UNIQUE, DUPLICATE, LATE, INVALID)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -20,6 +21,9 @@ UNIQUE, DUPLICATE, LATE, INVALID = range(4)
 _OFFSET_BITS = 47
 MAX_PARTITIONS = 1 << (63 - _OFFSET_BITS)
 NO_REFERENCE = -1
+
+NOTHING = 0
+"""Number of a verdict batch that changes nothing and is not written."""
 
 
 def references(partition: int, offsets: Ints) -> Ints:
@@ -48,17 +52,40 @@ class Matches:
 class Delta:
     """What a decision added to the state, in the order in which it was added.
 
-    hashes: shape (n, 2).  times: event times.  references: of the unique record,
-    `NO_REFERENCE` where a duplicate extends a session or renews its key.
+    hashes: shape (n, 2).  times: event times; of a session, its largest.
+    references: of the unique record.  firsts: smallest event times of sessions,
+    None for other windows.
     """
 
     hashes: Hashes
     times: Floats
     references: Ints
+    firsts: Floats | None = None
 
     def __len__(self) -> int:
         """Return the number of keys."""
         return len(self.times)
+
+    @property
+    def newest(self) -> float:
+        """Largest event time, −inf if there is none."""
+        return float(self.times.max()) if len(self.times) else -np.inf
+
+    @staticmethod
+    def join(deltas: Sequence[Delta]) -> Delta:
+        """Put deltas that followed each other into one."""
+        deltas = [delta for delta in deltas if len(delta)]
+        if len(deltas) == 1:
+            return deltas[0]
+        if not deltas:
+            return Delta.empty()
+        firsts = [delta.firsts for delta in deltas if delta.firsts is not None]
+        return Delta(
+            np.concatenate([delta.hashes for delta in deltas]),
+            np.concatenate([delta.times for delta in deltas]),
+            np.concatenate([delta.references for delta in deltas]),
+            np.concatenate(firsts) if firsts else None,
+        )
 
     @staticmethod
     def empty() -> Delta:
@@ -70,7 +97,8 @@ class Delta:
 class VerdictBatch:
     """A lane's answer to a slice.
 
-    number: the lane's running number, from 1.  verdicts: a code a record, index
+    number: the lane's running number, from 1.  positions, largest: next offset and
+    largest event time of each input partition, afterwards.  verdicts: a code a record, index
     into `VERDICTS`.  behind: seconds behind the watermark, for late ones.
     similarity: of near duplicates, NaN elsewhere; None where none was found.
     keys_held: keys in the lane afterwards.  delta: what was added to the state.
@@ -79,6 +107,8 @@ class VerdictBatch:
 
     lane: int
     number: int
+    positions: dict[int, int]
+    largest: dict[int, float]
     slice: Slice
     verdicts: Codes
     matches: Matches

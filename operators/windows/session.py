@@ -49,6 +49,7 @@ class SessionStore:
         self._buckets: dict[float, _Bucket] = {}
         self._order: list[float] = []
         self._keys = 0
+        self._changed: list[tuple[bytes, tuple[float, float, int]]] = []
 
     def __len__(self) -> int:
         """Return the number of sessions held."""
@@ -77,6 +78,7 @@ class SessionStore:
         self._sessions.setdefault(key, []).append(Session(time, time, reference))
         self._keys += 1
         self._remember(key, time)
+        self._changed.append((key, (time, time, reference)))
 
     def _extend(self, key: bytes, time: float, touched: list[Session]) -> int:
         """Extend the first touched session by a record and the other touched ones."""
@@ -91,6 +93,7 @@ class SessionStore:
             self._keys -= len(gone)
         if session.last > last:
             self._remember(key, session.last)
+        self._changed.append((key, (session.first, session.last, session.reference)))
         return session.reference
 
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
@@ -111,31 +114,41 @@ class SessionStore:
         return Matches(combination, originals)
 
     def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` did: sessions begun (with a reference) and extended (without)."""
-        combinations = hashes.shape[1]
-        unique = matches.combination < 0
-        # A row of `wanted` says which of a record's keys it touched: all if unique.
-        wanted = np.arange(combinations) == matches.combination[:, None]
-        wanted[unique] = True
-        row, column = np.nonzero(wanted)
+        """What `decide` did: each session that was begun or extended, as it became."""
+        del hashes, times, references, matches
+        changed, self._changed = self._changed, []
+        if not changed:
+            return Delta.empty()
+        keys, sessions = zip(*changed, strict=True)
+        firsts, lasts, originals = zip(*sessions, strict=True)
         return Delta(
-            hashes=hashes[row, column],
-            times=times[row],
-            references=np.where(unique, references, NO_REFERENCE)[row],
+            hashes=np.frombuffer(b"".join(keys), "<u8").reshape(-1, 2),
+            times=np.array(lasts),
+            references=np.array(originals, np.int64),
+            firsts=np.array(firsts),
         )
 
     def apply(self, delta: Delta) -> None:
-        """Begin and extend sessions again, in the order in which it happened."""
+        """Put sessions as they became into the place of those that went into them."""
+        if not len(delta):
+            return
+        firsts = delta.times if delta.firsts is None else delta.firsts
         rows = zip(
-            key_bytes(delta.hashes), delta.times.tolist(), delta.references.tolist(), strict=True
+            key_bytes(delta.hashes),
+            firsts.tolist(),
+            delta.times.tolist(),
+            delta.references.tolist(),
+            strict=True,
         )
-        for key, time, reference in rows:
-            if reference != NO_REFERENCE:
-                self._begin(key, time, reference)
-            else:
-                touched = self._touched(key, time)
-                if touched:
-                    self._extend(key, time, touched)
+        for key, first, last, reference in rows:
+            sessions = self._sessions.get(key, [])
+            inside = [one for one in sessions if first <= one.first and one.last <= last]
+            place = sessions.index(inside[0]) if inside else len(sessions)
+            kept = [one for one in sessions if one not in inside]
+            kept.insert(place, Session(first, last, reference))
+            self._sessions[key] = kept
+            self._keys += len(kept) - len(sessions)
+            self._remember(key, last)
 
     def expire(self, horizon: float) -> None:
         """Drop the sessions that no record at the horizon or after it can touch."""
@@ -150,6 +163,10 @@ class SessionStore:
                     self._sessions[key] = live
                 else:
                     del self._sessions[key]
+
+    def expired(self, newest: float, horizon: float) -> bool:
+        """Tell whether sessions that end at `newest` or before it are out of reach."""
+        return horizon - newest >= self._gap
 
     def dump(self) -> dict[str, Any]:
         """Compact copy of the state: every session as a row, keys in their order."""

@@ -140,6 +140,10 @@ class SlidingStore:
             del self._buckets[heapq.heappop(self._order)]
             self._keys -= len(bucket.table) + sum(map(len, bucket.more.values()))
 
+    def expired(self, newest: float, horizon: float) -> bool:
+        """Tell whether keys up to `newest` are W or more before the horizon."""
+        return horizon - newest >= self._seconds
+
     def dump(self) -> dict[str, Any]:
         """Compact copy of the state: the entries of each bucket as columns."""
         buckets = []

@@ -33,6 +33,10 @@ class KeyStore(Protocol):
         """Drop what no record with an event time ≥ horizon (epoch seconds) could match."""
         ...
 
+    def expired(self, newest: float, horizon: float) -> bool:
+        """Tell whether keys with event times up to `newest` are of no more use at a horizon."""
+        ...
+
     def dump(self) -> dict[str, Any]:
         """Compact copy of the state: numbers, bytes and arrays, safe to pickle."""
         ...

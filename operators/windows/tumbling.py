@@ -106,6 +106,12 @@ class TumblingStore:
         while self._order and self._order[0] < first:
             self._keys -= len(self._buckets.pop(heapq.heappop(self._order)))
 
+    def expired(self, newest: float, horizon: float) -> bool:
+        """Tell whether the windows up to that of `newest` have been left by the horizon."""
+        if np.isinf(self._seconds) or not np.isfinite(horizon):
+            return False
+        return bool(np.floor(newest / self._seconds) < np.floor(horizon / self._seconds))
+
     def dump(self) -> dict[str, Any]:
         """Compact copy of the state."""
         return {

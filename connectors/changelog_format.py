@@ -1,0 +1,127 @@
+"""The changelog's records, packed (docs/changelog.md describes the format).
+
+A transaction of a lane ends with one record that says what it answered; when it
+adds many keys, more records before that one carry the rest of them.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from operators.deduplicate import LaneChange
+from operators.errors import StateError
+from operators.verdicts import Delta
+
+VERSION = 1
+# Far under the default limit of a megabyte: 40 bytes a key at most.
+KEYS_A_RECORD = 16_384
+
+_HEAD = struct.Struct("<BBQdIII")  # version, flags, number, watermark, partitions, keys, settings
+_POSITION = struct.Struct("<Iqd")  # partition, next offset, largest event time
+_LAST, _HAS_FIRSTS = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class ChangelogRecord:
+    """What one record says.
+
+    last: whether it ends its transaction; only then do numbers and positions count.
+    fingerprint: setting → text; only on the last record.
+    """
+
+    last: bool
+    change: LaneChange
+    fingerprint: dict[str, str]
+
+
+def pack(change: LaneChange, fingerprint: dict[str, str]) -> Iterator[bytes]:
+    """Pack what a transaction changed into records, the last one last."""
+    delta = change.delta
+    starts = range(0, max(len(delta), 1), KEYS_A_RECORD)
+    for start in starts:
+        rows = slice(start, start + KEYS_A_RECORD)
+        last = start == starts[-1]
+        part = Delta(
+            delta.hashes[rows],
+            delta.times[rows],
+            delta.references[rows],
+            None if delta.firsts is None else delta.firsts[rows],
+        )
+        yield _pack_one(change, part, fingerprint, last=last)
+
+
+def _pack_one(
+    change: LaneChange, delta: Delta, fingerprint: dict[str, str], *, last: bool
+) -> bytes:
+    settings = json.dumps(fingerprint, separators=(",", ":")).encode() if last else b""
+    positions = [
+        _POSITION.pack(partition, offset, change.largest.get(partition, float("-inf")))
+        for partition, offset in (change.positions.items() if last else ())
+    ]
+    flags = (_LAST if last else 0) | (0 if delta.firsts is None else _HAS_FIRSTS)
+    columns = [delta.hashes, delta.times, delta.references]
+    if delta.firsts is not None:
+        columns.append(delta.firsts)
+    return b"".join(
+        (
+            _HEAD.pack(
+                VERSION,
+                flags,
+                change.number,
+                change.watermark,
+                len(positions),
+                len(delta),
+                len(settings),
+            ),
+            *positions,
+            settings,
+            *(np.ascontiguousarray(column).tobytes() for column in columns),
+        )
+    )
+
+
+def unpack(value: bytes) -> ChangelogRecord:
+    """Read a record.  Raises StateError for one that is not ours or from a newer version."""
+    try:
+        version, flags, number, watermark, partitions, keys, settings_bytes = _HEAD.unpack_from(
+            value
+        )
+        if version != VERSION:
+            msg = (
+                f"the changelog has records of version {version}, this program reads version "
+                f"{VERSION}: run the version that wrote it"
+            )
+            raise StateError(msg)
+        at = _HEAD.size
+        positions: dict[int, int] = {}
+        largest: dict[int, float] = {}
+        for _ in range(partitions):
+            partition, offset, time = _POSITION.unpack_from(value, at)
+            positions[partition] = offset
+            if time > float("-inf"):
+                largest[partition] = time
+            at += _POSITION.size
+        fingerprint = json.loads(value[at : at + settings_bytes]) if settings_bytes else {}
+        at += settings_bytes
+        hashes = np.frombuffer(value, "<u8", keys * 2, at).reshape(-1, 2)
+        times = np.frombuffer(value, "<f8", keys, at + keys * 16)
+        references = np.frombuffer(value, "<i8", keys, at + keys * 24)
+        firsts = (
+            np.frombuffer(value, "<f8", keys, at + keys * 32) if flags & _HAS_FIRSTS else None
+        )
+    except (struct.error, ValueError) as error:
+        msg = f"the changelog has a record that cannot be read ({error}): is the topic another's?"
+        raise StateError(msg) from error
+    change = LaneChange(
+        number=number,
+        positions=positions,
+        largest=largest,
+        watermark=watermark,
+        delta=Delta(hashes, times, references, firsts),
+    )
+    return ChangelogRecord(bool(flags & _LAST), change, fingerprint)
