@@ -22,7 +22,7 @@ from connectors.ending import fail, stop_on_signals
 from flows.launch import Launch, read_launch
 from flows.logs import ProgressLog, set_up_logging
 from flows.settings import Settings, load_settings
-from flows.wiring import ends_of, event_spec, lane_opener, serve_metrics
+from flows.wiring import event_spec, parts_for, serve_metrics
 from operators.batches import DecodedBatch, Slice
 from operators.decode import Decoder
 from operators.deduplicate import lane_mapper
@@ -35,26 +35,26 @@ from operators.split import split
 
 def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     """Build the dataflow.  Raises DedupError for what a user can mend."""
-    source, encode, sink = ends_of(settings, launch, observer)
+    parts = parts_for(settings, launch, observer)
     names = lane_names(settings.lanes)
 
     def cut_into_lanes(batch: DecodedBatch) -> list[tuple[str, Slice]]:
         return [(names[slice_.lane], slice_) for slice_ in cut(batch, settings.lanes)]
 
     flow = Dataflow("dedup")
-    batches = op.input("source", flow, source)
+    batches = op.input("source", flow, parts.source)
     decoded = op.map("decode", batches, Decoder(event_spec(settings)))
     slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)
-    verdicts = op.stateful_map("deduplicate", slices, lane_mapper(lane_opener(settings)))
-    parts = split("split", verdicts)
+    verdicts = op.stateful_map("deduplicate", slices, lane_mapper(parts.open_lane))
+    answers = split("split", verdicts)
     outputs = op.merge(
         "merge",
-        op.map_value("encode_unique", parts.unique, encode),
-        op.map_value("encode_duplicate", parts.duplicate, encode),
-        op.map_value("encode_late", parts.late, encode),
-        op.map_value("encode_invalid", parts.invalid, encode),
+        op.map_value("encode_unique", answers.unique, parts.encode),
+        op.map_value("encode_duplicate", answers.duplicate, parts.encode),
+        op.map_value("encode_late", answers.late, parts.encode),
+        op.map_value("encode_invalid", answers.invalid, parts.encode),
     )
-    op.output("sink", outputs, sink)
+    op.output("sink", outputs, parts.sink)
     return flow
 
 

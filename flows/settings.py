@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     """Embedded mode: JSON lines; `-` is stdin."""
     output_dir: _Path = Path("out")
     """Embedded mode: folder of `unique.jsonl`, `duplicate.jsonl`, `late.jsonl`, `invalid.jsonl`."""
-    guarantee: Literal["exactly_once", "at_least_once"] = "at_least_once"
+    guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
     """What holds after a crash: each record once, or some written again."""
     commit_interval_ms: Annotated[_Number, Field(ge=1, le=_LONGEST_COMMIT_INTERVAL_MS)] = 100.0
     """Exactly once: the longest a decided event waits for its transaction to commit."""

@@ -5,19 +5,28 @@ from __future__ import annotations
 import math
 import os
 import threading
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import FixedPartitionedSink
 from prometheus_client import make_wsgi_app
 
+from connectors.changelog import Changelog
 from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_sink import KafkaSink, SinkSettings
 from connectors.kafka_source import KafkaSource, SourceSettings
 from connectors.kafka_topics import ensure_topics
+from connectors.kafka_transactional_sink import (
+    TransactionalKafkaSink,
+    TransactionalSinkSettings,
+)
+from connectors.lane_writer import WriterSettings
 from connectors.lines_sink import LinesSink, LinesSinkSettings
 from connectors.lines_source import STDIN, LinesSource
+from connectors.opened_lanes import OpenedLanes
 from flows.launch import Launch
 from flows.settings import Settings, fingerprint
 from operators.batches import Batch
@@ -25,6 +34,7 @@ from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, OpenLane
 from operators.encode import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import DedupError, SettingsError
 from operators.events import EventSpec
+from operators.lanes import lanes_meet
 from operators.observing import Observer
 from operators.verdicts import VERDICTS
 from operators.windows.session import SessionStore
@@ -57,22 +67,30 @@ def new_store(settings: Settings) -> KeyStore:
     return TumblingStore(math.inf if settings.window == "forever" else seconds)
 
 
-def lane_opener(settings: Settings) -> OpenLane:
-    """Make what opens lanes: from nothing, or from a recovery snapshot."""
-    spec = LaneSpec(
+def lane_spec(settings: Settings) -> LaneSpec:
+    """How a lane judges."""
+    return LaneSpec(
         new_store=partial(new_store, settings),
         allowed_lateness_seconds=settings.allowed_lateness_seconds,
         idle_seconds=settings.idle_seconds,
         fingerprint=fingerprint(settings),
+        changelog=exactly_once(settings),
+        snapshot_max_bytes=settings.snapshot_max_bytes,
     )
 
-    def open_lane(number: int, snapshot: LaneSnapshot | None) -> Lane:
-        lane = Lane(number, spec)
-        if snapshot is not None:
-            lane.restore(snapshot)
-        return lane
 
-    return open_lane
+def exactly_once(settings: Settings) -> bool:
+    """Whether lanes write in transactions; the files of the embedded mode are exact without."""
+    return not settings.embedded and settings.guarantee == "exactly_once"
+
+
+def _open_from_snapshot(
+    spec: LaneSpec, number: int, snapshot: LaneSnapshot | None
+) -> Lane:
+    lane = Lane(number, spec)
+    if snapshot is not None:
+        lane.restore(snapshot)
+    return lane
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
@@ -100,23 +118,28 @@ def output_topics(settings: Settings) -> dict[str, str]:
     return dict(zip(VERDICTS, topics, strict=True))
 
 
-Ends = tuple[FixedPartitionedSource[Batch, object], Encoder, FixedPartitionedSink[Output, object]]
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the dataflow is put together from."""
+
+    source: FixedPartitionedSource[Batch, Any]
+    open_lane: OpenLane
+    encode: Encoder
+    sink: FixedPartitionedSink[Output, Any]
 
 
-def ends_of(settings: Settings, launch: Launch, observer: Observer) -> Ends:
-    """Source, encoder and sink: Kafka's, or those of the embedded mode."""
-    return (
-        _embedded(settings, launch, observer)
-        if settings.embedded
-        else _kafka(settings, observer)
-    )
+def parts_for(settings: Settings, launch: Launch, observer: Observer) -> Parts:
+    """Kafka's parts, or those of the embedded mode.  Raises DedupError."""
+    if settings.embedded:
+        return _embedded(settings, launch, observer)
+    return _kafka(settings, launch, observer)
 
 
 def _names(settings: Settings) -> list[str]:
     return [combination.name for combination in settings.keys]
 
 
-def _kafka(settings: Settings, observer: Observer) -> Ends:
+def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     access = kafka_access(settings)
     topics = output_topics(settings)
     wanted = [topic for topic in (*topics.values(), settings.stats_topic) if topic]
@@ -130,11 +153,36 @@ def _kafka(settings: Settings, observer: Observer) -> Ends:
             idle_seconds=settings.idle_seconds,
         )
     )
-    sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
-    return source, kafka_encoder(settings.input_topic, _names(settings)), sink
+    spec = lane_spec(settings)
+    encode = kafka_encoder(settings.input_topic, _names(settings))
+    if not exactly_once(settings):
+        sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
+        return Parts(source, partial(_open_from_snapshot, spec), encode, sink)
+    changelog = Changelog(access, settings.lanes)
+    changelog.ensure()
+    opened = OpenedLanes(access, changelog, spec.fingerprint)
+    writer = WriterSettings(
+        topics=topics,
+        interval_seconds=settings.commit_interval_ms / 1000.0,
+        allowed_lateness_seconds=settings.allowed_lateness_seconds,
+        expired=spec.new_store().expired,
+        fingerprint=spec.fingerprint,
+    )
+    together = lanes_meet(settings.lanes, launch.workers)
+    return Parts(
+        source,
+        lambda number, snapshot: opened.lane(number, spec, snapshot),
+        encode,
+        TransactionalKafkaSink(
+            TransactionalSinkSettings(writer, settings.lanes, together),
+            opened,
+            changelog,
+            observer,
+        ),
+    )
 
 
-def _embedded(settings: Settings, launch: Launch, observer: Observer) -> Ends:
+def _embedded(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     if settings.input_file == STDIN and launch.recovery is not None:
         msg = (
             "DEDUP_INPUT_FILE=- cannot be used with -r: standard input cannot be read again after "
@@ -147,7 +195,12 @@ def _embedded(settings: Settings, launch: Launch, observer: Observer) -> Ends:
         ),
         observer,
     )
-    return LinesSource(settings.input_file), json_encoder(_names(settings)), sink
+    return Parts(
+        LinesSource(settings.input_file),
+        partial(_open_from_snapshot, lane_spec(settings)),
+        json_encoder(_names(settings)),
+        sink,
+    )
 
 
 class _Quiet(WSGIRequestHandler):

@@ -6,7 +6,7 @@ in the order of INTERFACE.md's rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,13 +195,18 @@ class Lane:
             changelog=spec.changelog,
         )
 
-    def apply(self, change: LaneChange) -> None:
-        """Take over what an earlier run decided, as its changelog has it."""
-        self.store.apply(change.delta)
-        self.number = change.number
-        self.progress.update(change.positions)
-        self.watermark = Watermark(change.watermark, dict(change.largest))
-        self.store.expire(change.watermark - self._spec.allowed_lateness_seconds)
+    def apply(self, changes: Sequence[LaneChange]) -> None:
+        """Take over what one transaction of an earlier run changed, as its changelog has it.
+
+        Only the last of its records says how far it went.
+        """
+        for change in changes:
+            self.store.apply(change.delta)
+        last = changes[-1]
+        self.number = last.number
+        self.progress.update(last.positions)
+        self.watermark = Watermark(last.watermark, dict(last.largest))
+        self.store.expire(last.watermark - self._spec.allowed_lateness_seconds)
 
     def restore(self, snapshot: LaneSnapshot) -> None:
         """Take over a snapshot.  Raises StateError if it was made with other settings."""
@@ -209,8 +214,14 @@ class Lane:
         self.number = snapshot.number
         self.progress = dict(snapshot.progress)
         self.watermark = Watermark(snapshot.watermark, dict(snapshot.largest))
-        if snapshot.keys is not None:
-            self.store.load(snapshot.keys)
+        if snapshot.keys is None:
+            msg = (
+                "the recovery directory was made with DEDUP_GUARANTEE=exactly_once and left the "
+                "keys to the changelog: set it back, or choose another DEDUP_APP_ID and recovery "
+                "directory"
+            )
+            raise StateError(msg)
+        self.store.load(snapshot.keys)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LaneSnapshot:
         """Bytewax copies a state at the end of an epoch: the copy is the snapshot."""

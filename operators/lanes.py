@@ -86,6 +86,17 @@ def lane_names(lanes: int) -> tuple[str, ...]:
     return tuple(names)
 
 
+def lanes_meet(lanes: int, workers: int) -> bool:
+    """Tell whether every lane's state and sink partition are on one worker.
+
+    Bytewax sends a state key to worker hash mod W, and the sorted sink partitions
+    to the workers in turn.
+    """
+    names = lane_names(lanes)
+    hashes = siphash13([name.encode() for name in names])
+    return bool((hashes % np.uint64(workers) == np.arange(lanes) % workers).all())
+
+
 def _pick(column: Sequence[Any] | None, order: list[int]) -> Sequence[Any] | None:
     if column is None or not order:
         return None if column is None else ()

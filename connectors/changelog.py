@@ -1,0 +1,152 @@
+"""The changelog topic: what each lane has answered and knows, one partition a lane."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from connectors.changelog_format import ChangelogRecord, unpack
+from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
+from connectors.kafka_topics import create_topic, partition_counts
+from operators.errors import StateError
+
+log = logging.getLogger("dedup.changelog")
+
+_BROKER_DEFAULT = -1
+_CONFIG = {
+    "cleanup.policy": "delete",
+    # Time must not take away the state of a paused stream: `trim` does, by event time.
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    # Whole segments are freed: small ones give space back sooner.
+    "segment.bytes": str(64 * 1024 * 1024),
+}
+_MUST = ("cleanup.policy", "retention.ms", "retention.bytes")
+_BATCH = 500
+_PROGRESS_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChangelogEntry:
+    """A record, and the offset after it."""
+
+    end: int
+    record: ChangelogRecord
+
+
+class Changelog:
+    """Reads, checks and trims the changelog of an application."""
+
+    def __init__(self, access: KafkaAccess, lanes: int) -> None:
+        """lanes: number of lanes, which is that of the topic's partitions."""
+        self.topic = f"{access.app_id}-changelog"
+        self._access = access
+        self._lanes = lanes
+        self._admin: AdminClient | None = None
+
+    def ensure(self) -> None:
+        """Create the topic, or check that it is as it must be.  Raises StateError."""
+        admin = self._access.admin()
+        counts = partition_counts(admin, self._access)
+        if self.topic not in counts:
+            create_topic(
+                admin, NewTopic(self.topic, self._lanes, _BROKER_DEFAULT, config=dict(_CONFIG))
+            )
+            counts = partition_counts(admin, self._access)
+        partitions = counts.get(self.topic, self._lanes)
+        if partitions != self._lanes:
+            msg = (
+                f"DEDUP_LANES={self._lanes}, but {self.topic} has {partitions} partitions, one for "
+                "each lane that the application began with: set it back, or choose another "
+                "DEDUP_APP_ID"
+            )
+            raise StateError(msg)
+        self._check_config(admin)
+
+    def _check_config(self, admin: AdminClient) -> None:
+        resource = ConfigResource(ResourceType.TOPIC, self.topic)
+        try:
+            config = admin.describe_configs([resource])[resource].result(REQUEST_SECONDS)
+        except KafkaException as error:
+            log.warning("cannot check the settings of %s: %s", self.topic, explain(error))
+            return
+        for name in _MUST:
+            if config[name].value != _CONFIG[name]:
+                msg = (
+                    f"topic {self.topic} has {name}={config[name].value}, which would delete what "
+                    f"the job knows: set it to {_CONFIG[name]}"
+                )
+                raise StateError(msg)
+
+    def consumer(self) -> Consumer:
+        """Return a consumer for `ends` and `read`; the caller closes it."""
+        return Consumer(
+            {
+                **self._access.consumer_settings("changelog"),
+                "fetch.message.max.bytes": 8_388_608,
+                "queued.max.messages.kbytes": 65_536,
+            }
+        )
+
+    def ends(self, consumer: Consumer, lane: int) -> tuple[int, int]:
+        """First offset that is there, and the one after the last."""
+
+        def ask() -> tuple[int, int]:
+            position = TopicPartition(self.topic, lane)
+            first, last = consumer.get_watermark_offsets(position, timeout=REQUEST_SECONDS)
+            return first, last
+
+        return patiently(self._access, ask)
+
+    def read(self, consumer: Consumer, lane: int, start: int) -> Iterator[ChangelogEntry]:
+        """Read a lane's committed records from an offset to the end, showing progress.
+
+        Call it with the lane's producer open: then nothing is under way any more,
+        and the end is the end.
+        """
+        first, end = self.ends(consumer, lane)
+        at = max(first, start)
+        if at >= end:
+            return
+        consumer.assign([TopicPartition(self.topic, lane, at)])
+        begun = shown = time.monotonic()
+        while at < end:
+            for message in consumer.consume(_BATCH, 0.5):
+                error = message.error()
+                if error is None:
+                    at = _offset(message) + 1
+                    yield ChangelogEntry(at, unpack(message.value() or b""))
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    at = max(at, _offset(message))
+                elif not error.retriable():
+                    msg = f"cannot read {self.topic}, partition {lane}: {explain(error)}"
+                    raise StateError(msg)
+            now = time.monotonic()
+            if now - shown > _PROGRESS_SECONDS:
+                shown = now
+                share = (at - first) / max(end - first, 1)
+                log.info("lane %d: restoring, %.0f%% after %.0f s", lane, share * 100, now - begun)
+        consumer.unassign()
+
+    def trim(self, lane: int, before: int) -> None:
+        """Delete a lane's records before an offset; it does not wait for that."""
+        if self._admin is None:
+            self._admin = self._access.admin()
+        futures = self._admin.delete_records([TopicPartition(self.topic, lane, before)])
+        for future in futures.values():
+            future.add_done_callback(lambda done: _log_failure(lane, done.exception()))
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    return -1 if offset is None else offset
+
+
+def _log_failure(lane: int, error: BaseException | None) -> None:
+    if error is not None:
+        log.warning("lane %d: cannot trim the changelog: %s", lane, error)

@@ -1,0 +1,30 @@
+"""Named points of the protocol at which a drill can have the process killed.
+
+Outside a drill `reach` is one look at a module variable.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+_SPEC = os.environ.get("DEDUP_TEST_KILL_AT", "")
+_NAME, _, _COUNT = _SPEC.partition(":")
+_left = int(_COUNT or 1) if _NAME else 0
+
+POINTS = (
+    "before_flush",
+    "before_commit",
+    "after_commit",
+    "in_snapshot",
+    "in_restore",
+)
+
+
+def reach(name: str) -> None:
+    """Pass a point; `DEDUP_TEST_KILL_AT=name:3` kills the process there the third time."""
+    global _left  # noqa: PLW0603 - a countdown of this process
+    if name == _NAME and _left > 0:
+        _left -= 1
+        if _left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)

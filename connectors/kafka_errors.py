@@ -1,0 +1,88 @@
+"""What to do about an error of a transaction: one table, by what librdkafka says of it.
+
+| librdkafka says | what it is | what we do |
+|---|---|---|
+| fatal, or a code in `FENCED` | another process has taken the transactional id, or the producer is past saving | end the process: the restart is exact |
+| a code in `REFUSED` | the broker will not take a record or let us in | end the process, naming the topic |
+| `txn_requires_abort()` | the transaction cannot be committed, another can | abort and repeat it |
+| `retriable()`, or a code in `AGAIN` | the answer is not known or not yet to be had | the same call again |
+| anything else | a bug or a misuse | end the process |
+
+Repeating and calling again have an end: `PATIENCE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from confluent_kafka import KafkaError
+
+# A rolling broker restart takes seconds; a transaction that is open for longer than
+# transaction.timeout.ms (60 s) is ended by the broker anyway.
+PATIENCE_SECONDS = 60.0
+
+
+class Action(Enum):
+    """What to do next."""
+
+    AGAIN = "call again"
+    REPEAT = "abort and repeat the transaction"
+    FENCED = "end: another process has taken over"
+    REFUSED = "end: the broker will not have it"
+    END = "end: not to be expected"
+
+
+FENCED = frozenset(
+    (
+        KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own codes begin with _
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+    )
+)
+REFUSED = frozenset(
+    (
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.INVALID_TRANSACTION_TIMEOUT,
+    )
+)
+AGAIN = frozenset(
+    (
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._CONFLICT,  # noqa: SLF001 - the call before is still under way
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.CONCURRENT_TRANSACTIONS,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    )
+)
+
+
+def action_for(error: KafkaError) -> Action:
+    """What to do about an error of a transactional call."""
+    if error.code() in FENCED:
+        return Action.FENCED
+    if error.code() in REFUSED:
+        return Action.REFUSED
+    if error.fatal():
+        return Action.END
+    if error.txn_requires_abort():
+        return Action.REPEAT
+    if error.retriable() or error.code() in AGAIN:
+        return Action.AGAIN
+    return Action.END

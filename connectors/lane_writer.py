@@ -1,0 +1,245 @@
+"""Writes what a lane decided, in transactions that its own thread commits.
+
+The worker's thread adds verdict batches (`write`); when the commit interval has
+passed, or when an epoch ends (`request`, `wait`), the lane's thread commits.  A
+commit is waiting for the brokers: several lanes wait at the same time, and what is
+decided meanwhile waits in a bounded backlog.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Condition, Thread
+
+from connectors.changelog import Changelog
+from connectors.changelog_format import pack
+from connectors.ending import fail
+from connectors.fault_points import reach
+from connectors.kafka_errors import PATIENCE_SECONDS
+from connectors.opened_lanes import OpenedLane
+from operators.deduplicate import LaneChange
+from operators.encode import Output
+from operators.errors import DedupError, SinkError, StateError
+from operators.observing import Observer
+from operators.verdicts import VERDICTS, Delta
+
+# Records that may wait for a commit before the worker waits too: about what a
+# worker decides in a tenth of a second.
+_BACKLOG_RECORDS = 20_000
+_TRIM_SECONDS = 30.0
+
+Batch = list[Output]
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSettings:
+    """How to write.
+
+    topics: verdict → topic, empty for count and drop.  interval_seconds: the longest
+    a decided record waits for its commit to begin.  expired: (newest event time,
+    horizon) → whether the window needs it no more.  fingerprint: setting → text.
+    """
+
+    topics: Mapping[str, str]
+    interval_seconds: float
+    allowed_lateness_seconds: float
+    expired: Callable[[float, float], bool]
+    fingerprint: dict[str, str]
+
+
+class LaneWriter:
+    """One lane's transactions.
+
+    Promises: batches are committed in the order of their numbers, each whole, and
+    with each transaction the changelog record that says so (protocol rules 1, 2).
+    Does not promise when, but for `wait`, after which everything given is committed.
+    """
+
+    def __init__(
+        self,
+        opened: OpenedLane,
+        changelog: Changelog,
+        settings: WriterSettings,
+        observer: Observer,
+    ) -> None:
+        """opened: the lane, fenced; batches must go on from its number."""
+        self._opened = opened
+        self._producer = opened.producer
+        self._changelog = changelog
+        self._settings = settings
+        self._observer = observer
+        self._number = opened.number
+        self._state = Condition()
+        self._backlog: deque[Batch] = deque()
+        self._backlog_records = 0
+        self._open: list[Batch] = []
+        self._in_transaction = False
+        self._due: float | None = None
+        self._asked = False
+        self._committing = False
+        self._closed = False
+        self._trimmed = time.monotonic()
+        self._newest = float("-inf")
+        self._thread = Thread(
+            target=self._run, name=f"lane-{opened.producer.lane}-writer", daemon=True
+        )
+        self._thread.start()
+
+    def write(self, batch: Batch) -> None:
+        """Add a whole verdict batch; waits while too much waits for a commit."""
+        number = batch[0].number
+        if number != self._number + 1:
+            msg = (
+                f"lane {self._producer.lane} should go on with batch {self._number + 1}, but was "
+                f"given {number}: another process has written this lane meanwhile"
+            )
+            raise StateError(msg)
+        self._number = number
+        records = _size(batch)
+        with self._state:
+            while self._backlog_records > _BACKLOG_RECORDS:
+                self._state.wait()
+            if self._committing or self._backlog:
+                self._backlog.append(batch)
+                self._backlog_records += records
+            else:
+                self._add(batch)
+
+    def _add(self, batch: Batch) -> None:
+        """Put a batch into the transaction (rule 2: the first record opens one)."""
+        self._open.append(batch)
+        if not self._in_transaction:
+            if not _size(batch):
+                return
+            self._begin()
+            self._due = time.monotonic() + self._settings.interval_seconds
+            self._state.notify_all()
+        self._produce(batch)
+
+    def _begin(self) -> None:
+        self._producer.begin()
+        self._in_transaction = True
+
+    def _produce(self, batch: Batch) -> None:
+        for part in batch:
+            topic = self._settings.topics[VERDICTS[part.verdict]]
+            if topic and len(part.records):
+                self._producer.produce(topic, part.records)
+
+    def request(self) -> None:
+        """Ask for a commit of everything given so far, without waiting for it."""
+        with self._state:
+            self._asked = True
+            self._state.notify_all()
+
+    def wait(self) -> None:
+        """Wait until everything given so far is committed."""
+        with self._state:
+            while self._open or self._backlog or self._committing:
+                self._asked = True
+                self._state.notify_all()
+                self._state.wait()
+            self._asked = False
+
+    def close(self) -> None:
+        """Commit what is left and end the thread."""
+        self.wait()
+        with self._state:
+            self._closed = True
+            self._state.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while self._next():
+                self._commit(self._open)
+                with self._state:
+                    self._open = []
+                    self._committing = self._in_transaction = self._asked = False
+                    self._due = None
+                    while self._backlog:
+                        batch = self._backlog.popleft()
+                        self._backlog_records -= _size(batch)
+                        self._add(batch)
+                    self._state.notify_all()
+        except DedupError as error:
+            fail(error)
+        except BaseException as error:  # noqa: BLE001 - a bug: the worker would wait for ever
+            fail(SinkError(f"lane {self._producer.lane}: {type(error).__name__}: {error}"))
+
+    def _next(self) -> bool:
+        """Wait for the next commit; False if there will be none."""
+        with self._state:
+            while not self._closed:
+                now = time.monotonic()
+                if self._open and (self._asked or (self._due is not None and now >= self._due)):
+                    self._committing = True
+                    return True
+                self._state.wait(None if self._due is None else max(self._due - now, 0))
+            return False
+
+    def _commit(self, batches: Sequence[Batch]) -> None:
+        """Commit the open transaction with its changelog record; repeat it if need be."""
+        change = _change(batches)
+        changes = list(pack(change, self._settings.fingerprint))
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        if not self._in_transaction:
+            self._begin()
+        while self._producer.commit(self._changelog.topic, changes) is not None:
+            self._producer.abort()
+            if time.monotonic() > deadline:
+                msg = (
+                    f"lane {self._producer.lane}: a transaction was aborted again and again for "
+                    f"{PATIENCE_SECONDS:.0f} s; nothing is lost: see the brokers' logs, start again"
+                )
+                raise SinkError(msg)
+            self._begin()
+            for batch in batches:
+                self._produce(batch)
+        reach("after_commit")
+        self._newest = max(self._newest, change.delta.newest)
+        now = time.time()
+        for batch in batches:
+            self._observer.written(batch, now)
+
+    def mark(self, end: int) -> None:
+        """Note where the changelog ends, now that everything is committed; trim it (rule 6)."""
+        opened = self._opened
+        opened.retain(end, self._newest)
+        self._newest = float("-inf")
+        now = time.monotonic()
+        if now - self._trimmed < _TRIM_SECONDS:
+            return
+        self._trimmed = now
+        watermark = self._observer.watermarks.get(self._producer.lane, float("-inf"))
+        horizon = watermark - self._settings.allowed_lateness_seconds
+        before = None
+        # The last stretch holds the lane's progress: it always stays.
+        while len(opened.retained) > 1 and self._settings.expired(
+            opened.retained[0].newest, horizon
+        ):
+            before = opened.retained.pop(0).end
+        if before is not None:
+            self._changelog.trim(self._producer.lane, before)
+
+
+def _size(batch: Batch) -> int:
+    return sum(len(part.records) for part in batch)
+
+
+def _change(batches: Sequence[Batch]) -> LaneChange:
+    """What a transaction changed: the keys of all its batches, and where the last one got to."""
+    changes = [
+        part.progress.change for batch in batches for part in batch if part.progress is not None
+    ]
+    last = changes[-1]
+    return LaneChange(
+        number=last.number,
+        positions=last.positions,
+        largest=last.largest,
+        watermark=last.watermark,
+        delta=Delta.join([change.delta for change in changes]),
+    )

@@ -1,0 +1,178 @@
+"""The lanes that this process has opened: fenced, restored, ready to decide and write.
+
+A lane's state and its sink meet on one worker (operators/lanes.py) and share one
+producer: whoever comes first opens it.  Where they do not meet (more workers than
+names are made for) the sink opens the producer again, and checks that nothing was
+written in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+
+from connectors.changelog import Changelog, ChangelogEntry
+from connectors.fault_points import reach
+from connectors.kafka_clients import KafkaAccess
+from connectors.transactions import LaneProducer
+from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, check_fingerprint
+from operators.errors import StateError
+
+log = logging.getLogger("dedup.restore")
+
+# Settling a lane's last transaction is waiting, not work.
+_AT_ONCE = 16
+_MOST_STRETCHES = 1024
+
+
+@dataclass(slots=True)
+class Retained:
+    """A stretch of a lane's changelog: up to offset `end`, with keys up to `newest`."""
+
+    end: int
+    newest: float
+
+
+@dataclass(slots=True)
+class OpenedLane:
+    """A lane's producer, and what its changelog held when it was opened.
+
+    number: last committed verdict batch.  retained: stretches that can be trimmed
+    when their newest key has expired.
+    """
+
+    producer: LaneProducer
+    number: int = 0
+    retained: list[Retained] = field(default_factory=list)
+
+    def retain(self, end: int, newest: float) -> None:
+        """Note a further stretch; many short ones become fewer long ones."""
+        self.retained.append(Retained(end, newest))
+        if len(self.retained) > _MOST_STRETCHES:
+            pairs = zip(self.retained[::2], self.retained[1::2], strict=False)
+            odd = self.retained[-1:] if len(self.retained) % 2 else []
+            self.retained = [Retained(b.end, max(a.newest, b.newest)) for a, b in pairs] + odd
+
+
+class OpenedLanes:
+    """Opens lanes, once each, several at a time."""
+
+    def __init__(
+        self, access: KafkaAccess, changelog: Changelog, fingerprint: dict[str, str]
+    ) -> None:
+        """fingerprint: setting → text, of the settings that change what the state means."""
+        self._access = access
+        self._changelog = changelog
+        self._fingerprint = fingerprint
+        self._lock = Lock()
+        self._producers: dict[int, Future[LaneProducer]] = {}
+        self._resume: dict[int, int] = {}
+        self._opened: dict[int, OpenedLane] = {}
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="open-lane")
+
+    def prepare(self, lane: int, resume: int | None) -> None:
+        """Begin to open a lane's producer, since this process will write it.
+
+        resume: where its changelog ended when the recovery snapshot was made.
+        """
+        with self._lock:
+            if resume is not None:
+                self._resume[lane] = resume
+            self._producer(lane)
+
+    def _producer(self, lane: int) -> Future[LaneProducer]:
+        if lane not in self._producers:
+            self._producers[lane] = self._pool.submit(LaneProducer, self._access, lane)
+        return self._producers[lane]
+
+    def lane(self, number: int, spec: LaneSpec, snapshot: LaneSnapshot | None) -> Lane:
+        """Open a lane for deciding (protocol rule 3): fence, read the changelog, apply it.
+
+        Raises StateError if the changelog is gone or was made with other settings.
+        """
+        with self._lock:
+            future = self._producer(number)
+            resume = self._resume.get(number)
+        opened = OpenedLane(future.result())  # (a) fenced, and the last transaction settled
+        lane = Lane(number, spec)
+        start = 0
+        if snapshot is not None:
+            _check_snapshot(snapshot)
+            check_fingerprint(snapshot.fingerprint, self._fingerprint, "the recovery directory")
+            if snapshot.keys is not None and resume is not None:
+                lane.restore(snapshot)
+                start = resume
+                newest = max(snapshot.largest.values(), default=float("-inf"))
+                opened.retain(start, newest)
+        # (b) What the store does not hold yet follows from the changelog.
+        end = self._replay(lane, start, opened)
+        if end < start or (snapshot is not None and lane.number < snapshot.number):
+            msg = (
+                f"the recovery snapshot of lane {number} is ahead of its changelog "
+                f"{self._changelog.topic}: the topic is gone, cut or another's. To go on without "
+                "what it knew (repeats of earlier records then pass as unique), choose another "
+                "DEDUP_APP_ID and recovery directory."
+            )
+            raise StateError(msg)
+        opened.number = lane.number
+        with self._lock:
+            self._opened[number] = opened
+        return lane
+
+    def _replay(self, lane: Lane, start: int, opened: OpenedLane) -> int:
+        """Apply a lane's changelog from an offset on; return where it ends."""
+        consumer = self._changelog.consumer()
+        waiting: list[ChangelogEntry] = []
+        keys = 0
+        try:
+            for entry in self._changelog.read(consumer, lane.lane, start):
+                waiting.append(entry)
+                if not entry.record.last:
+                    continue
+                reach("in_restore")
+                check_fingerprint(
+                    entry.record.fingerprint, self._fingerprint, self._changelog.topic
+                )
+                changes = [one.record.change for one in waiting]
+                waiting.clear()
+                if changes[-1].number > lane.number:
+                    lane.apply(changes)
+                    keys += sum(len(change.delta) for change in changes)
+                opened.retain(entry.end, max(change.delta.newest for change in changes))
+            end = self._changelog.ends(consumer, lane.lane)[1]
+        finally:
+            consumer.close()
+        if keys:
+            log.info("lane %d: restored %d keys from %s", lane.lane, keys, self._changelog.topic)
+        return end
+
+    def for_writing(self, lane: int) -> OpenedLane:
+        """A lane for its sink: the one opened for deciding here, else opened anew."""
+        with self._lock:
+            opened = self._opened.get(lane)
+            future = self._producer(lane)
+        if opened is not None:
+            return opened
+        opened = OpenedLane(future.result())
+        opened.number = self._last_number(lane)
+        return opened
+
+    def _last_number(self, lane: int) -> int:
+        consumer = self._changelog.consumer()
+        try:
+            entries = self._changelog.read(consumer, lane, 0)
+            return max((entry.record.change.number for entry in entries), default=0)
+        finally:
+            consumer.close()
+
+
+def _check_snapshot(snapshot: LaneSnapshot) -> None:
+    if not snapshot.changelog:
+        msg = (
+            "the recovery directory was made with DEDUP_GUARANTEE=at_least_once, so that its keys "
+            "are not in a changelog: set it back, or choose another DEDUP_APP_ID and recovery "
+            "directory"
+        )
+        raise StateError(msg)

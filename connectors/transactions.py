@@ -1,0 +1,129 @@
+"""A lane's transactional producer: opened once, then one transaction after another."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from connectors.fault_points import reach
+from connectors.kafka_clients import KafkaAccess, explain
+from connectors.kafka_errors import PATIENCE_SECONDS, Action, action_for
+from connectors.producing import produce_records, refused
+from operators.batches import Records
+from operators.errors import SinkError
+
+log = logging.getLogger("dedup.transactions")
+
+# One call to librdkafka; it may be called again until our patience ends.
+_CALL_SECONDS = 15.0
+_PAUSE_SECONDS = 0.1
+
+
+class FencedError(SinkError):
+    """Another process with the same transactional id has begun: this one must end."""
+
+
+class LaneProducer:
+    """The transactional producer of one lane.
+
+    Promises: after the constructor returns, every older producer of the lane is
+    fenced and its last transaction is settled (protocol rule 3a); a transaction is
+    written whole or not at all; one that only the moment forbids is repeated.
+    """
+
+    def __init__(self, access: KafkaAccess, lane: int) -> None:
+        """Open it.  Raises SinkError if that cannot be done in `PATIENCE_SECONDS`."""
+        self.lane = lane
+        self._id = f"{access.app_id}-lane-{lane}"
+        self._undelivered: tuple[str, KafkaError] | None = None
+        try:
+            self._producer = Producer(
+                {
+                    **access.producer_settings(f"lane-{lane}"),
+                    "transactional.id": self._id,
+                    "delivery.report.only.error": True,
+                }
+            )
+        except KafkaException as error:
+            msg = f"cannot make the producer of lane {lane}: {explain(error)}"
+            raise SinkError(msg) from error
+        self._call("open the transactional producer", self._producer.init_transactions)
+
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self._undelivered = None
+        self._call("begin a transaction", lambda _: self._producer.begin_transaction())
+
+    def produce(self, topic: str, records: Records) -> None:
+        """Add records to the transaction; waits while the queue is full."""
+        produce_records(self._producer, topic, records, self._on_delivery)
+
+    def commit(self, changelog: str, changes: Sequence[bytes]) -> Action | None:
+        """Add the changelog's records and commit.
+
+        Returns None if it is committed, `Action.REPEAT` if it was aborted and has to
+        be written again.  Raises FencedError, or SinkError for what no retry cures.
+        """
+        for change in changes:
+            self._producer.produce(
+                changelog, change, partition=self.lane, on_delivery=self._on_delivery
+            )
+        reach("before_flush")
+        action = self._try(self._producer.commit_transaction)
+        self._producer.poll(0)
+        return action
+
+    def abort(self) -> None:
+        """Abort the open transaction."""
+        self._call("abort a transaction", self._producer.abort_transaction)
+        self._producer.poll(0)
+
+    def _on_delivery(self, error: KafkaError | None, message: Any) -> None:
+        # Records purged by an abort say nothing about why it was aborted.
+        purged = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)  # noqa: SLF001
+        if error is not None and error.code() not in purged and self._undelivered is None:
+            self._undelivered = (message.topic(), error)
+
+    def _try(self, call: Callable[[float], Any]) -> Action | None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                call(_CALL_SECONDS)
+            except KafkaException as exception:
+                error = exception.args[0]
+                action = action_for(error)
+                self._producer.poll(0)
+                if self._undelivered is not None:
+                    topic, cause = self._undelivered
+                    if action_for(cause) is Action.REFUSED:
+                        raise refused(topic, explain(cause)) from exception
+                if action is Action.REPEAT:
+                    log.warning("lane %d: repeating a transaction: %s", self.lane, explain(error))
+                    return action
+                if action is not Action.AGAIN or time.monotonic() > deadline:
+                    raise self._ended(action, error) from exception
+                log.warning("lane %d: asking again: %s", self.lane, explain(error))
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return None
+
+    def _call(self, what: str, call: Callable[[float], Any]) -> None:
+        if self._try(call) is not None:
+            msg = f"lane {self.lane} cannot {what}: the transaction was aborted"
+            raise SinkError(msg)
+
+    def _ended(self, action: Action, error: KafkaError) -> SinkError:
+        if action is Action.FENCED:
+            return FencedError(
+                f"another process has taken over lane {self.lane} ({self._id}): this one ends and "
+                "writes nothing more. Run one cluster for each DEDUP_APP_ID."
+            )
+        return SinkError(
+            f"lane {self.lane} ({self._id}): {explain(error)}. Nothing is lost: what was not "
+            "committed is done again after a restart."
+        )
