@@ -18,6 +18,8 @@ import msgspec
 # time), and so does msgspec; such integers are kept as the digits they are.
 _LONGEST_INT_DIGITS = 4000
 
+NESTED_TOO_DEEPLY = "JSON nested too deeply"
+
 
 class Literal:
     """A number kept as its canonical text: infinite doubles and very long integers."""
@@ -85,8 +87,7 @@ def decode_json(value: bytes) -> object:
         # Valid JSON as far as it was read, with an integer too long for msgspec.
         return _decode_long_integers(value)
     except RecursionError:
-        msg = "JSON nested too deeply"
-        raise ValueError(msg) from None
+        raise ValueError(NESTED_TOO_DEEPLY) from None
 
 
 def _decode_long_integers(value: bytes) -> object:
@@ -95,6 +96,5 @@ def _decode_long_integers(value: bytes) -> object:
         decoded = json.loads(text, parse_float=_number, parse_int=_integer, parse_constant=_refuse)
         encode_canonical(decoded)  # a lone surrogate escape has no UTF-8
     except RecursionError:
-        msg = "JSON nested too deeply"
-        raise ValueError(msg) from None
+        raise ValueError(NESTED_TOO_DEEPLY) from None
     return decoded

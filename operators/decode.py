@@ -72,10 +72,8 @@ class Decoder:
         self._spec = spec
         self._one = OneByOne(spec)
         self._columns = ColumnReader.of(spec)
-        self._own_shard = (
-            bool(spec.shard.fields) or spec.shard.content
-        ) and spec.combinations != (spec.shard,)
         self._one_shard = not spec.shard.fields and not spec.shard.content
+        self._own_shard = not self._one_shard and spec.combinations != (spec.shard,)
 
     def __call__(self, batch: Batch) -> DecodedBatch:
         """Decode a batch; every record is accepted or has a reason why not."""
@@ -91,6 +89,10 @@ class Decoder:
         )
         if count:
             self._read(batch.records, decided)
+        if decided.shards is not None:
+            # Duplicates share the shard too: without the same values there, two keys
+            # must not be equal.  The hashes have different seeds, so nothing cancels out.
+            decided.hashes ^= decided.shards[:, None]
         return self._finish(batch, decided)
 
     def _read(self, records: Records, decided: Decided) -> None:
@@ -103,7 +105,13 @@ class Decoder:
             if rows:
                 good = np.ones(len(records), np.bool_)
                 good[rows] = False
-            self._columns.fill(records, structs, good, decided)
+            try:
+                self._columns.fill(records, structs, good, decided)
+            except RecursionError:
+                # A key could just be read, but is too deep to be hashed.
+                rows = range(len(records))
+                decided.invalid.clear()
+                decided.times.fill(np.nan)
         for row in rows:
             self._read_one(row, records, decided)
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import compress
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from operators.batches import Bools, Decided, Floats, Hashes, Invalid, Records
 from operators.canonical import encode_canonical, number_hook
 from operators.events import RECORD_TIME, EventSpec
-from operators.hashing import SHARD, hash_column, json_seed, string_seed
-from operators.keys import RECORD_KEY, Combination, hash_values
+from operators.hashing import SHARD, hash_column, json_seed, rows_of, string_seed
+from operators.keys import MISSING, RECORD_KEY, Bytes, Combination, hash_values
 from operators.timestamps import event_time
 
 NO_RECORD_KEY = ("key", "the record has no key (@key)")
 NO_RECORD_TIME = ("time", "the record has no timestamp (@record)")
+
+
+# msgspec takes no member name with one of these.
+_UNNAMEABLE = re.compile(r'[\x00-\x1f"\\]')
 
 
 class _Object(msgspec.Struct, gc=False):
@@ -32,16 +38,25 @@ def bad_time(path: str, value: object) -> tuple[str, str]:
     return "time", f"{path}: not a finite number of epoch seconds nor an RFC 3339 date-time"
 
 
+# What msgspec takes for a type: a class, a union, Any.
+_Type: TypeAlias = object
+_TIME: _Type = float | str
+# Which rows: a slice of all of them, or their numbers.
+_Rows: TypeAlias = "slice | npt.NDArray[np.intp]"
+
+
 class _Tree:
     """Field paths of one struct and its nested structs, as msgspec wants them."""
 
     def __init__(self) -> None:
-        self.leaves: dict[str, Any] = {}
+        self.leaves: dict[str, _Type] = {}
         self.branches: dict[str, _Tree] = {}
         self.accessors: dict[str, str] = {}
+        self.paths: list[str] = []
 
-    def add(self, path: str, kind: Any) -> bool:
+    def add(self, path: str, kind: _Type) -> bool:
         """Add a path with the type of its value; False if it conflicts with another."""
+        self.paths.append(path)
         name, _, rest = path.partition(".")
         if not rest:
             if name in self.branches or self.leaves.get(name, kind) is not kind:
@@ -52,7 +67,7 @@ class _Tree:
             del self.leaves[name]
         return name not in self.leaves and self.branches.setdefault(name, _Tree()).add(rest, kind)
 
-    def build(self) -> Any:
+    def build(self) -> type[msgspec.Struct]:
         """Make the struct type; members get names that Python allows."""
         names = [*self.leaves, *self.branches]
         python_names = {name: f"f{number}" for number, name in enumerate(names)}
@@ -72,26 +87,25 @@ class _Tree:
 
 def _tree_of(spec: EventSpec) -> _Tree | None:
     """Collect the fields that decide; None where only the whole event will do."""
-    if any(c.content for c in (*spec.combinations, spec.shard)) or spec.text_fields:
+    keys = (*spec.combinations, spec.shard)
+    if any(key.content for key in keys) or spec.text_fields:
         return None
+    if spec.types and spec.schema != "event":
+        return None  # an optional field: read one by one
     tree = _Tree()
     if spec.schema == "event":
         for name in ("event_id", "user_id", "event_type"):
             tree.add(name, str)
-        tree.add("timestamp", float | str)
+        tree.add("timestamp", _TIME)
         tree.add("data", _Object)
-    elif spec.types:
-        return None  # an optional field: read one by one
-    if spec.time != RECORD_TIME and not (spec.schema == "event" and spec.time == "timestamp"):
-        kind: Any = float | str
-        if not tree.add(spec.time, kind):
-            return None
-    for combination in (*spec.combinations, spec.shard):
-        for path in combination.fields:
+    if spec.time != RECORD_TIME and not tree.add(spec.time, _TIME):
+        return None
+    for key in keys:
+        paths = () if key.fields == (RECORD_KEY,) else key.fields
+        for path in paths:
             if path.startswith("@"):
-                if path != RECORD_KEY or len(combination.fields) > 1:
-                    return None
-            elif tree.leaves.get(path) is not str and not tree.add(path, Any):
+                return None
+            if tree.leaves.get(path) is not str and not tree.add(path, Any):
                 return None
     return tree
 
@@ -117,7 +131,9 @@ class ColumnReader:
     def of(cls, spec: EventSpec) -> ColumnReader | None:
         """Return a reader, or None where these settings need whole events."""
         tree = _tree_of(spec)
-        return None if tree is None else cls(spec, tree)
+        if tree is None or any(map(_UNNAMEABLE.search, tree.paths)):
+            return None
+        return cls(spec, tree)
 
     def fill(
         self,
@@ -130,7 +146,7 @@ class ColumnReader:
 
         structs: one for each record.  good: which of them count; None: all.
         """
-        at: Any = slice(None)
+        at: _Rows = slice(None)
         keys = records.keys if records.keys is not None else [None] * len(records)
         if good is not None:
             at = np.flatnonzero(good)
@@ -164,29 +180,32 @@ class ColumnReader:
     ) -> Hashes:
         """Hash one combination of every struct; positions without it go to `refused`."""
         if combination.fields == (RECORD_KEY,):
-            if None in keys:
+            if None not in keys:
+                return hash_column(keys, string_seed(index))  # type: ignore[arg-type]
+            if index != SHARD:
                 for position, key in enumerate(keys):
                     if key is None:
                         refused.setdefault(position, NO_RECORD_KEY)
-            return hash_column((key or b"" for key in keys), string_seed(index))
+            found = (MISSING if key is None else Bytes(key) for key in keys)
+            return rows_of(hash_values((key,), index) for key in found)
         columns = [list(map(self._getters[path], structs)) for path in combination.fields]
         if len(columns) > 1:
             return hash_column(map(encode_canonical, zip(*columns, strict=True)), json_seed(index))
         column = columns[0]
         if combination.fields[0] in self._texts or set(map(type, column)) == {str}:
             return hash_column(column, string_seed(index))
-        digests = b"".join(hash_values((value,), index) for value in column)
-        return np.frombuffer(digests, "<u8").reshape(-1, 2)
+        return rows_of(hash_values((value,), index) for value in column)
 
-    def _times(self, records: Records, structs: list[Any], at: Any, refused: Invalid) -> Floats:
+    def _times(self, records: Records, structs: list[Any], at: _Rows, refused: Invalid) -> Floats:
         if self._spec.time == RECORD_TIME:
             stamps = np.asarray(records.timestamps or [0] * len(records), np.float64)[at]
             for position in np.flatnonzero(stamps <= 0).tolist():
                 refused.setdefault(position, NO_RECORD_TIME)
-            return stamps / 1000.0
+            times: Floats = stamps / 1000.0
+            return times
         column = list(map(self._getters[self._spec.time], structs))
         if set(map(type, column)) == {float}:
-            return np.array(column)
+            return np.array(column, np.float64)
         times = np.full(len(column), np.nan)
         for position, value in enumerate(column):
             time = event_time(value)

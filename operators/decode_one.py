@@ -5,11 +5,12 @@ The reasons are tried in INTERFACE.md's order; the first that fits is given.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
 from operators.batches import Headers, Records
-from operators.canonical import decode_json, encode_canonical
+from operators.canonical import NESTED_TOO_DEEPLY, decode_json, encode_canonical
 from operators.decode_columns import NO_RECORD_KEY, NO_RECORD_TIME, bad_time
 from operators.events import RECORD_TIME, EventSpec, explain, is_event
 from operators.hashing import SHARD, hash_bytes, json_seed
@@ -46,7 +47,11 @@ class _MissingKeyError(Exception):
 
 
 class OneByOne:
-    """Decodes single records; has the last word on whatever the fast path leaves."""
+    """Decodes single records; has the last word on whatever the fast path leaves.
+
+    A field of the shard may be missing (unlike one of a combination): it then
+    equals only another that is missing.
+    """
 
     def __init__(self, spec: EventSpec) -> None:
         """spec: how records are read."""
@@ -56,16 +61,16 @@ class OneByOne:
 
     def __call__(self, records: Records, row: int) -> Accepted | Rejected:
         """Decode one row of a batch."""
-        value = records.values[row]
-        if value is None:
-            return Rejected("tombstone", "the record has no value")
         try:
-            value.decode()
-            event = decode_json(value)
-        except ValueError as error:
-            return Rejected("json", f"not JSON: {error}")
-        if not isinstance(event, dict):
-            return Rejected("schema", "the value is not a JSON object")
+            return self._decode(records, row)
+        except RecursionError:
+            # What could just be read can be too deep to be written in canonical form.
+            return Rejected("json", NESTED_TOO_DEEPLY)
+
+    def _decode(self, records: Records, row: int) -> Accepted | Rejected:
+        event = self._read(records.values[row])
+        if isinstance(event, Rejected):
+            return event
         type_ = event.get("event_type")
         event_type = type_ if isinstance(type_, str) else ""
         if self._spec.schema == "event" and not is_event(event):
@@ -80,7 +85,7 @@ class OneByOne:
             if self._shard_is_key:
                 shard = hashes[0]
             elif self._shard_wanted:
-                shard = self._hash(self._spec.shard, SHARD, event, key, headers)
+                shard = self._hash(self._spec.shard, SHARD, event, key, headers, optional=True)
             else:
                 shard = bytes(16)
         except _MissingKeyError as missing:
@@ -92,20 +97,35 @@ class OneByOne:
         text = self._text(event) if self._spec.text_fields else None
         return Accepted(time, hashes, shard, event_type, text)
 
-    def _hash(
+    @staticmethod
+    def _read(value: bytes | None) -> dict[str, object] | Rejected:
+        if value is None:
+            return Rejected("tombstone", "the record has no value")
+        try:
+            value.decode()
+            event = decode_json(value)
+        except ValueError as error:
+            return Rejected("json", f"not JSON: {error}")
+        if not isinstance(event, dict):
+            return Rejected("schema", "the value is not a JSON object")
+        return event
+
+    def _hash(  # noqa: PLR0913 - the parts of a record
         self,
         combination: Combination,
         index: int,
         event: dict[str, object],
         key: bytes | None,
         headers: Headers,
+        *,
+        optional: bool = False,
     ) -> bytes:
         if combination.content:
             return hash_bytes(content_of(event, self._spec.content_ignore), json_seed(index))
         values = []
         for path in combination.fields:
             value = look_up(path, event, key, headers)
-            if value is MISSING:
+            if value is MISSING and not optional:
                 raise _MissingKeyError(
                     NO_RECORD_KEY[1] if path == RECORD_KEY else f"{path}: field required by keys"
                 )
@@ -138,11 +158,10 @@ class OneByOne:
         return "\n".join(_one_space(part) for part in normal)
 
 
+# Unicode's property White_Space.  `\s` and `str.split` also take U+001C to U+001F.
+_WHITE_SPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+
+
 def _one_space(text: str) -> str:
     """Runs of Unicode white space as one space, also at the ends."""
-    words = text.split()
-    if not words:
-        return " " if text else ""
-    head = " " if text[0].isspace() else ""
-    tail = " " if text[-1].isspace() else ""
-    return head + " ".join(words) + tail
+    return _WHITE_SPACE.sub(" ", text)

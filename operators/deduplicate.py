@@ -6,13 +6,14 @@ in the order of INTERFACE.md's rules.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from operators.batches import Decided, Records, Slice
+from operators.batches import Bools, Decided, Records, Slice
 from operators.errors import StateError
 from operators.verdicts import (
     DUPLICATE,
@@ -20,6 +21,7 @@ from operators.verdicts import (
     LATE,
     NO_REFERENCE,
     NOTHING,
+    Codes,
     Delta,
     Matches,
     VerdictBatch,
@@ -27,7 +29,6 @@ from operators.verdicts import (
 )
 from operators.watermark import Watermark
 from operators.windows.store import KeyStore
-
 
 # 16 of hash, 8 of event time, 8 of reference: a key in a snapshot or the changelog.
 BYTES_A_KEY = 32
@@ -114,10 +115,12 @@ class Lane:
         delta = Delta.empty()
         if count:
             marks = self.watermark.before_each(span, decided.largest_before)
-            # NaN, the time of an invalid record, compares as not late.
-            late = decided.times < marks - self._spec.allowed_lateness_seconds
+            # Differences of the largest doubles may be infinite, which no JSON can say.
+            with np.errstate(over="ignore"):
+                # NaN, the time of an invalid record, compares as not late.
+                late = decided.times < marks - self._spec.allowed_lateness_seconds
+                behind[late] = np.minimum(marks[late] - decided.times[late], sys.float_info.max)
             verdicts[late] = LATE
-            behind[late] = marks[late] - decided.times[late]
             if decided.invalid:
                 verdicts[list(decided.invalid)] = INVALID
             delta = self._match(slice_, verdicts, matches)
@@ -141,7 +144,7 @@ class Lane:
             skipped=skipped,
         )
 
-    def _match(self, slice_: Slice, verdicts: Any, matches: Matches) -> Delta:
+    def _match(self, slice_: Slice, verdicts: Codes, matches: Matches) -> Delta:
         """Rule 3 for the records that are neither invalid nor late."""
         decided = slice_.decided
         asked = np.flatnonzero(verdicts == 0)
@@ -229,12 +232,12 @@ class Lane:
         return self.snapshot()
 
 
-def select_rows(slice_: Slice, kept: Any) -> Slice:
+def select_rows(slice_: Slice, kept: Bools) -> Slice:
     """Leave only some records in a slice; its span stays."""
     rows = np.flatnonzero(kept).tolist()
     records, decided = slice_.records, slice_.decided
 
-    def pick(column: Any) -> Any:
+    def pick(column: Any) -> Any:  # noqa: ANN401 - of the column's type
         return None if column is None else [column[row] for row in rows]
 
     position = {row: new for new, row in enumerate(rows)}
@@ -271,8 +274,6 @@ def check_fingerprint(stored: dict[str, str], wanted: dict[str, str], where: str
                 "DEDUP_APP_ID (and recovery directory) to begin anew."
             )
             raise StateError(msg)
-
-
 
 
 OpenLane = Callable[[int, LaneSnapshot | None], Lane]

@@ -145,7 +145,7 @@ def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
             for headers, row, offset in zip(added, rows, offsets, strict=True):
                 reason, message = problems[row]
                 headers.append(("dedup.reason", reason.encode()))
-                headers += connect
+                headers.extend(connect)
                 headers.append(("__connect.errors.offset", b"%d" % offset))
                 headers.append(("__connect.errors.exception.class.name", _class_name(reason)))
                 headers.append(("__connect.errors.exception.message", message.encode()))

@@ -42,5 +42,9 @@ def hash_column(texts: Iterable[bytes] | Iterable[str], seed: int) -> Hashes:
 
     Returns an array of shape (n, 2): low and high 64 bits.
     """
-    digests = b"".join(map(hash_bytes, texts, repeat(seed)))
-    return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
+    return rows_of(map(hash_bytes, texts, repeat(seed)))
+
+
+def rows_of(digests: Iterable[bytes]) -> Hashes:
+    """Array of shape (n, 2) of hashes of 16 bytes."""
+    return np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)

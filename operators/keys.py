@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from operators.batches import Headers
-from operators.canonical import encode_canonical
+from operators.canonical import Literal, encode_canonical
 from operators.hashing import hash_bytes, json_seed, string_seed
 
 RECORD_KEY = "@key"
@@ -36,9 +36,9 @@ class Combination:
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """A value compared as bytes: a record key or a header (None: a header without value)."""
+    """A value compared as bytes: a record key or a header."""
 
-    value: bytes | None
+    value: bytes
 
 
 def look_up(
@@ -47,17 +47,15 @@ def look_up(
     """Value at a field path, or MISSING.
 
     event: the decoded JSON object.  A path through something that is not an
-    object is missing; `null` is a value.  Of a repeated header the last counts.
+    object is missing; `null` is a value.  Of a repeated header the last counts;
+    one without a value is missing, for it has no bytes to compare.
     """
     if path == RECORD_KEY:
         return MISSING if key is None else Bytes(key)
     if path.startswith(HEADER_PREFIX):
         name = path.removeprefix(HEADER_PREFIX)
-        found: object = MISSING
-        for header, value in headers or ():
-            if header == name:
-                found = Bytes(value)
-        return found
+        values = [text for header, text in headers or () if header == name]
+        return Bytes(values[-1]) if values and values[-1] is not None else MISSING
     value: object = event
     for member in path.split("."):
         if not isinstance(value, dict):
@@ -68,24 +66,28 @@ def look_up(
     return value
 
 
+# Equal to itself and to no JSON value, which cannot be spelled so.
+_NOTHING = Literal("missing")
+
+
 def _json_of(value: object) -> object:
     """Text for bytes; a field is always bytes or always JSON, so the two never meet."""
     if isinstance(value, Bytes):
-        return None if value.value is None else base64.b64encode(value.value).decode()
-    return value
+        return base64.b64encode(value.value).decode()
+    return _NOTHING if value is MISSING else value
 
 
 def hash_values(values: Sequence[object], index: int) -> bytes:
     """128-bit hash of a combination's values, 16 bytes.
 
-    values: one decoded JSON value or `Bytes` for each field.  index: of the
-    combination; equal values of different combinations do not meet.
+    values: one decoded JSON value, `Bytes` or MISSING for each field.  index: of
+    the combination; equal values of different combinations do not meet.
     """
     if len(values) == 1:
         value = values[0]
         if isinstance(value, str):
             return hash_bytes(value, string_seed(index))
-        if isinstance(value, Bytes) and value.value is not None:
+        if isinstance(value, Bytes):
             return hash_bytes(value.value, string_seed(index))
     return hash_bytes(encode_canonical([_json_of(value) for value in values]), json_seed(index))
 

@@ -72,7 +72,7 @@ def lane_names(lanes: int) -> tuple[str, ...]:
     sink partition of a lane is on the worker of its state.
     """
     modulus = math.lcm(*range(1, min(lanes, EVEN_WORKERS) + 1))
-    names = []
+    names: list[str] = []
     for lane in range(lanes):
         first = 0
         while len(names) == lane:
@@ -106,7 +106,7 @@ def _pick(column: Sequence[Any] | None, order: list[int]) -> Sequence[Any] | Non
     return picked
 
 
-def _part(column: Sequence[Any] | None, begin: int, end: int) -> Any:
+def _part(column: Sequence[Any] | None, begin: int, end: int) -> Any:  # noqa: ANN401 - of the column's type
     return None if column is None else column[begin:end]
 
 

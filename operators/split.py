@@ -57,9 +57,8 @@ def parts_of(batch: VerdictBatch) -> list[Part]:
     return [Part(batch, verdict, rows[verdict], len(wanted)) for verdict in wanted]
 
 
-
 @operator
-def split(step_id: str, up: KeyedStream[VerdictBatch]) -> SplitOut:
+def split(step_id: str, up: KeyedStream[VerdictBatch]) -> SplitOut:  # noqa: ARG001 - Bytewax's
     """Split a keyed stream of verdict batches by verdict."""
     parts = op.flat_map_value("parts", up, parts_of)
     unique = op.branch("unique", parts, lambda item: item[1].verdict == UNIQUE)

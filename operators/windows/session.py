@@ -25,7 +25,11 @@ class Session:
 
 @dataclass(slots=True)
 class _Bucket:
-    """Keys with a session whose last event time was, for a while, in one stretch of time."""
+    """Keys with a session whose last event time was, for a while, in one stretch of time.
+
+    A session is entered when its last event time comes into the stretch, not each
+    time it moves within it: a busy key must not cost an entry a record.
+    """
 
     keys: list[bytes]
     newest: float = -math.inf
@@ -55,15 +59,23 @@ class SessionStore:
         """Return the number of sessions held."""
         return self._keys
 
-    def _remember(self, key: bytes, last: float) -> None:
-        """Have the key looked at when the stretch of time of `last` has expired."""
-        ratio = last / self._gap
-        number = math.floor(ratio) if math.isfinite(ratio) else ratio
+    def _stretch(self, time: float) -> float:
+        ratio = time / self._gap
+        return math.floor(ratio) if math.isfinite(ratio) else ratio
+
+    def _remember(self, key: bytes, last: float, before: float | None = None) -> None:
+        """Have the key looked at when the stretch of time of `last` has expired.
+
+        before: last event time until now of the sessions that went into this one,
+        None if it is new.
+        """
+        number = self._stretch(last)
         bucket = self._buckets.get(number)
         if bucket is None:
             bucket = self._buckets[number] = _Bucket([])
             heapq.heappush(self._order, number)
-        bucket.keys.append(key)
+        if before is None or self._stretch(before) != number:
+            bucket.keys.append(key)
         bucket.newest = max(bucket.newest, last)
 
     def _touched(self, key: bytes, time: float) -> list[Session]:
@@ -83,16 +95,16 @@ class SessionStore:
     def _extend(self, key: bytes, time: float, touched: list[Session]) -> int:
         """Extend the first touched session by a record and the other touched ones."""
         session = touched[0]
-        last = session.last
+        before = max(one.last for one in touched)
         session.first = min(time, *(one.first for one in touched))
-        session.last = max(time, *(one.last for one in touched))
+        session.last = max(time, before)
         if len(touched) > 1:
             gone = {id(one) for one in touched[1:]}
             kept = [one for one in self._sessions[key] if id(one) not in gone]
             self._sessions[key] = kept
             self._keys -= len(gone)
-        if session.last > last:
-            self._remember(key, session.last)
+        if session.last > before:
+            self._remember(key, session.last, before)
         self._changed.append((key, (session.first, session.last, session.reference)))
         return session.reference
 
@@ -148,7 +160,7 @@ class SessionStore:
             kept.insert(place, Session(first, last, reference))
             self._sessions[key] = kept
             self._keys += len(kept) - len(sessions)
-            self._remember(key, last)
+            self._remember(key, last, max((one.last for one in inside), default=None))
 
     def expire(self, horizon: float) -> None:
         """Drop the sessions that no record at the horizon or after it can touch."""

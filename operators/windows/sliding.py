@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from operators.batches import Floats, Hashes, Ints
 from operators.verdicts import NO_REFERENCE, Delta, Matches
-from operators.windows.store import key_bytes, key_rows, unique_delta
+from operators.windows.store import key_bytes, key_rows, stretches, unique_delta
 
 _Entry = tuple[float, int]
 
@@ -30,17 +31,15 @@ class _Bucket:
         self.more: dict[bytes, list[_Entry]] = {}
         self.newest = -math.inf
 
-    def near(self, key: bytes, time: float, seconds: float) -> int:
-        """Reference of a unique record with the key less than `seconds` away, or NO_REFERENCE."""
+    def near(self, key: bytes, time: float, seconds: float) -> list[int]:
+        """References of the unique records with the key less than `seconds` away."""
         entry = self.table.get(key)
         if entry is None:
-            return NO_REFERENCE
-        if abs(time - entry[0]) < seconds:
-            return entry[1]
-        for other, reference in self.more.get(key, ()):
-            if abs(time - other) < seconds:
-                return reference
-        return NO_REFERENCE
+            return []
+        found = [entry[1]] if abs(time - entry[0]) < seconds else []
+        if key in self.more:
+            found += [ref for other, ref in self.more[key] if abs(time - other) < seconds]
+        return found
 
     def add(self, key: bytes, time: float, reference: int) -> bool:
         """Add a key; False if the very same entry is there already."""
@@ -59,6 +58,8 @@ class SlidingStore:
     """Buckets of event time as wide as the window; a record looks into three of them.
 
     Duplicates do not extend a window: only unique records are in the buckets.
+    A record can match two, one on either side in time: its original is the one of
+    the smaller partition and offset, in whatever order they came.
     A bucket is dropped when its newest key is W or more before the horizon.
     """
 
@@ -84,33 +85,44 @@ class SlidingStore:
         """Match each record against earlier unique ones, and add those that are unique."""
         combination = np.full(len(times), -1, np.int8)
         originals = np.full(len(times), NO_REFERENCE, np.int64)
-        numbers = np.floor(times / self._seconds).tolist()
         seconds, buckets = self._seconds, self._buckets
-        rows = zip(numbers, times.tolist(), key_rows(hashes), references.tolist(), strict=True)
-        for row, (number, time, keys, reference) in enumerate(rows):
-            around = [
-                bucket
-                for bucket in (
-                    buckets.get(number),
-                    buckets.get(number - 1),
-                    buckets.get(number + 1),
-                )
-                if bucket is not None
-            ]
-            original = NO_REFERENCE
+        rows = zip(
+            self._around(times), times.tolist(), key_rows(hashes), references.tolist(), strict=True
+        )
+        for row, (numbers, time, keys, reference) in enumerate(rows):
+            around = [buckets[number] for number in numbers if number in buckets]
             for index, key in enumerate(keys):
-                for bucket in around:
-                    original = bucket.near(key, time, seconds)
-                    if original != NO_REFERENCE:
-                        break
-                if original != NO_REFERENCE:
-                    combination[row], originals[row] = index, original
+                found = [ref for bucket in around for ref in bucket.near(key, time, seconds)]
+                if found:
+                    combination[row], originals[row] = index, min(found)
                     break
             else:
-                home = self._bucket(number)
+                home = self._bucket(numbers[0])
                 for key in keys:
                     self._keys += home.add(key, time, reference)
         return Matches(combination, originals)
+
+    def _around(self, times: Floats) -> Iterator[tuple[float, ...]]:
+        """For each time, the number of its bucket and of those with times less than W away.
+
+        These are its neighbours.  Rounding is monotonic, so the buckets of `t − W` and
+        `t + W` bound those of all times between; it can put the two further apart
+        by one, or all three into one.
+        """
+        with np.errstate(over="ignore"):
+            before, after = times - self._seconds, times + self._seconds
+        here = stretches(times, self._seconds)
+        first, last = stretches(before, self._seconds), stretches(after, self._seconds)
+        if ((first == here - 1) & (last == here + 1)).all():
+            return zip(here.tolist(), first.tolist(), last.tolist(), strict=True)
+        return iter(
+            [
+                (number, *({low, low + 1, high - 1, high} - {number}))
+                for number, low, high in zip(
+                    here.tolist(), first.tolist(), last.tolist(), strict=True
+                )
+            ]
+        )
 
     def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
         """What `decide` added: the keys of the unique records."""
@@ -118,7 +130,7 @@ class SlidingStore:
 
     def apply(self, delta: Delta) -> None:
         """Add what an earlier `decide` added."""
-        numbers = np.floor(delta.times / self._seconds).tolist()
+        numbers = stretches(delta.times, self._seconds).tolist()
         rows = zip(
             numbers,
             key_bytes(delta.hashes),

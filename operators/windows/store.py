@@ -50,6 +50,13 @@ class KeyStore(Protocol):
         ...
 
 
+def stretches(times: Floats, seconds: float) -> Floats:
+    """Return `floor(t / seconds)`: IEEE division, so a tiny length can make it infinite."""
+    with np.errstate(over="ignore"):
+        numbers: Floats = np.floor(times / seconds)
+    return numbers
+
+
 def key_bytes(hashes: Hashes) -> list[bytes]:
     """16-byte keys of an array of shape (n, 2)."""
     column: list[bytes] = np.ascontiguousarray(hashes).view("V16").reshape(-1).tolist()

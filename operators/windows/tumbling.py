@@ -9,9 +9,16 @@ import numpy as np
 
 from operators.batches import Floats, Hashes, Ints
 from operators.verdicts import NO_REFERENCE, Delta, Matches
-from operators.windows.store import key_bytes, key_rows, unique_delta
+from operators.windows.store import key_bytes, key_rows, stretches, unique_delta
 
 _Bucket = dict[bytes, int]
+
+
+def _rows_by_window(windows: Floats) -> list[tuple[float, Ints]]:
+    """Windows with their rows, in order: a batch of a backfill may hold thousands."""
+    order = np.argsort(windows, kind="stable")
+    found, firsts = np.unique(windows[order], return_index=True)
+    return list(zip(found.tolist(), np.split(order, firsts[1:]), strict=True))
 
 
 class TumblingStore:
@@ -34,10 +41,7 @@ class TumblingStore:
         return self._keys
 
     def _window(self, times: Floats) -> Floats:
-        if np.isinf(self._seconds):
-            return np.zeros(len(times))
-        windows: Floats = np.floor(times / self._seconds)
-        return windows
+        return np.zeros(len(times)) if np.isinf(self._seconds) else stretches(times, self._seconds)
 
     def _bucket(self, window: float) -> _Bucket:
         bucket = self._buckets.get(window)
@@ -70,8 +74,7 @@ class TumblingStore:
     def _decide_one_key(self, hashes: Hashes, windows: Floats, references: Ints) -> Matches:
         """One look-up and insert a record, in C: `setdefault` gives the first reference."""
         originals = np.empty(len(windows), np.int64)
-        for window in np.unique(windows).tolist():
-            rows = np.flatnonzero(windows == window)
+        for window, rows in _rows_by_window(windows):
             bucket = self._bucket(window)
             before = len(bucket)
             originals[rows] = list(
@@ -89,8 +92,7 @@ class TumblingStore:
     def apply(self, delta: Delta) -> None:
         """Add what an earlier `decide` added."""
         windows = self._window(delta.times)
-        for window in np.unique(windows).tolist():
-            rows = np.flatnonzero(windows == window)
+        for window, rows in _rows_by_window(windows):
             bucket = self._bucket(window)
             before = len(bucket)
             keys = key_bytes(delta.hashes[rows])
@@ -102,7 +104,7 @@ class TumblingStore:
         if np.isinf(self._seconds) or not np.isfinite(horizon):
             return
         # floor is monotonic: t ≥ horizon never falls into an earlier window.
-        first = float(np.floor(horizon / self._seconds))
+        first = float(np.floor(horizon / self._seconds))  # Python's division overflows in silence
         while self._order and self._order[0] < first:
             self._keys -= len(self._buckets.pop(heapq.heappop(self._order)))
 

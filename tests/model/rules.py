@@ -92,15 +92,17 @@ class Model:
         return None
 
     def _in_window(self, number: int, event: Event) -> int | None:
+        matching = []
         for index, seen in enumerate(self.unique):
             # Choice: DEDUP_SHARD_BY names what "duplicates share": without the same values it is no
             # duplicate, or the verdict would hang on which shards meet in a lane.
             same = seen.event.keys[number] == event.keys[number] and seen.event.shard == event.shard
             if same and self._near_in_time(event.time, seen.event.time):
-                # Choice: several can match with a sliding window (later records on either side of
-                # an earlier-stamped one).  The original is the one decided first.
-                return index
-        return None
+                matching.append(index)
+        # Choice: several can match with a sliding window (later records on either side of an
+        # earlier-stamped one).  The original is the one with the smaller partition and offset:
+        # within a partition the earlier one, and over several the same however they interleave.
+        return min(matching, key=lambda index: self.unique[index].place, default=None)
 
     def _near_in_time(self, time: float, unique: float) -> bool:
         seconds = self.settings.window_seconds

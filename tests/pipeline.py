@@ -1,0 +1,292 @@
+"""The real operators without Bytewax: decode, cut, decide; driven by the streams of the strategies.
+
+Everything that must not change a verdict can be set: where a partition is cut into batches, how
+many lanes there are, whether slices travel pickled, where lanes are restarted from a snapshot and
+how far the source then goes back.
+"""
+
+import copy
+import math
+import pickle
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+
+from operators.batches import Batch, Headers, Records, Slice, Span
+from operators.decode import Decoder
+from operators.deduplicate import Lane, LaneSnapshot, LaneSpec
+from operators.events import EventSpec
+from operators.keypaths import parse_keys, resolve_shard
+from operators.lanes import cut
+from operators.verdicts import (
+    DUPLICATE,
+    INVALID,
+    LATE,
+    NO_REFERENCE,
+    VERDICTS,
+    VerdictBatch,
+    partition_and_offset,
+)
+from operators.windows.session import SessionStore
+from operators.windows.sliding import SlidingStore
+from operators.windows.store import KeyStore
+from operators.windows.tumbling import TumblingStore
+from tests.model import Model, Record, Settings, Verdict
+from tests.strategies import Step, Stream
+
+Place: TypeAlias = tuple[int, int]
+Verdicts: TypeAlias = dict[Place, Verdict]
+
+
+def event_spec(settings: Settings, lanes: int) -> EventSpec:
+    """How the operators read records with the model's settings."""
+    shard = settings.shard_by
+    return EventSpec(
+        combinations=parse_keys(settings.keys),
+        shard=resolve_shard(
+            parse_keys(settings.keys),
+            settings.content_ignore,
+            (shard,) if shard == "@key" else shard,
+        ),
+        time=settings.time,
+        schema=settings.schema,
+        content_ignore=frozenset(settings.content_ignore),
+        text_fields=() if settings.similarity is None else settings.similarity_fields,
+        max_future_seconds=settings.max_future,
+        lanes=lanes,
+    )
+
+
+def new_store(settings: Settings) -> KeyStore:
+    """Make an empty store of the window kind."""
+    seconds = settings.window_seconds
+    if settings.window == "sliding":
+        return SlidingStore(seconds)
+    if settings.window == "session":
+        return SessionStore(seconds)
+    return TumblingStore(math.inf if settings.window == "forever" else seconds)
+
+
+def lane_spec(
+    settings: Settings, make_store: Callable[[Settings], KeyStore] = new_store
+) -> LaneSpec:
+    """How lanes judge with the model's settings."""
+    return LaneSpec(partial(make_store, settings), settings.lateness, 30.0, {"keys": "the same"})
+
+
+def records_of(records: Sequence[Record]) -> Records:
+    """Columns of the records of one partition; None where no record has a value."""
+
+    def headers_of(record: Record) -> Headers:
+        return record.headers
+
+    return Records(
+        offsets=np.array([record.offset for record in records], np.int64),
+        values=[record.value for record in records],
+        keys=[r.key for r in records] if any(r.key is not None for r in records) else None,
+        headers=[headers_of(r) for r in records] if any(r.headers for r in records) else None,
+        timestamps=[0 if r.timestamp_ms is None else r.timestamp_ms for r in records]
+        if any(r.timestamp_ms is not None for r in records)
+        else None,
+    )
+
+
+def batches_of(
+    steps: Sequence[Step], cuts: Collection[int], first: int = 0
+) -> Iterable[tuple[int, int]]:
+    """Ranges of steps that make a batch: of one partition, one clock and one idle set.
+
+    cuts: steps with which a batch begins, besides those where it must.
+    """
+    begin = first
+    for index in range(first + 1, len(steps) + 1):
+        if index < len(steps) and index not in cuts:
+            one, other = steps[index - 1], steps[index]
+            if (one.record.partition, one.now, one.idle) == (
+                other.record.partition,
+                other.now,
+                other.idle,
+            ):
+                continue
+        yield begin, index
+        begin = index
+
+
+def verdicts_of(batch: VerdictBatch, names: Sequence[str]) -> Iterable[tuple[Place, Verdict]]:
+    """A verdict batch as the model's verdicts."""
+    partition = batch.slice.span.partition
+    for row, (code, offset) in enumerate(
+        zip(batch.verdicts.tolist(), batch.slice.records.offsets.tolist(), strict=True)
+    ):
+        matched = original = reason = late_by = None
+        if code == DUPLICATE:
+            matched = names[int(batch.matches.combination[row])]
+            reference = int(batch.matches.originals[row])
+            original = None if reference == NO_REFERENCE else partition_and_offset(reference)
+        elif code == LATE:
+            late_by = float(batch.behind[row])
+        elif code == INVALID:
+            reason = batch.slice.decided.invalid[row][0]
+        kind = VERDICTS[code]
+        yield (
+            (partition, offset),
+            Verdict(kind, reason, matched, original, None, late_by),  # type: ignore[arg-type]
+        )
+
+
+@dataclass
+class Pipeline:
+    """Lanes that are fed batch after batch; collects their verdicts.
+
+    Asserts that no record is answered twice, except that after a restart what was
+    decided since the snapshot is decided again, and to the same end.
+    """
+
+    settings: Settings
+    partitions: int
+    lanes: int = 3
+    pickled: bool = False
+    make_store: Callable[[Settings], KeyStore] = new_store
+    verdicts: Verdicts = field(default_factory=dict)
+    batches: list[VerdictBatch] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Open the lanes with nothing in them."""
+        spec = event_spec(self.settings, self.lanes)
+        self.names = [combination.name for combination in spec.combinations]
+        self.decoder = Decoder(spec)
+        self.judges = [self._open(lane) for lane in range(self.lanes)]
+        self.positions = dict.fromkeys(range(self.partitions), 0)
+        self.idle: set[int] = set()
+        self._again: Verdicts = {}
+        self._since_snapshot: Verdicts = {}
+
+    def _open(self, lane: int) -> Lane:
+        return Lane(lane, lane_spec(self.settings, self.make_store))
+
+    @property
+    def keys_held(self) -> int:
+        """Keys in all lanes."""
+        return sum(len(judge.store) for judge in self.judges)
+
+    def feed(self, steps: Sequence[Step]) -> None:
+        """Decide steps that make one batch, after word of partitions that turned idle or awake."""
+        own, now, idle = (
+            steps[0].record.partition,
+            steps[0].now,
+            steps[0].idle - {steps[0].record.partition},
+        )
+        # Those that wake come first: with more partitions idle the watermark would run ahead.
+        for partition in sorted(self.idle - idle):
+            self.heartbeat(partition, now, idle=False)
+        for partition in sorted(idle - self.idle):
+            self.heartbeat(partition, now, idle=True)
+        records = records_of([step.record for step in steps])
+        end = int(records.offsets[-1]) + 1
+        span = Span(own, self.partitions, self.positions[own], end, now)
+        self.positions[own] = end
+        self._decide(Batch(span, records))
+
+    def heartbeat(self, partition: int, now: float, *, idle: bool) -> None:
+        """Tell the lanes that a partition is idle or awake, and has nothing new."""
+        (self.idle.add if idle else self.idle.discard)(partition)
+        at = self.positions[partition]
+        self._decide(
+            Batch(Span(partition, self.partitions, at, at, now, idle=idle), records_of([]))
+        )
+
+    def _decide(self, batch: Batch) -> None:
+        for slice_ in cut(self.decoder(batch), self.lanes):
+            travelled: Slice = pickle.loads(pickle.dumps(slice_)) if self.pickled else slice_  # noqa: S301 - our own
+            answer = self.judges[slice_.lane].decide(travelled)
+            self.batches.append(answer)
+            for place, verdict in verdicts_of(answer, self.names):
+                if place in self._again:
+                    assert verdict == self._again.pop(place), f"{place} decided otherwise"
+                else:
+                    assert place not in self.verdicts, f"{place} answered twice"
+                self.verdicts[place] = self._since_snapshot[place] = verdict
+
+    @property
+    def undecided(self) -> set[Place]:
+        """Records that a restart lost the verdicts of, and that did not come again yet."""
+        return set(self._again)
+
+    def snapshot(self) -> list[bytes]:
+        """What Bytewax would write at the end of an epoch."""
+        self._since_snapshot = {}
+        return [pickle.dumps(copy.deepcopy(judge)) for judge in self.judges]
+
+    def restart(self, snapshots: Sequence[bytes], positions: dict[int, int]) -> None:
+        """Die, and begin again from the last snapshot with the source at earlier positions."""
+        for lane, stored in enumerate(snapshots):
+            snapshot = pickle.loads(stored)  # noqa: S301 - our own
+            assert isinstance(snapshot, LaneSnapshot)
+            self.judges[lane] = self._open(lane)
+            self.judges[lane].restore(snapshot)
+        self.positions = dict(positions)
+        self.idle = set()
+        self._again, self._since_snapshot = self._since_snapshot, {}
+
+
+@dataclass(frozen=True)
+class Restart:
+    """rewind_to ≤ snapshot_at ≤ crash_at: numbers of steps; recut: batches afterwards."""
+
+    snapshot_at: int
+    crash_at: int
+    rewind_to: int
+    recut: frozenset[int] = frozenset()
+
+
+def run(
+    stream: Stream,
+    *,
+    lanes: int = 3,
+    cuts: Collection[int] = (),
+    restart: Restart | None = None,
+    pickled: bool = False,
+    make_store: Callable[[Settings], KeyStore] = new_store,
+) -> Verdicts:
+    """Verdicts of the operators on a stream; each record has one when this returns."""
+    pipeline = Pipeline(stream.settings, len(stream.partitions), lanes, pickled, make_store)
+    steps, first = stream.steps, 0
+    if restart is not None:
+        borders = {*cuts, restart.snapshot_at, restart.crash_at}
+        before = stream.steps[: restart.crash_at]
+        snapshots, first = pipeline.snapshot(), restart.rewind_to
+        for begin, end in batches_of(before, borders):
+            if begin == restart.snapshot_at:
+                snapshots = pipeline.snapshot()
+            pipeline.feed(before[begin:end])
+        if restart.snapshot_at == restart.crash_at:
+            snapshots = pipeline.snapshot()
+        pipeline.restart(snapshots, positions_at(stream, first))
+        cuts = restart.recut
+    for begin, end in batches_of(steps, cuts, first) if first < len(steps) else ():
+        pipeline.feed(steps[begin:end])
+    assert not pipeline.undecided
+    assert pipeline.verdicts.keys() == {place_of(step) for step in steps}
+    return pipeline.verdicts
+
+
+def positions_at(stream: Stream, index: int) -> dict[int, int]:
+    """How far each partition has been read before a step."""
+    positions = dict.fromkeys(stream.partitions, 0)
+    for step in stream.steps[:index]:
+        positions[step.record.partition] = step.record.offset + 1
+    return positions
+
+
+def place_of(step: Step) -> Place:
+    """Partition and offset of a step's record."""
+    return step.record.partition, step.record.offset
+
+
+def model_verdicts(stream: Stream) -> Verdicts:
+    """Verdicts of the model on a stream."""
+    model = Model(stream.settings, stream.partitions)
+    return {place_of(step): model.decide(step.record, step.now, step.idle) for step in stream.steps}
