@@ -12,7 +12,7 @@ from requests.exceptions import RequestException
 from testcontainers.core.container import DockerContainer
 
 from deploy.kafka.errors import BrokerStartError, NoBrokerError
-from deploy.kafka.ports import free_ports, wait_until_ready
+from deploy.kafka.ports import free_ports, new_cluster_id, wait_until_ready
 from deploy.kafka.properties import single_node
 
 IMAGE = "apache/kafka:4.3.1"
@@ -37,6 +37,7 @@ class DockerServer:
         """
         _require_image()
         self._settings = settings
+        self._cluster = new_cluster_id()
         self._port = free_ports(1)[0] if port is None else port
         self._container = self._describe("127.0.0.1")
         host = self._container.get_container_host_ip()
@@ -65,7 +66,7 @@ class DockerServer:
             message = f"Docker could not start {IMAGE}: {error}"
             raise NoBrokerError(message) from error
         try:
-            wait_until_ready(self.bootstrap, self._check_alive)
+            wait_until_ready(self.bootstrap, self._check_alive, self._cluster)
         except BrokerStartError as error:
             log = self._container.get_wrapped_container().logs(tail=_LOG_TAIL_LINES)
             self.stop()
@@ -100,6 +101,7 @@ class DockerServer:
             controller=self._port + 1,
         )
         container = DockerContainer(IMAGE).with_bind_ports(self._port, self._port)
+        container = container.with_env("CLUSTER_ID", self._cluster)
         for name, value in properties.items():
             container = container.with_env("KAFKA_" + name.upper().replace(".", "_"), value)
         return container

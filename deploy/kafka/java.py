@@ -1,6 +1,5 @@
 """A Kafka broker as a Java process, from jars that Maven fetches once."""
 
-import base64
 import contextlib
 import ctypes
 import fcntl
@@ -17,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploy.kafka.errors import BrokerStartError, NoBrokerError
-from deploy.kafka.ports import free_ports, wait_until_ready
+from deploy.kafka.ports import free_ports, new_cluster_id, wait_until_ready
 from deploy.kafka.properties import single_node
 
 _HERE = Path(__file__).resolve().parent
@@ -65,6 +64,7 @@ class JavaServer:
         (self._dir / "tmp").mkdir(parents=True, exist_ok=True)
         self._log = self._dir / "broker.log"
         self._properties = self._dir / "server.properties"
+        self._meta = self._dir / "data" / "meta.properties"
         self._process: subprocess.Popen[bytes] | None = None
         self._write_properties(settings, port, controller)
 
@@ -75,12 +75,12 @@ class JavaServer:
 
     def start(self) -> None:
         """Start the node and wait until it answers; raise BrokerStartError if it does not."""
-        if not (self._dir / "data" / "meta.properties").exists():
+        if not self._meta.exists():
             self._format()
         arguments = (*_SERVER_FLAGS, "-cp", self._classpath, "kafka.Kafka", str(self._properties))
         self._process = _spawner.submit(self._spawn, arguments).result()
         try:
-            wait_until_ready(self.bootstrap, self._check_alive)
+            wait_until_ready(self.bootstrap, self._check_alive, self._cluster())
         except BrokerStartError as error:
             self.kill()
             message = f"{error}; its log ends:\n{self._log_tail()}"
@@ -126,13 +126,15 @@ class JavaServer:
         self._properties.write_text("".join(lines), encoding="utf-8")
 
     def _format(self) -> None:
-        # Not random: an id that begins with a dash would be taken for an option.
-        cluster = base64.urlsafe_b64encode(b"bytewax-dedup-01").decode().rstrip("=")
-        tool = ("kafka.tools.StorageTool", "format", "-t", cluster)
+        tool = ("kafka.tools.StorageTool", "format", "-t", new_cluster_id())
         arguments = (*_FORMAT_FLAGS, "-cp", self._classpath, *tool, "-c", str(self._properties))
         if _spawner.submit(self._spawn, arguments).result().wait() != 0:
             message = f"the broker's storage was not formatted; the log ends:\n{self._log_tail()}"
             raise BrokerStartError(message)
+
+    def _cluster(self) -> str:
+        lines = self._meta.read_text(encoding="utf-8").splitlines()
+        return next(line for line in lines if line.startswith("cluster.id=")).partition("=")[2]
 
     def _spawn(self, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
         command = [

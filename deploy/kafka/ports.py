@@ -1,8 +1,10 @@
 """Where a local broker listens, and whether it answers."""
 
+import base64
 import secrets
 import socket
 import time
+import uuid
 from collections.abc import Callable
 
 from confluent_kafka import KafkaException
@@ -39,11 +41,22 @@ def free_ports(count: int) -> list[int]:
     raise BrokerStartError(message)
 
 
-def wait_until_ready(bootstrap: str, check_alive: Callable[[], None]) -> None:
+def new_cluster_id() -> str:
+    """Return an id that no other broker has: how ours is told from one that has its port."""
+    while True:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not cluster.startswith("-"):  # Kafka's tools would take it for an option
+            return cluster
+
+
+def wait_until_ready(
+    bootstrap: str, check_alive: Callable[[], None], cluster: str | None = None
+) -> None:
     """Wait until the broker lists itself as one that takes work.
 
     bootstrap: `host:port,…`.  check_alive: raises when waiting is pointless.
-    Raises BrokerStartError when two minutes were not enough.
+    cluster: the id it must have; None takes any.
+    Raises BrokerStartError when two minutes were not enough, or when another broker answers.
     """
     deadline = time.monotonic() + _START_SECONDS
     # A plain connection first: librdkafka backs off longer and longer from a refused one.
@@ -54,10 +67,14 @@ def wait_until_ready(bootstrap: str, check_alive: Callable[[], None]) -> None:
     while True:
         check_alive()
         try:
-            if admin.list_topics(timeout=2.0).brokers:
-                return
+            answer = admin.list_topics(timeout=2.0)
         except KafkaException:
-            pass  # not yet: the deadline decides
+            answer = None  # not yet: the deadline decides
+        if answer is not None and cluster not in {None, answer.cluster_id}:
+            message = f"another Kafka broker already listens on {bootstrap}"
+            raise BrokerStartError(message)
+        if answer is not None and answer.brokers:
+            return
         _pause_until(deadline, bootstrap)
 
 

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from deploy.kafka import Broker, NoBrokerError, start_broker
+from deploy.kafka import Broker, BrokerStartError, NoBrokerError, start_broker
 from deploy.kafka.java import find_java
 
 QUIET = {"log_level": "0"}
@@ -80,6 +80,15 @@ def test_a_data_dir_outlives_its_broker(
         produce(first.bootstrap, topic_prefix, [b"kept"])
     with start_broker(data_dir=tmp_path) as second:
         assert consume(second.bootstrap, topic_prefix, 1) == [b"kept"]
+
+
+def test_a_port_that_another_broker_has_is_an_error(broker: Broker) -> None:
+    if broker.kind != "java":
+        pytest.skip("the other kinds' ports are not this machine's to take")
+    taken = int(broker.bootstrap.rpartition(":")[2])
+
+    with pytest.raises(BrokerStartError, match="another Kafka broker already listens"):
+        start_broker(port=taken)
 
 
 def test_an_external_broker_is_used_and_never_killed(
