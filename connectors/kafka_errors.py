@@ -2,11 +2,12 @@
 
 | librdkafka says | what it is | what we do |
 |---|---|---|
-| fatal, or a code in `FENCED` | another process has taken the transactional id, or the producer is past saving | end the process: the restart is exact |
-| a code in `REFUSED` | the broker will not take a record or let us in | end the process, naming the topic |
-| `txn_requires_abort()` | the transaction cannot be committed, another can | abort and repeat it |
-| `retriable()`, or a code in `AGAIN` | the answer is not known or not yet to be had | the same call again |
-| anything else | a bug or a misuse | end the process |
+| a code in `FENCED` | another process has taken over | end: the restart is exact |
+| fatal | the producer is past saving | end: the restart is exact |
+| a code in `REFUSED` | a record is not taken, or we may not | end, naming the topic |
+| `txn_requires_abort()` | it cannot be committed, another can | abort and repeat it |
+| `retriable()`, or a code in `AGAIN` | no answer yet | the same call again |
+| anything else | a bug or a misuse | end |
 
 Repeating and calling again have an end: `PATIENCE_SECONDS`.
 """

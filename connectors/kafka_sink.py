@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.assembling import Assembler
 from connectors.ending import one_line_errors
@@ -49,7 +48,7 @@ class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
         self._access = settings.access
         self._observer = observer
         self._assembler = Assembler()
-        self._failure: tuple[str, str, str] | None = None
+        self._failure: tuple[str, str] | None = None
         self._unacknowledged: deque[list[Output]] = deque()
         try:
             self._producer = Producer(
@@ -62,15 +61,13 @@ class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
         except KafkaException as error:
             raise unreachable(settings.access, error) from error
 
-    def _on_delivery(self, error: KafkaError | None, message: Any) -> None:
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._failure is None:
-            headers = dict(message.headers() or [])
-            offset = headers.get("dedup.offset", b"").decode()
-            self._failure = (message.topic(), explain(error), offset and f"input offset {offset}")
+            self._failure = (message.topic() or "", explain(error))
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() and self._failure is None:
-            self._failure = ("any", explain(error), "")
+            self._failure = ("any", explain(error))
         else:
             log.warning("writing: %s", explain(error))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -124,7 +124,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
 
     def _columns(self, messages: list[Message]) -> Records:
         values = list(map(Message.value, messages))
-        headers = list(map(Message.headers, messages))
+        headers: Any = list(map(Message.headers, messages))
         size = sum(len(value) for value in values if value is not None)
         if values:
             wanted = _BATCH_BYTES * len(values) // max(size, 1)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.kafka_clients import explain
 from operators.batches import Records
 from operators.errors import SinkError
 
 _FULL_POLL_SECONDS = 0.05
-DeliveryReport = Callable[[KafkaError | None, Any], None]
+DeliveryReport = Callable[[KafkaError | None, Message], None]
 
 
 def produce_records(
@@ -54,7 +54,7 @@ def produce_records(
             return
 
 
-def _stamps(timestamps: Sequence[int] | None) -> Any:
+def _stamps(timestamps: Sequence[int] | None) -> Iterable[int]:
     """Timestamps to produce with; 0 lets the client take the time of day."""
     return repeat(0) if timestamps is None else [max(stamp, 0) for stamp in timestamps]
 

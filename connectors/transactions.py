@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.fault_points import reach
 from connectors.kafka_clients import KafkaAccess, explain
@@ -83,11 +83,11 @@ class LaneProducer:
         self._call("abort a transaction", self._producer.abort_transaction)
         self._producer.poll(0)
 
-    def _on_delivery(self, error: KafkaError | None, message: Any) -> None:
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         # Records purged by an abort say nothing about why it was aborted.
         purged = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)  # noqa: SLF001
         if error is not None and error.code() not in purged and self._undelivered is None:
-            self._undelivered = (message.topic(), error)
+            self._undelivered = (message.topic() or "", error)
 
     def _try(self, call: Callable[[float], Any]) -> Action | None:
         deadline = time.monotonic() + PATIENCE_SECONDS
