@@ -10,6 +10,7 @@ _RFC3339 = re.compile(
     re.ASCII,
 )
 _DAYS_IN_MONTH = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_NINES = str.maketrans("0123456789", "9876543210")
 _FEBRUARY = 2
 _LEAP_SECOND = 60
 _DAY_SECONDS = 86_400
@@ -64,8 +65,19 @@ def parse_rfc3339(text: str) -> float | None:
     )
     if second == _LEAP_SECOND and (whole - 1) % _DAY_SECONDS != _LAST_SECOND_OF_DAY:
         return None
-    # One conversion of the whole decimal text, so that the nearest double is met.
-    return float(f"{whole}{fraction}") if fraction and whole >= 0 else whole + float(fraction or 0)
+    return _seconds(whole, fraction.rstrip("0") if fraction else ".")
+
+
+def _seconds(whole: int, fraction: str) -> float:
+    """Nearest double of a whole number and a fraction (`.` and digits, the last not 0) above it.
+
+    One conversion of the whole decimal text: a sum of two doubles would be rounded twice.
+    """
+    digits = fraction[1:]
+    if whole >= 0 or not digits:
+        return float(f"{whole}{fraction}")
+    # −3 and .25 above it are −2.75: the digits of 1 − .25 after the 2.
+    return -float(f"{-whole - 1}.{digits[:-1].translate(_NINES)}{10 - int(digits[-1])}")
 
 
 def event_time(value: object) -> float | None:
