@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from operator import itemgetter
 from threading import Lock
 from typing import Any, Literal
 
@@ -125,17 +126,17 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
     def _columns(self, messages: list[Message]) -> Records:
         values = list(map(Message.value, messages))
         headers: Any = list(map(Message.headers, messages))
-        size = sum(len(value) for value in values if value is not None)
+        size = sum(map(len, filter(None, values)))
         if values:
             wanted = _BATCH_BYTES * len(values) // max(size, 1)
             self._most = max(_FEWEST_RECORDS, min(_MOST_RECORDS, wanted))
-        stamps = [stamp for _, stamp in map(Message.timestamp, messages)]
         return Records(
             offsets=np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
             values=values,
             keys=list(map(Message.key, messages)),
             headers=headers if any(headers) else None,
-            timestamps=stamps,
+            # A timestamp is (type, milliseconds).
+            timestamps=list(map(itemgetter(1), map(Message.timestamp, messages))),
         )
 
     def _take_out_events(self, messages: list[Message]) -> tuple[list[Message], int]:

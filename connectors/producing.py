@@ -56,7 +56,11 @@ def produce_records(
 
 def _stamps(timestamps: Sequence[int] | None) -> Iterable[int]:
     """Timestamps to produce with; 0 lets the client take the time of day."""
-    return repeat(0) if timestamps is None else [max(stamp, 0) for stamp in timestamps]
+    if timestamps is None:
+        return repeat(0)
+    if min(timestamps, default=0) >= 0:
+        return timestamps
+    return [max(stamp, 0) for stamp in timestamps]
 
 
 def _produce_when_room(
