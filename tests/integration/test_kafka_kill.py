@@ -1,0 +1,130 @@
+"""kill -9 in mid-stream: nothing is lost, and nothing is committed that was not written."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.integration.conftest import MakeTopics
+from tests.integration.job import Job, finish, recovery_directory
+from tests.integration.streams import events, expected_in_any_order, outputs, stream
+from tests.integration.topics import Topics
+from tests.integration.trickle import Trickle
+from tests.model import Record
+
+RATE: Final = 1000.0
+ENDLESS: Final = 1_000_000
+
+
+def check_outputs(topics: Topics, records: Iterable[Record], guarantee: str) -> None:
+    """Every output is there, once or (at least once) more often, and no other."""
+    found, wanted = outputs(topics.read()), expected_in_any_order(records, topics.input)
+    if guarantee == "exactly_once":
+        assert found == wanted
+        return
+    for verdict, outputs_of in wanted.items():
+        assert not outputs_of - found[verdict], f"lost, of {verdict}"
+        assert found[verdict].keys() == outputs_of.keys(), f"wrong, of {verdict}"
+
+
+def check_nothing_lost(topics: Topics, records: Iterable[Record]) -> None:
+    """Every record is in some output."""
+    written = Counter(one.value for read in topics.read().values() for one in read)
+    assert not Counter(record.value for record in records) - written
+
+
+def below_the_group(topics: Topics, records: Iterable[Record]) -> list[Record]:
+    """Those of some records that the group's offsets call finished."""
+    committed = topics.committed()
+    return [record for record in records if 0 <= record.offset < committed[record.partition]]
+
+
+def wait_until_the_group_moves(topics: Topics, job: Job) -> None:
+    before = sum(topics.committed().values())
+    job.wait_until(lambda: sum(topics.committed().values()) > before)
+
+
+def test_killed_twice_and_restarted_with_recovery(
+    make_topics: MakeTopics, tmp_path: Path, guarantee: str
+) -> None:
+    draw = random.Random(1)
+    topics = make_topics(3)
+    recovery = recovery_directory(tmp_path / "recovery")
+    settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
+    going = settings | {"DEDUP_STOP_AT_END": "false"}
+
+    with Trickle(topics, stream(ENDLESS, seed=11, partitions=3), RATE) as trickle:
+        for _ in range(2):
+            with Job(going, tmp_path, recovery=recovery) as job:
+                wait_until_the_group_moves(topics, job)
+                time.sleep(draw.uniform(0, 1.2))
+                job.kill()
+            check_nothing_lost(topics, below_the_group(topics, trickle.records))
+        records = trickle.stop()
+    assert len(below_the_group(topics, records)) < len(records)
+    finish(Job(settings, tmp_path, recovery=recovery))
+
+    check_outputs(topics, records, guarantee)
+    assert topics.committed() == topics.ends()
+
+
+def test_killed_and_restarted_without_recovery(
+    make_topics: MakeTopics, tmp_path: Path, guarantee: str
+) -> None:
+    topics = make_topics(2)
+    settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
+
+    with Trickle(topics, stream(ENDLESS, seed=12, partitions=2), RATE) as trickle:
+        with Job(settings | {"DEDUP_STOP_AT_END": "false"}, tmp_path) as job:
+            wait_until_the_group_moves(topics, job)
+            job.kill()
+        check_nothing_lost(topics, below_the_group(topics, trickle.records))
+        records = trickle.stop()
+    finish(Job(settings, tmp_path))  # from the group's offsets
+
+    if guarantee == "exactly_once":
+        check_outputs(topics, records, guarantee)
+    else:
+        check_nothing_lost(topics, records)  # the keys of the first run are forgotten
+
+
+def test_one_of_two_processes_killed_ends_the_other(
+    make_topics: MakeTopics, tmp_path: Path, guarantee: str
+) -> None:
+    topics = make_topics(2)
+    recovery = recovery_directory(tmp_path / "recovery")
+    settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
+    going = settings | {"DEDUP_STOP_AT_END": "false"}
+
+    with Trickle(topics, stream(ENDLESS, seed=13, partitions=2), RATE) as trickle:
+        with Job(going, tmp_path, processes=2, recovery=recovery) as job:
+            wait_until_the_group_moves(topics, job)
+            job.kill([1])
+            [left, _] = job.wait(20)
+        records = trickle.stop()
+    assert left.status > 0
+    finish(Job(settings, tmp_path, processes=2, recovery=recovery))
+
+    check_outputs(topics, records, guarantee)
+
+
+@pytest.mark.parametrize("killed_after_seconds", [0.0, 0.5])
+def test_begun_at_latest_and_killed_at_once_skips_nothing(
+    make_topics: MakeTopics, tmp_path: Path, killed_after_seconds: float
+) -> None:
+    topics = make_topics(2)
+    topics.produce(events(500, seed=14, partitions=2))
+    settings = topics.settings | {"DEDUP_START": "latest"}
+
+    with Job(settings | {"DEDUP_STOP_AT_END": "false"}, tmp_path) as job:
+        job.wait_until(lambda: len(topics.committed()) == 2)
+        time.sleep(killed_after_seconds)
+        job.kill()
+    after = topics.produce(events(500, seed=15, partitions=2))
+    finish(Job(settings, tmp_path))
+
+    assert outputs(topics.read()) == expected_in_any_order(after, topics.input)
