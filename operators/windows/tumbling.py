@@ -16,6 +16,10 @@ _Bucket = dict[bytes, int]
 
 def _rows_by_window(windows: Floats) -> list[tuple[float, Ints]]:
     """Windows with their rows, in order: a batch of a backfill may hold thousands."""
+    if not len(windows):
+        return []
+    if (windows == windows[0]).all():
+        return [(float(windows[0]), np.arange(len(windows)))]
     order = np.argsort(windows, kind="stable")
     found, firsts = np.unique(windows[order], return_index=True)
     return list(zip(found.tolist(), np.split(order, firsts[1:]), strict=True))

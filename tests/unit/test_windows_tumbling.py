@@ -1,0 +1,96 @@
+"""Tumbling windows, and for ever: borders, expiry."""
+
+import math
+import sys
+
+import numpy as np
+import pytest
+
+from operators.windows.tumbling import TumblingStore
+from tests.stores import Asking, times
+
+
+@pytest.mark.parametrize(
+    "seconds, at, expected",
+    [
+        (10, [0, 9.99], "u d0"),
+        (10, [0, 10], "u u"),
+        (10, [9.99, 0], "u d0"),
+        (10, [9, 10, 19, 9.5], "u u d1 d0"),
+        (10, [-0.1, 0], "u u"),
+        (10, [-10, -0.1], "u d0"),
+        (10, [-10, -10.1], "u u"),
+        (10, [-0.0, 0.0], "u d0"),
+        (0.5, [0.49, 0.5, 0.99, 1.0], "u u d1 u"),
+        (0.1, [0.3, 0.30000000000000004], "u u"),  # 0.3 / 0.1 is 2.9999999999999996
+        (1e-5, [1e305, 1.7e308, -1e305, -1.7e308], "u d0 u d2"),  # t / W overflows
+        (1e300, [1e299, -1e299, 5e-324, 0], "u u d0 d0"),
+        (5e-324, [0.0, 5e-324, 1e-310, 1.0, 2.0], "u u u u d3"),
+        (math.inf, [0, 900, -1e308, 1e308], "u d0 d0 d0"),
+    ],
+)
+def test_borders(seconds: float, at: list[float], expected: str) -> None:
+    assert Asking(TumblingStore(seconds))(*times(*at)) == expected
+    asking = Asking(TumblingStore(seconds))  # and one by one
+    assert " ".join(asking((time, "a")) for time in at) == expected
+
+
+@pytest.mark.parametrize(
+    "names, expected",
+    [
+        (["ab", "ac", "cb", "cc"], "u d0 d0.1 u"),
+        (["ab", "cd", "ad", "cb"], "u u d0 d1"),  # the first combination that matches
+        (["ab", "cd", "eb", "ed", "ee"], "u u d0.1 d1.1 u"),  # a duplicate enters no keys
+        (["aa", "ba"], "u d0.1"),
+    ],
+)
+def test_several_combinations(names: list[str], expected: str) -> None:
+    assert Asking(TumblingStore(10))(*[(0, name) for name in names]) == expected
+    asking = Asking(TumblingStore(10))
+    assert " ".join(asking((0, name)) for name in names) == expected
+    assert asking((10, names[0])) == "u"
+
+
+@pytest.mark.parametrize(
+    "horizon, held",
+    [
+        (-math.inf, 4),
+        (-10.01, 4),
+        (-10, 4),
+        (0, 3),  # a record at 0 can still be of [0, 10)
+        (9.99, 3),
+        (10, 2),
+        (19, 2),
+        (29.99, 1),
+        (30, 0),
+        (sys.float_info.max, 0),
+    ],
+)
+def test_a_window_is_dropped_when_the_horizon_has_left_it(horizon: float, held: int) -> None:
+    store = TumblingStore(10)
+    Asking(store)(*times(25, 15, 5, -5, 6))
+    assert len(store) == 4
+    store.expire(horizon)
+    assert len(store) == held
+    store.expire(-5)  # never back
+    assert len(store) == held
+
+
+def test_nothing_is_ever_dropped_for_ever() -> None:
+    store = TumblingStore(math.inf)
+    assert Asking(store)(*times(0, 1e308), (0, "b")) == "u d0 u"
+    store.expire(sys.float_info.max)
+    assert len(store) == 2
+
+
+def test_a_batch_may_hold_many_windows() -> None:
+    store = TumblingStore(1)
+    order = np.random.default_rng(1).permutation(3000)
+    asking = Asking(store)
+    asking(*[(float(time), str(time % 7)) for time in order])
+    assert len(store) == 3000
+    assert set(asking(*[(time + 0.5, str(time % 7)) for time in range(3000)]).split()) == {
+        f"d{place}" for place in range(3000)
+    }
+    store.expire(1500)
+    assert len(store) == 1500
