@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import product
 from typing import Literal
 
 EVENT_TYPES = (
-    "order_created",
-    "order_paid",
-    "order_packed",
-    "order_shipped",
-    "order_delivered",
-    "order_returned",
+    "created",
+    "paid",
+    "packed",
+    "shipped",
+    "delivered",
+    "returned",
     "item_added",
     "item_removed",
 )
@@ -22,13 +23,24 @@ _MATERIALS = ("ceramic", "cotton", "bamboo", "leather", "copper", "linen", "marb
 _THINGS = ("coffee mug", "desk lamp", "notebook", "backpack", "tea towel", "wall clock")
 _TAILS = ("with lid", "gift wrapped", "set of two", "for travel", "spare part")
 
-PHRASES = tuple(
-    " ".join(words) for words in product(_ADJECTIVES, _MATERIALS, _THINGS, _TAILS)
-)
+PHRASES = tuple(" ".join(words) for words in product(_ADJECTIVES, _MATERIALS, _THINGS, _TAILS))
 """Texts of `data.text`; short enough for the size, long enough to be told apart."""
 
 # Times of the last seconds are written again and again; a day of them is small.
 _MOST_CACHED = 100_000
+
+
+@dataclass(slots=True)
+class Event:
+    """What an event says.  time: milliseconds since the epoch.  price: a JSON number."""
+
+    id: str
+    user: str
+    type: str
+    time: int
+    order: str
+    price: str
+    text: str
 
 
 def typo(text: str, draw: float) -> str:
@@ -62,19 +74,10 @@ class Writer:
             text = self._seconds[seconds] = moment.strftime("%Y-%m-%dT%H:%M:%S")
         return f'"{text}.{rest:03d}Z"'
 
-    def event(
-        self,
-        event_id: str,
-        user: str,
-        kind: str,
-        time: int,
-        order: str,
-        price: str,
-        text: str,
-    ) -> str:
-        """Write an event; time in milliseconds since the epoch."""
+    def __call__(self, event: Event, time: str | None = None) -> str:
+        """Write an event.  time: another JSON value for `timestamp`."""
         return (
-            f'{{"event_id":"{event_id}","user_id":"{user}","event_type":"{kind}",'
-            f'"timestamp":{self.time(time)},'
-            f'"data":{{"order_id":"{order}","price":{price},"text":"{text}"}}}}'
+            f'{{"event_id":"{event.id}","user_id":"{event.user}","event_type":"{event.type}",'
+            f'"timestamp":{time or self.time(event.time)},"data":{{"order_id":"{event.order}",'
+            f'"price":{event.price},"text":"{event.text}"}}}}'
         )

@@ -94,7 +94,7 @@ class StreamOptions:
         _require(0 <= self.step_seconds < math.inf, "step", self.step_seconds, "must be 0 or more")
         _require(self.window_seconds >= 1, "window", self.window_seconds, "must be at least 1")
         _require(
-            0 <= self.start and self.end < FUTURE_FROM,
+            self.start >= 0 and self.end < FUTURE_FROM,
             "start",
             self.start,
             "and all event times must lie between 1970 and 2100",

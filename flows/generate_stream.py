@@ -20,55 +20,67 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from flows.generate_events import EVENT_TYPES, PHRASES, Writer, typo
+from flows.generate_events import EVENT_TYPES, PHRASES, Event, Writer, typo
 from flows.generate_invalid import spoil
 from flows.generate_options import LABELS, Labelled, StreamOptions
+from operators.batches import Floats, Ints
 
 _CHUNK = 8192
 # Originals that a repeat can choose from; older ones would be late anyway, mostly.
 _RECENT = 16_384
-_ARCHIVE = 4096
-_ARCHIVE_EVERY = 8
+# Some old originals are kept longer, to be replayed when they are late.
+_ARCHIVE, _ARCHIVE_EVERY = 4096, 8
 # Most repeats are retries: this share within so many records, the rest replays later.
 _RETRIES, _RETRY_RECORDS = 0.8, 50
-_LATEST_MS = 600_000
-_MASK_48 = (1 << 48) - 1
+# This share of late records are replays; the others are new, up to so late.
+_REPLAYS, _LATEST_MS = 0.5, 600_000
+_MASK_48, _MASK_64 = (1 << 48) - 1, (1 << 64) - 1
+
+_Numbers: TypeAlias = npt.NDArray[np.uint64]
+
+
+class _Draw(NamedTuple):
+    """What chance gives a record: numbers from [0, 1), and ids that no other record has."""
+
+    row: int
+    event: int
+    order: int
+    user: int
+    jitter: float
+    one: float
+    two: float
+    three: float
+    four: float
 
 
 @dataclass(slots=True)
 class _Original:
     """A unique record that may be repeated."""
 
-    index: int
-    time: int
-    user: str
-    kind: str
-    order: str
-    price: str
-    text: str
+    event: Event
     record: Labelled
 
 
-def _mix_64(index: np.ndarray, seed: int) -> list[int]:
+def _mix_64(index: Ints, seed: int) -> _Numbers:
     """One different 64-bit number for each index (a bijection: splitmix64, Steele 2014)."""
-    x = index.astype(np.uint64) + np.uint64(seed * 0x9E3779B97F4A7C15 & (1 << 64) - 1)
+    x = index.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 & _MASK_64)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: list[int] = (x ^ (x >> np.uint64(31))).tolist()
-    return mixed
+    return x ^ (x >> np.uint64(31))
 
 
-def _mix_48(index: np.ndarray, seed: int) -> list[int]:
-    """One different 48-bit number for each index: odd factors and shifts undo one by one."""
+def _mix_48(index: Ints, seed: int) -> _Numbers:
+    """One different 48-bit number for each index: odd factors and shifts, undone one by one."""
     mask = np.uint64(_MASK_48)
-    x = index.astype(np.uint64) + np.uint64(seed * 0x9E3779B97F4A & _MASK_48)
+    x = (index.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4B & _MASK_48)) & mask
     x = (x * np.uint64(0x5851F42D4C95)) & mask
     x = ((x ^ (x >> np.uint64(24))) * np.uint64(0x2545F4914F6D)) & mask
-    mixed: list[int] = (x ^ (x >> np.uint64(23))).tolist()
-    return mixed
+    return x ^ (x >> np.uint64(23))
 
 
 class _Stream:
@@ -85,155 +97,133 @@ class _Stream:
         # Largest event time of a valid record of each partition so far; −1: none yet.
         self._largest = [-1] * options.partitions
 
-    def make(self, index: int, label: str, draw: tuple[float, ...], ids: tuple[int, ...]) -> Labelled:
-        """Make the next record.
-
-        draw: five numbers from [0, 1).  ids: event, order and user.
-        """
-        now = round((self._options.start + index * self._options.step_seconds) * 1000)
-        event_id = f"{ids[0]:016x}"
-        time = max(now - int(draw[0] * (self._jitter + 1)), 0)
-        if label == "late" and (record := self._late(index, event_id, draw, ids)):
-            return record
+    def make(self, label: str, draw: _Draw) -> Labelled:
+        """Make the next record; one that cannot be what `label` says is unique."""
+        now = round((self._options.start + draw.row * self._options.step_seconds) * 1000)
+        time = max(now - int(draw.jitter * (self._jitter + 1)), 0)
         if label == "invalid":
-            return self._invalid(index, event_id, time, draw, ids)
-        if label not in {"unique", "late"} and (original := self._choose(now, draw)):
-            record = self._repeat(index, label, event_id, time, original, draw)
-            return record
-        return self._unique(index, event_id, time, draw, ids)
+            return self._invalid(draw, time)
+        if label == "late":
+            return self._late(draw) or self._unique(draw, time)
+        if label != "unique" and (original := self._choose(draw, now)):
+            if label == "duplicate":
+                return _again(original, draw.row, label)
+            return self._repeat(label, draw, time, original)
+        return self._unique(draw, time)
 
-    def _unique(
-        self, index: int, event_id: str, time: int, draw: tuple[float, ...], ids: tuple[int, ...]
-    ) -> Labelled:
-        original = self._fresh(index, "unique", event_id, time, draw, ids)
+    def _unique(self, draw: _Draw, time: int) -> Labelled:
+        event = _new_event(draw, time)
+        record = self._record("unique", draw.row, event)
+        original = _Original(event, record)
         self._recent.append(original)
-        if index % _ARCHIVE_EVERY == 0:
+        if draw.row % _ARCHIVE_EVERY == 0:
             self._archive.append(original)
-        partition = original.record.partition
-        self._largest[partition] = max(self._largest[partition], time)
-        return original.record
+        self._see(record.partition, time)
+        return record
 
-    def _fresh(
-        self,
-        index: int,
-        label: str,
-        event_id: str,
-        time: int,
-        draw: tuple[float, ...],
-        ids: tuple[int, ...],
-    ) -> _Original:
-        """Make an event that has not been there before."""
-        user = f"u-{ids[2]:07d}"
-        kind = EVENT_TYPES[int(draw[1] * len(EVENT_TYPES))]
-        order = f"{ids[1]:012x}"
-        price = f"{int(draw[2] * 500)}.{int(draw[3] * 100):02d}"
-        text = PHRASES[int(draw[4] * len(PHRASES))]
-        value = self._write.event(event_id, user, kind, time, order, price, text)
-        record = self._record(index, label, event_id, user, value.encode())
-        return _Original(index, time, user, kind, order, price, text, record)
-
-    def _record(
-        self, index: int, label: str, event_id: str, user: str, value: bytes | None
-    ) -> Labelled:
+    def _record(self, label: str, index: int, event: Event) -> Labelled:
         options = self._options
         key = None
         if options.record_key != "none":
-            key = (user if options.record_key == "user" else event_id).encode()
+            key = (event.user if options.record_key == "user" else event.id).encode()
         # By the user whatever the key, so that a repeat follows what it repeats.
-        partition = zlib.crc32(user.encode()) % options.partitions if options.partitions > 1 else 0
-        return Labelled(index, value, key, label, None, event_id, partition)
+        partition = zlib.crc32(event.user.encode()) % options.partitions
+        value = self._write(event).encode()
+        return Labelled(index, value, key, label, None, event.id, partition)
 
-    def _choose(self, now: int, draw: tuple[float, ...]) -> _Original | None:
+    def _see(self, partition: int, time: int) -> None:
+        self._largest[partition] = max(self._largest[partition], time)
+
+    def _choose(self, draw: _Draw, now: int) -> _Original | None:
         """Choose a unique record whose time is not late for any reader."""
         recent = self._recent
         if not recent:
             return None
-        span = _RETRY_RECORDS if draw[1] < _RETRIES else len(recent)
-        back = 1 + int(draw[2] * min(span, len(recent)))
+        span = _RETRY_RECORDS if draw.one < _RETRIES else len(recent)
+        back = 1 + int(draw.two * min(span, len(recent)))
         for original in (recent[-back], recent[-1]):
-            # One millisecond of room, so that rounding to doubles cannot matter.
-            if original.time > now - self._lateness:
+            # More than equal, so that rounding to doubles cannot matter.
+            if original.event.time > now - self._lateness:
                 return original
         return None
 
-    def _repeat(
-        self,
-        index: int,
-        label: str,
-        event_id: str,
-        time: int,
-        original: _Original,
-        draw: tuple[float, ...],
-    ) -> Labelled:
-        first = original.record
-        if label == "duplicate":
-            return Labelled(
-                index,
-                first.value,
-                first.key,
-                label,
-                original.index,
-                first.event_id,
-                first.partition,
-            )
-        # In the original's window: its end is later than its time, so this is not late either.
-        begin = original.time // self._window * self._window
+    def _repeat(self, label: str, draw: _Draw, time: int, original: _Original) -> Labelled:
+        """Repeat something of a record under another event id."""
+        first = original.event
+        # In the original's window: its end is later than the original, so this is not late either.
+        begin = first.time // self._window * self._window
         time = min(max(time, begin), begin + self._window - 1)
-        price, text = original.price, original.text
+        price, text = first.price, first.text
         if label == "same-other-key":
-            price = f"{int(draw[3] * 500)}.{int(draw[4] * 100):02d}"
-            text = PHRASES[int(draw[4] * len(PHRASES))]
-            if (price, text) == (original.price, original.text):
+            other = _new_event(draw, time)
+            price, text = other.price, other.text
+            if text == first.text:
                 text += " again"
         elif label == "near":
-            text = typo(text, draw[3])
-        value = self._write.event(
-            event_id, original.user, original.kind, time, original.order, price, text
-        )
-        record = self._record(index, label, event_id, original.user, value.encode())
-        record.of = original.index
-        self._largest[record.partition] = max(self._largest[record.partition], time)
+            text = typo(text, draw.three)
+        event = Event(_event_id(draw), first.user, first.type, time, first.order, price, text)
+        record = self._record(label, draw.row, event)
+        record.of = original.record.index
+        self._see(record.partition, time)
         return record
 
-    def _late(
-        self, index: int, event_id: str, draw: tuple[float, ...], ids: tuple[int, ...]
-    ) -> Labelled | None:
-        """Make a record that is late: half of them replays of old ones, if there are any."""
+    def _late(self, draw: _Draw) -> Labelled | None:
+        """Make a late record: new, or the replay of an old one if one is old enough."""
         lowest = min(self._largest)
         latest = lowest - self._lateness - 1
         if lowest < 0 or latest < 0:
             return None
-        if draw[1] < 0.5 and self._archive and self._archive[0].time <= latest:  # noqa: PLR2004 - half
-            old = self._archive.popleft()
-            first = old.record
-            return Labelled(
-                index, first.value, first.key, "late", old.index, first.event_id, first.partition
-            )
-        time = max(latest - int(draw[0] * _LATEST_MS), 0)
-        return self._fresh(index, "late", event_id, time, draw, ids).record
+        if draw.three < _REPLAYS and self._archive and self._archive[0].event.time <= latest:
+            return _again(self._archive.popleft(), draw.row, "late")
+        time = max(latest - int(draw.jitter * _LATEST_MS), 0)
+        return self._record("late", draw.row, _new_event(draw, time))
 
-    def _invalid(
-        self, index: int, event_id: str, time: int, draw: tuple[float, ...], ids: tuple[int, ...]
-    ) -> Labelled:
-        good = self._fresh(index, "invalid", event_id, time, draw, ids)
-        record = good.record
+    def _invalid(self, draw: _Draw, time: int) -> Labelled:
+        event = _new_event(draw, time)
+        record = self._record("invalid", draw.row, event)
         record.value, record.reason = spoil(
-            self._write, good.record.value or b"", draw, tombstones=self._options.tombstones
+            self._write, event, draw.one, draw.two, tombstones=self._options.tombstones
         )
         return record
 
 
-def _user_shares(options: StreamOptions) -> np.ndarray:
+def _event_id(draw: _Draw) -> str:
+    return f"{draw.event:016x}"
+
+
+def _new_event(draw: _Draw, time: int) -> Event:
+    """Make an event that has not been there before."""
+    return Event(
+        _event_id(draw),
+        f"u-{draw.user:06d}",
+        EVENT_TYPES[int(draw.one * len(EVENT_TYPES))],
+        time,
+        f"{draw.order:012x}",
+        f"{int(draw.two * 500)}.{int(draw.three * 100):02d}",
+        PHRASES[int(draw.four * len(PHRASES))],
+    )
+
+
+def _again(original: _Original, index: int, label: str) -> Labelled:
+    """Repeat a record byte for byte."""
+    first = original.record
+    return Labelled(
+        index, first.value, first.key, label, first.index, first.event_id, first.partition
+    )
+
+
+def _user_shares(options: StreamOptions) -> Floats:
     """Cumulative shares of the users, the busiest first (Zipf)."""
     weights = np.arange(1, options.users + 1, dtype=np.float64) ** -options.skew
-    cumulative: np.ndarray = np.cumsum(weights)
-    return cumulative / cumulative[-1]
+    cumulative: Floats = np.cumsum(weights)
+    cumulative /= cumulative[-1]
+    return cumulative
 
 
 def generate(options: StreamOptions) -> Iterator[Labelled]:
     """Generate a labelled stream.
 
-    Yields `options.records` records in stream order; about 10 µs each at most.
+    Yields `options.records` records in stream order, about 100,000 a second.
     Raises SettingsError, before the first record, for options that cannot be met.
     """
     options.check()
@@ -241,14 +231,16 @@ def generate(options: StreamOptions) -> Iterator[Labelled]:
     random = np.random.Generator(np.random.PCG64(options.seed))
     user_shares = _user_shares(options)
     shares = np.cumsum(options.shares)
-    # Draws beyond the last share are unique: the label before the first.
+    # What lies beyond the last share is unique.
     labels = (*LABELS[1:], LABELS[0])
     for begin in range(0, options.records, _CHUNK):
-        indexes = np.arange(begin, min(begin + _CHUNK, options.records))
+        # Whole chunks are drawn even if the last one is cut: more records, the same beginning.
+        index = np.arange(begin, begin + _CHUNK)
         numbers = random.random((7, _CHUNK))
         chosen = np.searchsorted(shares, numbers[0], side="right").tolist()
-        users = np.minimum(np.searchsorted(user_shares, numbers[1]), options.users - 1).tolist()
-        draws = zip(*numbers[2:].tolist(), strict=True)
-        ids = zip(_mix_64(indexes, options.seed), _mix_48(indexes, options.seed), users)  # noqa: B905 - the last chunk is shorter
-        for index, label, draw, three in zip(indexes.tolist(), chosen, draws, ids):  # noqa: B905
-            yield stream.make(index, labels[label], draw, three)
+        users = np.minimum(np.searchsorted(user_shares, numbers[1]), options.users - 1)
+        columns = (index, _mix_64(index, options.seed), _mix_48(index, options.seed), users)
+        rows = zip(*(column.tolist() for column in (*columns, *numbers[2:])), strict=True)
+        wanted = options.records - begin
+        for label, row in zip(chosen[:wanted], rows, strict=False):
+            yield stream.make(labels[label], _Draw._make(row))

@@ -1,0 +1,125 @@
+"""`dedup audit`: prove that every input record is answered exactly once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from flows.audit_files import audit_files
+from flows.audit_kafka import audit_kafka
+from flows.audit_labels import LabelRow, label_rows, label_table
+from flows.audit_proof import Proof
+from flows.settings import Settings, load_settings
+from operators.verdicts import UNIQUE, VERDICTS
+
+_WRONG = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb to its parser."""
+    parser.description = (
+        "Read the input and the outputs that the settings name, and prove that every input record "
+        "is answered exactly once, that no key has two unique records within its window, that "
+        "verdicts are possible, and that no transaction hangs. Exit status 0 if all that holds, 1 "
+        "if not. Let the job finish first: input that it has not answered yet is reported."
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="labels that `dedup generate --labels` wrote (default on Kafka: label headers)",
+    )
+    parser.add_argument(
+        "--least-detection",
+        type=float,
+        metavar="SHARE",
+        help="exit 1 also if fewer of any label's records have the verdict they should have",
+    )
+    parser.add_argument(
+        "--show",
+        type=int,
+        default=5,
+        metavar="N",
+        help="name so many offenders of each kind (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="Kafka: wait so long for open transactions to end (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ignore-timestamps",
+        action="store_true",
+        help="Kafka: for output topics that stamp records themselves (LogAppendTime)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Audit and print what was found; return 0 if nothing is wrong, 1 otherwise.
+
+    Raises SettingsError, SourceError or KafkaUnreachableError where it cannot be told.
+    """
+    settings = load_settings()
+    proof = audit(
+        settings,
+        args.labels,
+        args.show,
+        patience_seconds=args.patience,
+        ignore_timestamps=args.ignore_timestamps,
+    )
+    rows = label_rows(proof.table, settings)
+    for line in report(proof, rows):
+        print(line)
+    least = args.least_detection
+    poor = [row.label for row in rows if least is not None and row.rate < least]
+    if poor:
+        print(f"below {least:.3%}: {', '.join(poor)}")
+    return _WRONG if proof.findings or poor else 0
+
+
+def audit(
+    settings: Settings,
+    labels: Path | None = None,
+    show: int = 5,
+    *,
+    patience_seconds: float = 10.0,
+    ignore_timestamps: bool = False,
+) -> Proof:
+    """Audit the files or topics of these settings; see `audit_files` and `audit_kafka`."""
+    if settings.embedded:
+        return audit_files(settings, labels, show)
+    return audit_kafka(
+        settings,
+        labels,
+        show,
+        patience_seconds=patience_seconds,
+        ignore_timestamps=ignore_timestamps,
+    )
+
+
+def report(proof: Proof, rows: list[LabelRow]) -> Iterator[str]:
+    """Lines of the report: figures, labels, notes, findings, and a last line that sums up."""
+    table = proof.table
+    yield f"{'input':<10}{len(table):>14,}  in {len(table.ranges)} partition(s)"
+    for code, verdict in enumerate(VERDICTS):
+        if code in proof.dropped:
+            yield f"{verdict:<10}{'dropped':>14}"
+        else:
+            yield f"{verdict:<10}{proof.answered.get(code, 0):>14,}"
+    if rows:
+        yield ""
+        yield from label_table(rows)
+    if proof.notes:
+        yield ""
+        yield from (f"note: {note}" for note in dict.fromkeys(proof.notes))
+    yield ""
+    if proof.findings:
+        yield from proof.findings.lines()
+        yield "NOT PROVED: see above"
+    else:
+        what = "every input record" if not proof.dropped else "every input record not dropped"
+        unique = int((table.verdicts == UNIQUE).sum())
+        yield f"ok: {what} is answered exactly once; {unique:,} unique"

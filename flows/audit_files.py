@@ -1,0 +1,159 @@
+"""The audit's reading of the embedded mode: an input file and four output files."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from flows.audit_findings import Findings
+from flows.audit_labels import read_labels
+from flows.audit_proof import Proof
+from flows.audit_records import (
+    Answers,
+    InputBuilder,
+    InputTable,
+    Uniques,
+    digests,
+    key_reader,
+    number,
+)
+from flows.progress import Progress
+from flows.settings import Settings
+from operators.batches import Records
+from operators.errors import SourceError
+from operators.verdicts import UNIQUE, VERDICTS
+
+_CHUNK_BYTES = 1 << 22
+_PARTITION = 0
+
+
+class _Line(msgspec.Struct):
+    """A line of an output that is not `unique`."""
+
+    verdict: str
+    offset: int
+    value: str | None = None
+    value_base64: str | None = None
+    matched: str = ""
+    original: str = ""
+    reason: str | float = ""
+
+    def read(self) -> bytes:
+        """Return the input line.  Raises ValueError if there is none."""
+        if self.value is not None:
+            return self.value.encode()
+        if self.value_base64 is None:
+            msg = "neither value nor value_base64"
+            raise ValueError(msg)
+        return base64.b64decode(self.value_base64, validate=True)
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+
+
+def audit_files(settings: Settings, labels: Path | None = None, show: int = 5) -> Proof:
+    """Audit a finished run in embedded mode.
+
+    labels: the file that `dedup generate --labels` wrote.  show: how many
+    offenders of a kind are named.  Returns the finished proof.
+    Raises SourceError for files that are not there or cannot be read.
+    """
+    source = Path(settings.input_file)
+    if settings.input_file == "-":
+        msg = "the input was stdin and is gone: set DEDUP_INPUT_FILE to a file with the same lines"
+        raise SourceError(msg)
+    files = [settings.output_dir / f"{verdict}.jsonl" for verdict in VERDICTS]
+    table = _read_input(settings, source)
+    if labels is not None:
+        read_labels(labels, table)
+    proof = Proof(
+        settings,
+        table,
+        input_name=lambda _, offset: f"{source} line {offset + 1} (offset {offset})",
+        output_name=lambda verdict, _, line: f"{files[verdict]} line {line + 1}",
+        findings=Findings(show),
+    )
+    for verdict, path in enumerate(files):
+        with Progress(f"reading {path}") as progress:
+            for first, lines in _chunks(path):
+                progress.add(len(lines))
+                if verdict == UNIQUE:
+                    proof.add_uniques(_uniques(first, lines))
+                else:
+                    proof.add_answers(_answers(verdict, first, lines))
+    proof.finish()
+    return proof
+
+
+def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """Lines of a file without their newlines, in chunks, each with the number of its first."""
+    first = 0
+    try:
+        with path.open("rb") as file:
+            while lines := file.readlines(_CHUNK_BYTES):
+                yield first, [line.removesuffix(b"\n") for line in lines]
+                first += len(lines)
+    except OSError as error:
+        msg = f"cannot read {path}: {error.strerror}"
+        raise SourceError(msg) from error
+
+
+def _read_input(settings: Settings, path: Path) -> InputTable:
+    builder = InputBuilder(key_reader(settings))
+    with Progress(f"reading {path}") as progress:
+        builder.begin(_PARTITION, 0)
+        for first, lines in _chunks(path):
+            rows = [row for row, line in enumerate(lines) if line.strip(b" \t\r")]
+            builder.add(Records(np.array(rows, np.int64) + first, [lines[row] for row in rows]))
+            progress.add(len(lines))
+    return builder.build()
+
+
+def _uniques(first: int, lines: list[bytes]) -> Uniques:
+    count = len(lines)
+    uniques = Uniques(digests(lines), np.zeros(count, np.int64), np.arange(count) + first)
+    for at, line in enumerate(lines):
+        # What has another verdict's form may be its answer in the wrong file.
+        if line.startswith(b'{"verdict":'):
+            read = _try_line(line)
+            if read is not None:
+                record, value = read
+                uniques.marked[at] = _PARTITION, record.offset, digests([value]).tobytes()
+    return uniques
+
+
+def _answers(verdict: int, first: int, lines: list[bytes]) -> Answers:
+    nothing = (_Line("", -1), b"")
+    read = [_try_line(line) or nothing for line in lines]
+    records = [record for record, _ in read]
+    count = len(lines)
+    return Answers(
+        verdict=verdict,
+        said=[record.verdict for record in records],
+        partitions=np.zeros(count, np.int64),
+        offsets=np.array([record.offset for record in records], np.int64),
+        digests=digests([value for _, value in read]),
+        matched=[
+            record.matched if record.verdict == "duplicate" else str(record.reason)
+            for record in records
+        ],
+        originals=[record.original for record in records],
+        places=[(_PARTITION, first + at) for at in range(count)],
+    )
+
+
+def _try_line(line: bytes) -> tuple[_Line, bytes] | None:
+    """Read a line and the input line in it; None if it is not one of ours."""
+    try:
+        record = _decode_line(line)
+        value = record.read()
+    except (msgspec.MsgspecError, UnicodeError, binascii.Error, ValueError):
+        return None
+    # A number that is no offset is as good as none.
+    record.offset = number(str(record.offset))
+    return record, value

@@ -1,0 +1,268 @@
+"""The audit of the embedded mode: what is right passes, what was tampered with is named."""
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+from flows.generate import Labelled, StreamOptions, generate, label_line
+
+OPTIONS = StreamOptions(
+    records=400,
+    seed=5,
+    duplicates=0.2,
+    same_content=0.1,
+    late=0.1,
+    invalid=0.1,
+    step_seconds=20,
+)
+VERDICTS = ("unique", "duplicate", "late", "invalid")
+Run = Callable[..., tuple[int, str]]
+
+
+def verdict_of(record: Labelled) -> str:
+    return record.label if record.label in VERDICTS else "unique"
+
+
+def output_line(record: Labelled, verdict: str, original: int | None = None) -> bytes:
+    line: dict[str, object] = {"verdict": verdict, "offset": record.index}
+    if verdict == "duplicate":
+        line |= {"matched": "event_id", "original": f"0:{original}"}
+    elif verdict == "late":
+        line["reason"] = 301.5
+    elif verdict == "invalid":
+        line["reason"] = record.reason or "json"
+    assert record.value is not None
+    try:
+        line["value"] = record.value.decode()
+    except UnicodeDecodeError:
+        line["value_base64"] = base64.b64encode(record.value).decode()
+    return json.dumps(line).encode()
+
+
+class Folder:
+    """Input, outputs and labels of a small run, made by hand from the labels."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records = list(generate(OPTIONS))
+        self.outputs: dict[str, list[bytes]] = {verdict: [] for verdict in VERDICTS}
+        for record in self.records:
+            verdict = verdict_of(record)
+            line = record.value if verdict == "unique" else output_line(record, verdict, record.of)
+            self.outputs[verdict].append(line or b"")
+
+    def write(self) -> None:
+        with (self.path / "events.jsonl").open("wb") as file:
+            file.writelines((record.value or b"") + b"\n" for record in self.records)
+        with (self.path / "labels.jsonl").open("wb") as file:
+            file.writelines(label_line(record, record.index) for record in self.records)
+        (self.path / "out").mkdir(exist_ok=True)
+        for verdict, lines in self.outputs.items():
+            text = b"".join(line + b"\n" for line in lines)
+            (self.path / "out" / f"{verdict}.jsonl").write_bytes(text)
+
+    def nth(self, verdict: str, number: int = 7) -> Labelled:
+        """The n-th record with a verdict; its line in the output has the same number."""
+        return [one for one in self.records if verdict_of(one) == verdict][number]
+
+    def name(self, record: Labelled) -> str:
+        return f"events.jsonl line {record.index + 1} (offset {record.index})"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+@pytest.fixture
+def run_audit(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    def run(*words: str) -> tuple[int, str]:
+        folder.write()
+        monkeypatch.delenv("DEDUP_BROKERS", raising=False)
+        monkeypatch.setenv("DEDUP_INPUT_FILE", str(folder.path / "events.jsonl"))
+        monkeypatch.setenv("DEDUP_OUTPUT_DIR", str(folder.path / "out"))
+        capsys.readouterr()
+        status = cli.main(["audit", *words])
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    return run
+
+
+def test_a_right_run_is_proved(folder: Folder, run_audit: Run) -> None:
+    status, report = run_audit(f"--labels={folder.path / 'labels.jsonl'}", "--least-detection=1")
+
+    assert status == 0, report
+    assert "ok: every input record is answered exactly once" in report
+    rows = {line.split()[0]: line.split() for line in report.splitlines() if "%" in line}
+    assert rows.keys() == {"unique", "duplicate", "same-content", "late", "invalid"}
+    assert {row[4] for row in rows.values()} == {"100.000%"}
+
+
+def test_blank_lines_of_the_input_are_counted_but_not_asked_for(
+    folder: Folder, run_audit: Run
+) -> None:
+    for record in folder.records:
+        record.index *= 2
+    for verdict in VERDICTS[1:]:
+        folder.outputs[verdict] = [
+            json.dumps(
+                (line := json.loads(text))
+                | {"offset": line["offset"] * 2}
+                | ({"original": f"0:{int(line['original'][2:]) * 2}"} if "original" in line else {})
+            ).encode()
+            for text in folder.outputs[verdict]
+        ]
+    # Every record is followed by a line of white space.
+    for record in folder.records:
+        record.value = (record.value or b"") + b"\n \t\r"
+    status, report = run_audit()
+
+    assert status == 0, report
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_a_record_that_was_removed_is_named(folder: Folder, run_audit: Run, verdict: str) -> None:
+    del folder.outputs[verdict][7]
+    status, report = run_audit()
+
+    assert status == 1
+    assert "1 input records have no answer:" in report
+    assert folder.name(folder.nth(verdict)) in report
+    assert "NOT PROVED" in report
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_a_record_that_was_doubled_is_named(folder: Folder, run_audit: Run, verdict: str) -> None:
+    folder.outputs[verdict].append(folder.outputs[verdict][7])
+    status, report = run_audit()
+
+    assert status == 1
+    assert "1 answers are to records that have one already:" in report
+    assert f"{folder.name(folder.nth(verdict))} again" in report
+
+
+@pytest.mark.parametrize("target", VERDICTS)
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_a_line_in_the_wrong_file_is_named(
+    folder: Folder, run_audit: Run, verdict: str, target: str
+) -> None:
+    if verdict == target:
+        return
+    folder.outputs[target].append(folder.outputs[verdict].pop(7))
+    status, report = run_audit()
+
+    assert status == 1
+    assert f"{target}.jsonl line {len(folder.outputs[target])}" in report
+    if verdict == "unique":
+        assert "lack what should say" in report
+        assert folder.name(folder.nth(verdict)) in report
+    else:
+        assert "lie in the output of another verdict" in report
+
+
+@pytest.mark.parametrize(
+    "verdict, target, kind",
+    [
+        ("unique", "duplicate", "name an original that they do not repeat"),
+        ("unique", "late", "have a verdict that the rules do not give"),
+        ("unique", "invalid", "have a verdict that the rules do not give"),
+        ("duplicate", "unique", "repeat the key of another one in the window"),
+        ("duplicate", "late", "have a verdict that the rules do not give"),
+        ("late", "unique", "have a verdict that the rules do not give"),
+        ("late", "invalid", "have a verdict that the rules do not give"),
+        ("invalid", "unique", "have a verdict that the rules do not give"),
+        ("invalid", "late", "have a verdict that the rules do not give"),
+    ],
+)
+def test_a_record_answered_in_form_with_another_verdict_is_named(
+    folder: Folder, run_audit: Run, verdict: str, target: str, kind: str
+) -> None:
+    record = folder.nth(verdict)
+    other = folder.nth("unique", 3)
+    del folder.outputs[verdict][7]
+    line = record.value if target == "unique" else output_line(record, target, other.index)
+    folder.outputs[target].append(line or b"")
+    status, report = run_audit()
+
+    assert status == 1
+    assert kind in report
+    assert folder.name(record) in report
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_a_changed_byte_is_named(folder: Folder, run_audit: Run, verdict: str) -> None:
+    lines = folder.outputs[verdict]
+    assert b"user_id" in lines[8]
+    lines[8] = lines[8].replace(b"user_id", b"user_iD")
+    status, report = run_audit()
+
+    assert status == 1
+    kind = "answer no input record" if verdict == "unique" else "differ from the input record"
+    assert kind in report
+    assert f"{verdict}.jsonl line 9" in report
+
+
+def test_a_record_that_was_never_in_the_input_is_named(folder: Folder, run_audit: Run) -> None:
+    late = json.loads(folder.outputs["late"][0])
+    folder.outputs["late"].append(json.dumps(late | {"offset": 100_000}).encode())
+    folder.outputs["late"].append(b"no JSON at all")
+    status, report = run_audit()
+
+    assert status == 1
+    assert f"late.jsonl line {len(folder.outputs['late'])}" in report
+    assert "(offset 100000)" in report
+
+
+def test_so_many_offenders_are_named_as_asked(folder: Folder, run_audit: Run) -> None:
+    del folder.outputs["unique"][:20]
+    status, report = run_audit("--show=3")
+
+    assert status == 1
+    assert "20 input records have no answer:" in report
+    assert "… and 17 more" in report
+    assert report.count("events.jsonl line") >= 3
+
+
+def test_labels_show_what_was_missed_and_mistaken(folder: Folder, run_audit: Run) -> None:
+    labels = folder.path / "labels.jsonl"
+    folder.nth("duplicate").label = "late"  # expected late, is a duplicate
+    folder.nth("late").label = "unique"  # expected unique, is late
+    status, report = run_audit(f"--labels={labels}")
+
+    assert status == 0, report
+    rows = {line.split()[0]: line.split()[-2:] for line in report.splitlines() if "%" in line}
+    assert rows["late"] == ["1", "0"]
+    assert rows["unique"] == ["0", "1"]
+    assert rows["duplicate"] == ["0", "0"]
+    assert run_audit(f"--labels={labels}", "--least-detection=1")[0] == 1
+
+
+def test_labels_of_another_stream_are_refused(folder: Folder, run_audit: Run) -> None:
+    other = folder.path / "other.jsonl"
+    other.write_text('{"index":0,"label":"unique","partition":0,"offset":400}\n')
+    status, report = run_audit(f"--labels={other}")
+
+    assert status == 2
+    assert "offset 400" in report
+
+
+@pytest.mark.parametrize("name", ["out/late.jsonl", "events.jsonl"])
+def test_a_missing_file_is_named(
+    folder: Folder,
+    run_audit: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    run_audit()
+    (folder.path / name).unlink()
+
+    assert cli.main(["audit"]) == 2
+    assert str(folder.path / name) in capsys.readouterr().err

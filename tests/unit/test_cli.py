@@ -1,0 +1,70 @@
+"""The `dedup` command itself: statuses, one line of error, pipes and Ctrl-C."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from flows import cli, generate
+
+ENDLESS = [sys.executable, "-m", "flows.cli", "generate", "--records=100000000", "--step=0"]
+
+
+def test_an_error_of_the_user_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["generate", "--duplicates=2"]) == 2
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "dedup: --duplicates 2.0 must be a share from 0 to 1\n"
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> int:
+        return 1 // 0
+
+    monkeypatch.setattr(generate, "run", broken)
+
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["generate"])
+
+
+def test_wrong_arguments_are_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["generate", "--no-such-option"])
+
+    assert ended.value.code == 2
+    assert "--no-such-option" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["generate", "audit", "config"])
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([verb, "--help"])
+
+    assert ended.value.code == 0
+    assert f"usage: dedup {verb}" in capsys.readouterr().out
+
+
+def test_a_reader_that_goes_away_ends_it_without_a_word() -> None:
+    with subprocess.Popen(ENDLESS, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b'{"event_id"')
+        process.stdout.close()
+
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 128 + signal.SIGPIPE
+
+
+def test_ctrl_c_is_one_line_and_status_130() -> None:
+    with subprocess.Popen(ENDLESS, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+
+    assert errors == b"dedup: interrupted\n"
+    assert process.returncode == 130
