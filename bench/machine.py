@@ -1,0 +1,24 @@
+"""What a measurement was made on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import version
+
+import psutil
+
+_PACKAGES = ("bytewax", "confluent-kafka", "msgspec", "numpy", "mmh3")
+
+
+def machine() -> dict[str, object]:
+    """Cores, memory, versions and the command: beside every figure."""
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "load_average": round(os.getloadavg()[0], 1),
+        "command": sys.argv,
+    }
