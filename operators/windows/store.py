@@ -45,6 +45,10 @@ class KeyStore(Protocol):
         """Take over a state that `dump` made."""
         ...
 
+    def size_bytes(self) -> int:
+        """Return about how much memory (disk, for a store on disk) the keys take."""
+        ...
+
     def __len__(self) -> int:
         """Return the number of keys held."""
         ...
