@@ -17,7 +17,7 @@ import numpy as np
 
 from operators.batches import Batch, Headers, Records, Slice, Span
 from operators.decode import Decoder
-from operators.deduplicate import Lane, LaneSnapshot, LaneSpec
+from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.events import EventSpec
 from operators.keypaths import parse_keys, resolve_shard
 from operators.lanes import cut
@@ -26,6 +26,7 @@ from operators.verdicts import (
     INVALID,
     LATE,
     NO_REFERENCE,
+    NOTHING,
     VERDICTS,
     VerdictBatch,
     partition_and_offset,
@@ -142,7 +143,7 @@ class Pipeline:
     """Lanes that are fed batch after batch; collects their verdicts.
 
     Asserts that no record is answered twice, except that after a restart what was
-    decided since the snapshot is decided again, and to the same end.
+    decided since the snapshot, or since the last commit, is decided again, and to the same end.
     """
 
     settings: Settings
@@ -162,7 +163,6 @@ class Pipeline:
         self.positions = dict.fromkeys(range(self.partitions), 0)
         self.idle: set[int] = set()
         self._again: Verdicts = {}
-        self._since_snapshot: Verdicts = {}
 
     def _open(self, lane: int) -> Lane:
         return Lane(lane, lane_spec(self.settings, self.make_store))
@@ -208,7 +208,7 @@ class Pipeline:
                     assert verdict == self._again.pop(place), f"{place} decided otherwise"
                 else:
                     assert place not in self.verdicts, f"{place} answered twice"
-                self.verdicts[place] = self._since_snapshot[place] = verdict
+                self.verdicts[place] = verdict
 
     @property
     def undecided(self) -> set[Place]:
@@ -217,29 +217,51 @@ class Pipeline:
 
     def snapshot(self) -> list[bytes]:
         """What Bytewax would write at the end of an epoch."""
-        self._since_snapshot = {}
+        self.batches.clear()
         return [pickle.dumps(copy.deepcopy(judge)) for judge in self.judges]
 
-    def restart(self, snapshots: Sequence[bytes], positions: dict[int, int]) -> None:
-        """Die, and begin again from the last snapshot with the source at earlier positions."""
+    def restart(
+        self, snapshots: Sequence[bytes], positions: dict[int, int], committed: Sequence[int] = ()
+    ) -> None:
+        """Die, and begin again from the last snapshot with the source at earlier positions.
+
+        committed: for each lane, how many of its batches since the snapshot are in its
+        changelog (modulo as many as there are); none without a changelog.
+        """
+        self._again = {}
         for lane, stored in enumerate(snapshots):
             snapshot = pickle.loads(stored)  # noqa: S301 - our own
             assert isinstance(snapshot, LaneSnapshot)
             self.judges[lane] = self._open(lane)
             self.judges[lane].restore(snapshot)
+            batches = [one for one in self.batches if one.lane == lane and one.number != NOTHING]
+            kept = committed[lane] % (len(batches) + 1) if committed else 0
+            if kept:
+                self.judges[lane].apply(list(map(change_of, batches[:kept])))
+            for batch in batches[kept:]:
+                self._again |= dict(verdicts_of(batch, self.names))
+        self.batches.clear()
         self.positions = dict(positions)
         self.idle = set()
-        self._again, self._since_snapshot = self._since_snapshot, {}
+
+
+def change_of(batch: VerdictBatch) -> LaneChange:
+    """What the changelog has of a batch."""
+    return LaneChange(batch.number, batch.positions, batch.largest, batch.watermark, batch.delta)
 
 
 @dataclass(frozen=True)
 class Restart:
-    """rewind_to ≤ snapshot_at ≤ crash_at: numbers of steps; recut: batches afterwards."""
+    """rewind_to ≤ snapshot_at ≤ crash_at: numbers of steps.
+
+    recut: where batches begin afterwards.  committed: see `Pipeline.restart`.
+    """
 
     snapshot_at: int
     crash_at: int
     rewind_to: int
     recut: frozenset[int] = frozenset()
+    committed: tuple[int, ...] = ()
 
 
 def run(
@@ -264,7 +286,7 @@ def run(
             pipeline.feed(before[begin:end])
         if restart.snapshot_at == restart.crash_at:
             snapshots = pipeline.snapshot()
-        pipeline.restart(snapshots, positions_at(stream, first))
+        pipeline.restart(snapshots, positions_at(stream, first), restart.committed)
         cuts = restart.recut
     for begin, end in batches_of(steps, cuts, first) if first < len(steps) else ():
         pipeline.feed(steps[begin:end])

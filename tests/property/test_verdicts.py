@@ -21,7 +21,7 @@ _FEW, _MANY = (
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    for examples in (60, 150)
+    for examples in (40, 120)
 )
 
 
@@ -59,11 +59,10 @@ def differences(one: Verdicts, other: Verdicts) -> dict[Any, Any]:
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("idle", [False, True])
 @_MANY
 @given(data=st.data())
-def test_verdicts_are_those_of_the_model(data: st.DataObject, window: Window, idle: bool) -> None:
-    stream = data.draw(streams(windows=(window,), idle=idle))
+def test_verdicts_are_those_of_the_model(data: st.DataObject, window: Window) -> None:
+    stream = data.draw(streams(windows=(window,), idle=data.draw(st.booleans())))
     expected = model_verdicts(stream)
     for verdict in expected.values():
         event(verdict.kind)
@@ -105,10 +104,13 @@ def test_lane_count_changes_nothing(data: st.DataObject) -> None:
 @_MANY
 @given(data=st.data())
 def test_restart_at_any_point_changes_nothing(data: st.DataObject) -> None:
-    stream = data.draw(streams(idle=data.draw(st.booleans())))
+    # No idle partitions: when one is, the clock says, and after a restart it says so later.
+    stream = data.draw(streams())
     points = data.draw(st.lists(st.integers(0, len(stream.steps)), min_size=3, max_size=3))
     rewind_to, snapshot_at, crash_at = sorted(points)
-    restart = Restart(snapshot_at, crash_at, rewind_to, data.draw(cuts(stream)))
+    # Each lane commits by itself: when all die, some have come further than others.
+    committed = data.draw(st.just(()) | st.tuples(*[st.integers(0, 20)] * 3))
+    restart = Restart(snapshot_at, crash_at, rewind_to, data.draw(cuts(stream)), committed)
     restarted = run(stream, cuts=data.draw(cuts(stream)), restart=restart)
     assert not differences(restarted, run(stream))
 
