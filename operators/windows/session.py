@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Floats, Hashes, Ints
+from operators.batches import Bools, Floats, Hashes, Ints
 from operators.verdicts import NO_REFERENCE, Delta, Matches
 from operators.windows.store import key_bytes, key_rows
 
@@ -131,6 +131,12 @@ class SessionStore:
                 for key in keys:
                     self._begin(key, time, reference)
         return Matches(combination, originals)
+
+    def repeats(self, hashes: Hashes, times: Floats) -> Bools:
+        """Tell which records repeat a unique one, each for itself; extend nothing."""
+        rows = zip(times.tolist(), key_rows(hashes), strict=True)
+        found = (any(self._touched(key, time) for key in keys) for time, keys in rows)
+        return np.fromiter(found, np.bool_, len(times))
 
     def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
         """What `decide` did: each session that was begun or extended, as it became."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Floats, Hashes, Ints
+from operators.batches import Bools, Floats, Hashes, Ints
 from operators.verdicts import NO_REFERENCE, Delta, Matches
 from operators.windows.store import key_bytes, key_rows, stretches, unique_delta
 
@@ -107,6 +107,20 @@ class SlidingStore:
                 for key in keys:
                     self._keys += home.add(key, time, reference)
         return Matches(combination, originals)
+
+    def repeats(self, hashes: Hashes, times: Floats) -> Bools:
+        """Tell which records repeat a unique one, each for itself; add nothing."""
+        rows = zip(self._around(times), times.tolist(), key_rows(hashes), strict=True)
+        found = (
+            any(
+                self._buckets[number].near(key, time, self._seconds)
+                for number in numbers
+                if number in self._buckets
+                for key in keys
+            )
+            for numbers, time, keys in rows
+        )
+        return np.fromiter(found, np.bool_, len(times))
 
     def _around(self, times: Floats) -> Iterator[tuple[float, ...]]:
         """For each time, the number of its bucket and of those with times less than W away.

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from operators.batches import Floats, Hashes, Ints
+from operators.batches import Bools, Floats, Hashes, Ints
 from operators.verdicts import Delta, Matches
 
 
@@ -19,6 +19,10 @@ class KeyStore(Protocol):
 
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
         """Match each record against earlier unique ones, and add those that are unique."""
+        ...
+
+    def repeats(self, hashes: Hashes, times: Floats) -> Bools:
+        """Tell which records `decide` would call repeats, each for itself; add nothing."""
         ...
 
     def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:

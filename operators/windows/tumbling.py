@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Floats, Hashes, Ints
+from operators.batches import Bools, Floats, Hashes, Ints
 from operators.verdicts import NO_REFERENCE, Delta, Matches
 from operators.windows.store import key_bytes, key_rows, stretches, unique_delta
 
@@ -94,6 +94,12 @@ class TumblingStore:
         repeats = originals != references
         originals[~repeats] = NO_REFERENCE
         return Matches(np.where(repeats, 0, -1).astype(np.int8), originals)
+
+    def repeats(self, hashes: Hashes, times: Floats) -> Bools:
+        """Tell which records repeat a unique one, each for itself; add nothing."""
+        rows = zip(self._window(times).tolist(), key_rows(hashes), strict=True)
+        found = (not self._buckets.get(window, {}).keys().isdisjoint(keys) for window, keys in rows)
+        return np.fromiter(found, np.bool_, len(times))
 
     def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
         """What `decide` added: the keys of the unique records."""
