@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from connectors.changelog_format import ChangelogRecord, unpack
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
+from connectors.kafka_errors import PATIENCE_SECONDS
 from connectors.kafka_topics import create_topic, partition_counts
 from operators.errors import StateError
 
@@ -25,6 +26,8 @@ _CONFIG = {
     "retention.bytes": "-1",
     # Whole segments are freed: small ones give space back sooner.
     "segment.bytes": str(64 * 1024 * 1024),
+    # Our largest records have 655 kB (changelog_format.KEYS_A_RECORD).
+    "max.message.bytes": str(1024 * 1024),
 }
 _MUST = ("cleanup.policy", "retention.ms", "retention.bytes")
 _BATCH = 500
@@ -49,11 +52,16 @@ class Changelog:
         self._lanes = lanes
         self._admin: AdminClient | None = None
 
-    def ensure(self) -> None:
-        """Create the topic, or check that it is as it must be.  Raises StateError."""
+    def ensure(self, input_topic: str) -> None:
+        """Create the topic, or check that it is as it must be.
+
+        input_topic: an application that has read from it has a changelog.
+        Raises StateError.
+        """
         admin = self._access.admin()
         counts = partition_counts(admin, self._access)
         if self.topic not in counts:
+            self._check_new(counts.get(input_topic, 0), input_topic)
             create_topic(
                 admin, NewTopic(self.topic, self._lanes, _BROKER_DEFAULT, config=dict(_CONFIG))
             )
@@ -67,6 +75,25 @@ class Changelog:
             )
             raise StateError(msg)
         self._check_config(admin)
+
+    def _check_new(self, partitions: int, input_topic: str) -> None:
+        """An application without changelog must be new: the group has no offsets."""
+        consumer = self.consumer()
+        wanted = [TopicPartition(input_topic, number) for number in range(partitions)]
+        try:
+            found = patiently(
+                self._access, lambda: consumer.committed(wanted, timeout=REQUEST_SECONDS)
+            )
+        finally:
+            consumer.close()
+        if any(one.offset >= 0 for one in found):
+            msg = (
+                f"DEDUP_APP_ID={self._access.app_id} has read {input_topic} before, but its "
+                f"changelog {self.topic} is gone (or it ran with DEDUP_GUARANTEE=at_least_once): "
+                "what it knew and answered cannot be told. Choose another DEDUP_APP_ID to begin "
+                "anew"
+            )
+            raise StateError(msg)
 
     def _check_config(self, admin: AdminClient) -> None:
         resource = ConfigResource(ResourceType.TOPIC, self.topic)
@@ -114,8 +141,9 @@ class Changelog:
         if at >= end:
             return
         consumer.assign([TopicPartition(self.topic, lane, at)])
-        begun = shown = time.monotonic()
+        begun = shown = moved = time.monotonic()
         while at < end:
+            before = at
             for message in consumer.consume(_BATCH, 0.5):
                 error = message.error()
                 if error is None:
@@ -127,6 +155,10 @@ class Changelog:
                     msg = f"cannot read {self.topic}, partition {lane}: {explain(error)}"
                     raise StateError(msg)
             now = time.monotonic()
+            moved = now if at > before else moved
+            if now - moved > PATIENCE_SECONDS:
+                msg = f"cannot read {self.topic}, partition {lane}: no answer; start again"
+                raise StateError(msg)
             if now - shown > _PROGRESS_SECONDS:
                 shown = now
                 share = (at - first) / max(end - first, 1)

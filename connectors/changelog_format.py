@@ -111,9 +111,7 @@ def unpack(value: bytes) -> ChangelogRecord:
         hashes = np.frombuffer(value, "<u8", keys * 2, at).reshape(-1, 2)
         times = np.frombuffer(value, "<f8", keys, at + keys * 16)
         references = np.frombuffer(value, "<i8", keys, at + keys * 24)
-        firsts = (
-            np.frombuffer(value, "<f8", keys, at + keys * 32) if flags & _HAS_FIRSTS else None
-        )
+        firsts = np.frombuffer(value, "<f8", keys, at + keys * 32) if flags & _HAS_FIRSTS else None
     except (struct.error, ValueError) as error:
         msg = f"the changelog has a record that cannot be read ({error}): is the topic another's?"
         raise StateError(msg) from error

@@ -11,35 +11,70 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import wraps
-from threading import Event
+from threading import Event, Lock, Thread
 from types import FrameType
 from typing import NoReturn, ParamSpec, TypeVar
 
-from operators.errors import DedupError
+from operators.errors import DedupError, SinkError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 FAILED = 1
 
+# The whole end may take ten; what is decided is not committed then because brokers
+# or other processes do not answer, and would not be in eleven either.
+_GRACE_SECONDS = 9.0
+
 stopping = Event()
 """Set by SIGTERM and SIGINT: the sources stop, what is decided is written."""
 
+begun = Event()
+"""Set once this process has met the others of its cluster and reads."""
+
+_failing = Lock()
+
 
 def stop_on_signals() -> None:
-    """Have SIGTERM and SIGINT stop the sources.  Call it in the main thread."""
+    """Have SIGTERM and SIGINT stop the sources.  Call it in the main thread.
+
+    A handler runs in the main thread, which may be waiting for brokers or for the
+    other processes: a thread of its own sees to it that the process ends.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
         stopping.set()
 
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    Thread(target=_end_in_time, args=(reader,), name="signals", daemon=True).start()
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
 
 
+def _end_in_time(reader: int) -> None:
+    while os.read(reader, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
+        pass
+    stopping.set()
+    if not begun.is_set():
+        logging.shutdown()
+        os._exit(0)  # nothing has been read yet
+    time.sleep(_GRACE_SECONDS)
+    fail(
+        SinkError(
+            f"told to stop, but what was decided could not be written within {_GRACE_SECONDS:.0f} "
+            "s: do the brokers answer? Nothing is lost: it is done again after a restart."
+        )
+    )
+
+
 def fail(error: DedupError) -> NoReturn:
     """Print one line and end the process at once, threads and all."""
+    _failing.acquire()  # for ever: of several that fail at a time the first is heard
     line = " ".join(str(error).split())
     logging.shutdown()
     sys.stdout.flush()

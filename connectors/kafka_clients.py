@@ -101,6 +101,7 @@ _AGAIN = frozenset(
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError._WAIT_COORD,  # noqa: SLF001 - librdkafka's own codes begin with _
     )
 )

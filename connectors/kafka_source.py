@@ -23,7 +23,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from connectors.ending import one_line_errors, stopping
+from connectors.ending import begun, one_line_errors, stopping
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
 from operators.batches import Batch, Records, Span
 from operators.errors import SourceError
@@ -224,9 +224,7 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
     SourceError, never a jump.  Does not promise an order between partitions.
     """
 
-    def __init__(
-        self, settings: SourceSettings, *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, settings: SourceSettings, *, clock: Callable[[], float] = time.time) -> None:
         """settings: where to read from.  clock: wall clock, epoch seconds."""
         self._settings = settings
         self._clock = clock
@@ -236,6 +234,7 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
     @one_line_errors
     def list_parts(self) -> list[str]:
         """Name the topic's partitions, by number."""
+        begun.set()
         return [f"{partition:05d}" for partition in self._begin()]
 
     @one_line_errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -11,12 +12,15 @@ from connectors.assembling import Assembler
 from connectors.changelog import Changelog
 from connectors.ending import one_line_errors
 from connectors.fault_points import reach
+from connectors.kafka_clients import KafkaUnreachableError
 from connectors.lane_writer import LaneWriter, WriterSettings
-from connectors.opened_lanes import OpenedLanes
+from connectors.opened_lanes import OpenedLanes, Resume
 from operators.encode import Output
 from operators.errors import StateError
 from operators.lanes import lane_names
 from operators.observing import Observer
+
+log = logging.getLogger("dedup.sink")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +36,15 @@ class TransactionalSinkSettings:
     together: bool
 
 
-class _TransactionalPartition(StatefulSinkPartition[Output, int]):
-    """One lane; its snapshot is where its changelog ended."""
+class _TransactionalPartition(StatefulSinkPartition[Output, Resume | None]):
+    """One lane; its snapshot is where its changelog ended, and after which verdict batch."""
 
-    def __init__(self, sink: TransactionalKafkaSink, lane: int, end: int) -> None:
+    def __init__(self, sink: TransactionalKafkaSink, lane: int, resume: Resume | None) -> None:
         self._sink = sink
         self._lane = lane
         self._assembler = Assembler()
         self._writer: LaneWriter | None = None
-        self._end = end
+        self._resume = resume
 
     @one_line_errors
     def write_batch(self, values: list[Output]) -> None:
@@ -52,21 +56,22 @@ class _TransactionalPartition(StatefulSinkPartition[Output, int]):
                 self._writer.write(batch)
 
     @one_line_errors
-    def snapshot(self) -> int:
+    def snapshot(self) -> Resume | None:
         """Commit everything: no snapshot may be ahead of a lane in Kafka (rule 2)."""
         if self._writer is None:
-            return self._end
+            return self._resume
         if len(self._assembler):
             msg = f"lane {self._lane}: an epoch ended with a batch that is not whole"
             raise StateError(msg)
         self._sink.request_all()
         self._writer.wait()
         reach("in_snapshot")
-        end = self._sink.changelog_end(self._lane)
-        if end != self._end:
+        # It may lie before what was just committed, never behind: markers take their time.
+        end = self._sink.changelog_end(self._lane, 0 if self._resume is None else self._resume.end)
+        if self._resume is None or end != self._resume.end:
             self._writer.mark(end)
-            self._end = end
-        return end
+        self._resume = Resume(end, self._writer.run, self._writer.number)
+        return self._resume
 
     @one_line_errors
     def close(self) -> None:
@@ -76,7 +81,7 @@ class _TransactionalPartition(StatefulSinkPartition[Output, int]):
             self._writer.close()
 
 
-class TransactionalKafkaSink(FixedPartitionedSink[Output, int]):
+class TransactionalKafkaSink(FixedPartitionedSink[Output, Resume | None]):
     """Writes the outputs of lanes exactly once (docs/adr/0002).
 
     Promises: a `read_committed` reader sees each verdict batch whole and once,
@@ -108,14 +113,14 @@ class TransactionalKafkaSink(FixedPartitionedSink[Output, int]):
 
     @one_line_errors
     def build_part(
-        self, step_id: str, for_part: str, resume_state: int | None
+        self, step_id: str, for_part: str, resume_state: Resume | None
     ) -> _TransactionalPartition:
         """Begin to open a lane that is this worker's."""
         del step_id
         lane = self.part_fn(for_part)
         if self._settings.together:
             self._opened.prepare(lane, resume_state)
-        return _TransactionalPartition(self, lane, resume_state or 0)
+        return _TransactionalPartition(self, lane, resume_state)
 
     def open_writer(self, lane: int) -> LaneWriter:
         """Make the writer of a lane, on its first batch: the lane has been opened by then."""
@@ -130,8 +135,15 @@ class TransactionalKafkaSink(FixedPartitionedSink[Output, int]):
         for writer in list(self._writers.values()):
             writer.request()
 
-    def changelog_end(self, lane: int) -> int:
-        """Where a lane's changelog ends now."""
+    def changelog_end(self, lane: int, before: int) -> int:
+        """Where a lane's changelog ends now; where it ended before if the brokers do not answer.
+
+        A restart then reads a little more than it has to.
+        """
         if self._consumer is None:
             self._consumer = self._changelog.consumer()
-        return self._changelog.ends(self._consumer, lane)[1]
+        try:
+            return self._changelog.ends(self._consumer, lane)[1]
+        except KafkaUnreachableError as error:
+            log.warning("lane %d: %s", lane, error)
+            return before

@@ -29,7 +29,13 @@ from operators.verdicts import VERDICTS, Delta
 # Records that may wait for a commit before the worker waits too: about what a
 # worker decides in a tenth of a second.
 _BACKLOG_RECORDS = 20_000
-_TRIM_SECONDS = 30.0
+# Records of an open transaction are held until it is committed, to be repeated if
+# need be: so many, and it is committed before its time.
+_OPEN_RECORDS = 200_000
+
+# However long the interval, well under transaction.timeout.ms (60 s unless set), at
+# which the brokers would abort the transaction and fence its producer.
+_LONGEST_OPEN_SECONDS = 20.0
 
 Batch = list[Output]
 
@@ -41,6 +47,7 @@ class WriterSettings:
     topics: verdict → topic, empty for count and drop.  interval_seconds: the longest
     a decided record waits for its commit to begin.  expired: (newest event time,
     horizon) → whether the window needs it no more.  fingerprint: setting → text.
+    trim_seconds: how often the changelog is trimmed.
     """
 
     topics: Mapping[str, str]
@@ -48,6 +55,7 @@ class WriterSettings:
     allowed_lateness_seconds: float
     expired: Callable[[float, float], bool]
     fingerprint: dict[str, str]
+    trim_seconds: float = 30.0
 
 
 class LaneWriter:
@@ -76,6 +84,7 @@ class LaneWriter:
         self._backlog: deque[Batch] = deque()
         self._backlog_records = 0
         self._open: list[Batch] = []
+        self._open_records = 0
         self._in_transaction = False
         self._due: float | None = None
         self._asked = False
@@ -87,6 +96,16 @@ class LaneWriter:
             target=self._run, name=f"lane-{opened.producer.lane}-writer", daemon=True
         )
         self._thread.start()
+
+    @property
+    def run(self) -> int:
+        """Which opening of the lane this is."""
+        return self._opened.run
+
+    @property
+    def number(self) -> int:
+        """Number of the last batch that was given."""
+        return self._number
 
     def write(self, batch: Batch) -> None:
         """Add a whole verdict batch; waits while too much waits for a commit."""
@@ -115,9 +134,14 @@ class LaneWriter:
             if not _size(batch):
                 return
             self._begin()
-            self._due = time.monotonic() + self._settings.interval_seconds
+            interval = min(self._settings.interval_seconds, _LONGEST_OPEN_SECONDS)
+            self._due = time.monotonic() + interval
             self._state.notify_all()
         self._produce(batch)
+        self._open_records += _size(batch)
+        if self._open_records > _OPEN_RECORDS:
+            self._asked = True
+            self._state.notify_all()
 
     def _begin(self) -> None:
         self._producer.begin()
@@ -132,8 +156,9 @@ class LaneWriter:
     def request(self) -> None:
         """Ask for a commit of everything given so far, without waiting for it."""
         with self._state:
-            self._asked = True
-            self._state.notify_all()
+            if self._open or self._backlog or self._committing:
+                self._asked = True
+                self._state.notify_all()
 
     def wait(self) -> None:
         """Wait until everything given so far is committed."""
@@ -158,6 +183,7 @@ class LaneWriter:
                 self._commit(self._open)
                 with self._state:
                     self._open = []
+                    self._open_records = 0
                     self._committing = self._in_transaction = self._asked = False
                     self._due = None
                     while self._backlog:
@@ -211,7 +237,7 @@ class LaneWriter:
         opened.retain(end, self._newest)
         self._newest = float("-inf")
         now = time.monotonic()
-        if now - self._trimmed < _TRIM_SECONDS:
+        if now - self._trimmed < self._settings.trim_seconds:
             return
         self._trimmed = now
         watermark = self._observer.watermarks.get(self._producer.lane, float("-inf"))

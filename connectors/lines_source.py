@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from connectors.ending import one_line_errors, stopping
+from connectors.ending import begun, one_line_errors, stopping
 from operators.batches import Batch, Records, Span
 from operators.errors import SourceError
 
@@ -148,6 +148,7 @@ class LinesSource(FixedPartitionedSource[Batch, FilePosition]):
 
     def list_parts(self) -> list[str]:
         """Name the only partition."""
+        begun.set()
         return ["0"]
 
     @one_line_errors

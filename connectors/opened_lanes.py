@@ -9,22 +9,26 @@ written in between.
 from __future__ import annotations
 
 import logging
+import secrets
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from connectors.changelog import Changelog, ChangelogEntry
 from connectors.fault_points import reach
 from connectors.kafka_clients import KafkaAccess
 from connectors.transactions import LaneProducer
-from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, check_fingerprint
+from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec, check_fingerprint
 from operators.errors import StateError
+from operators.verdicts import Delta
 
 log = logging.getLogger("dedup.restore")
 
 # Settling a lane's last transaction is waiting, not work.
 _AT_ONCE = 16
 _MOST_STRETCHES = 1024
+# Keys that are applied at once while restoring: enough to work in columns.
+_APPLY_KEYS = 65_536
 
 
 @dataclass(slots=True)
@@ -35,16 +39,30 @@ class Retained:
     newest: float
 
 
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """What a recovery snapshot of the sink says of a lane.
+
+    end: where its changelog ended.  run, number: whose verdict batch was the last.
+    """
+
+    end: int
+    run: int
+    number: int
+
+
 @dataclass(slots=True)
 class OpenedLane:
     """A lane's producer, and what its changelog held when it was opened.
 
-    number: last committed verdict batch.  retained: stretches that can be trimmed
-    when their newest key has expired.
+    number: last committed verdict batch.  run: names this opening of the lane among
+    all there ever were.  retained: stretches that can be trimmed when their newest
+    key has expired.
     """
 
     producer: LaneProducer
     number: int = 0
+    run: int = field(default_factory=lambda: secrets.randbits(63))
     retained: list[Retained] = field(default_factory=list)
 
     def retain(self, end: int, newest: float) -> None:
@@ -68,14 +86,14 @@ class OpenedLanes:
         self._fingerprint = fingerprint
         self._lock = Lock()
         self._producers: dict[int, Future[LaneProducer]] = {}
-        self._resume: dict[int, int] = {}
+        self._resume: dict[int, Resume] = {}
         self._opened: dict[int, OpenedLane] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="open-lane")
 
-    def prepare(self, lane: int, resume: int | None) -> None:
+    def prepare(self, lane: int, resume: Resume | None) -> None:
         """Begin to open a lane's producer, since this process will write it.
 
-        resume: where its changelog ended when the recovery snapshot was made.
+        resume: what the recovery snapshot of the sink says, if there is one.
         """
         with self._lock:
             if resume is not None:
@@ -101,9 +119,9 @@ class OpenedLanes:
         if snapshot is not None:
             _check_snapshot(snapshot)
             check_fingerprint(snapshot.fingerprint, self._fingerprint, "the recovery directory")
-            if snapshot.keys is not None and resume is not None:
+            if snapshot.keys is not None and resume is not None and _agree(snapshot, resume):
                 lane.restore(snapshot)
-                start = resume
+                start = resume.end
                 newest = max(snapshot.largest.values(), default=float("-inf"))
                 opened.retain(start, newest)
         # (b) What the store does not hold yet follows from the changelog.
@@ -117,6 +135,7 @@ class OpenedLanes:
             )
             raise StateError(msg)
         opened.number = lane.number
+        lane.run = opened.run
         with self._lock:
             self._opened[number] = opened
         return lane
@@ -125,7 +144,8 @@ class OpenedLanes:
         """Apply a lane's changelog from an offset on; return where it ends."""
         consumer = self._changelog.consumer()
         waiting: list[ChangelogEntry] = []
-        keys = 0
+        read: list[LaneChange] = []
+        keys = unapplied = 0
         try:
             for entry in self._changelog.read(consumer, lane.lane, start):
                 waiting.append(entry)
@@ -137,10 +157,14 @@ class OpenedLanes:
                 )
                 changes = [one.record.change for one in waiting]
                 waiting.clear()
-                if changes[-1].number > lane.number:
-                    lane.apply(changes)
-                    keys += sum(len(change.delta) for change in changes)
                 opened.retain(entry.end, max(change.delta.newest for change in changes))
+                if changes[-1].number > lane.number:
+                    read += changes
+                    unapplied += sum(len(change.delta) for change in changes)
+                if unapplied > _APPLY_KEYS:
+                    keys += _apply(lane, read)
+                    unapplied = 0
+            keys += _apply(lane, read)
             end = self._changelog.ends(consumer, lane.lane)[1]
         finally:
             consumer.close()
@@ -166,6 +190,33 @@ class OpenedLanes:
             return max((entry.record.change.number for entry in entries), default=0)
         finally:
             consumer.close()
+
+
+def _agree(snapshot: LaneSnapshot, resume: Resume) -> bool:
+    """Whether the state's and the sink's snapshot are of one moment of one run.
+
+    They are not where a cluster that stood still while another took over has woken
+    up and written into the recovery directory: then the changelog is read whole.
+    """
+    if (snapshot.run, snapshot.number) == (resume.run, resume.number):
+        return True
+    log.warning(
+        "lane %d: the recovery directory was written by two clusters at a time; reading the "
+        "whole changelog instead",
+        snapshot.lane,
+    )
+    return False
+
+
+def _apply(lane: Lane, read: list[LaneChange]) -> int:
+    """Apply what whole transactions changed, all at once; return the number of keys."""
+    if not read:
+        return 0
+    last = read[-1]
+    delta = Delta.join([change.delta for change in read])
+    read.clear()
+    lane.apply([replace(last, delta=delta)])
+    return len(delta)
 
 
 def _check_snapshot(snapshot: LaneSnapshot) -> None:

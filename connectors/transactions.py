@@ -21,6 +21,8 @@ log = logging.getLogger("dedup.transactions")
 # One call to librdkafka; it may be called again until our patience ends.
 _CALL_SECONDS = 15.0
 _PAUSE_SECONDS = 0.1
+# What `produce` says once a transaction, or the producer, has failed.
+_BROKEN = (KafkaError._STATE, KafkaError._FATAL, KafkaError._FENCED)  # noqa: SLF001
 
 
 class FencedError(SinkError):
@@ -40,6 +42,7 @@ class LaneProducer:
         self.lane = lane
         self._id = f"{access.app_id}-lane-{lane}"
         self._undelivered: tuple[str, KafkaError] | None = None
+        self._broken = False
         try:
             self._producer = Producer(
                 {
@@ -53,15 +56,26 @@ class LaneProducer:
             raise SinkError(msg) from error
         self._call("open the transactional producer", self._producer.init_transactions)
 
-
     def begin(self) -> None:
         """Begin a transaction."""
         self._undelivered = None
+        self._broken = False
         self._call("begin a transaction", lambda _: self._producer.begin_transaction())
 
     def produce(self, topic: str, records: Records) -> None:
-        """Add records to the transaction; waits while the queue is full."""
-        produce_records(self._producer, topic, records, self._on_delivery)
+        """Add records to the transaction; waits while the queue is full.
+
+        Once a record of a transaction has failed librdkafka takes no more: `commit`
+        is told why.
+        """
+        if self._broken:
+            return
+        try:
+            produce_records(self._producer, topic, records, self._on_delivery)
+        except SinkError as error:
+            if not _is_broken(error.__cause__):
+                raise
+            self._broken = True
 
     def commit(self, changelog: str, changes: Sequence[bytes]) -> Action | None:
         """Add the changelog's records and commit.
@@ -70,13 +84,29 @@ class LaneProducer:
         be written again.  Raises FencedError, or SinkError for what no retry cures.
         """
         for change in changes:
-            self._producer.produce(
-                changelog, change, partition=self.lane, on_delivery=self._on_delivery
-            )
+            self._add_change(changelog, change)
         reach("before_flush")
+        # The commit flushes too; by itself it is a point at which a drill can strike.
+        self._producer.flush(_CALL_SECONDS)
+        reach("before_commit")
         action = self._try(self._producer.commit_transaction)
         self._producer.poll(0)
         return action
+
+    def _add_change(self, changelog: str, change: bytes) -> None:
+        while not self._broken:
+            try:
+                self._producer.produce(
+                    changelog, change, partition=self.lane, on_delivery=self._on_delivery
+                )
+            except BufferError:
+                self._producer.poll(_PAUSE_SECONDS)
+            except KafkaException as error:
+                if not _is_broken(error):
+                    raise refused(changelog, explain(error)) from error
+                self._broken = True
+            else:
+                return
 
     def abort(self) -> None:
         """Abort the open transaction."""
@@ -120,10 +150,16 @@ class LaneProducer:
     def _ended(self, action: Action, error: KafkaError) -> SinkError:
         if action is Action.FENCED:
             return FencedError(
-                f"another process has taken over lane {self.lane} ({self._id}): this one ends and "
-                "writes nothing more. Run one cluster for each DEDUP_APP_ID."
+                f"another process has taken over lane {self.lane} ({self._id}), or this one stood "
+                "still for longer than transaction.timeout.ms: it ends and writes nothing more. "
+                "Run one cluster for each DEDUP_APP_ID."
             )
         return SinkError(
             f"lane {self.lane} ({self._id}): {explain(error)}. Nothing is lost: what was not "
             "committed is done again after a restart."
         )
+
+
+def _is_broken(error: BaseException | None) -> bool:
+    """Whether a record was not taken because the transaction, or the producer, is past saving."""
+    return isinstance(error, KafkaException) and error.args[0].code() in _BROKEN

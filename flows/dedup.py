@@ -18,9 +18,11 @@ import sys
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from connectors.ending import fail, stop_on_signals
+from connectors.ending import fail, one_line_errors, stop_on_signals
 from flows.launch import Launch, read_launch
 from flows.logs import ProgressLog, set_up_logging
+from flows.meeting import tell_of_waiting
+from flows.recovery_directory import check_recovery_directory
 from flows.settings import Settings, load_settings
 from flows.wiring import event_spec, parts_for, serve_metrics
 from operators.batches import DecodedBatch, Slice
@@ -45,7 +47,7 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     batches = op.input("source", flow, parts.source)
     decoded = op.map("decode", batches, Decoder(event_spec(settings)))
     slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)
-    verdicts = op.stateful_map("deduplicate", slices, lane_mapper(parts.open_lane))
+    verdicts = op.stateful_map("deduplicate", slices, one_line_errors(lane_mapper(parts.open_lane)))
     answers = split("split", verdicts)
     outputs = op.merge(
         "merge",
@@ -65,11 +67,13 @@ def flow() -> Dataflow:
         set_up_logging(settings.log, settings.log_level)
         stop_on_signals()
         launch = read_launch(sys.argv[1:], os.environ)
+        check_recovery_directory(launch)
         observer = Observer(Metrics())
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_port + launch.process, observer)
         dataflow = build(settings, launch, observer)
         ProgressLog(observer).start()
+        tell_of_waiting(launch)
     except DedupError as error:
         fail(error)
     # What lives as long as the job need not be looked at by every collection.

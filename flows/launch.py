@@ -10,12 +10,17 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """recovery: the recovery directory, None without.  process: number in the cluster, from 0."""
+    """What Bytewax was started with.
+
+    recovery: the recovery directory, None without.  process: number in the cluster,
+    from 0.  one_host: whether all processes are on this machine for certain.
+    """
 
     recovery: Path | None
     process: int
     processes: int
     workers_per_process: int
+    one_host: bool = True
 
     @property
     def workers(self) -> int:
@@ -52,4 +57,10 @@ def read_launch(argv: Sequence[str], environ: Mapping[str, str]) -> Launch:
         process=process or 0,
         processes=len(addresses.split(";")) if addresses else 1,
         workers_per_process=int(workers or 1),
+        one_host=all(map(_is_loopback, addresses.split(";"))) if addresses else True,
     )
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    return host in {"localhost", "::1"} or host.startswith("127.")

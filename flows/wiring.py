@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -41,6 +42,8 @@ from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore
 from operators.windows.tumbling import TumblingStore
+
+log = logging.getLogger("dedup")
 
 
 def event_spec(settings: Settings) -> EventSpec:
@@ -159,7 +162,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
         return Parts(source, partial(_open_from_snapshot, spec), encode, sink)
     changelog = Changelog(access, settings.lanes)
-    changelog.ensure()
+    changelog.ensure(settings.input_topic)
     opened = OpenedLanes(access, changelog, spec.fingerprint)
     writer = WriterSettings(
         topics=topics,
@@ -168,6 +171,12 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         expired=spec.new_store().expired,
         fingerprint=spec.fingerprint,
     )
+    if launch.workers > settings.lanes and launch.process == 0:
+        log.warning(
+            "%d workers, but DEDUP_LANES=%d: the others have nothing to decide",
+            launch.workers,
+            settings.lanes,
+        )
     together = lanes_meet(settings.lanes, launch.workers)
     return Parts(
         source,

@@ -57,6 +57,7 @@ class LaneSnapshot:
     """What a recovery snapshot holds of a lane.
 
     keys: None where they are left to the changelog.  changelog: whether there is one.
+    run: which opening of the lane it is of, as whoever opened it says.
     """
 
     lane: int
@@ -67,6 +68,7 @@ class LaneSnapshot:
     fingerprint: dict[str, str]
     keys: dict[str, Any] | None
     changelog: bool = False
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Lane:
         """lane: its number, from 0."""
         self.lane = lane
         self.number = 0
+        self.run = 0
         self.progress: dict[int, int] = {}
         self.watermark = Watermark()
         self.store = spec.new_store()
@@ -196,6 +199,7 @@ class Lane:
             fingerprint=spec.fingerprint,
             keys=self.store.dump() if small or not spec.changelog else None,
             changelog=spec.changelog,
+            run=self.run,
         )
 
     def apply(self, changes: Sequence[LaneChange]) -> None:
