@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.assembling import Assembler
+from connectors.delivering import DeliveringProducer
 from connectors.ending import one_line_errors
-from connectors.kafka_clients import KafkaAccess, explain, unreachable
-from connectors.producing import produce_records, refused
+from connectors.kafka_clients import KafkaAccess
 from operators.encode import Output
 from operators.errors import SinkError
 from operators.lanes import lane_names
@@ -22,10 +21,6 @@ from operators.observing import Observer
 from operators.verdicts import VERDICTS
 
 log = logging.getLogger("dedup.sink")
-
-# librdkafka gives up on a record after message.timeout.ms, 5 minutes unless set;
-# a flush waits a little longer, so that the record's own error is what is seen.
-_FLUSH_SECONDS = 330.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +40,10 @@ class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
 
     def __init__(self, settings: SinkSettings, observer: Observer) -> None:
         self._topics = [settings.topics[verdict] for verdict in VERDICTS]
-        self._access = settings.access
         self._observer = observer
         self._assembler = Assembler()
-        self._failure: tuple[str, str] | None = None
         self._unacknowledged: deque[list[Output]] = deque()
-        try:
-            self._producer = Producer(
-                {
-                    **settings.access.producer_settings("sink"),
-                    "delivery.report.only.error": True,
-                    "error_cb": self._on_error,
-                }
-            )
-        except KafkaException as error:
-            raise unreachable(settings.access, error) from error
-
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None and self._failure is None:
-            self._failure = (message.topic() or "", explain(error))
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal() and self._failure is None:
-            self._failure = ("any", explain(error))
-        else:
-            log.warning("writing: %s", explain(error))
+        self._producer = DeliveringProducer(settings.access, "sink", log)
 
     @one_line_errors
     def write_batch(self, values: list[Output]) -> None:
@@ -79,29 +53,19 @@ class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
                 for part in batch:
                     topic = self._topics[part.verdict]
                     if topic:
-                        produce_records(self._producer, topic, part.records, self._on_delivery)
+                        self._producer.produce(topic, part.records)
                 self._unacknowledged.append(batch)
-        self._producer.poll(0)
-        self._check()
-        if not len(self._producer):
+        if self._producer.check():
             self._acknowledge()
 
     @one_line_errors
     def snapshot(self) -> None:
         """At the end of an epoch everything must be with the broker."""
-        left = self._producer.flush(_FLUSH_SECONDS)
-        self._check()
-        if left or len(self._assembler):
-            msg = (
-                f"{left} records could not be delivered to {self._access.brokers} within "
-                f"{_FLUSH_SECONDS:.0f} s. Nothing is lost: start again when the brokers are back."
-            )
+        self._producer.flush()
+        if len(self._assembler):
+            msg = "an epoch ended with a batch that is not whole"
             raise SinkError(msg)
         self._acknowledge()
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise refused(*self._failure)
 
     def _acknowledge(self) -> None:
         now = time.time()
@@ -142,5 +106,3 @@ class KafkaSink(FixedPartitionedSink[Output, None]):
         """Open a producer for a lane."""
         del step_id, for_part, resume_state
         return _AtLeastOncePartition(self._settings, self._observer)
-
-

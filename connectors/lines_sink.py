@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.ending import one_line_errors
+from connectors.output_files import Lengths, OutputFiles
 from operators.encode import Output
-from operators.errors import SinkError
 from operators.observing import Observer
 from operators.verdicts import VERDICTS
 
 _PARTITION = "files"
 _MARKER = ".begun-with"
-
-Lengths: TypeAlias = dict[str, int]
-"""File name → bytes that belong to the snapshot."""
+_NAMES = [f"{verdict}.jsonl" for verdict in VERDICTS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,57 +43,7 @@ class _LinesPartition(StatefulSinkPartition[Output, Lengths]):
         # The outputs of one input batch, by its number, until all lanes have answered:
         # every lane gets a slice of every batch, so that they number them alike.
         self._waiting: dict[int, list[Output]] = {}
-        try:
-            self._files = self._open(resume)
-        except OSError as error:
-            raise _cannot_write(settings.folder, error) from error
-
-    def _open(self, resume: Lengths | None) -> list[int]:
-        folder = self._settings.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [f"{verdict}.jsonl" for verdict in VERDICTS]
-        if resume is None:
-            self._begin(names)
-        files = []
-        for name in names:
-            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT, 0o644)
-            wanted = 0 if resume is None else resume[name]
-            size = os.fstat(descriptor).st_size
-            if size < wanted:
-                msg = (
-                    f"{folder / name} has {size} bytes, but {wanted} had been written when the "
-                    "recovery snapshot was made. Put the file back, or begin anew with another "
-                    "recovery directory and output folder."
-                )
-                raise SinkError(msg)
-            # What was written after the snapshot will be written again.
-            os.ftruncate(descriptor, wanted)
-            os.lseek(descriptor, wanted, os.SEEK_SET)
-            files.append(descriptor)
-        return files
-
-    def _begin(self, names: list[str]) -> None:
-        """A run without a snapshot: files that are there are not ours to overwrite.
-
-        With recovery, a run may have been killed before its first snapshot: the
-        marker names the recovery directory that the files were begun with.  Where
-        that one has no snapshot, they are begun again.
-        """
-        folder, recovery = self._settings.folder, self._settings.recovery
-        marker = folder / _MARKER
-        if recovery is not None:
-            identity = f"{recovery.resolve()} {recovery.stat().st_ino}\n"
-            if marker.exists() and marker.read_text() == identity:
-                return
-        there = [name for name in names if (folder / name).exists()]
-        if there:
-            msg = (
-                f"{folder / there[0]} is there already and would be overwritten: move it away, "
-                "or set DEDUP_OUTPUT_DIR to another folder"
-            )
-            raise SinkError(msg)
-        if recovery is not None:
-            marker.write_text(identity)
+        self._files = OutputFiles(settings.folder, _NAMES, _MARKER, settings.recovery, resume)
 
     @one_line_errors
     def write_batch(self, values: list[Output]) -> None:
@@ -111,7 +57,7 @@ class _LinesPartition(StatefulSinkPartition[Output, Lengths]):
                 self._write(parts)
 
     def _write(self, parts: list[Output]) -> None:
-        for verdict, descriptor in enumerate(self._files):
+        for verdict, name in enumerate(_NAMES):
             lines = sorted(
                 (offset, value or b"")
                 for part in parts
@@ -121,44 +67,17 @@ class _LinesPartition(StatefulSinkPartition[Output, Lengths]):
                 )
             )
             if lines:
-                text = b"".join(value + b"\n" for _, value in lines)
-                try:
-                    _write_all(descriptor, text)
-                except OSError as error:
-                    raise _cannot_write(self._settings.folder, error) from error
+                self._files.write(name, b"".join(value + b"\n" for _, value in lines))
         self._observer.written(parts, time.time())
 
     @one_line_errors
     def snapshot(self) -> Lengths:
         """Lengths of the files, once what they hold is on the disk."""
-        try:
-            for descriptor in self._files:
-                os.fsync(descriptor)
-        except OSError as error:
-            raise _cannot_write(self._settings.folder, error) from error
-        return {
-            f"{verdict}.jsonl": os.lseek(descriptor, 0, os.SEEK_CUR)
-            for verdict, descriptor in zip(VERDICTS, self._files, strict=True)
-        }
+        return self._files.lengths()
 
     def close(self) -> None:
         """Close the files."""
-        for descriptor in self._files:
-            os.close(descriptor)
-
-
-def _write_all(descriptor: int, text: bytes) -> None:
-    """Write everything; `os.write` may take less at once."""
-    view = memoryview(text)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _cannot_write(folder: Path, error: OSError) -> SinkError:
-    return SinkError(
-        f"cannot write to DEDUP_OUTPUT_DIR={folder}: {error.strerror}. Nothing is lost: "
-        "make room or set another folder and start again."
-    )
+        self._files.close()
 
 
 class LinesSink(FixedPartitionedSink[Output, Lengths]):

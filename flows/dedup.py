@@ -1,7 +1,7 @@
 """The main job.  Run it with `python -m bytewax.run flows.dedup`.
 
     source ─ decode ─ cut into lanes ─ deduplicate: stateful_map keyed by lane
-                                            │ verdict batches
+                                            │ verdict batches ─ windowed statistics ─ sink
                 branch: unique │ duplicate │ late │ invalid
                            └────── encode ─────┘
                         merge ─ sink
@@ -24,7 +24,7 @@ from flows.logs import ProgressLog, set_up_logging
 from flows.meeting import tell_of_waiting
 from flows.recovery_directory import check_recovery_directory
 from flows.settings import Settings, load_settings
-from flows.wiring import event_spec, parts_for, serve_metrics
+from flows.wiring import event_spec, parts_for, serve_metrics, statistics_settings, stats_sink
 from operators.batches import DecodedBatch, Slice
 from operators.decode import Decoder
 from operators.deduplicate import lane_mapper
@@ -33,6 +33,7 @@ from operators.lanes import cut, lane_names
 from operators.metrics import Metrics
 from operators.observing import Observer
 from operators.split import split
+from operators.windowed_statistics import windowed_statistics
 
 
 def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
@@ -57,6 +58,9 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
         op.map_value("encode_invalid", answers.invalid, parts.encode),
     )
     op.output("sink", outputs, parts.sink)
+    if (sink := stats_sink(settings, launch)) is not None:
+        statistics = windowed_statistics("statistics", verdicts, statistics_settings(settings))
+        op.output("stats_sink", statistics, sink)
     return flow
 
 

@@ -28,6 +28,7 @@ from connectors.lane_writer import WriterSettings
 from connectors.lines_sink import LinesSink, LinesSinkSettings
 from connectors.lines_source import STDIN, LinesSource
 from connectors.opened_lanes import OpenedLanes
+from connectors.stats_sink import StatsLinesSink, StatsSink
 from flows.launch import Launch
 from flows.settings import Settings, fingerprint
 from operators.batches import Batch
@@ -37,7 +38,9 @@ from operators.errors import DedupError, SettingsError
 from operators.events import EventSpec
 from operators.lanes import lanes_meet
 from operators.observing import Observer
+from operators.statistics import Statistic
 from operators.verdicts import VERDICTS
+from operators.windowed_statistics import StatisticsSettings
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore
@@ -87,9 +90,7 @@ def exactly_once(settings: Settings) -> bool:
     return not settings.embedded and settings.guarantee == "exactly_once"
 
 
-def _open_from_snapshot(
-    spec: LaneSpec, number: int, snapshot: LaneSnapshot | None
-) -> Lane:
+def _open_from_snapshot(spec: LaneSpec, number: int, snapshot: LaneSnapshot | None) -> Lane:
     lane = Lane(number, spec)
     if snapshot is not None:
         lane.restore(snapshot)
@@ -210,6 +211,22 @@ def _embedded(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         json_encoder(_names(settings)),
         sink,
     )
+
+
+def statistics_settings(settings: Settings) -> StatisticsSettings:
+    """How statistics are counted."""
+    return StatisticsSettings(
+        settings.stats_seconds, settings.lanes, settings.allowed_lateness_seconds
+    )
+
+
+def stats_sink(settings: Settings, launch: Launch) -> FixedPartitionedSink[Statistic, Any] | None:
+    """Where statistics go; None where none are wanted."""
+    if settings.stats_topic is None:
+        return None
+    if settings.embedded:
+        return StatsLinesSink(settings.output_dir, launch.recovery)
+    return StatsSink(kafka_access(settings), settings.stats_topic)
 
 
 class _Quiet(WSGIRequestHandler):

@@ -1,0 +1,68 @@
+"""A producer for at least once: every record is delivered, or an error stops the job."""
+
+from __future__ import annotations
+
+import logging
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from connectors.kafka_clients import KafkaAccess, explain, unreachable
+from connectors.producing import produce_records, refused
+from operators.batches import Records
+from operators.errors import SinkError
+
+# librdkafka gives up on a record after message.timeout.ms, 5 minutes unless set;
+# a flush waits a little longer, so that the record's own error is what is seen.
+_FLUSH_SECONDS = 330.0
+
+
+class DeliveringProducer:
+    """An idempotent producer that looks at what the brokers say of every record."""
+
+    def __init__(self, access: KafkaAccess, role: str, log: logging.Logger) -> None:
+        """role: names the client at the brokers.  Raises KafkaUnreachableError."""
+        self._access = access
+        self._log = log
+        self._failure: tuple[str, str] | None = None
+        try:
+            self._producer = Producer(
+                {
+                    **access.producer_settings(role),
+                    "delivery.report.only.error": True,
+                    "error_cb": self._on_error,
+                }
+            )
+        except KafkaException as error:
+            raise unreachable(access, error) from error
+
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and self._failure is None:
+            self._failure = (message.topic() or "", explain(error))
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal() and self._failure is None:
+            self._failure = ("any", explain(error))
+        else:
+            self._log.warning("writing: %s", explain(error))
+
+    def produce(self, topic: str, records: Records) -> None:
+        """Hand over records; waits while the queue is full.  Raises SinkError."""
+        produce_records(self._producer, topic, records, self._on_delivery)
+
+    def check(self) -> bool:
+        """Tell whether everything is delivered; raise SinkError if a record was refused."""
+        self._producer.poll(0)
+        if self._failure is not None:
+            raise refused(*self._failure)
+        return not len(self._producer)
+
+    def flush(self) -> None:
+        """Wait until everything is with the brokers.  Raises SinkError."""
+        left = self._producer.flush(_FLUSH_SECONDS)
+        self.check()
+        if left:
+            msg = (
+                f"{left} records could not be delivered to {self._access.brokers} within "
+                f"{_FLUSH_SECONDS:.0f} s. Nothing is lost: start again when the brokers are back."
+            )
+            raise SinkError(msg)

@@ -1,0 +1,143 @@
+"""What statistics count: the verdicts of a batch by window and event type.
+
+Pure sums of one batch; operators/windowed_statistics.py adds them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+
+from operators.batches import Ints
+from operators.verdicts import LATE, VERDICTS, Codes, VerdictBatch
+
+# Bytewax counts windows in the calendar of the years 1 to 9999: times before 385 or
+# after 9575 count in the first or last window in between.  Epoch seconds.
+_FIRST_SECOND, _LAST_SECOND = -5e10, 2.4e11
+# A type is a word; one that is longer than this is hostile, and must not make a
+# record that the broker refuses.
+_LONGEST_TYPE = 200
+# A table of so many cells costs less than sorting a batch.
+_DENSE = 1024
+
+
+Counts: TypeAlias = dict[str, list[int]]
+"""Event type → how many of each verdict, in the order of `VERDICTS`."""
+
+
+class Statistic(msgspec.Struct, frozen=True):
+    """Verdicts of one event type in one window; written as JSON.
+
+    window_start, window_end: epoch seconds, the end not included.
+    """
+
+    window_start: float
+    window_end: float
+    event_type: str
+    unique: int
+    duplicate: int
+    late: int
+    invalid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many records of each verdict there were, one row a window and event type.
+
+    windows: their numbers; i is [i × seconds, (i + 1) × seconds).  counts: shape
+    (n, 4), in the order of `VERDICTS`.
+    """
+
+    windows: Ints
+    types: list[str]
+    counts: Ints
+
+    def by_window(self) -> Iterator[tuple[int, list[tuple[str, list[int]]]]]:
+        """Yield each window with its types and their counts."""
+        rows: dict[int, list[tuple[str, list[int]]]] = {}
+        columns = (self.windows.tolist(), self.types, self.counts.tolist())
+        for window, name, counts in zip(*columns, strict=True):
+            rows.setdefault(window, []).append((name, counts))
+        yield from rows.items()
+
+
+def window_of(time: float, seconds: float) -> int:
+    """Number of the window that an event time (epoch seconds) is in."""
+    return int(np.floor(np.clip(time, _FIRST_SECOND, _LAST_SECOND) / seconds))
+
+
+class _Numbers(dict[str, int]):
+    """Numbers names as they come: a look-up of a new one gives it the next number."""
+
+    def __missing__(self, name: str) -> int:
+        number = self[name] = len(self)
+        return number
+
+
+def summarize(batch: VerdictBatch, seconds: float) -> Summary:
+    """Sum up a verdict batch of at least one record.
+
+    seconds: length of the windows.  Unique and duplicate records count in the window
+    of their event time, late and invalid ones in that of the watermark after the
+    batch.  Before there is a watermark: in that of the partition's largest event
+    time; before there is that either, in that of the wall clock.
+    """
+    windows, window_rows = np.unique(_windows(batch, seconds), return_inverse=True)
+    types = batch.slice.decided.types
+    names = _Numbers()
+    if types is None:
+        numbers = np.full(len(window_rows), names[""])
+    else:
+        # In C but for the first of each name.
+        numbers = np.fromiter(map(names.__getitem__, types.tolist()), np.int64, len(types))
+    kinds = len(names)
+    cells, counts = _count(window_rows * kinds + numbers, len(windows) * kinds, batch.verdicts)
+    shown = [name[:_LONGEST_TYPE] for name in names]
+    return Summary(
+        windows=windows[cells // kinds],
+        types=[shown[number] for number in (cells % kinds).tolist()],
+        counts=counts,
+    )
+
+
+def _windows(batch: VerdictBatch, seconds: float) -> Ints:
+    """Number of the window of each record."""
+    slice_ = batch.slice
+    current = next(
+        time
+        for time in (batch.watermark, slice_.largest, slice_.span.read_at)
+        if time > float("-inf")
+    )
+    times = np.where(batch.verdicts >= LATE, current, slice_.decided.times)
+    np.clip(times, _FIRST_SECOND, _LAST_SECOND, out=times)
+    windows: Ints = np.floor(times / seconds).astype(np.int64)
+    return windows
+
+
+def _count(cells: Ints, most: int, verdicts: Codes) -> tuple[Ints, Ints]:
+    """Count the verdicts in each cell.
+
+    cells: number of the cell of each record, less than `most`.  Returns the cells
+    that hold any, in order, and their counts, shape (n, 4).
+    """
+    width = len(VERDICTS)
+    if most <= max(len(cells), _DENSE):
+        table = np.bincount(cells * width + verdicts, minlength=most * width).reshape(most, width)
+        filled = np.flatnonzero(table.any(axis=1))
+        return filled, table[filled]
+    filled, rows = np.unique(cells, return_inverse=True)
+    table = np.bincount(rows * width + verdicts, minlength=len(filled) * width)
+    return filled, table.reshape(len(filled), width)
+
+
+def statistics_of(window: int, seconds: float, counts: Counts) -> list[Statistic]:
+    """Make the records of a closed window, in order of event type."""
+    # Rounded to what a length can hold, so that 0.3 does not become 0.30000000000000004.
+    start, end = (round(number * seconds, 6) for number in (window, window + 1))
+    if start.is_integer() and end.is_integer():
+        start, end = int(start), int(end)
+    return [Statistic(start, end, name, *counts[name]) for name in sorted(counts)]
