@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -14,6 +16,7 @@ from operators.errors import SinkError
 # librdkafka gives up on a record after message.timeout.ms, 5 minutes unless set;
 # a flush waits a little longer, so that the record's own error is what is seen.
 _FLUSH_SECONDS = 330.0
+_MEANWHILE_SECONDS = 5.0
 
 
 class DeliveringProducer:
@@ -56,9 +59,16 @@ class DeliveringProducer:
             raise refused(*self._failure)
         return not len(self._producer)
 
-    def flush(self) -> None:
-        """Wait until everything is with the brokers.  Raises SinkError."""
-        left = self._producer.flush(_FLUSH_SECONDS)
+    def flush(self, meanwhile: Callable[[], None] | None = None) -> None:
+        """Wait until everything is with the brokers.  Raises SinkError.
+
+        meanwhile: called every few seconds, since the wait may last minutes.
+        """
+        deadline = time.monotonic() + _FLUSH_SECONDS
+        while (left := self._producer.flush(_MEANWHILE_SECONDS)) and time.monotonic() < deadline:
+            self.check()
+            if meanwhile is not None:
+                meanwhile()
         self.check()
         if left:
             msg = (

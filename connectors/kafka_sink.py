@@ -61,11 +61,13 @@ class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
     @one_line_errors
     def snapshot(self) -> None:
         """At the end of an epoch everything must be with the broker."""
-        self._producer.flush()
+        began = time.monotonic()
+        self._producer.flush(self._observer.pulse.beat)
         if len(self._assembler):
             msg = "an epoch ended with a batch that is not whole"
             raise SinkError(msg)
         self._acknowledge()
+        self._observer.committed(time.monotonic() - began)
 
     def _acknowledge(self) -> None:
         now = time.time()

@@ -27,6 +27,8 @@ from connectors.ending import begun, one_line_errors, stopping
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
 from operators.batches import Batch, Records, Span
 from operators.errors import SourceError
+from operators.metrics import Metrics
+from operators.observing import Observer
 
 log = logging.getLogger("dedup.source")
 
@@ -37,6 +39,7 @@ _FEWEST_RECORDS = 16
 _BATCH_BYTES = 4_000_000
 _POLL_SECONDS = 0.005
 _HEARTBEAT_SECONDS = 0.5
+_LAG_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,33 +64,38 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
     def __init__(
         self,
         settings: SourceSettings,
-        partition: int,
+        position: TopicPartition,
         partitions: int,
-        offset: int,
         clock: Callable[[], float],
+        observer: Observer,
     ) -> None:
         self._settings = settings
-        self._partition = partition
+        self._observer = observer
+        self._position = position
+        self._partition = position.partition
         self._partitions = partitions
         self._clock = clock
-        self._next = offset
+        self._next = position.offset
         self._stop_at: int | None = None
         self._ended = False
         self._last_data = self._last_emitted = clock()
         self._most = _MOST_RECORDS
         self._found_data = False
+        self._lag_told = 0.0
         self._snapshots: list[int] = []
-        self._consumer = Consumer(settings.access.consumer_settings(f"source-{partition}"))
-        position = TopicPartition(settings.topic, partition, offset)
+        role = f"source-{position.partition}"
+        self._consumer = Consumer(settings.access.consumer_settings(role))
         if settings.stop_at_end:
             self._stop_at = _ends(self._consumer, settings.access, position)[1]
         self._consumer.assign([position])
+        observer.pulse.source_opened()
 
     @one_line_errors
     def next_batch(self) -> Sequence[Batch]:
         """Return a batch if there is data, a heartbeat now and then, else nothing."""
         if self._ended or stopping.is_set():
             raise StopIteration
+        self._observer.pulse.beat()
         try:
             messages = self._consumer.consume(self._most, 0)
         except KafkaException as error:
@@ -121,7 +129,16 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         )
         self._next = end
         self._last_emitted = now
+        if now - self._lag_told >= _LAG_SECONDS:
+            self._tell_lag(now)
         return (Batch(span, self._columns(messages)),)
+
+    def _tell_lag(self, now: float) -> None:
+        """Tell how far behind the end this is, by what the last fetch said of the end."""
+        self._lag_told = now
+        ends = self._consumer.get_watermark_offsets(self._position, cached=True)
+        if ends[1] >= 0:  # else nothing has been fetched yet
+            self._observer.lagging(self._partition, max(ends[1] - self._next, 0))
 
     def _columns(self, messages: list[Message]) -> Records:
         values = list(map(Message.value, messages))
@@ -182,6 +199,8 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._snapshots.append(self._next)
         if len(self._snapshots) > 1:
             self._commit(self._snapshots.pop(0), wait=False)
+        self._tell_lag(self._clock())
+        self._observer.pulse.epoch_ended()
         return self._next
 
     def _commit(self, offset: int, *, wait: bool) -> None:
@@ -197,6 +216,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
 
     def close(self) -> None:
         """Commit the end once the whole run has ended well."""
+        self._observer.pulse.source_ended()
         atexit.register(self._finish)
 
     def _finish(self) -> None:
@@ -224,9 +244,19 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
     SourceError, never a jump.  Does not promise an order between partitions.
     """
 
-    def __init__(self, settings: SourceSettings, *, clock: Callable[[], float] = time.time) -> None:
-        """settings: where to read from.  clock: wall clock, epoch seconds."""
+    def __init__(
+        self,
+        settings: SourceSettings,
+        *,
+        clock: Callable[[], float] = time.time,
+        observer: Observer | None = None,
+    ) -> None:
+        """settings: where to read from.  clock: wall clock, epoch seconds.
+
+        observer: is told of progress and lag.
+        """
         self._settings = settings
+        self._observer = observer or Observer(Metrics())
         self._clock = clock
         self._lock = Lock()
         self._starts: dict[int, int] | None = None
@@ -246,7 +276,10 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
         starts = self._begin()
         partition = int(for_part)
         offset = starts[partition] if resume_state is None else resume_state
-        return _KafkaSourcePartition(self._settings, partition, len(starts), offset, self._clock)
+        position = TopicPartition(self._settings.topic, partition, offset)
+        return _KafkaSourcePartition(
+            self._settings, position, len(starts), self._clock, self._observer
+        )
 
     def _begin(self) -> dict[int, int]:
         """Starting offset of each partition; a new application's are committed first.

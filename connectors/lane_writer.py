@@ -24,6 +24,7 @@ from operators.deduplicate import LaneChange
 from operators.encode import Output
 from operators.errors import DedupError, SinkError, StateError
 from operators.observing import Observer
+from operators.summaries import Summary
 from operators.verdicts import VERDICTS, Delta
 
 # Records that may wait for a commit before the worker waits too: about what a
@@ -91,7 +92,7 @@ class LaneWriter:
         self._committing = False
         self._closed = False
         self._trimmed = time.monotonic()
-        self._newest = float("-inf")
+        self._newest = self._watermark = float("-inf")
         self._thread = Thread(
             target=self._run, name=f"lane-{opened.producer.lane}-writer", daemon=True
         )
@@ -211,7 +212,8 @@ class LaneWriter:
         """Commit the open transaction with its changelog record; repeat it if need be."""
         change = _change(batches)
         changes = list(pack(change, self._settings.fingerprint))
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        began = time.monotonic()
+        deadline = began + PATIENCE_SECONDS
         if not self._in_transaction:
             self._begin()
         while self._producer.commit(self._changelog.topic, changes) is not None:
@@ -227,6 +229,8 @@ class LaneWriter:
                 self._produce(batch)
         reach("after_commit")
         self._newest = max(self._newest, change.delta.newest)
+        self._watermark = change.watermark
+        self._observer.committed(time.monotonic() - began)
         now = time.time()
         for batch in batches:
             self._observer.written(batch, now)
@@ -240,8 +244,7 @@ class LaneWriter:
         if now - self._trimmed < self._settings.trim_seconds:
             return
         self._trimmed = now
-        watermark = self._observer.watermarks.get(self._producer.lane, float("-inf"))
-        horizon = watermark - self._settings.allowed_lateness_seconds
+        horizon = self._watermark - self._settings.allowed_lateness_seconds
         before = None
         # The last stretch holds the lane's progress: it always stays.
         while len(opened.retained) > 1 and self._settings.expired(
@@ -268,4 +271,5 @@ def _change(batches: Sequence[Batch]) -> LaneChange:
         largest=last.largest,
         watermark=last.watermark,
         delta=Delta.join([change.delta for change in changes]),
+        summary=Summary.join(change.summary for change in changes),
     )

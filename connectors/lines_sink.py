@@ -73,7 +73,10 @@ class _LinesPartition(StatefulSinkPartition[Output, Lengths]):
     @one_line_errors
     def snapshot(self) -> Lengths:
         """Lengths of the files, once what they hold is on the disk."""
-        return self._files.lengths()
+        began = time.monotonic()
+        lengths = self._files.lengths()
+        self._observer.committed(time.monotonic() - began)
+        return lengths
 
     def close(self) -> None:
         """Close the files."""

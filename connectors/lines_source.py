@@ -18,6 +18,9 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from connectors.ending import begun, one_line_errors, stopping
 from operators.batches import Batch, Records, Span
 from operators.errors import SourceError
+from operators.metrics import Metrics
+from operators.observing import Observer
+from operators.pulse import Pulse
 
 STDIN = "-"
 _CHUNK_BYTES = 1 << 20
@@ -43,7 +46,12 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
     """One file, or standard input, cut into batches of lines."""
 
     def __init__(
-        self, descriptor: int, name: str, position: FilePosition, clock: Callable[[], float]
+        self,
+        descriptor: int,
+        name: str,
+        position: FilePosition,
+        clock: Callable[[], float],
+        pulse: Pulse,
     ) -> None:
         self._descriptor = descriptor
         self._name = name
@@ -53,12 +61,15 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
         self._lines: list[bytes] = []
         self._ended = False
         self._found = True
+        self._pulse = pulse
+        pulse.source_opened()
 
     @one_line_errors
     def next_batch(self) -> Sequence[Batch]:
         """Read some lines; blank ones are left out, but counted."""
         if self._ended or stopping.is_set():
             raise StopIteration
+        self._pulse.beat()
         at_end = False if self._lines else self._read()
         lines, self._lines = self._lines[:_MOST_LINES], self._lines[_MOST_LINES:]
         self._found = bool(lines)
@@ -123,10 +134,12 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
     @one_line_errors
     def snapshot(self) -> FilePosition:
         """Line and byte to go on from."""
+        self._pulse.epoch_ended()
         return self._position
 
     def close(self) -> None:
         """Close the file."""
+        self._pulse.source_ended()
         os.close(self._descriptor)
 
 
@@ -141,9 +154,19 @@ class LinesSource(FixedPartitionedSource[Batch, FilePosition]):
     but counted, since offsets are line numbers from 0.
     """
 
-    def __init__(self, file: str, *, clock: Callable[[], float] = time.time) -> None:
-        """file: path, or `-` for standard input.  clock: wall clock, epoch seconds."""
+    def __init__(
+        self,
+        file: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        observer: Observer | None = None,
+    ) -> None:
+        """file: path, or `-` for standard input.  clock: wall clock, epoch seconds.
+
+        observer: is told of progress.
+        """
         self._file = file
+        self._observer = observer or Observer(Metrics())
         self._clock = clock
 
     def list_parts(self) -> list[str]:
@@ -178,4 +201,4 @@ class LinesSource(FixedPartitionedSource[Batch, FilePosition]):
         except OSError as error:
             msg = f"cannot open DEDUP_INPUT_FILE={self._file}: {error.strerror}"
             raise SourceError(msg) from error
-        return _LinesPartition(descriptor, self._file, position, self._clock)
+        return _LinesPartition(descriptor, self._file, position, self._clock, self._observer.pulse)

@@ -44,11 +44,12 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     def cut_into_lanes(batch: DecodedBatch) -> list[tuple[str, Slice]]:
         return [(names[slice_.lane], slice_) for slice_ in cut(batch, settings.lanes)]
 
+    decide = lane_mapper(parts.open_lane, observer.decided)
     flow = Dataflow("dedup")
     batches = op.input("source", flow, parts.source)
     decoded = op.map("decode", batches, Decoder(event_spec(settings)))
     slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)
-    verdicts = op.stateful_map("deduplicate", slices, one_line_errors(lane_mapper(parts.open_lane)))
+    verdicts = op.stateful_map("deduplicate", slices, one_line_errors(decide))
     answers = split("split", verdicts)
     outputs = op.merge(
         "merge",

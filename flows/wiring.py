@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -73,7 +73,7 @@ def new_store(settings: Settings) -> KeyStore:
     return TumblingStore(math.inf if settings.window == "forever" else seconds)
 
 
-def lane_spec(settings: Settings) -> LaneSpec:
+def lane_spec(settings: Settings, observer: Observer) -> LaneSpec:
     """How a lane judges."""
     return LaneSpec(
         new_store=partial(new_store, settings),
@@ -82,6 +82,7 @@ def lane_spec(settings: Settings) -> LaneSpec:
         fingerprint=fingerprint(settings),
         changelog=exactly_once(settings),
         snapshot_max_bytes=settings.snapshot_max_bytes,
+        on_snapshot=observer.pulse.epoch_ended,
     )
 
 
@@ -134,9 +135,14 @@ class Parts:
 
 def parts_for(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     """Kafka's parts, or those of the embedded mode.  Raises DedupError."""
-    if settings.embedded:
-        return _embedded(settings, launch, observer)
-    return _kafka(settings, launch, observer)
+    parts = (_embedded if settings.embedded else _kafka)(settings, launch, observer)
+
+    def open_lane(number: int, snapshot: LaneSnapshot | None) -> Lane:
+        lane = parts.open_lane(number, snapshot)
+        observer.opened(lane)
+        return lane
+
+    return replace(parts, open_lane=open_lane)
 
 
 def _names(settings: Settings) -> list[str]:
@@ -155,9 +161,10 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
             start=settings.start,
             stop_at_end=settings.stop_at_end,
             idle_seconds=settings.idle_seconds,
-        )
+        ),
+        observer=observer,
     )
-    spec = lane_spec(settings)
+    spec = lane_spec(settings, observer)
     encode = kafka_encoder(settings.input_topic, _names(settings))
     if not exactly_once(settings):
         sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
@@ -206,8 +213,8 @@ def _embedded(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         observer,
     )
     return Parts(
-        LinesSource(settings.input_file),
-        partial(_open_from_snapshot, lane_spec(settings)),
+        LinesSource(settings.input_file, observer=observer),
+        partial(_open_from_snapshot, lane_spec(settings, observer)),
         json_encoder(_names(settings)),
         sink,
     )

@@ -7,7 +7,7 @@ in the order of INTERFACE.md's rules.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 
 from operators.batches import Bools, Decided, Records, Slice
 from operators.errors import StateError
+from operators.statistics import summarize
+from operators.summaries import Summary
 from operators.verdicts import (
     DUPLICATE,
     INVALID,
@@ -41,7 +43,8 @@ class LaneSpec:
     new_store: makes an empty store of keys.  Durations in seconds.
     fingerprint: setting → text, of the settings that change what the state means.
     changelog: whether what the lane knows is in a changelog too; then a snapshot
-    holds the keys only up to `snapshot_max_bytes`.
+    holds the keys only up to `snapshot_max_bytes`.  on_snapshot: called when one is
+    taken, since Bytewax tells nobody else that an epoch ends.
     """
 
     new_store: Callable[[], KeyStore]
@@ -50,6 +53,8 @@ class LaneSpec:
     fingerprint: dict[str, str]
     changelog: bool = False
     snapshot_max_bytes: int = 0
+    stats_seconds: float | None = None
+    on_snapshot: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class LaneChange:
     largest: dict[int, float]
     watermark: float
     delta: Delta
+    summary: Summary | None = None
 
 
 class Lane:
@@ -104,6 +110,7 @@ class Lane:
         self.store = spec.new_store()
         self._spec = spec
         self._position: dict[int, int] = {}
+        self._recovered: list[Summary] = []
 
     def decide(self, slice_: Slice) -> VerdictBatch:
         """Give each record of a slice that was not answered before its verdict."""
@@ -132,6 +139,11 @@ class Lane:
         # A heartbeat that changes nothing is not worth a number, and is not written.
         moved = before != (self.progress[span.partition], self.watermark.value)
         self.number += moved
+        summary = None
+        if count and self._spec.stats_seconds is not None:
+            seconds = self._spec.stats_seconds
+            summary = summarize(slice_, verdicts, self.watermark.value, seconds)
+        recovered, self._recovered = self._recovered, []
         return VerdictBatch(
             lane=self.lane,
             number=self.number if moved else NOTHING,
@@ -145,6 +157,8 @@ class Lane:
             keys_held=len(self.store),
             delta=delta,
             skipped=skipped,
+            summary=summary,
+            recovered=recovered,
         )
 
     def _match(self, slice_: Slice, verdicts: Codes, matches: Matches) -> Delta:
@@ -215,6 +229,14 @@ class Lane:
         self.watermark = Watermark(last.watermark, dict(last.largest))
         self.store.expire(last.watermark - self._spec.allowed_lateness_seconds)
 
+    def recover(self, summaries: Iterable[Summary | None]) -> None:
+        """Take over what statistics still have to count: the next verdict batch carries it.
+
+        summaries: of changes that are committed, but younger than the recovery snapshot.
+        """
+        if self._spec.stats_seconds is not None:
+            self._recovered += [summary for summary in summaries if summary is not None]
+
     def restore(self, snapshot: LaneSnapshot) -> None:
         """Take over a snapshot.  Raises StateError if it was made with other settings."""
         check_fingerprint(snapshot.fingerprint, self._spec.fingerprint, "the recovery directory")
@@ -233,6 +255,8 @@ class Lane:
     def __deepcopy__(self, memo: dict[int, Any]) -> LaneSnapshot:
         """Bytewax copies a state at the end of an epoch: the copy is the snapshot."""
         del memo
+        if self._spec.on_snapshot is not None:
+            self._spec.on_snapshot()
         return self.snapshot()
 
 
@@ -286,15 +310,19 @@ OpenLane = Callable[[int, LaneSnapshot | None], Lane]
 
 def lane_mapper(
     open_lane: OpenLane,
+    on_decided: Callable[[Lane], None] | None = None,
 ) -> Callable[[Lane | LaneSnapshot | None, Slice], tuple[Lane, VerdictBatch]]:
     """Make the mapper for `stateful_map` keyed by lane.
 
     open_lane: called on a lane's first slice, and on the first after a restart
-    with the snapshot that Bytewax kept.
+    with the snapshot that Bytewax kept.  on_decided: called after each slice.
     """
 
     def decide(state: Lane | LaneSnapshot | None, slice_: Slice) -> tuple[Lane, VerdictBatch]:
         lane = state if isinstance(state, Lane) else open_lane(slice_.lane, state)
-        return lane, lane.decide(slice_)
+        answer = lane.decide(slice_)
+        if on_decided is not None:
+            on_decided(lane)
+        return lane, answer
 
     return decide

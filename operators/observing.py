@@ -2,28 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from threading import Lock
 
+from prometheus_client import Histogram
+
+from operators.deduplicate import Lane
 from operators.encode import Output
 from operators.metrics import Metrics
+from operators.pulse import Pulse
 from operators.verdicts import VERDICTS
 
 
 class Observer:
-    """Counts what was written, for all workers of a process.
+    """Counts what was decided and written, for all workers of a process.
 
-    Called by sinks once a batch, from whichever thread.
+    A lane's state is told by whoever decides, what was written by whoever writes:
+    with more workers than lanes meet on, these are different processes.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
-        """metrics: what is shown to Prometheus."""
+    def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.time) -> None:
+        """metrics: what is shown to Prometheus.  clock: wall clock, epoch seconds."""
         self.metrics = metrics
+        self.pulse = Pulse()
         self.counts = dict.fromkeys(VERDICTS, 0)
         self.keys_held: dict[int, int] = {}
+        self.state_bytes: dict[int, int] = {}
         self.watermarks: dict[int, float] = {}
+        self.restored_keys: dict[int, int] = {}
+        self.records_written: dict[int, int] = {}
         self.input_lag: dict[int, int] = {}
+        self._clock = clock
         self._lock = Lock()
+        # Asked for when somebody looks, so that they cost a batch nothing.
+        metrics.state_size.set_function(lambda: _total(self.keys_held))
+        metrics.state_bytes.set_function(lambda: _total(self.state_bytes))
+        metrics.restored_keys.set_function(lambda: _total(self.restored_keys))
+        metrics.watermark.set_function(lambda: self.watermark)
+        metrics.watermark_lag.set_function(lambda: self.watermark_lag)
+        metrics.checkpoint_age.set_function(lambda: self.pulse.epoch_seconds)
+
+    def opened(self, lane: Lane) -> None:
+        """Take note of a lane that is ready to decide, with what it was restored to."""
+        self.restored_keys[lane.lane] = len(lane.store)
+        self.records_written.setdefault(lane.lane, 0)
+        self.pulse.lane_opened()
+        self.decided(lane)
+
+    def decided(self, lane: Lane) -> None:
+        """Take note of a lane that has decided a slice."""
+        number, store = lane.lane, lane.store
+        self.keys_held[number] = len(store)
+        self.state_bytes[number] = store.size_bytes()
+        self.watermarks[number] = lane.watermark.value
+        self.pulse.beat()
 
     def written(self, batch: Sequence[Output], now: float) -> None:
         """Take note of a verdict batch whose records are all written.
@@ -39,29 +73,53 @@ class Observer:
                 records += count
                 if count:
                     self.counts[verdict] += count
+                    lane = part.lane
+                    self.records_written[lane] = self.records_written.get(lane, 0) + count
                     metrics.processed.labels(verdict).inc(count)
                 progress = part.progress
                 if progress is not None:
-                    self.keys_held[part.lane] = progress.keys_held
-                    self.watermarks[part.lane] = progress.change.watermark
-                    metrics.state_size.set(sum(self.keys_held.values()))
                     for name, matched in progress.matched.items():
                         metrics.duplicates.labels(name).inc(matched)
             if records:
-                observe_many(metrics, now - batch[0].read_at, records)
+                observe_many(metrics.latency, now - batch[0].read_at, records)
+
+    def committed(self, seconds: float) -> None:
+        """Take note of a commit, and of how long it took."""
+        self.metrics.commits.inc()
+        self.metrics.commit_seconds.observe(seconds)
+
+    def lagging(self, partition: int, records: int) -> None:
+        """Take note of how many records of an input partition have not been read."""
+        self.input_lag[partition] = records
+        self.metrics.input_lag.labels(partition).set(records)
 
     @property
     def processed(self) -> int:
         """Records whose verdict has been written."""
         return sum(self.counts.values())
 
+    @property
+    def watermark(self) -> float:
+        """The smallest of this process' lanes, epoch seconds; NaN while it is not known."""
+        smallest = min(list(self.watermarks.values()), default=-math.inf)
+        return smallest if math.isfinite(smallest) else math.nan
 
-def observe_many(metrics: Metrics, seconds: float, count: int) -> None:
-    """Observe one latency for many records, without a call for each.
+    @property
+    def watermark_lag(self) -> float:
+        """Seconds that the watermark is behind the wall clock, NaN while it is not known."""
+        return self._clock() - self.watermark
+
+
+def _total(counts: dict[int, int]) -> int:
+    """Sum of the values, which another thread may be adding to: `list` takes them at once."""
+    return sum(list(counts.values()))
+
+
+def observe_many(histogram: Histogram, seconds: float, count: int) -> None:
+    """Observe one value for many records, without a call for each.
 
     The client library has no such call; this does what its `observe` does.
     """
-    histogram = metrics.latency
     histogram._sum.inc(seconds * count)  # noqa: SLF001
     for bound, bucket in zip(histogram._upper_bounds, histogram._buckets, strict=True):  # noqa: SLF001
         if seconds <= bound:

@@ -1,0 +1,58 @@
+"""Whether the loop of this process moves, and how far it has come since it was started."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Pulse:
+    """Takes note of every sign of life of the dataflow, from whichever thread.
+
+    A sign of life is a source being asked for records, a lane deciding a slice, an
+    epoch ending, or a try to reach the brokers.  A process without source
+    partitions and lanes has nothing to do, and is not expected to give any.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: seconds that never go back."""
+        self._clock = clock
+        self._sources = 0
+        self._lanes = 0
+        self._beaten = self._epoch_ended = clock()
+        self.epochs = 0
+
+    def beat(self) -> None:
+        """Note a sign of life."""
+        self._beaten = self._clock()
+
+    def source_opened(self) -> None:
+        """Note an input partition that this process reads."""
+        self._sources += 1
+        self.beat()
+
+    def source_ended(self) -> None:
+        """Note an input partition that gives no more."""
+        self._sources -= 1
+        self.beat()
+
+    def lane_opened(self) -> None:
+        """Note a lane that this process decides."""
+        self._lanes += 1
+        self.beat()
+
+    def epoch_ended(self) -> None:
+        """Note that an epoch has ended: a snapshot is taken."""
+        self.epochs += 1
+        self.beat()
+        self._epoch_ended = self._beaten
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since the last sign of life; 0 where none is to be expected."""
+        return self._clock() - self._beaten if self._sources > 0 or self._lanes > 0 else 0.0
+
+    @property
+    def epoch_seconds(self) -> float:
+        """Since the last epoch ended, or the process began."""
+        return self._clock() - self._epoch_ended
