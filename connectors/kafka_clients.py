@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from operators.errors import DedupError
+from operators.errors import DedupError, SettingsError
 
 log = logging.getLogger("dedup.kafka")
 
@@ -47,6 +47,26 @@ class KafkaAccess:
             "logger": log,
             **self.common,
         }
+
+    def check(self) -> None:
+        """Make a client of each kind once: only librdkafka knows which settings there are.
+
+        Raises SettingsError that names the setting at fault.
+        """
+        kinds: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("DEDUP_KAFKA", self.admin),
+            ("DEDUP_CONSUMER", lambda: Consumer(self.consumer_settings("check"))),
+            ("DEDUP_PRODUCER", lambda: Producer(self.producer_settings("check"))),
+        )
+        for setting, make in kinds:
+            try:
+                make()
+            except KafkaException as error:
+                msg = (
+                    f"{setting}: librdkafka does not take it: {explain(error)}. See its "
+                    "CONFIGURATION.md for names and values."
+                )
+                raise SettingsError(msg) from error
 
     def admin(self) -> AdminClient:
         """Return an admin client."""

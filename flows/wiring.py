@@ -151,6 +151,7 @@ def _names(settings: Settings) -> list[str]:
 
 def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     access = kafka_access(settings)
+    access.check()
     topics = output_topics(settings)
     wanted = [topic for topic in (*topics.values(), settings.stats_topic) if topic]
     ensure_topics(access, settings.input_topic, wanted, create=settings.create_topics)
