@@ -9,21 +9,25 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 
 from operators.deduplicate import LaneChange
 from operators.errors import StateError
+from operators.summaries import Summary
 from operators.verdicts import Delta
 
 VERSION = 1
 # Far under the default limit of a megabyte: 40 bytes a key at most.
 KEYS_A_RECORD = 16_384
+# Of statistics: their event types have 200 characters at most, 1,200 bytes of JSON.
+ROWS_A_RECORD = 200
 
 _HEAD = struct.Struct("<BBQdIII")  # version, flags, number, watermark, partitions, keys, settings
 _POSITION = struct.Struct("<Iqd")  # partition, next offset, largest event time
-_LAST, _HAS_FIRSTS = 1, 2
+_LAST, _HAS_FIRSTS, _HAS_SUMMARY = 1, 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +46,36 @@ class ChangelogRecord:
 def pack(change: LaneChange, fingerprint: dict[str, str]) -> Iterator[bytes]:
     """Pack what a transaction changed into records, the last one last."""
     delta = change.delta
-    starts = range(0, max(len(delta), 1), KEYS_A_RECORD)
-    for start in starts:
-        rows = slice(start, start + KEYS_A_RECORD)
-        last = start == starts[-1]
+    summaries = [] if change.summary is None else list(change.summary.parts(ROWS_A_RECORD))
+    count = max(-(-len(delta) // KEYS_A_RECORD), len(summaries), 1)
+    for number in range(count):
+        rows = slice(number * KEYS_A_RECORD, (number + 1) * KEYS_A_RECORD)
+        last = number == count - 1
+        summary = summaries[number] if number < len(summaries) else None
         part = Delta(
             delta.hashes[rows],
             delta.times[rows],
             delta.references[rows],
             None if delta.firsts is None else delta.firsts[rows],
         )
-        yield _pack_one(change, part, fingerprint, last=last)
+        yield _pack_one(
+            replace(change, delta=part, summary=summary), fingerprint if last else {}, last=last
+        )
 
 
-def _pack_one(
-    change: LaneChange, delta: Delta, fingerprint: dict[str, str], *, last: bool
-) -> bytes:
+def _pack_one(change: LaneChange, fingerprint: dict[str, str], *, last: bool) -> bytes:
+    delta, summary = change.delta, change.summary
     settings = json.dumps(fingerprint, separators=(",", ":")).encode() if last else b""
+    statistics = b"" if summary is None else msgspec.json.encode(summary)
     positions = [
         _POSITION.pack(partition, offset, change.largest.get(partition, float("-inf")))
         for partition, offset in (change.positions.items() if last else ())
     ]
-    flags = (_LAST if last else 0) | (0 if delta.firsts is None else _HAS_FIRSTS)
+    flags = (
+        (_LAST if last else 0)
+        | (0 if delta.firsts is None else _HAS_FIRSTS)
+        | (0 if summary is None else _HAS_SUMMARY)
+    )
     columns = [delta.hashes, delta.times, delta.references]
     if delta.firsts is not None:
         columns.append(delta.firsts)
@@ -81,6 +93,7 @@ def _pack_one(
             *positions,
             settings,
             *(np.ascontiguousarray(column).tobytes() for column in columns),
+            statistics,
         )
     )
 
@@ -112,7 +125,11 @@ def unpack(value: bytes) -> ChangelogRecord:
         times = np.frombuffer(value, "<f8", keys, at + keys * 16)
         references = np.frombuffer(value, "<i8", keys, at + keys * 24)
         firsts = np.frombuffer(value, "<f8", keys, at + keys * 32) if flags & _HAS_FIRSTS else None
-    except (struct.error, ValueError) as error:
+        summary = None
+        if flags & _HAS_SUMMARY:
+            columns = 40 if flags & _HAS_FIRSTS else 32
+            summary = msgspec.json.decode(value[at + keys * columns :], type=Summary)
+    except (struct.error, ValueError, msgspec.MsgspecError) as error:
         msg = f"the changelog has a record that cannot be read ({error}): is the topic another's?"
         raise StateError(msg) from error
     change = LaneChange(
@@ -121,5 +138,6 @@ def unpack(value: bytes) -> ChangelogRecord:
         largest=largest,
         watermark=watermark,
         delta=Delta(hashes, times, references, firsts),
+        summary=summary,
     )
     return ChangelogRecord(bool(flags & _LAST), change, fingerprint)

@@ -78,12 +78,21 @@ class OpenedLanes:
     """Opens lanes, once each, several at a time."""
 
     def __init__(
-        self, access: KafkaAccess, changelog: Changelog, fingerprint: dict[str, str]
+        self,
+        access: KafkaAccess,
+        changelog: Changelog,
+        fingerprint: dict[str, str],
+        *,
+        recovery: bool = False,
     ) -> None:
-        """fingerprint: setting → text, of the settings that change what the state means."""
+        """fingerprint: setting → text, of the settings that change what the state means.
+
+        recovery: whether there is a recovery directory.
+        """
         self._access = access
         self._changelog = changelog
         self._fingerprint = fingerprint
+        self._recovery = recovery
         self._lock = Lock()
         self._producers: dict[int, Future[LaneProducer]] = {}
         self._resume: dict[int, Resume] = {}
@@ -125,7 +134,7 @@ class OpenedLanes:
                 newest = max(snapshot.largest.values(), default=float("-inf"))
                 opened.retain(start, newest)
         # (b) What the store does not hold yet follows from the changelog.
-        end = self._replay(lane, start, opened)
+        end = self._replay(lane, start, opened, 0 if snapshot is None else snapshot.number)
         if end < start or (snapshot is not None and lane.number < snapshot.number):
             msg = (
                 f"the recovery snapshot of lane {number} is ahead of its changelog "
@@ -140,8 +149,11 @@ class OpenedLanes:
             self._opened[number] = opened
         return lane
 
-    def _replay(self, lane: Lane, start: int, opened: OpenedLane) -> int:
-        """Apply a lane's changelog from an offset on; return where it ends."""
+    def _replay(self, lane: Lane, start: int, opened: OpenedLane, counted: int) -> int:
+        """Apply a lane's changelog from an offset on; return where it ends.
+
+        counted: number of the last verdict batch in the statistics' snapshot.
+        """
         consumer = self._changelog.consumer()
         waiting: list[ChangelogEntry] = []
         read: list[LaneChange] = []
@@ -158,6 +170,9 @@ class OpenedLanes:
                 changes = [one.record.change for one in waiting]
                 waiting.clear()
                 opened.retain(entry.end, max(change.delta.newest for change in changes))
+                # Without recovery nobody knows what is in the statistics already.
+                if self._recovery and changes[-1].number > counted:
+                    lane.recover(change.summary for change in changes)
                 if changes[-1].number > lane.number:
                     read += changes
                     unapplied += sum(len(change.delta) for change in changes)

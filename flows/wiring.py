@@ -82,6 +82,7 @@ def lane_spec(settings: Settings, observer: Observer) -> LaneSpec:
         fingerprint=fingerprint(settings),
         changelog=exactly_once(settings),
         snapshot_max_bytes=settings.snapshot_max_bytes,
+        stats_seconds=None if settings.stats_topic is None else settings.stats_seconds,
         on_snapshot=observer.pulse.epoch_ended,
     )
 
@@ -172,7 +173,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         return Parts(source, partial(_open_from_snapshot, spec), encode, sink)
     changelog = Changelog(access, settings.lanes)
     changelog.ensure(settings.input_topic)
-    opened = OpenedLanes(access, changelog, spec.fingerprint)
+    opened = OpenedLanes(access, changelog, spec.fingerprint, recovery=launch.recovery is not None)
     writer = WriterSettings(
         topics=topics,
         interval_seconds=settings.commit_interval_ms / 1000.0,

@@ -84,6 +84,7 @@ def _progress(part: Part, names: Sequence[str]) -> Progress:
             largest=batch.largest,
             watermark=batch.watermark,
             delta=batch.delta,
+            summary=batch.summary,
         ),
         keys_held=batch.keys_held,
         matched={

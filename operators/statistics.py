@@ -1,19 +1,17 @@
-"""What statistics count: the verdicts of a batch by window and event type.
+"""Statistics: the verdicts of a batch by window and event type, and how they are shown.
 
-Pure sums of one batch; operators/windowed_statistics.py adds them up.
+A lane sums up each of its batches, and the changelog keeps the sums with what else
+was decided; operators/windowed_statistics.py adds them up over all lanes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
-
 import msgspec
 import numpy as np
 
-from operators.batches import Ints
-from operators.verdicts import LATE, VERDICTS, Codes, VerdictBatch
+from operators.batches import Ints, Slice
+from operators.summaries import Counts, Summary
+from operators.verdicts import LATE, VERDICTS, Codes
 
 # Bytewax counts windows in the calendar of the years 1 to 9999: times before 385 or
 # after 9575 count in the first or last window in between.  Epoch seconds.
@@ -23,10 +21,6 @@ _FIRST_SECOND, _LAST_SECOND = -5e10, 2.4e11
 _LONGEST_TYPE = 200
 # A table of so many cells costs less than sorting a batch.
 _DENSE = 1024
-
-
-Counts: TypeAlias = dict[str, list[int]]
-"""Event type → how many of each verdict, in the order of `VERDICTS`."""
 
 
 class Statistic(msgspec.Struct, frozen=True):
@@ -44,27 +38,6 @@ class Statistic(msgspec.Struct, frozen=True):
     invalid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How many records of each verdict there were, one row a window and event type.
-
-    windows: their numbers; i is [i × seconds, (i + 1) × seconds).  counts: shape
-    (n, 4), in the order of `VERDICTS`.
-    """
-
-    windows: Ints
-    types: list[str]
-    counts: Ints
-
-    def by_window(self) -> Iterator[tuple[int, list[tuple[str, list[int]]]]]:
-        """Yield each window with its types and their counts."""
-        rows: dict[int, list[tuple[str, list[int]]]] = {}
-        columns = (self.windows.tolist(), self.types, self.counts.tolist())
-        for window, name, counts in zip(*columns, strict=True):
-            rows.setdefault(window, []).append((name, counts))
-        yield from rows.items()
-
-
 def window_of(time: float, seconds: float) -> int:
     """Number of the window that an event time (epoch seconds) is in."""
     return int(np.floor(np.clip(time, _FIRST_SECOND, _LAST_SECOND) / seconds))
@@ -78,44 +51,35 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def summarize(batch: VerdictBatch, seconds: float) -> Summary:
-    """Sum up a verdict batch of at least one record.
+def summarize(slice_: Slice, verdicts: Codes, watermark: float, seconds: float) -> Summary:
+    """Sum up a slice of at least one record.
 
+    verdicts: a code a record.  watermark: after the slice, −inf if there is none yet.
     seconds: length of the windows.  Unique and duplicate records count in the window
-    of their event time, late and invalid ones in that of the watermark after the
-    batch.  Before there is a watermark: in that of the partition's largest event
-    time; before there is that either, in that of the wall clock.
+    of their event time, late and invalid ones in that of the watermark.  Before there
+    is a watermark: in that of the partition's largest event time; before there is
+    that either, in that of the wall clock.
     """
-    windows, window_rows = np.unique(_windows(batch, seconds), return_inverse=True)
-    types = batch.slice.decided.types
+    times = (watermark, slice_.largest, slice_.span.read_at)
+    current = next(time for time in times if time > float("-inf"))
+    placed = np.where(verdicts >= LATE, current, slice_.decided.times)
+    np.clip(placed, _FIRST_SECOND, _LAST_SECOND, out=placed)
+    windows, rows = np.unique(np.floor(placed / seconds).astype(np.int64), return_inverse=True)
+    types = slice_.decided.types
     names = _Numbers()
     if types is None:
-        numbers = np.full(len(window_rows), names[""])
+        numbers = np.full(len(rows), names[""])
     else:
         # In C but for the first of each name.
         numbers = np.fromiter(map(names.__getitem__, types.tolist()), np.int64, len(types))
     kinds = len(names)
-    cells, counts = _count(window_rows * kinds + numbers, len(windows) * kinds, batch.verdicts)
+    cells, counts = _count(rows * kinds + numbers, len(windows) * kinds, verdicts)
     shown = [name[:_LONGEST_TYPE] for name in names]
-    return Summary(
-        windows=windows[cells // kinds],
-        types=[shown[number] for number in (cells % kinds).tolist()],
-        counts=counts,
-    )
-
-
-def _windows(batch: VerdictBatch, seconds: float) -> Ints:
-    """Number of the window of each record."""
-    slice_ = batch.slice
-    current = next(
-        time
-        for time in (batch.watermark, slice_.largest, slice_.span.read_at)
-        if time > float("-inf")
-    )
-    times = np.where(batch.verdicts >= LATE, current, slice_.decided.times)
-    np.clip(times, _FIRST_SECOND, _LAST_SECOND, out=times)
-    windows: Ints = np.floor(times / seconds).astype(np.int64)
-    return windows
+    summary = Summary(seconds)
+    columns = (windows[cells // kinds].tolist(), (cells % kinds).tolist(), counts.tolist())
+    for window, number, row in zip(*columns, strict=True):
+        summary.add(window, ((shown[number], row),))
+    return summary
 
 
 def _count(cells: Ints, most: int, verdicts: Codes) -> tuple[Ints, Ints]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Floats, Hashes, Ints, Slice
+from operators.summaries import Summary
 
 Codes: TypeAlias = npt.NDArray[np.int8]
 
@@ -102,7 +103,9 @@ class VerdictBatch:
     into `VERDICTS`.  behind: seconds behind the watermark, for late ones.
     similarity: of near duplicates, NaN elsewhere; None where none was found.
     keys_held: keys in the lane afterwards.  delta: what was added to the state.
-    skipped: records of the slice that had been answered before.
+    skipped: records of the slice that had been answered before.  summary: of the
+    verdicts, None without statistics or records.  recovered: summaries of earlier
+    batches that a restart found in the changelog and not in the recovery snapshot.
     """
 
     lane: int
@@ -119,3 +122,5 @@ class VerdictBatch:
     similarity: Floats | None = None
     skipped: int = 0
     evicted: dict[str, int] = field(default_factory=dict)
+    summary: Summary | None = None
+    recovered: Sequence[Summary] = ()

@@ -8,7 +8,7 @@ watermark of the lanes instead, as the verdicts do, so that no summary is late.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TypeAlias
@@ -26,7 +26,8 @@ from bytewax.operators.windowing import (
 )
 from typing_extensions import override
 
-from operators.statistics import Counts, Statistic, statistics_of, summarize, window_of
+from operators.statistics import Statistic, statistics_of, window_of
+from operators.summaries import Counts, add
 from operators.verdicts import NOTHING, VerdictBatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -42,7 +43,7 @@ class Piece:
 
     lane: int
     window: int
-    counts: list[tuple[str, list[int]]]
+    counts: Counts
     horizon: int | None = None
 
 
@@ -55,19 +56,21 @@ class StatisticsSettings:
     allowed_lateness_seconds: float
 
 
-def pieces_of(batch: VerdictBatch, settings: StatisticsSettings) -> Iterator[Piece]:
+def pieces_of(batch: VerdictBatch, settings: StatisticsSettings) -> Iterator[tuple[float, Piece]]:
     """Yield what a verdict batch adds: its counts first, then how far its lane has got.
 
-    A batch that changes nothing (a heartbeat) adds nothing.
+    Each with the length of the windows that it is counted in.  A batch that changes
+    nothing (a heartbeat) adds nothing.
     """
+    for summary in (*batch.recovered, batch.summary):
+        if summary is not None:
+            for window, counts in summary.windows.items():
+                yield summary.seconds, Piece(batch.lane, window, counts)
     seconds = settings.seconds
-    if len(batch.verdicts):
-        for window, counts in summarize(batch, seconds).by_window():
-            yield Piece(batch.lane, window, counts)
     if batch.number != NOTHING and batch.watermark > float("-inf"):
         horizon = batch.watermark - settings.allowed_lateness_seconds
         now = window_of(batch.watermark, seconds)
-        yield Piece(batch.lane, now, [], window_of(horizon, seconds))
+        yield seconds, Piece(batch.lane, now, {}, window_of(horizon, seconds))
 
 
 _Horizons: TypeAlias = dict[int, int]
@@ -137,10 +140,8 @@ def _nothing() -> Counts:
     return {}
 
 
-def _add(state: Counts, rows: Iterable[tuple[str, list[int]]]) -> Counts:
-    for name, counts in rows:
-        held = state.get(name)
-        state[name] = counts if held is None else [a + b for a, b in zip(held, counts, strict=True)]
+def _add(state: Counts, more: Counts) -> Counts:
+    add(state, more.items())
     return state
 
 
@@ -155,10 +156,9 @@ def windowed_statistics(
     up: keyed by lane.  The result is keyed by the length of the windows, and so is
     their state: those of an earlier run with another length are finished as they began.
     """
-    key = repr(settings.seconds)
 
     def pieces(item: tuple[str, VerdictBatch]) -> list[tuple[str, Piece]]:
-        return [(key, piece) for piece in pieces_of(item[1], settings)]
+        return [(repr(seconds), piece) for seconds, piece in pieces_of(item[1], settings)]
 
     def statistics(item: tuple[str, tuple[int, Counts]]) -> list[tuple[str, Statistic]]:
         key, (window, counts) = item
@@ -172,7 +172,7 @@ def windowed_statistics(
         TumblingWindower(length, align_to=_EPOCH),
         builder=_nothing,
         folder=lambda state, piece: _add(state, piece.counts),
-        merger=lambda state, other: _add(state, other.items()),
+        merger=_add,
         ordered=False,
     )
     return op.flat_map("statistics", windows.down, statistics)
