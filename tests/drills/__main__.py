@@ -1,0 +1,38 @@
+"""Runs the drills and prints a line for each; the status is 1 if anything is wrong."""
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from deploy.kafka import start_broker
+from tests.drills.programme import NAMES, run
+from tests.drills.stage import LONG, MEDIUM, SHORT
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.drills", description=__doc__)
+    parser.add_argument("--seed", type=int, help="the first seed (default: another every time)")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default: 1)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--long", action="store_true", help="twenty kills and more of all else")
+    length.add_argument("--short", action="store_true", help="as the test-suite runs them")
+    parser.add_argument("--only", choices=NAMES, action="append", help="may be repeated")
+    arguments = parser.parse_args()
+    scale = LONG if arguments.long else SHORT if arguments.short else MEDIUM
+    first = random.randrange(10_000) if arguments.seed is None else arguments.seed
+    failed = 0
+    with start_broker(own=True) as broker:
+        for seed in range(first, first + arguments.seeds):
+            for name in arguments.only or NAMES:
+                with tempfile.TemporaryDirectory(prefix="dedup-drill-") as folder:
+                    outcome = run(name, broker, Path(folder), seed, scale)
+                print(outcome, flush=True)
+                failed += not outcome.passed
+    print("all passed" if not failed else f"{failed} FAILED", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

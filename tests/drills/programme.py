@@ -1,0 +1,72 @@
+"""Which drills there are, and how one is run."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from deploy.kafka import Broker
+from tests.drills import brokers, clusters, kills, recovery
+from tests.drills.stage import DrillError, Outcome, Scale, Stage
+
+_ON_ANY: Final[dict[str, Callable[[Stage, Scale], None]]] = {
+    "kills": kills.random_kills,
+    "kill-points": kills.kill_points,
+    "old-cluster": clusters.old_cluster,
+    "sizes": clusters.sizes,
+    "lost-directory": recovery.lost_directory,
+    "lost-partition": recovery.lost_partition,
+    "full-disk": recovery.full_disk,
+}
+BROKER_KILLS: Final = "broker-kills"
+NETWORK: Final = "network"
+NAMES: Final = (*_ON_ANY, BROKER_KILLS, NETWORK)
+
+
+def run(name: str, broker: Broker, folder: Path, seed: int, scale: Scale) -> Outcome:
+    """Run one drill.
+
+    broker: one that may be killed, where the drill is to kill it.  folder: for recovery
+    directories and what the job says.
+    """
+    if name == NETWORK:
+        return _network(folder, seed, scale)
+    with _stage(name, broker.bootstrap, folder, seed, scale) as stage:
+
+        def trouble() -> None:
+            if name == BROKER_KILLS:
+                brokers.broker_kills(stage, scale, broker)
+            else:
+                _ON_ANY[name](stage, scale)
+
+        return _finish(stage, trouble)
+
+
+def _network(folder: Path, seed: int, scale: Scale) -> Outcome:
+    with brokers.behind_a_proxy(folder / "broker") as (broker, address, proxy):
+        direct = {"DEDUP_BROKERS": address}
+        with _stage(NETWORK, broker.bootstrap, folder, seed, scale, direct) as stage:
+            return _finish(stage, lambda: brokers.network(stage, scale, proxy))
+
+
+def _stage(  # noqa: PLR0917 - what a stage is made of
+    name: str,
+    bootstrap: str,
+    folder: Path,
+    seed: int,
+    scale: Scale,
+    settings: dict[str, str] | None = None,
+) -> Stage:
+    place = folder / f"{name}-{seed}"
+    return Stage(name, bootstrap, place, seed=seed, rate=scale.rate, settings=settings)
+
+
+def _finish(stage: Stage, trouble: Callable[[], None]) -> Outcome:
+    """Cause trouble, then count; what went otherwise than promised is part of the outcome."""
+    wrong: tuple[str, ...] = ()
+    try:
+        trouble()
+    except (DrillError, AssertionError) as error:
+        wrong = (str(error),)
+    outcome = stage.finish(stage.draw.choice((1, 2, 3)))
+    return replace(outcome, wrong=(*wrong, *outcome.wrong))

@@ -1,0 +1,101 @@
+"""A TCP proxy that can be slow, silent, or gone."""
+
+import contextlib
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Final
+
+from typing_extensions import Self
+
+_CHUNK: Final = 65_536
+_POLL_SECONDS: Final = 0.2
+
+
+class Proxy:
+    """Forwards connections from one port of 127.0.0.1 to another."""
+
+    def __init__(self, port: int, target: int) -> None:
+        self._port, self._target = port, target
+        self._listener: socket.socket | None = None
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._open = threading.Event()
+        self._open.set()
+        self._delay_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self.restore()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.cut()
+        self._open.set()
+
+    def slow(self, delay_seconds: float) -> None:
+        """Hold back every piece of data for so long."""
+        self._delay_seconds = delay_seconds
+
+    def stall(self) -> None:
+        """Forward nothing, and keep connections open: what a broken route looks like."""
+        self._open.clear()
+
+    def cut(self) -> None:
+        """Break all connections and take no more."""
+        with self._lock:
+            listener, self._listener = self._listener, None
+            connections = list(self._connections)
+        if listener is not None:
+            listener.close()
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def restore(self) -> None:
+        """Forward everything, at once."""
+        self._delay_seconds = 0.0
+        self._open.set()
+        if self._listener is None:
+            listener = socket.create_server(("127.0.0.1", self._port))
+            listener.settimeout(_POLL_SECONDS)
+            self._listener = listener
+            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while self._listener is listener:
+            try:
+                near, _ = listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                near.close()
+                continue
+            near.settimeout(None)
+            with self._lock:
+                self._connections |= {near, far}
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=pair, daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(_CHUNK):
+                self._open.wait()
+                if self._delay_seconds:
+                    time.sleep(self._delay_seconds)
+                sink.sendall(data)
+        for one in (source, sink):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self._connections.discard(source)
+        source.close()
