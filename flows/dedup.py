@@ -19,12 +19,13 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from connectors.ending import fail, one_line_errors, stop_on_signals
+from flows.endpoints import serve_endpoints
 from flows.launch import Launch, read_launch
 from flows.logs import ProgressLog, set_up_logging
 from flows.meeting import tell_of_waiting
 from flows.recovery_directory import check_recovery_directory
 from flows.settings import Settings, load_settings
-from flows.wiring import event_spec, parts_for, serve_metrics, statistics_settings, stats_sink
+from flows.wiring import event_spec, parts_for, statistics_settings, stats_sink
 from operators.batches import DecodedBatch, Slice
 from operators.decode import Decoder
 from operators.deduplicate import lane_mapper
@@ -74,8 +75,7 @@ def flow() -> Dataflow:
         launch = read_launch(sys.argv[1:], os.environ)
         check_recovery_directory(launch)
         observer = Observer(Metrics())
-        if settings.metrics_port is not None:
-            serve_metrics(settings.metrics_port + launch.process, observer)
+        serve_endpoints(settings, launch, observer)
         dataflow = build(settings, launch, observer)
         ProgressLog(observer).start()
         tell_of_waiting(launch)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import FixedPartitionedSink
-from prometheus_client import make_wsgi_app
 
 from connectors.changelog import Changelog
 from connectors.kafka_clients import KafkaAccess
+from connectors.kafka_permissions import CHANGELOG, READ, WRITE, check_permissions
 from connectors.kafka_sink import KafkaSink, SinkSettings
 from connectors.kafka_source import KafkaSource, SourceSettings
 from connectors.kafka_topics import ensure_topics
@@ -34,7 +31,7 @@ from flows.settings import Settings, fingerprint
 from operators.batches import Batch
 from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, OpenLane
 from operators.encode import Encoder, Output, json_encoder, kafka_encoder
-from operators.errors import DedupError, SettingsError
+from operators.errors import SettingsError
 from operators.events import EventSpec
 from operators.lanes import lanes_meet
 from operators.observing import Observer
@@ -155,6 +152,11 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     access.check()
     topics = output_topics(settings)
     wanted = [topic for topic in (*topics.values(), settings.stats_topic) if topic]
+    changelog = Changelog(access, settings.lanes) if exactly_once(settings) else None
+    needs = {settings.input_topic: READ, **dict.fromkeys(wanted, WRITE)}
+    if changelog is not None:
+        needs[changelog.topic] = CHANGELOG
+    check_permissions(access, needs)
     ensure_topics(access, settings.input_topic, wanted, create=settings.create_topics)
     source = KafkaSource(
         SourceSettings(
@@ -168,10 +170,9 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     )
     spec = lane_spec(settings, observer)
     encode = kafka_encoder(settings.input_topic, _names(settings))
-    if not exactly_once(settings):
+    if changelog is None:
         sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
         return Parts(source, partial(_open_from_snapshot, spec), encode, sink)
-    changelog = Changelog(access, settings.lanes)
     changelog.ensure(settings.input_topic)
     opened = OpenedLanes(access, changelog, spec.fingerprint, recovery=launch.recovery is not None)
     writer = WriterSettings(
@@ -236,28 +237,3 @@ def stats_sink(settings: Settings, launch: Launch) -> FixedPartitionedSink[Stati
     if settings.embedded:
         return StatsLinesSink(settings.output_dir, launch.recovery)
     return StatsSink(kafka_access(settings), settings.stats_topic)
-
-
-class _Quiet(WSGIRequestHandler):
-    """Scrapes are not news."""
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Log nothing."""
-
-
-def serve_metrics(port: int, observer: Observer) -> None:
-    """Serve `/metrics` in a thread.  Raises DedupError if the port cannot be had."""
-    try:
-        server = make_server(
-            "",
-            port,
-            make_wsgi_app(observer.metrics.registry),
-            handler_class=_Quiet,
-        )
-    except OSError as error:
-        msg = (
-            f"cannot listen on port {port} (DEDUP_METRICS_PORT plus the number of the process): "
-            f"{os.strerror(error.errno or 0)}. Choose another port."
-        )
-        raise DedupError(msg) from error
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -84,6 +84,16 @@ def lane_names(lanes: int) -> tuple[str, ...]:
                 names.append(candidates[int(fits[0])].decode())
             first += _CANDIDATES
     return tuple(names)
+
+
+def lanes_on(lanes: int, workers: int, some: Collection[int]) -> list[int]:
+    """Lanes whose state is on some of the workers.
+
+    workers: how many there are in all.  some: their numbers, from 0.
+    """
+    hashes = siphash13([name.encode() for name in lane_names(lanes)])
+    homes = (hashes % np.uint64(workers)).tolist()
+    return [lane for lane, home in enumerate(homes) if home in some]
 
 
 def lanes_meet(lanes: int, workers: int) -> bool:

@@ -10,8 +10,8 @@ class Pulse:
     """Takes note of every sign of life of the dataflow, from whichever thread.
 
     A sign of life is a source being asked for records, a lane deciding a slice, an
-    epoch ending, or a try to reach the brokers.  A process without source
-    partitions and lanes has nothing to do, and is not expected to give any.
+    epoch ending, or a try to reach the brokers.  A process that neither reads nor
+    decides has nothing to do, and is not expected to give any.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,9 +48,19 @@ class Pulse:
         self._epoch_ended = self._beaten
 
     @property
+    def reads(self) -> bool:
+        """Whether this process has an input partition that has not ended."""
+        return self._sources > 0
+
+    @property
+    def decides(self) -> bool:
+        """Whether this process has lanes."""
+        return self._lanes > 0
+
+    @property
     def silent_seconds(self) -> float:
-        """Since the last sign of life; 0 where none is to be expected."""
-        return self._clock() - self._beaten if self._sources > 0 or self._lanes > 0 else 0.0
+        """Since the last sign of life."""
+        return self._clock() - self._beaten
 
     @property
     def epoch_seconds(self) -> float:

@@ -1,0 +1,180 @@
+"""The small web server of a process: metrics for Prometheus, health, the status page."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from operators.errors import DedupError
+
+log = logging.getLogger("dedup.serving")
+
+# A client that sends or takes nothing for so long is let go.
+_CLIENT_SECONDS = 10.0
+# Prometheus, two probes and some open pages; a flood of connections must not
+# become a flood of threads beside the workers.
+_MOST_CLIENTS = 32
+_HIGHEST_PORT = 65_535
+# The page is whole in itself: a browser that honours this asks nobody else.
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a route answers.  kind: the content type."""
+
+    body: bytes
+    kind: str = "text/plain; charset=utf-8"
+    status: HTTPStatus = HTTPStatus.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a client asks.  query: what follows `?`.  accept: the formats it takes."""
+
+    query: str
+    accept: str
+
+
+Route = Callable[[Question], Answer]
+
+
+def metrics_route(registry: CollectorRegistry) -> Route:
+    """Make `/metrics`, in the format that the scraper asks for."""
+
+    def metrics(question: Question) -> Answer:
+        encode, kind = choose_encoder(question.accept)
+        return Answer(encode(registry), kind)
+
+    return metrics
+
+
+def health_route(problems: Callable[[], list[str]]) -> Route:
+    """Make a probe: 200 while there are no problems, else 503 and the problems, one a line."""
+
+    def health(question: Question) -> Answer:
+        del question
+        found = problems()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if found else HTTPStatus.OK
+        return Answer(("\n".join(found or ["ok"]) + "\n").encode(), status=status)
+
+    return health
+
+
+class _Server(ThreadingHTTPServer):
+    """One thread a client, up to a number; the next ones are turned away."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, port: int, routes: Mapping[str, Route]) -> None:
+        self.routes = routes
+        self._free = threading.BoundedSemaphore(_MOST_CLIENTS)
+        super().__init__(("", port), _Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking the DNS for our own name, which can take seconds."""
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = "dedup", self.server_address[1]
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's
+        """Begin a thread for a client if there is one left."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Serve a client in its thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:  # noqa: ANN401
+        """A client that goes away is no news; a bug of ours has been answered with 500."""
+        del request
+        log.debug("client %s: %s", client_address, sys.exc_info()[1])
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET and HEAD from the server's routes."""
+
+    server: _Server
+    server_version = "dedup"
+    sys_version = ""
+    timeout = _CLIENT_SECONDS
+
+    def do_GET(self) -> None:
+        """Answer with the body."""
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        """Answer without the body."""
+        self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        address = urlsplit(self.path)
+        route = self.server.routes.get(address.path)
+        if route is None:
+            there = ", ".join(self.server.routes)
+            answer = Answer(f"there is {there}\n".encode(), status=HTTPStatus.NOT_FOUND)
+        else:
+            try:
+                answer = route(Question(address.query, self.headers.get("Accept", "")))
+            except Exception:  # a bug, which must not end in a closed connection
+                log.exception("cannot answer %s", address.path)
+                answer = Answer(b"see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Content-Security-Policy", _PAGE_POLICY)
+        self.end_headers()
+        if with_body:
+            self.wfile.write(answer.body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Log nothing: scrapes are not news."""
+
+
+def serve(port: int, routes: Mapping[str, Route]) -> int:
+    """Serve in threads of its own until the process ends; return the port.
+
+    port: 0 for any that is free.  routes: path → what answers it.  Raises
+    DedupError if the port cannot be had.
+    """
+    try:
+        if port > _HIGHEST_PORT:
+            msg = (
+                f"port {port} (DEDUP_METRICS_PORT plus the number of the process) is higher than "
+                f"{_HIGHEST_PORT}. Choose a lower one."
+            )
+            raise DedupError(msg)
+        server = _Server(port, routes)
+    except OSError as error:
+        msg = (
+            f"cannot listen on port {port} (DEDUP_METRICS_PORT plus the number of the process): "
+            f"{os.strerror(error.errno or 0)}. Choose another port."
+        )
+        raise DedupError(msg) from error
+    threading.Thread(target=server.serve_forever, name="serving", daemon=True).start()
+    return server.server_port

@@ -1,0 +1,57 @@
+"""The metrics: their names are those of INTERFACE.md, and each says what it means."""
+
+import re
+
+from prometheus_client import generate_latest
+
+from operators.metrics import Metrics
+
+# INTERFACE.md, section Metrics; dashboards and alerts rely on them.
+NAMES = {
+    "dedup_events_processed_total": {"verdict"},
+    "dedup_duplicates_found_total": {"matched"},
+    "dedup_state_size": set(),
+    "dedup_state_bytes": set(),
+    "dedup_processing_latency_seconds_bucket": {"le"},
+    "dedup_processing_latency_seconds_count": set(),
+    "dedup_processing_latency_seconds_sum": set(),
+    "dedup_watermark_seconds": set(),
+    "dedup_watermark_lag_seconds": set(),
+    "dedup_input_lag": {"partition"},
+    "dedup_commits_total": set(),
+    "dedup_commit_seconds_bucket": {"le"},
+    "dedup_commit_seconds_count": set(),
+    "dedup_commit_seconds_sum": set(),
+    "dedup_checkpoint_age_seconds": set(),
+    "dedup_restored_keys": set(),
+    "dedup_build_info": {"version"},
+}
+# Declared where keys are evicted and filters are kept.
+OTHERS = {"dedup_evictions_total": {"reason"}, "dedup_bloom_false_positive_rate": set()}
+
+
+def test_samples_have_the_promised_names_and_labels() -> None:
+    metrics = Metrics()
+    metrics.duplicates.labels("event_id").inc()
+    metrics.input_lag.labels(0).set(1)
+
+    found: dict[str, set[str]] = {}
+    for family in metrics.registry.collect():
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+
+    assert {name: labels for name, labels in found.items() if name not in OTHERS} == NAMES
+    assert all(OTHERS[name] == labels for name, labels in found.items() if name not in NAMES)
+
+
+def test_every_metric_says_what_it_means() -> None:
+    for family in Metrics().registry.collect():
+        assert re.fullmatch(r"[A-Z0-9].{30,}\.", family.documentation), family.name
+
+
+def test_verdicts_are_there_before_the_first_record() -> None:
+    text = generate_latest(Metrics().registry).decode()
+
+    for verdict in ("unique", "duplicate", "late", "invalid"):
+        assert f'dedup_events_processed_total{{verdict="{verdict}"}} 0.0' in text
+    assert "_created" not in text
