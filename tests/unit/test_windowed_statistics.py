@@ -1,0 +1,135 @@
+"""Summaries of several lanes, added up by Bytewax's windows: none late, none twice."""
+
+from collections.abc import Sequence
+
+import bytewax.operators as op
+import numpy as np
+from bytewax.dataflow import Dataflow
+from bytewax.testing import TestingSink, TestingSource, run_main
+
+from operators.batches import Decided, Records, Slice, Span
+from operators.statistics import Statistic
+from operators.summaries import Summary
+from operators.verdicts import NOTHING, Delta, Matches, VerdictBatch
+from operators.windowed_statistics import StatisticsSettings, windowed_statistics
+
+SETTINGS = StatisticsSettings(seconds=60.0, lanes=2, allowed_lateness_seconds=100.0)
+INF = float("inf")
+
+
+def batch(
+    lane: int,
+    watermark: float,
+    windows: dict[int, int] | None = None,
+    *,
+    number: int = 1,
+    recovered: Sequence[Summary] = (),
+) -> VerdictBatch:
+    """An answer with so many unique records in each window."""
+    none = np.zeros(0)
+    decided = Decided(none, none, np.zeros((0, 1, 2), np.uint64))
+    summary = Summary(60.0, {w: {"t": [count, 0, 0, 0]} for w, count in (windows or {}).items()})
+    return VerdictBatch(
+        lane=lane,
+        number=number,
+        positions={},
+        largest={},
+        slice=Slice(lane, Span(0, 1, 0, 0, 0), Records(np.zeros(0, np.int64), []), decided, -INF),
+        verdicts=np.zeros(0, np.int8),
+        matches=Matches(np.zeros(0, np.int8), np.zeros(0, np.int64)),
+        behind=none,
+        watermark=watermark,
+        keys_held=0,
+        delta=Delta.empty(),
+        summary=summary if windows else None,
+        recovered=recovered,
+    )
+
+
+HEARTBEAT = batch(0, -INF, number=NOTHING)
+
+
+def run(batches: Sequence[VerdictBatch]) -> list[list[tuple[float, float, int]]]:
+    """What closed with each batch, and last what closed at the end: start, end, unique records."""
+    out: list[tuple[int, Statistic]] = []
+    read: list[VerdictBatch] = []
+
+    def key(answer: VerdictBatch) -> tuple[str, VerdictBatch]:
+        read.append(answer)
+        return f"lane-{answer.lane}", answer
+
+    flow = Dataflow("test")
+    # A heartbeat last: what comes after it is closed by the end.
+    source = op.input("source", flow, TestingSource([*batches, HEARTBEAT], batch_size=1))
+    statistics = windowed_statistics("statistics", op.map("key", source, key), SETTINGS)
+    op.output("sink", op.map("n", statistics, lambda item: (len(read), item[1])), TestingSink(out))
+    run_main(flow)  # type: ignore[no-untyped-call]  # it is Rust's
+    closed: list[list[tuple[float, float, int]]] = [[] for _ in read]
+    for index, found in out:
+        assert (found.event_type, found.duplicate, found.late, found.invalid) == ("t", 0, 0, 0)
+        closed[index - 1].append((found.window_start, found.window_end, found.unique))
+    return closed
+
+
+def test_a_window_closes_when_all_lanes_are_past_it_by_the_allowed_lateness() -> None:
+    assert run(
+        [
+            batch(0, 59.0, {0: 2}),
+            batch(0, 1000.0, {1: 1}),
+            batch(1, 100.0, {0: 3}),
+            batch(1, 159.9),  # 59.9 is still in window 0
+            batch(1, 160.0),
+            batch(1, 5000.0),  # lane 0 is at 1000: window 15, less 100 s
+        ]
+    ) == [[], [], [], [], [(0, 60, 5)], [(60, 120, 1)], []]
+
+
+def test_lanes_at_different_times_lose_nothing() -> None:
+    ahead = [batch(0, 1e6 + 60 * n, {n: 1, 20_000 + n: 1}) for n in range(20)]
+    behind = [batch(1, 60.0 * n, {n: 10}) for n in range(20)]
+    closed = run([*ahead, *behind])
+    found = {start: unique for step in closed for start, _, unique in step}
+    assert found == {60 * n: 11 for n in range(20)} | {60 * (20_000 + n): 1 for n in range(20)}
+    assert sum(map(len, closed)) == len(found)
+
+
+def test_the_counts_of_a_batch_come_before_its_watermark() -> None:
+    assert run([batch(1, 1e6), batch(0, 0.0), batch(0, 1e6, {0: 1, 1: 2})]) == [
+        [],
+        [],
+        [(0, 60, 1), (60, 120, 2)],
+        [],
+    ]
+
+
+def test_without_a_watermark_nothing_closes_before_the_end() -> None:
+    assert run([batch(0, -INF, {0: 1}), batch(1, 1e6, {5: 1})]) == [
+        [],
+        [],
+        [(0, 60, 1), (300, 360, 1)],
+    ]
+
+
+def test_a_heartbeat_adds_nothing() -> None:
+    assert run([batch(0, 1e6, number=NOTHING), batch(1, 1e6, number=NOTHING)]) == [[], [], []]
+
+
+def test_what_a_restart_found_is_counted_before_anything_else() -> None:
+    recovered = [Summary(60.0, {0: {"t": [4, 0, 0, 0]}}), Summary(60.0, {1: {"t": [1, 0, 0, 0]}})]
+    assert run([batch(1, 1e6), batch(0, 1e6, {1: 1}, recovered=recovered)]) == [
+        [],
+        [(0, 60, 4), (60, 120, 2)],
+        [],
+    ]
+
+
+def test_what_a_heartbeat_brings_from_a_restart_is_counted() -> None:
+    recovered = [Summary(60.0, {0: {"t": [4, 0, 0, 0]}})]
+    assert run([batch(0, 1e6, number=NOTHING, recovered=recovered)]) == [[], [(0, 60, 4)]]
+
+
+def test_windows_of_another_length_are_finished_as_they_began() -> None:
+    recovered = [Summary(0.5, {3: {"t": [4, 0, 0, 0]}})]
+    *before, end = run([batch(0, 10.0, {0: 1}, recovered=recovered), batch(1, 1e6)])
+    assert before == [[], []]
+    assert sorted(end) == [(0, 60, 1), (1.5, 2.0, 4)]
