@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ClusterMetadata
 
+from connectors.complaints import Complaints, is_shut_out
 from operators.errors import DedupError, SettingsError
 
 log = logging.getLogger("dedup.kafka")
@@ -23,7 +24,11 @@ Scalar = str | int | float | bool
 
 
 class KafkaUnreachableError(DedupError):
-    """No broker answered, or none let us in."""
+    """No broker answered, or none let us in.  code: Kafka's, or librdkafka's."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,8 @@ class KafkaAccess:
     """Where Kafka is and how to get in.
 
     brokers: `host:port,…`.  common, consumer, producer: librdkafka settings of
-    the user's for all, for consumers, for producers.
+    the user's for all, for consumers, for producers.  complaints: what the clients
+    met outside of any call.
     """
 
     brokers: str
@@ -39,12 +45,14 @@ class KafkaAccess:
     common: Mapping[str, Scalar] = field(default_factory=dict)
     consumer: Mapping[str, Scalar] = field(default_factory=dict)
     producer: Mapping[str, Scalar] = field(default_factory=dict)
+    complaints: Complaints = field(default_factory=Complaints, compare=False)
 
     def _base(self, role: str) -> dict[str, Any]:
         return {
             "bootstrap.servers": self.brokers,
             "client.id": f"{self.app_id}-{role}",
             "logger": log,
+            "error_cb": self.complaints.add,
             **self.common,
         }
 
@@ -112,6 +120,21 @@ class KafkaAccess:
 
 
 _Result = TypeVar("_Result")
+# Together as long as a request: short ones first, since a refusal shows between them.
+_LISTING_SECONDS = (1.0, 2.0, 4.0, 8.0)
+_SAYS_LITTLE = frozenset(
+    (
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's own codes begin with _
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+    )
+)
+_WHERE_TO_LOOK = "Check the address, that the broker is up, and DEDUP_KAFKA for TLS and SASL."
+_CREDENTIALS = "Check sasl.mechanism, sasl.username and sasl.password in DEDUP_KAFKA."
+_CERTIFICATE = (
+    "Check ssl.ca.location (who signed the broker's certificate), the name or address in that "
+    "certificate, and ssl.certificate.location and ssl.key.location in DEDUP_KAFKA."
+)
 # A coordinator that moves or loads says so at once; asking again soon is enough.
 _AGAIN_SECONDS = 0.2
 _AGAIN = frozenset(
@@ -145,15 +168,37 @@ def patiently(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
             time.sleep(_AGAIN_SECONDS)
 
 
-def explain(error: KafkaException | KafkaError) -> str:
+def explain(error: object) -> str:
     """What Kafka says of an error, in one line."""
     cause = error.args[0] if isinstance(error, KafkaException) and error.args else error
     return str(cause.str()) if isinstance(cause, KafkaError) else str(cause)
 
 
+def list_topics(access: KafkaAccess, admin: AdminClient) -> ClusterMetadata:
+    """Ask for every topic.  The first thing to ask: it says why the brokers let nobody in.
+
+    Raises KafkaUnreachableError, at once if they refuse us or we them.
+    """
+    for seconds in _LISTING_SECONDS:
+        try:
+            return admin.list_topics(timeout=seconds)
+        except KafkaException as error:
+            refusal = error
+            admin.poll(0)  # calls error_cb
+        if access.complaints.shut_out:
+            break
+    raise unreachable(access, refusal) from refusal
+
+
 def unreachable(access: KafkaAccess, error: KafkaException | KafkaError) -> KafkaUnreachableError:
-    """Make the error for brokers that do not answer."""
+    """Make the error for brokers that do not answer, or let nobody in."""
+    cause = error.args[0] if isinstance(error, KafkaException) and error.args else error
+    if isinstance(cause, KafkaError) and cause.code() in _SAYS_LITTLE:
+        cause = access.complaints.latest() or cause
+    code = cause.code() if isinstance(cause, KafkaError) else None
+    hint = _WHERE_TO_LOOK
+    if isinstance(cause, KafkaError) and is_shut_out(cause):
+        hint = _CREDENTIALS if code == KafkaError._AUTHENTICATION else _CERTIFICATE  # noqa: SLF001
     return KafkaUnreachableError(
-        f"cannot talk to Kafka at DEDUP_BROKERS={access.brokers}: {explain(error)}. "
-        "Check the address, that the broker is up, and DEDUP_KAFKA for TLS and SASL."
+        f"cannot talk to Kafka at DEDUP_BROKERS={access.brokers}: {explain(cause)}. {hint}", code
     )

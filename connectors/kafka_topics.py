@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, unreachable
+from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, list_topics
 from operators.errors import DedupError
 
 # What our headers add to a record, with room: topic names are at most 249 bytes,
@@ -25,10 +25,7 @@ class TopicError(DedupError):
 
 def partition_counts(admin: AdminClient, access: KafkaAccess) -> dict[str, int]:
     """Partitions of every topic.  Raises KafkaUnreachableError."""
-    try:
-        topics = admin.list_topics(timeout=REQUEST_SECONDS).topics
-    except KafkaException as error:
-        raise unreachable(access, error) from error
+    topics = list_topics(access, admin).topics
     return {name: len(topic.partitions) for name, topic in topics.items() if topic.partitions}
 
 
