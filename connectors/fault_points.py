@@ -21,6 +21,11 @@ POINTS = (
 )
 
 
+def is_due(name: str) -> bool:
+    """Whether the process will be killed the next time it passes a point."""
+    return name == _NAME and _left == 1
+
+
 def reach(name: str) -> None:
     """Pass a point; `DEDUP_TEST_KILL_AT=name:3` kills the process there the third time."""
     global _left  # noqa: PLW0603 - a countdown of this process

@@ -9,9 +9,10 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.fault_points import reach
+from connectors.fault_points import is_due, reach
 from connectors.kafka_clients import KafkaAccess, explain
 from connectors.kafka_errors import PATIENCE_SECONDS, Action, action_for
+from connectors.kafka_permissions import advice
 from connectors.producing import produce_records, refused
 from operators.batches import Records
 from operators.errors import SinkError
@@ -40,6 +41,7 @@ class LaneProducer:
     def __init__(self, access: KafkaAccess, lane: int) -> None:
         """Open it.  Raises SinkError if that cannot be done in `PATIENCE_SECONDS`."""
         self.lane = lane
+        self._app_id = access.app_id
         self._id = f"{access.app_id}-lane-{lane}"
         self._undelivered: tuple[str, KafkaError] | None = None
         self._broken = False
@@ -76,6 +78,8 @@ class LaneProducer:
             if not _is_broken(error.__cause__):
                 raise
             self._broken = True
+        except (KafkaException, SystemError):
+            self._broken = True  # met while waiting for room
 
     def commit(self, changelog: str, changes: Sequence[bytes]) -> Action | None:
         """Add the changelog's records and commit.
@@ -86,11 +90,11 @@ class LaneProducer:
         for change in changes:
             self._add_change(changelog, change)
         reach("before_flush")
-        # The commit flushes too; by itself it is a point at which a drill can strike.
-        self._producer.flush(_CALL_SECONDS)
+        if is_due("before_commit"):  # else the commit flushes
+            self._producer.flush(_CALL_SECONDS)
         reach("before_commit")
         action = self._try(self._producer.commit_transaction)
-        self._producer.poll(0)
+        self._poll()
         return action
 
     def _add_change(self, changelog: str, change: bytes) -> None:
@@ -100,7 +104,7 @@ class LaneProducer:
                     changelog, change, partition=self.lane, on_delivery=self._on_delivery
                 )
             except BufferError:
-                self._producer.poll(_PAUSE_SECONDS)
+                self._poll(_PAUSE_SECONDS)
             except KafkaException as error:
                 if not _is_broken(error):
                     raise refused(changelog, explain(error)) from error
@@ -111,7 +115,14 @@ class LaneProducer:
     def abort(self) -> None:
         """Abort the open transaction."""
         self._call("abort a transaction", self._producer.abort_transaction)
-        self._producer.poll(0)
+        self._poll()
+
+    def _poll(self, seconds: float = 0.0) -> None:
+        """Take delivery reports.  A fatal error is raised by whichever call meets it first."""
+        try:
+            self._producer.poll(seconds)
+        except (KafkaException, SystemError):
+            self._broken = True  # the next call that matters says what it is
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         # Records purged by an abort say nothing about why it was aborted.
@@ -127,7 +138,7 @@ class LaneProducer:
             except KafkaException as exception:
                 error = exception.args[0]
                 action = action_for(error)
-                self._producer.poll(0)
+                self._poll()
                 if self._undelivered is not None:
                     topic, cause = self._undelivered
                     if action_for(cause) is Action.REFUSED:
@@ -139,6 +150,11 @@ class LaneProducer:
                     raise self._ended(action, error) from exception
                 log.warning("lane %d: asking again: %s", self.lane, explain(error))
                 time.sleep(_PAUSE_SECONDS)
+            except SystemError:
+                # confluent-kafka's way to say that it met a fatal error in a callback, and
+                # forgot which: asked again it knows.
+                if time.monotonic() > deadline:
+                    raise
             else:
                 return None
 
@@ -155,8 +171,8 @@ class LaneProducer:
                 "Run one cluster for each DEDUP_APP_ID."
             )
         return SinkError(
-            f"lane {self.lane} ({self._id}): {explain(error)}. Nothing is lost: what was not "
-            "committed is done again after a restart."
+            f"lane {self.lane} ({self._id}): {explain(error)}{advice(error, self._app_id)}. "
+            "Nothing is lost: what was not committed is done again after a restart."
         )
 
 

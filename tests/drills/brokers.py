@@ -15,7 +15,7 @@ _CATCH_UP_SECONDS = 120.0
 
 
 def broker_kills(stage: Stage, scale: Scale, broker: Broker) -> None:
-    """The broker is killed with -9 and back after a moment: the job goes on, or a restart is exact."""
+    """The broker is killed and comes back: the job goes on, or ends and a restart is exact."""
     job: Job | None = None
     try:
         for _ in range(max(1, scale.times // 4)):
