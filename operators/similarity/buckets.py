@@ -1,0 +1,83 @@
+"""Unique records of one stretch of event time, in columns, with their signatures."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from operators.batches import Floats, Hashes, Ints
+from operators.similarity.hashing import Words
+from operators.similarity.postings import BYTES_A_SIGNATURE, Postings
+from operators.similarity.signatures import SKETCH_WORDS, Signatures
+
+_SMALLEST = 64
+
+
+class Columns:
+    """What a record is told apart by, one row a record; columns double when they are full.
+
+    orders: when each was decided, as a running number.
+    """
+
+    def __init__(self) -> None:
+        self.times: Floats = np.zeros(_SMALLEST)
+        self.references: Ints = np.zeros(_SMALLEST, np.int64)
+        self.orders: Ints = np.zeros(_SMALLEST, np.int64)
+        self.sizes: Ints = np.zeros(_SMALLEST, np.int64)
+        self.shards: Hashes = np.zeros((_SMALLEST, 2), np.uint64)
+        self.sketches: Words = np.zeros((_SMALLEST, SKETCH_WORDS), np.uint64)
+        self.texts: list[str] = []
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.texts)
+
+    def extend(self, more: Columns, rows: Ints) -> None:
+        """Add rows of other columns."""
+        begin = len(self)
+        end = begin + len(rows)
+        names = ("times", "references", "orders", "sizes", "shards", "sketches")
+        for name in names:
+            column = getattr(self, name)
+            if end > len(column):
+                size = max(end, 2 * len(column))
+                grown = np.zeros((size, *column.shape[1:]), column.dtype)
+                grown[:begin] = column[:begin]
+                setattr(self, name, grown)
+                column = grown
+            column[begin:end] = getattr(more, name)[rows]
+        self.texts += [more.texts[row] for row in rows.tolist()]
+
+
+class Bucket:
+    """Records of a stretch of event time; dropped whole."""
+
+    def __init__(self) -> None:
+        self.columns = Columns()
+        self.postings = Postings()
+        self.oldest = math.inf
+        self.newest = -math.inf
+        self._characters = 0
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.columns)
+
+    def add(self, more: Columns, rows: Ints, signatures: Signatures) -> None:
+        """Add rows of other columns, with signatures by which those rows are found."""
+        begin = len(self)
+        self.columns.extend(more, rows)
+        times = more.times[rows]
+        self.oldest = min(self.oldest, float(times.min()))
+        self.newest = max(self.newest, float(times.max()))
+        self._characters += sum(map(len, self.columns.texts[begin:]))
+        self.postings.add(signatures.hashes, begin + rows.searchsorted(signatures.rows))
+
+    def size_bytes(self) -> int:
+        """Return about how much memory the records take."""
+        columns = 4 * 8 + 16 + SKETCH_WORDS * 8
+        # A Python string of ASCII has 49 bytes besides its text, and its list 8.
+        return (
+            len(self) * (columns + 57) + self._characters + len(self.postings) * BYTES_A_SIGNATURE
+        )

@@ -1,0 +1,144 @@
+"""The unique records that a near duplicate may be one of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from operators.batches import Floats, Hashes, Ints
+from operators.similarity.buckets import Bucket, Columns
+from operators.similarity.reading import pieces, read
+from operators.similarity.records import NearRecords
+from operators.similarity.search import Search
+from operators.similarity.signatures import Measure, Signatures
+
+# Counts of texts by signature; what shares a count is taken for less rare than it is.
+_COUNTS = 1 << 18
+_HALVE_AFTER = 1 << 22
+
+
+class NearIndex:
+    """Unique records of the last while, by buckets of event time that are dropped whole.
+
+    Promises: `Search.find` names the most similar unique record of the same shard at
+    most `seconds` away, and of several the one decided first, if its similarity is
+    at least the threshold.  None is missed, save where a record has more candidates
+    than `MOST_CANDIDATES`, `MOST_EFFORT` or `LONGEST_TEXT` allow: `Search.capped`
+    counts those.
+    """
+
+    def __init__(self, measure: Measure, seconds: float) -> None:
+        """measure: of similarity.  seconds: how far away in event time, ≥ 0."""
+        self.measure = measure
+        self.seconds = seconds
+        self._buckets: dict[float, Bucket] = {}
+        self._counts = np.zeros(_COUNTS, np.uint32)
+        self._counted = 0
+        self._next = 0
+        self._records = 0
+
+    def __len__(self) -> int:
+        """Return the number of records held."""
+        return self._records
+
+    def size_bytes(self) -> int:
+        """Return about how much memory the records take."""
+        return sum(bucket.size_bytes() for bucket in self._buckets.values())
+
+    def search(
+        self, texts: list[str], times: Floats, shards: Hashes, references: Ints
+    ) -> Search:
+        """Look up some records, at least one, at most what `pieces` puts together."""
+        return Search(self, texts, times, shards, references)
+
+    def add(self, search: Search) -> NearRecords:
+        """Add the records that a search has kept; return them."""
+        columns, rows = search.columns, np.array(search.kept, np.int64)
+        rows = rows[columns.sizes[rows] >= 0]
+        self._put(columns, rows, search.offered)
+        return NearRecords(
+            columns.times[rows],
+            columns.references[rows],
+            columns.shards[rows],
+            [columns.texts[row] for row in rows.tolist()],
+        )
+
+    def _put(self, columns: Columns, rows: Ints, offered: Signatures) -> None:
+        """Add rows, with the signatures that they are found by."""
+        if not len(rows):
+            return
+        columns.orders[rows] = np.arange(self._next, self._next + len(rows))
+        self._next += len(rows)
+        self._records += len(rows)
+        with np.errstate(over="ignore"):
+            numbers = np.floor(columns.times[rows] / (self.seconds or 1.0))
+        for number in np.unique(numbers).tolist():
+            mine = rows[numbers == number]
+            wanted = np.zeros(len(columns), np.bool_)
+            wanted[mine] = True
+            theirs = wanted[offered.rows]
+            bucket = self._buckets.setdefault(number, Bucket())
+            bucket.add(columns, mine, Signatures(offered.rows[theirs], offered.hashes[theirs]))
+
+    def choose(self, offered: Signatures, needed: Ints) -> Signatures:
+        """Choose for each text as many signatures as it needs: those that fewest had so far."""
+        at = (offered.hashes & np.uint64(_COUNTS - 1)).astype(np.intp)
+        order = np.lexsort((self._counts[at], offered.rows))
+        np.add.at(self._counts, at, 1)
+        self._counted += len(at)
+        if self._counted > _HALVE_AFTER:
+            self._counts >>= 1
+            self._counted //= 2
+        rows = offered.rows[order]
+        place = np.arange(len(rows)) - rows.searchsorted(rows)
+        chosen = order[place < needed[rows]]
+        return Signatures(offered.rows[chosen], offered.hashes[chosen])
+
+    def near(self, times: Floats) -> Iterator[Bucket]:
+        """Buckets that may have a record near one of some times, in event time."""
+        first, last = float(times.min()), float(times.max())
+        # Differences of times are rounded.
+        slack = (max(abs(first), abs(last)) + self.seconds) * 1e-12
+        first, last = first - self.seconds - slack, last + self.seconds + slack
+        for bucket in self._buckets.values():
+            if bucket.newest >= first and bucket.oldest <= last:
+                yield bucket
+
+    def expire(self, horizon: float) -> None:
+        """Drop the buckets that no record with an event time ≥ horizon could match."""
+        gone = [n for n, bucket in self._buckets.items() if self.expired(bucket.newest, horizon)]
+        for number in gone:
+            self._records -= len(self._buckets.pop(number))
+
+    def expired(self, newest: float, horizon: float) -> bool:
+        """Tell whether records up to `newest` are of no more use at a horizon."""
+        # Rounding is monotonic: what is too far from the horizon is so from later times.
+        return horizon - newest > self.seconds
+
+    def records(self) -> NearRecords:
+        """Everything held, in the order in which it was decided."""
+        held = [bucket.columns for bucket in self._buckets.values()]
+        if not held:
+            return NearRecords.empty()
+        order = np.argsort(np.concatenate([one.orders[: len(one)] for one in held]))
+        texts = [text for one in held for text in one.texts]
+        return NearRecords(
+            np.concatenate([one.times[: len(one)] for one in held])[order],
+            np.concatenate([one.references[: len(one)] for one in held])[order],
+            np.concatenate([one.shards[: len(one)] for one in held])[order],
+            [texts[row] for row in order.tolist()],
+        )
+
+    def apply(self, records: NearRecords) -> None:
+        """Add records that an earlier run has decided, in that order."""
+        for piece in pieces(records.texts):
+            columns, reading = read(
+                self.measure,
+                records.texts[piece],
+                records.times[piece],
+                records.shards[piece],
+                records.references[piece],
+            )
+            rows = np.arange(len(columns))
+            self._put(columns, rows, self.choose(reading.offered, reading.needed))

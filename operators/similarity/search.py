@@ -1,0 +1,220 @@
+"""Looks for the originals of some records, which are decided one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Protocol
+
+import numpy as np
+
+from operators.batches import Bools, Floats, Hashes, Ints
+from operators.similarity.buckets import Bucket, Columns
+from operators.similarity.hashing import bits_set
+from operators.similarity.postings import Lists, Postings
+from operators.similarity.reading import read
+from operators.similarity.signatures import Measure, Signatures, spread
+
+# Found by their signatures, for one record: to look at so many takes milliseconds.
+MOST_CANDIDATES = 100_000
+# Steps of comparing, for one record: about two seconds.
+MOST_EFFORT = 1 << 28
+# Candidates that are looked at in one go, which bounds the memory for it.
+_BLOCK = 1 << 20
+_ROW_BITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The original of a near duplicate."""
+
+    similarity: float
+    reference: int
+
+
+class Searched(Protocol):
+    """What is searched: unique records by event time."""
+
+    measure: Measure
+    seconds: float
+
+    def near(self, times: Floats) -> Iterator[Bucket]:
+        """Buckets that may have a record near one of some times, in event time."""
+        ...
+
+    def choose(self, offered: Signatures, needed: Ints) -> Signatures:
+        """Choose for each text as many signatures as it needs to be found by."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Candidates of all records in some columns: numbers row << 32 | id, sorted."""
+
+    columns: Columns
+    pairs: Ints
+
+    def of(self, row: int) -> list[int]:
+        """Ids of the candidates of a record."""
+        begin, end = self.pairs.searchsorted([row << _ROW_BITS, (row + 1) << _ROW_BITS])
+        ids: list[int] = (self.pairs[begin:end] & ((1 << _ROW_BITS) - 1)).tolist()
+        return ids
+
+
+class Search:
+    """Some records beside an index, and beside those of them that are unique.
+
+    The caller goes through the records in the order in which they are decided; it
+    asks `find` of those whose keys are new, and tells `keep` which are unique.
+    """
+
+    def __init__(
+        self, index: Searched, texts: list[str], times: Floats, shards: Hashes, references: Ints
+    ) -> None:
+        """texts: at least one, and few: they are looked up together."""
+        self._measure = index.measure
+        self._seconds = index.seconds
+        self.columns, reading = read(index.measure, texts, times, shards, references)
+        self.offered = index.choose(reading.offered, reading.needed)
+        self.kept: list[int] = []
+        self.compared = 0
+        self._capped = self.columns.sizes < 0
+        self._sharded = bool(shards.any())
+        self._found = [
+            _Found(bucket.columns, self._pairs(bucket.columns, bucket.postings, reading.asked))
+            for bucket in index.near(times)
+        ]
+        self._among = self._among_themselves(reading.asked)
+
+    @property
+    def capped(self) -> int:
+        """Records that had more candidates than are looked at."""
+        return int(self._capped.sum())
+
+    def _among_themselves(self, asked: Signatures) -> _Found:
+        if len(self.columns) == 1:
+            return _Found(self.columns, np.zeros(0, np.int64))
+        postings = Postings()
+        postings.add(self.offered.hashes, self.offered.rows)
+        return _Found(self.columns, self._pairs(self.columns, postings, asked))
+
+    def _pairs(self, columns: Columns, postings: Postings, asked: Signatures) -> Ints:
+        """Candidates in some columns, by their signatures and what else is cheap to know."""
+        maybe = postings.maybe(asked.hashes)
+        rows, hashes = _distinct(asked.rows[maybe], asked.hashes[maybe])
+        lists = list(postings.find(hashes))
+        if not lists:
+            return np.zeros(0, np.int64)
+        self._limit(rows, lists)
+        blocks = [self._fit(columns, *block) for block in _blocks(rows, lists)]
+        return blocks[0] if len(blocks) == 1 else np.unique(np.concatenate(blocks))
+
+    def _limit(self, rows: Ints, lists: list[Lists]) -> None:
+        """Leave out the longest lists of records that have too many candidates."""
+        asking = np.concatenate([rows[one.asked] for one in lists])
+        counts = np.concatenate([one.counts for one in lists])
+        totals = np.bincount(asking, counts, len(self.columns))
+        if totals.max() <= MOST_CANDIDATES:
+            return
+        self._capped |= totals > MOST_CANDIDATES
+        order = np.lexsort((counts, asking))
+        running = np.cumsum(counts[order])
+        before = np.cumsum(totals) - totals
+        kept = np.zeros(len(counts), np.bool_)
+        kept[order] = running - before[asking[order]] <= MOST_CANDIDATES
+        at = 0
+        for one in lists:
+            mine = kept[at : at + len(one.counts)]
+            at += len(one.counts)
+            one.asked, one.firsts, one.counts = one.asked[mine], one.firsts[mine], one.counts[mine]
+
+    def _fit(self, columns: Columns, rows: Ints, ids: Ints) -> Ints:
+        """Leave the pairs that can be similar, of one shard and near each other in time."""
+        own, measure = self.columns, self._measure
+        if columns is own:
+            earlier = ids < rows
+            rows, ids = rows[earlier], ids[earlier]
+        pairs = np.unique(rows << _ROW_BITS | ids)
+        rows, ids = pairs >> _ROW_BITS, pairs & ((1 << _ROW_BITS) - 1)
+        sizes, others = own.sizes[rows], columns.sizes[ids]
+        fits: Bools = measure.possible(sizes, others)
+        with np.errstate(over="ignore"):
+            fits &= np.abs(own.times[rows] - columns.times[ids]) <= self._seconds
+        if self._sharded:
+            fits &= (own.shards[rows] == columns.shards[ids]).all(axis=1)
+        different = bits_set(own.sketches[rows] ^ columns.sketches[ids])
+        fits &= different <= measure.most_bits(sizes, others)
+        return pairs[fits]
+
+    def find(self, row: int) -> Near | None:
+        """Original of a record: the most similar one, then the one decided first."""
+        candidates = [
+            (int(found.columns.orders[id_]), found.columns, id_)
+            for found in self._found
+            for id_ in found.of(row)
+        ]
+        candidates.sort(key=itemgetter(0))
+        unique = set(self.kept)
+        own = self.columns
+        among = [(0, own, id_) for id_ in self._among.of(row) if id_ in unique]
+        return self._best(row, candidates + among)
+
+    def _best(self, row: int, candidates: Iterable[tuple[int, Columns, int]]) -> Near | None:
+        best, at = 0.0, None
+        text, measure = self.columns.texts[row], self._measure
+        compare = measure.comparison(text)
+        effort = 0.0
+        for _, columns, id_ in candidates:
+            other = columns.texts[id_]
+            effort += measure.effort(len(text), len(other))
+            if effort > MOST_EFFORT and at is not None:
+                self._capped[row] = True
+                break
+            self.compared += 1
+            similarity = compare(other, max(best, measure.threshold))
+            if similarity >= measure.threshold and similarity > best:
+                best, at = similarity, int(columns.references[id_])
+                if best == 1.0:
+                    break
+        return None if at is None else Near(best, at)
+
+    def keep(self, row: int) -> None:
+        """Note that a record is unique: later ones of this search may repeat it."""
+        self.kept.append(row)
+
+
+def _distinct(rows: Ints, hashes: Ints) -> tuple[Ints, Ints]:
+    """Each signature of a text once, in order: near ones are near in the postings."""
+    order = np.lexsort((rows, hashes))
+    rows, hashes = rows[order], hashes[order]
+    new = np.ones(len(rows), np.bool_)
+    new[1:] = (hashes[1:] != hashes[:-1]) | (rows[1:] != rows[:-1])
+    return rows[new], hashes[new]
+
+
+def _blocks(rows: Ints, lists: Iterable[Lists]) -> Iterator[tuple[Ints, Ints]]:
+    """Rows that ask, and ids that they are given, some at a time."""
+    waiting: list[tuple[Ints, Ints]] = []
+    size = 0
+    for one in lists:
+        asking = rows[one.asked]
+        borders = [0]
+        totals = np.cumsum(one.counts)
+        while borders[-1] < len(totals):
+            done = int(totals[borders[-1] - 1]) if borders[-1] else 0
+            borders.append(max(int(totals.searchsorted(done + _BLOCK)), borders[-1] + 1))
+        for begin, end in zip(borders, borders[1:], strict=False):
+            number, at = spread(one.firsts[begin:end], one.counts[begin:end])
+            waiting.append((asking[begin:end][number], one.rows[at].astype(np.int64)))
+            size += len(at)
+            if size > _BLOCK:
+                yield _together(waiting)
+                waiting, size = [], 0
+    if waiting:
+        yield _together(waiting)
+
+
+def _together(parts: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
+    rows, ids = zip(*parts, strict=True)
+    return np.concatenate(rows), np.concatenate(ids)
