@@ -171,7 +171,7 @@ def patiently(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
 def explain(error: object) -> str:
     """What Kafka says of an error, in one line."""
     cause = error.args[0] if isinstance(error, KafkaException) and error.args else error
-    return str(cause.str()) if isinstance(cause, KafkaError) else str(cause)
+    return (cause.str() if isinstance(cause, KafkaError) else str(cause)).rstrip(".")
 
 
 def list_topics(access: KafkaAccess, admin: AdminClient) -> ClusterMetadata:

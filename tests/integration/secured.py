@@ -33,6 +33,7 @@ _MECHANISM: Final = "SCRAM-SHA-512"
 # As few as Kafka takes: hashing is what makes guessing slow, and nobody guesses here.
 _ITERATIONS: Final = 4096
 _SECONDS: Final = 30.0
+_NEW_KEY: Final = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 
 
 @dataclass(frozen=True)
@@ -47,24 +48,23 @@ class Certificates:
         made = cls(folder)
         for authority in ("ca", "stranger"):
             made._openssl(
-                f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={authority} "
+                f"req -x509 {_NEW_KEY} -days 2 -subj /CN={authority} "
                 f"-keyout {authority}.key -out {authority}.pem"
             )
         extensions = folder / "broker.ext"
         extensions.write_text("subjectAltName=IP:127.0.0.1\n")
         made._sign("broker", "127.0.0.1", f"-extfile {extensions}")
         made._sign("client", CLIENT_NAME, "")
-        made._openssl(f"rsa -aes256 -in client.key -out locked.key -passout pass:{KEY_PASSWORD}")
+        made._openssl(
+            f"pkcs8 -topk8 -v2 aes256 -in client.key -out locked.key -passout pass:{KEY_PASSWORD}"
+        )
         return made
 
     def __getitem__(self, name: str) -> str:
         return str(self.folder / name)
 
     def _sign(self, name: str, common_name: str, extra: str) -> None:
-        self._openssl(
-            f"req -newkey rsa:2048 -nodes -subj /CN={common_name} "
-            f"-keyout {name}.key -out {name}.csr"
-        )
+        self._openssl(f"req {_NEW_KEY} -subj /CN={common_name} -keyout {name}.key -out {name}.csr")
         self._openssl(
             f"x509 -req -days 2 -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial "
             f"-out {name}.pem {extra}"
@@ -137,11 +137,11 @@ class SecuredBroker:
         for done in admin.create_acls(bindings).values():
             done.result(_SECONDS)
 
-    def forbid_all(self) -> None:
-        """Take back what was allowed."""
-        every = AclBindingFilter(
-            ResourceType.ANY,
-            None,  # type: ignore[arg-type]  # any name; the stubs know names only
+    def forbid(self, grant: "Grant | None" = None) -> None:
+        """Take back what was allowed on a resource, on all without one."""
+        what = AclBindingFilter(
+            grant.kind if grant else ResourceType.ANY,
+            grant.name if grant else None,  # type: ignore[arg-type]  # stubs know names only
             ResourcePatternType.ANY,
             None,  # type: ignore[arg-type]
             None,  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ class SecuredBroker:
             AclPermissionType.ANY,
         )
         admin = self.admin
-        for done in admin.delete_acls([every]).values():
+        for done in admin.delete_acls([what]).values():
             done.result(_SECONDS)
 
 
