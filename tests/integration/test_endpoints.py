@@ -1,0 +1,139 @@
+"""Metrics and probes of a running job, on real Kafka."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.admin import OffsetSpec
+
+from connectors.kafka_clients import KafkaAccess
+from connectors.kafka_source import KafkaSource, SourceSettings
+from deploy.kafka import Broker
+from operators.metrics import Metrics
+from operators.observing import Observer
+from tests.integration.conftest import MakeTopics
+from tests.integration.endpoints import Endpoints
+from tests.integration.job import Job, fail, recovery_directory
+from tests.integration.streams import events
+from tests.integration.topics import VERDICTS, Topics
+from tests.model import Record
+
+SECONDS = 30.0
+
+
+def settings_of(topics: Topics, guarantee: str, port: int) -> dict[str, str]:
+    return topics.settings | {
+        "DEDUP_GUARANTEE": guarantee,
+        "DEDUP_METRICS_PORT": str(port),
+        "DEDUP_STOP_AT_END": "false",
+    }
+
+
+def group_lag(topics: Topics) -> int:
+    """Lag of the group as ordinary tools see it: ends less committed offsets."""
+    admin = topics.admin()
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(topics.prefix)])
+    committed = asked[topics.prefix].result(SECONDS).topic_partitions
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    ends = admin.list_offsets(dict.fromkeys(committed, latest))
+    return sum(ends[one].result(SECONDS).offset - one.offset for one in committed)
+
+
+@pytest.mark.parametrize("processes, workers", [(1, 2), (2, 1)])
+def test_metrics_add_up_over_workers_processes_and_restarts(
+    make_topics: MakeTopics, tmp_path: Path, guarantee: str, *, processes: int, workers: int
+) -> None:
+    topics = make_topics(3)
+    topics.produce(events(3000, seed=11, partitions=3))
+    at = Endpoints(processes)
+    recovery = recovery_directory(tmp_path / "recovery")
+
+    def job() -> Job:
+        return Job(
+            settings_of(topics, guarantee, at.port),
+            tmp_path,
+            processes=processes,
+            workers=workers,
+            recovery=recovery,
+        )
+
+    with job() as first:
+        first.wait_until(lambda: at.ready)
+        first.wait_until(lambda: at.total("dedup_events_processed_total") == 3000)
+        first.wait_until(lambda: group_lag(topics) == 0)
+        read = {verdict: len(found) for verdict, found in topics.read().items()}
+        counted = at.samples("dedup_events_processed_total")
+        assert {verdict: sum(one[verdict] for one in counted) for verdict in VERDICTS} == read
+        assert at.total("dedup_duplicates_found_total") == read["duplicate"]
+        assert at.total("dedup_processing_latency_seconds_count") == 3000
+        assert at.total("dedup_commits_total") == at.total("dedup_commit_seconds_count") > 0
+        partitions = [partition for one in at.samples("dedup_input_lag") for partition in one]
+        assert sorted(partitions) == ["0", "1", "2"]
+        first.wait_until(lambda: at.total("dedup_input_lag") == 0)
+        keys = at.total("dedup_state_size")
+        assert 0 < keys <= read["unique"]
+        assert at.total("dedup_state_bytes") > 16 * keys
+        assert at.total("dedup_restored_keys") == 0
+        [watermark] = {one[""] for one in at.samples("dedup_watermark_seconds")}
+        ages = at.samples("dedup_checkpoint_age_seconds")
+        assert all(0 <= age[""] < SECONDS for age in ages)
+        assert at.status_of("/livez") == [200] * processes
+
+    with job() as second:
+        second.wait_until(lambda: at.ready)
+        assert at.total("dedup_restored_keys") == at.total("dedup_state_size") == keys
+        assert {one[""] for one in at.samples("dedup_watermark_seconds")} == {watermark}
+        assert at.total("dedup_events_processed_total") == 0
+
+
+def test_lag_is_what_has_not_been_read(make_topics: MakeTopics) -> None:
+    topics = make_topics()
+    topics.produce(Record(0, -1, None, b"%d" % number) for number in range(25_000))
+    observer = Observer(Metrics())
+    access = KafkaAccess(topics.bootstrap, topics.prefix)
+    source = KafkaSource(SourceSettings(access, topics.input), observer=observer)
+    partition = source.build_part("source", source.list_parts()[0], None)
+    read = 0
+    while read < 25_000:
+        for batch in partition.next_batch():
+            read += len(batch.records)
+            partition.snapshot()
+            assert observer.input_lag == {0: 25_000 - read}
+    partition._consumer.close()
+
+
+def test_a_job_is_not_ready_while_the_brokers_are_away_but_lives(
+    own_broker: Broker, topic_prefix: str, tmp_path: Path
+) -> None:
+    topics = Topics(own_broker.bootstrap, topic_prefix)
+    topics.create(topics.input)
+    at = Endpoints()
+    with Job(settings_of(topics, "exactly_once", at.port), tmp_path) as job:
+        job.wait_until(lambda: at.ready)
+        own_broker.kill()
+        job.wait_until(lambda: not at.ready)
+        assert "the brokers do not answer" in at.get("/readyz").text
+        assert at.status_of("/livez") == [200]
+        own_broker.restart()
+        job.wait_until(lambda: at.ready)
+
+
+def test_a_process_that_waits_for_the_others_lives_and_is_not_ready(
+    make_topics: MakeTopics, tmp_path: Path
+) -> None:
+    topics = make_topics()
+    at = Endpoints(2)
+    with Job(settings_of(topics, "exactly_once", at.port), tmp_path, processes=2) as job:
+        job.kill([1])
+        job.wait_until(lambda: at.status_of("/livez") == [200, 0])
+        assert at.status_of("/readyz") == [503, 0]
+        assert "waiting for the other processes" in at.get("/readyz").text
+        assert at.report()["stage"] == "waiting"
+
+
+def test_a_port_in_use_is_one_line(make_topics: MakeTopics, tmp_path: Path) -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = fail(Job(settings_of(make_topics(), "exactly_once", port), tmp_path))
+    assert f"cannot listen on port {port} (DEDUP_METRICS_PORT" in line
