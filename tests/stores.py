@@ -52,17 +52,9 @@ def times(*values: float, key: str = "a") -> list[Asked]:
 def contents(store: KeyStore) -> Any:  # noqa: ANN401
     """What a store holds, whatever the order of its keys."""
     state = store.dump()
-    if "windows" in state:
-        return {
-            window: dict(zip(_keys(keys), references.tolist(), strict=True))
-            for window, keys, references in state["windows"]
-        }
-    if "buckets" in state:
-        return sorted(
-            (number, *row)
-            for number, keys, *columns in state["buckets"]
-            for row in zip(_keys(keys), *[column.tolist() for column in columns], strict=True)
-        )
+    if "ats" in state:
+        columns = [state[name].tolist() for name in ("ats", "references")]
+        return sorted(zip(key_bytes(state["keys"]), *columns, strict=True))
     columns = [state[name].tolist() for name in ("first", "last", "references")]
     sessions: dict[bytes, list[Any]] = {}
     for key, *session in zip(_keys(state["keys"]), *columns, strict=True):

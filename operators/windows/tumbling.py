@@ -2,127 +2,127 @@
 
 from __future__ import annotations
 
-import heapq
+import math
 from typing import Any
 
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
-from operators.verdicts import NO_REFERENCE, Delta, Matches
-from operators.windows.store import key_bytes, key_rows, stretches, unique_delta
-
-_Bucket = dict[bytes, int]
-# Measured with 100,000 to 340,000 keys: what Python's objects for one take.
-_BYTES_A_KEY = 125
-
-
-def _rows_by_window(windows: Floats) -> list[tuple[float, Ints]]:
-    """Windows with their rows, in order: a batch of a backfill may hold thousands."""
-    if not len(windows):
-        return []
-    if (windows == windows[0]).all():
-        return [(float(windows[0]), np.arange(len(windows)))]
-    order = np.argsort(windows, kind="stable")
-    found, firsts = np.unique(windows[order], return_index=True)
-    return list(zip(found.tolist(), np.split(order, firsts[1:]), strict=True))
+from operators.verdicts import NO_REFERENCE, Codes
+from operators.windows.batch_repeats import first_occurrences, sharing
+from operators.windows.compact import Answers, CompactStore, place
+from operators.windows.store import stretches
+from operators.windows.table import Bound
 
 
-class TumblingStore:
-    """One table of keys for each window `floor(t / W)`; a key is unique once in each.
+class TumblingStore(CompactStore):
+    """Keys with their window `floor(t / W)`; a key is unique once in each.
 
     A window is dropped whole when the horizon has left it: from then on every
     record that belongs to it is late.  With an infinite length there is one
-    window, and nothing is ever dropped.
+    window, and nothing is ever dropped but by eviction.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, bound: Bound | None = None) -> None:
         """seconds: length of the window, > 0; infinite for ever."""
-        self._seconds = seconds
-        self._buckets: dict[float, _Bucket] = {}
-        self._order: list[float] = []
-        self._keys = 0
-
-    def __len__(self) -> int:
-        """Return the number of keys held."""
-        return self._keys
-
-    def size_bytes(self) -> int:
-        """Return about how much memory the keys take."""
-        return len(self) * _BYTES_A_KEY
+        super().__init__(seconds, bound)
+        self._oldest = math.inf
 
     def _window(self, times: Floats) -> Floats:
         return np.zeros(len(times)) if np.isinf(self._seconds) else stretches(times, self._seconds)
 
-    def _bucket(self, window: float) -> _Bucket:
-        bucket = self._buckets.get(window)
-        if bucket is None:
-            bucket = self._buckets[window] = {}
-            heapq.heappush(self._order, window)
-        return bucket
-
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
-        """Match each record against earlier unique ones, and add those that are unique."""
+    def _answer(self, hashes: Hashes, times: Floats, references: Ints) -> Answers:
         windows = self._window(times)
+        keys = place(hashes, windows).reshape(-1, 2)
+        entries = self._table.find(keys)
+        first = first_occurrences(keys)
         if hashes.shape[1] == 1:
-            return self._decide_one_key(hashes[:, 0], windows, references)
-        combination = np.full(len(times), -1, np.int8)
-        originals = np.full(len(times), NO_REFERENCE, np.int64)
-        rows = zip(windows.tolist(), key_rows(hashes), references.tolist(), strict=True)
-        for row, (window, keys, reference) in enumerate(rows):
-            bucket = self._bucket(window)
+            held = entries >= 0
+            repeats = held | (first != np.arange(len(first)))
+            # Where nothing is held the last entry is read, and not used.
+            originals = np.where(held, self._table.references[entries], references[first])
+            return Answers(
+                keys=keys,
+                ats=windows,
+                chosen=repeats.astype(np.int8) - np.int8(1),
+                originals=np.where(repeats, originals, NO_REFERENCE),
+                entries=entries,
+                added=np.flatnonzero(~repeats),
+            )
+        answers = self._answer_several(entries, first, references, hashes.shape[1])
+        return Answers(keys, windows, *answers)
+
+    def _answer_several(
+        self, entries: Ints, first: Ints, references: Ints, combinations: int
+    ) -> tuple[Codes, Ints, Ints, Ints]:
+        """Several keys a record: only a unique one adds keys, and it adds all of them."""
+        held = entries.reshape(-1, combinations)
+        count = len(held)
+        hit = (held >= 0).argmax(axis=1)
+        found = held[np.arange(count), hit]
+        chosen = np.where(found >= 0, hit, -1).astype(np.int8)
+        originals = np.where(found >= 0, self._table.references[found], NO_REFERENCE)
+        unique = found < 0
+        # Records that share a key hang on each other: in turn.
+        mine: dict[int, int] = {}
+        again: list[int] = []
+        for row in np.flatnonzero(sharing(first, combinations)).tolist():
+            keys = first[row * combinations : (row + 1) * combinations].tolist()
             for index, key in enumerate(keys):
-                original = bucket.get(key)
-                if original is not None:
-                    combination[row], originals[row] = index, original
+                if held[row, index] >= 0:
+                    chosen[row], originals[row] = index, self._table.references[held[row, index]]
+                    found[row] = held[row, index]
+                    break
+                if key in mine:
+                    chosen[row], originals[row], found[row] = index, references[mine[key]], -1
+                    unique[row] = False
                     break
             else:
-                before = len(bucket)
-                bucket.update(dict.fromkeys(keys, reference))
-                self._keys += len(bucket) - before
-        return Matches(combination, originals)
+                mine.update(dict.fromkeys(keys, row))
+                again += [
+                    row * combinations + index
+                    for index, key in enumerate(keys)
+                    if key in keys[:index]
+                ]
+        added = (np.flatnonzero(unique)[:, None] * combinations + np.arange(combinations)).reshape(
+            -1
+        )
+        if again:
+            added = np.setdiff1d(added, again)
+        return chosen, originals, found, added
 
-    def _decide_one_key(self, hashes: Hashes, windows: Floats, references: Ints) -> Matches:
-        """One look-up and insert a record, in C: `setdefault` gives the first reference."""
-        originals = np.empty(len(windows), np.int64)
-        for window, rows in _rows_by_window(windows):
-            bucket = self._bucket(window)
-            before = len(bucket)
-            originals[rows] = list(
-                map(bucket.setdefault, key_bytes(hashes[rows]), references[rows].tolist())
-            )
-            self._keys += len(bucket) - before
-        repeats = originals != references
-        originals[~repeats] = NO_REFERENCE
-        return Matches(np.where(repeats, 0, -1).astype(np.int8), originals)
+    def _add(self, keys: Hashes, ats: Floats, references: Ints, stamps: Ints) -> None:
+        self._oldest = min(self._oldest, float(ats.min()))
+        self._table.add(keys, ats, references, stamps)
+
+    def _renewal_times(self, entries: Ints, times: Floats) -> Floats:
+        del entries
+        return times
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
         """Tell which records repeat a unique one, each for itself; add nothing."""
-        rows = zip(self._window(times).tolist(), key_rows(hashes), strict=True)
-        found = (not self._buckets.get(window, {}).keys().isdisjoint(keys) for window, keys in rows)
-        return np.fromiter(found, np.bool_, len(times))
+        entries = self._table.find(place(hashes, self._window(times)).reshape(-1, 2))
+        found: Bools = np.logical_or.reduce(entries.reshape(hashes.shape[:2]) >= 0, axis=1)
+        return found
 
-    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` added: the keys of the unique records."""
-        return unique_delta(hashes, times, references, matches)
-
-    def apply(self, delta: Delta) -> None:
-        """Add what an earlier `decide` added."""
-        windows = self._window(delta.times)
-        for window, rows in _rows_by_window(windows):
-            bucket = self._bucket(window)
-            before = len(bucket)
-            keys = key_bytes(delta.hashes[rows])
-            bucket.update(zip(keys, delta.references[rows].tolist(), strict=True))
-            self._keys += len(bucket) - before
+    def _held(
+        self, hashes: Hashes, times: Floats, references: Ints
+    ) -> tuple[Hashes, Floats, Ints, int]:
+        del references
+        windows = self._window(times)
+        keys = place(hashes[:, None], windows)[:, 0]
+        again = np.flatnonzero(first_occurrences(keys) != np.arange(len(keys)))
+        return keys, windows, self._table.find(keys), int(again[0]) if len(again) else len(keys)
 
     def expire(self, horizon: float) -> None:
         """Drop the windows that lie before the one of the horizon."""
-        if np.isinf(self._seconds) or not np.isfinite(horizon):
-            return
-        # floor is monotonic: t ≥ horizon never falls into an earlier window.
-        first = float(np.floor(horizon / self._seconds))  # Python's division overflows in silence
-        while self._order and self._order[0] < first:
-            self._keys -= len(self._buckets.pop(heapq.heappop(self._order)))
+        if np.isfinite(horizon) and not np.isinf(self._seconds):
+            # floor is monotonic: t ≥ horizon never falls into an earlier window.
+            first = float(stretches(np.array([horizon]), self._seconds)[0])
+            if self._oldest < first:
+                self._table.drop_before(first)
+                self._oldest = self._table.oldest_at()
+        self._table.sweep()
 
     def expired(self, newest: float, horizon: float) -> bool:
         """Tell whether the windows up to that of `newest` have been left by the horizon."""
@@ -130,20 +130,7 @@ class TumblingStore:
             return False
         return bool(np.floor(newest / self._seconds) < np.floor(horizon / self._seconds))
 
-    def dump(self) -> dict[str, Any]:
-        """Compact copy of the state."""
-        return {
-            "windows": [
-                (window, b"".join(bucket), np.fromiter(bucket.values(), np.int64, len(bucket)))
-                for window, bucket in self._buckets.items()
-            ]
-        }
-
     def load(self, state: dict[str, Any]) -> None:
         """Take over a state that `dump` made."""
-        self._buckets = {
-            window: dict(zip(np.frombuffer(keys, "V16").tolist(), values.tolist(), strict=True))
-            for window, keys, values in state["windows"]
-        }
-        self._order = sorted(self._buckets)
-        self._keys = sum(map(len, self._buckets.values()))
+        super().load(state)
+        self._oldest = self._table.oldest_at()

@@ -1,0 +1,95 @@
+"""The hash index against a dict: coming, going, growing, and keys that all begin in one group."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.windows import index as module
+from operators.windows.index import DROPPED, GROUPS, KEYS_A_REGION, SLOTS, KeyIndex, spread
+
+
+def keys_of(numbers: object) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
+    low = np.asarray(numbers, np.uint64)
+    return np.stack([low * np.uint64(0x9E3779B97F4A7C15), low], axis=1)
+
+
+@given(
+    steps=st.lists(st.tuples(st.booleans(), st.sets(st.integers(0, 60), min_size=1)), min_size=1)
+)
+def test_it_holds_what_was_added_and_not_removed(steps: list[tuple[bool, set[int]]]) -> None:
+    keys = keys_of(range(61))
+    index, held = KeyIndex(), set[int]()
+    for adding, numbers in steps:
+        entries = np.array(sorted(numbers - held if adding else numbers & held), np.int64)
+        (index.add if adding else index.remove)(spread(keys[entries]), entries)
+        held = held | numbers if adding else held - numbers
+        expected = [number if number in held else -1 for number in range(61)]
+        assert index.find(spread(keys), keys, keys).tolist() == expected
+
+
+@pytest.mark.parametrize("batch", [1, 700, 50_000])
+def test_it_grows_and_forgets_without_a_trace(batch: int) -> None:
+    count = 2_000 if batch == 1 else 50_000
+    keys = keys_of(range(count))
+    index = KeyIndex()
+    entries = np.arange(count)
+    for begin in range(0, count, batch):
+        part = entries[begin : begin + batch]
+        index.make_room(begin + len(part), keys)
+        index.add(spread(keys[part]), part)
+    assert index._regions == -(-count // KEYS_A_REGION)
+    assert (index.find(spread(keys), keys, keys) == entries).all()
+    others = keys_of(range(count, 2 * count))
+    assert (index.find(spread(others), others, keys) == -1).all()
+    half = np.random.default_rng(1).permutation(count)[: count // 2]
+    index.remove(spread(keys[half]), half)
+    found = index.find(spread(keys), keys, keys)
+    assert (found[half] == -1).all()
+    assert (found == entries).sum() == count - len(half)
+    index.remove(spread(keys[found >= 0]), entries[found >= 0])
+    assert not index._words.any()
+
+
+@pytest.mark.parametrize("count", [SLOTS, SLOTS + 1, 600])
+def test_keys_that_all_begin_in_one_group(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also more than a byte can count."""
+    monkeypatch.setattr(module, "_FEW", 100 if count < 600 else 1)
+    keys = keys_of(range(count + 50))
+    index = KeyIndex()
+    same = np.full(count + 50, 7 << 57 | 5, np.uint64)
+    entries = np.arange(count)
+    for part in np.array_split(entries, 3):
+        index.add(same[part], part)
+    expected = [*range(count), *[-1] * 50]
+    assert index.find(same, keys, keys).tolist() == expected
+    index.remove(same[: count // 2], entries[: count // 2])
+    expected[: count // 2] = [-1] * (count // 2)
+    assert index.find(same, keys, keys).tolist() == expected
+
+
+def test_equal_tags_are_not_equal_keys() -> None:
+    keys = keys_of(range(20))
+    index = KeyIndex()
+    tag = np.arange(20, dtype=np.uint64) * 0 + np.uint64(3 << 57)
+    index.add(tag[:5], np.arange(5))
+    assert index.find(tag, keys, keys).tolist() == [0, 1, 2, 3, 4, *[-1] * 15]
+
+
+def test_dropped_entries_do_not_count_and_may_be_there_twice() -> None:
+    keys = keys_of([1, 1, 2])
+    stamps = np.array([DROPPED, 7, DROPPED], np.uint32)
+    index = KeyIndex()
+    words = spread(keys)
+    for entry in (0, 2, 1):
+        index.add(words[entry : entry + 1], np.array([entry]))
+    assert index.find(words, keys, keys, stamps).tolist() == [1, 1, -1]
+    index.remove(words[[0, 2]], np.array([0, 2]))
+    assert index.find(words, keys, keys).tolist() == [1, 1, -1]
+
+
+def test_tags_are_in_every_byte_they_should_be() -> None:
+    assert GROUPS & (GROUPS - 1) == 0  # a step through the region comes by every group
+    for byte in range(1, SLOTS + 1):
+        bit = np.array([0x80 << 8 * byte], np.uint64)
+        assert module._byte(bit).tolist() == [byte]
