@@ -9,6 +9,7 @@ import sys
 import yaml
 
 from flows.settings import load_settings
+from flows.settings_table import table_lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Show the settings in effect, from the environment and the file named by DEDUP_CONFIG, "
         "as that file would have them. Secrets are masked."
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of YAML")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON instead of YAML")
+    form.add_argument(
+        "--table", action="store_true", help="print all settings there are, as a Markdown table"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,6 +30,9 @@ def run(args: argparse.Namespace) -> int:
 
     Raises SettingsError if they are wrong.
     """
+    if args.table:
+        print(*table_lines(), sep="\n")
+        return 0
     settings = load_settings().effective()
     if args.json:
         text = json.dumps(settings, indent=2) + "\n"

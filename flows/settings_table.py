@@ -1,0 +1,52 @@
+"""All settings as a Markdown table: `dedup config --table`, and the one in docs/settings.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from flows.settings import FIELD_OF, Settings
+from flows.settings_sources import variable
+from operators.keys import Combination
+
+
+def table_lines() -> Iterator[str]:
+    """Yield the lines of the table, in the order in which the settings are declared."""
+    yield "| variable | default | values | meaning |"
+    yield "|---|---|---|---|"
+    for name, field_name in FIELD_OF.items():
+        field = Settings.model_fields[field_name]
+        cells = (
+            f"`{variable(name)}`",
+            _shown(field.get_default()),
+            _values(field.annotation),
+            (field.description or "").replace("\n", " "),
+        )
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _values(annotation: Any) -> str:  # noqa: ANN401 - any type
+    """Name the values that can be chosen from; for other types how a value is written."""
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if annotation is bool:
+        return "`true`, `false`"
+    return ""
+
+
+def _shown(default: Any) -> str:  # noqa: ANN401 - any setting's value
+    if default is None:
+        return "unset"
+    if isinstance(default, str | Path):
+        return f"`{default}`"
+    if isinstance(default, float) and default.is_integer():
+        default = int(default)
+    return f"`{json.dumps(_plain(default), separators=(',', ':'))}`"
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any setting's value
+    if isinstance(value, Combination):
+        return list(value.fields)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

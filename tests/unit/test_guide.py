@@ -1,0 +1,107 @@
+"""What the guide says, against the code: tables, links, settings files."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+
+from flows.settings import load_settings
+from flows.settings_table import table_lines
+from operators.canonical import decode_json
+from operators.keys import hash_values
+from operators.windows.session import SessionStore
+from operators.windows.sliding import SlidingStore
+from operators.windows.store import KeyStore
+from operators.windows.tumbling import TumblingStore
+from tests.guide import GUIDE, ROOT, blocks
+
+PAGES: Final = [ROOT / "README.md", *sorted(GUIDE.rglob("*.md"))]
+_LINK: Final = re.compile(r"\]\(([^)]+)\)")
+_W: Final = 60.0
+_STORES: Final[dict[str, Callable[[], KeyStore]]] = {
+    "tumbling": lambda: TumblingStore(_W),
+    "sliding": lambda: SlidingStore(_W),
+    "session": lambda: SessionStore(_W),
+    "forever": lambda: TumblingStore(float("inf")),
+}
+
+
+def rows(page: str, header: str) -> list[tuple[str, ...]]:
+    """Rows of the table with a header line, cells as they are written."""
+    lines = iter((GUIDE / page).read_text("utf-8").splitlines())
+    assert header in lines  # reads on to behind it
+    next(lines)
+    return list(_rows(lines))
+
+
+def _rows(lines: Iterator[str]) -> Iterator[tuple[str, ...]]:
+    for line in lines:
+        if not line.startswith("|"):
+            return
+        yield tuple(cell.strip() for cell in line.strip("|").split(" | "))
+
+
+def anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in _LINK.findall(page.read_text("utf-8")):
+        if link.startswith("https://"):
+            continue
+        path, _, name = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+        assert not name or name in map(anchor, headings), link
+
+
+def test_the_index_names_every_page() -> None:
+    links = set(_LINK.findall((GUIDE / "index.md").read_text("utf-8")))
+    pages = {str(page.relative_to(GUIDE)) for page in GUIDE.glob("*.md")}
+    assert pages - {"index.md"} <= links
+
+
+def test_the_table_of_settings_is_made_from_the_settings() -> None:
+    text = (GUIDE / "settings.md").read_text("utf-8")
+    table = "\n".join(table_lines())
+    assert f"<!-- table: made by `dedup config --table` -->\n{table}\n<!-- end" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_settings_files_are_accepted(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page):
+        if block.language == "yaml":
+            file = tmp_path / "dedup.yaml"
+            file.write_text(block.text, "utf-8")
+            load_settings({"DEDUP_CONFIG": str(file)})
+
+
+def test_variables_that_are_named_exist() -> None:
+    known = set(re.findall(r"DEDUP_\w+", "\n".join(table_lines()))) | {"DEDUP_CONFIG"}
+    for page in PAGES:
+        assert set(re.findall(r"DEDUP_[A-Z_]*[A-Z]", page.read_text("utf-8"))) <= known, page
+
+
+@pytest.mark.parametrize("row", rows("keys-and-windows.md", "| one | other | match |"))
+def test_values_match_as_the_table_says(row: tuple[str, str, str]) -> None:
+    one, other = (decode_json(cell.strip("`").encode()) for cell in row[:2])
+    assert row[2] in {"yes", "no"}
+    assert (hash_values([one], 0) == hash_values([other], 0)) is (row[2] == "yes")
+    assert (hash_values([one, "x"], 0) == hash_values([other, "x"], 0)) is (row[2] == "yes")
+
+
+@pytest.mark.parametrize("row", rows("keys-and-windows.md", "| window | event times | verdicts |"))
+def test_windows_decide_as_the_table_says(row: tuple[str, str, str]) -> None:
+    window, times, verdicts = row
+    store = _STORES[window]()
+    found = []
+    for number, time in enumerate(times.split(", ")):
+        hashes = np.full((1, 1, 2), 7, np.uint64)
+        matches = store.decide(hashes, np.array([float(time)]), np.array([number]))
+        found.append("unique" if matches.combination[0] < 0 else "duplicate")
+    assert ", ".join(found) == verdicts
