@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -13,6 +14,7 @@ from operators.batches import Records
 from operators.errors import SinkError
 
 _FULL_POLL_SECONDS = 0.05
+ANY_PARTITION = -1
 DeliveryReport = Callable[[KafkaError | None, Message], None]
 
 
@@ -21,17 +23,19 @@ def produce_records(
     topic: str,
     records: Records,
     on_delivery: DeliveryReport | None = None,
+    partition: int = ANY_PARTITION,
 ) -> None:
     """Produce records with their key, value, headers and timestamp.
 
     Waits while the producer's queue is full.  on_delivery: called for each record.
+    partition: of the topic; the partitioner chooses without one.
     Raises SinkError if the client refuses one outright.
     """
     count = len(records)
     columns: list[Any] = [
         records.values,
         repeat(None) if records.keys is None else records.keys,
-        repeat(-1),  # the partitioner chooses
+        repeat(partition),
         repeat(on_delivery),
         repeat(None),
         _stamps(records.timestamps),
@@ -45,7 +49,8 @@ def produce_records(
         try:
             done.extend(calls)
         except BufferError:
-            _produce_when_room(producer, topic, records, len(done), on_delivery)
+            again = partial(producer.produce, topic, partition=partition, on_delivery=on_delivery)
+            _produce_when_room(producer, again, records, len(done))
             done.append(None)
         except KafkaException as error:
             offset = int(records.offsets[len(done)])
@@ -64,20 +69,14 @@ def _stamps(timestamps: Sequence[int] | None) -> Iterable[int]:
 
 
 def _produce_when_room(
-    producer: Producer,
-    topic: str,
-    records: Records,
-    row: int,
-    on_delivery: DeliveryReport | None,
+    producer: Producer, produce: Callable[..., None], records: Records, row: int
 ) -> None:
     while True:
         producer.poll(_FULL_POLL_SECONDS)
         try:
-            producer.produce(
-                topic,
-                records.values[row],
-                None if records.keys is None else records.keys[row],
-                on_delivery=on_delivery,
+            produce(
+                value=records.values[row],
+                key=None if records.keys is None else records.keys[row],
                 timestamp=0 if records.timestamps is None else max(records.timestamps[row], 0),
                 headers=list((records.headers[row] if records.headers else None) or []),
             )

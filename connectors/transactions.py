@@ -13,7 +13,7 @@ from connectors.fault_points import is_due, reach
 from connectors.kafka_clients import KafkaAccess, explain
 from connectors.kafka_errors import PATIENCE_SECONDS, Action, action_for
 from connectors.kafka_permissions import advice
-from connectors.producing import produce_records, refused
+from connectors.producing import ANY_PARTITION, produce_records, refused
 from operators.batches import Records
 from operators.errors import SinkError
 
@@ -64,7 +64,7 @@ class LaneProducer:
         self._broken = False
         self._call("begin a transaction", lambda _: self._producer.begin_transaction())
 
-    def produce(self, topic: str, records: Records) -> None:
+    def produce(self, topic: str, records: Records, partition: int = ANY_PARTITION) -> None:
         """Add records to the transaction; waits while the queue is full.
 
         Once a record of a transaction has failed librdkafka takes no more: `commit`
@@ -73,7 +73,7 @@ class LaneProducer:
         if self._broken:
             return
         try:
-            produce_records(self._producer, topic, records, self._on_delivery)
+            produce_records(self._producer, topic, records, self._on_delivery, partition)
         except SinkError as error:
             if not _is_broken(error.__cause__):
                 raise

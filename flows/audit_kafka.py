@@ -26,10 +26,10 @@ from flows.audit_records import (
 from flows.generate_kafka import LABEL
 from flows.settings import Settings
 from flows.wiring import kafka_access, output_topics
-from operators.batches import Hashes, Header, Headers, Records
+from operators.added_headers import VERDICT_HEADER, split_headers
+from operators.batches import Hashes, Headers, Records
 from operators.verdicts import UNIQUE, VERDICTS
 
-_VERDICT = "dedup.verdict"
 _REASONS = ("dedup.matched", "dedup.reason")
 
 
@@ -132,18 +132,6 @@ def _label(headers: Headers) -> int:
     return NO_LABEL
 
 
-def _split(headers: Headers) -> tuple[list[Header], dict[str, bytes | None]]:
-    """Part a record's own headers from those that were added: from the last verdict on.
-
-    A record that came with such headers, because it was an output before, keeps them.
-    """
-    own = list(headers or ())
-    for at in reversed(range(len(own))):
-        if own[at][0] == _VERDICT:
-            return own[:at], dict(own[at:])
-    return own, {}
-
-
 def _reference(settings: Settings, added: Mapping[str, bytes | None]) -> tuple[int, int]:
     """Partition and offset of the input record that headers name; −1 where they do not."""
     if added.get("dedup.topic") != settings.input_topic.encode():
@@ -163,12 +151,12 @@ def _digests(reader: TopicReader, messages: list[Message], headers: list[Headers
 def _answers(
     reader: TopicReader, settings: Settings, code: int, partition: int, messages: list[Message]
 ) -> Answers:
-    parts = [_split(_headers(message)) for message in messages]
+    parts = [split_headers(_headers(message)) for message in messages]
     added = [headers for _, headers in parts]
     references = [_reference(settings, headers) for headers in added]
     return Answers(
         verdict=code,
-        said=[_text(headers.get(_VERDICT)) for headers in added],
+        said=[_text(headers.get(VERDICT_HEADER)) for headers in added],
         partitions=np.array([place[0] for place in references], np.int64),
         offsets=np.array([place[1] for place in references], np.int64),
         digests=_digests(reader, messages, [own for own, _ in parts]),
@@ -191,7 +179,7 @@ def _uniques(
         np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
     )
     for at, (message, carried) in enumerate(zip(messages, headers, strict=True)):
-        own, added = _split(carried)
+        own, added = split_headers(carried)
         if added:
             digest = _digests(reader, [message], [own]).tobytes()
             uniques.marked[at] = *_reference(settings, added), digest

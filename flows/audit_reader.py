@@ -1,4 +1,4 @@
-"""Reads whole topics for the audit: read committed, up to where they ended at the beginning."""
+"""Reads whole topics: read committed, up to where they ended at the beginning."""
 
 from __future__ import annotations
 
@@ -66,6 +66,10 @@ class TopicReader:
                     for place in hanging
                 ]
             time.sleep(_POLL_SECONDS)
+
+    def has(self, topic: str) -> bool:
+        """Whether a topic exists."""
+        return topic in self._counts
 
     def span(self, topic: str) -> Span:
         """Offsets of a topic that a `read_committed` reader can get now.

@@ -16,6 +16,7 @@ from operators.errors import DedupError
 _VERBS = {
     "generate": ("flows.generate", "make labelled event streams, to a file or to Kafka"),
     "audit": ("flows.audit", "prove that every input record is answered exactly once"),
+    "replay": ("flows.replay", "give late, invalid or duplicate records another chance"),
     "config": ("flows.config", "print the settings in effect"),
 }
 _USER_ERROR = 2
