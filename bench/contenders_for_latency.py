@@ -45,9 +45,7 @@ def _environment(brokers: str, topics: Topics, app_id: str) -> dict[str, str]:
 
 
 @contextmanager
-def ours(
-    brokers: str, topics: Topics, app_id: str, *, settings: dict[str, str]
-) -> Iterator[None]:
+def ours(brokers: str, topics: Topics, app_id: str, *, settings: dict[str, str]) -> Iterator[None]:
     """Our job with recovery on and an epoch every ten seconds."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "bytewax.recovery", folder, "1"], check=True)

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.contenders_for_latency import CONTENDERS, Topics
@@ -31,6 +31,8 @@ WARM_UP_SECONDS = 5.0
 PARTITIONS = 4
 _TICK_SECONDS = 0.005
 _DUPLICATES_EVERY = 5
+# Clients' threads do not survive a fork.
+_PROCESSES = multiprocessing.get_context("spawn")
 _RESULTS = Path("bench/results/latency.json")
 
 
@@ -67,7 +69,7 @@ def produce_paced(brokers: str, topic: str, rate: int, seconds: float, first_key
     while (passed := time.monotonic() - begun) < seconds:
         wanted = int(passed * rate)
         for number in range(sent, wanted):
-            key = first_key + number - (3 if number % _DUPLICATES_EVERY == 4 else 0)  # noqa: PLR2004
+            key = first_key + number - (3 if number % _DUPLICATES_EVERY == 4 else 0)
             producer.produce(topic, event(number, key), key=b"event-%010d" % key)
         sent = wanted
         producer.poll(0)
@@ -126,15 +128,15 @@ def measure(brokers: str, name: str, rate: int, seconds: float, keys: int) -> La
     ).values():
         future.result()
     preload(brokers, topics.input, keys)
-    ours, theirs = multiprocessing.Pipe()
+    ours, theirs = _PROCESSES.Pipe()
     outputs = [topics.unique, topics.duplicate]
-    reader = multiprocessing.Process(target=read_latencies, args=(brokers, outputs, theirs))
+    reader = _PROCESSES.Process(target=read_latencies, args=(brokers, outputs, theirs), daemon=True)
     reader.start()
     with CONTENDERS[name](brokers, topics, f"latency-{name}-{rate}"):
         _wait_for(brokers, outputs, keys)
         begun = time.time()
-        load = multiprocessing.Process(
-            target=produce_paced, args=(brokers, topics.input, rate, seconds, keys)
+        load = _PROCESSES.Process(
+            target=produce_paced, args=(brokers, topics.input, rate, seconds, keys), daemon=True
         )
         load.start()
         load.join()
@@ -161,15 +163,17 @@ def measure(brokers: str, name: str, rate: int, seconds: float, keys: int) -> La
 def _wait_for(brokers: str, topics: Sequence[str], records: int) -> None:
     """Wait until the preloaded records are out (and a little longer, for the start)."""
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "latency-ends"})
-    while True:
-        ends = [
-            consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
-            for topic in topics
-            for partition in range(PARTITIONS)
-        ]
-        if sum(ends) >= records:
-            break
+    found = -1
+    while found < records:
         time.sleep(0.5)
+        try:
+            found = sum(
+                consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+                for topic in topics
+                for partition in range(PARTITIONS)
+            )
+        except KafkaException:
+            continue  # new topics have no leader for a moment
     consumer.close()
     time.sleep(2.0)
 

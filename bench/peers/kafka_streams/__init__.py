@@ -1,4 +1,4 @@
-"""Kafka Streams as a peer: fetches its jars with Maven, compiles the program, says how to run it."""
+"""Kafka Streams as a peer: its jars from Maven, the program compiled, how to run it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,5 @@ def java_command() -> list[str]:
         )
         unfinished.rename(libraries)
     source = next(_HERE.glob("src/main/java/**/*.java"))
-    subprocess.run(
-        ["javac", "-d", str(classes), "-cp", f"{libraries}/*", str(source)], check=True
-    )
+    subprocess.run(["javac", "-d", str(classes), "-cp", f"{libraries}/*", str(source)], check=True)
     return ["java", _HEAP, "-cp", f"{classes}:{libraries}/*", "peers.StreamsDedup"]

@@ -1,0 +1,136 @@
+"""`make bench`: ours beside the limit, the plain flow and Kafka Streams, in one run.
+
+Prints a table and writes `bench/results/throughput.json`.  Only ratios within one
+run say something: machines are noisy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bench.contenders import CONTENDERS, RATIOS
+from bench.machine import machine
+from bench.measuring import PARTITIONS, ContenderError, Measured, run
+from deploy.kafka import start_broker
+
+INPUT = "bench-events"
+_RESULTS = Path("bench/results/throughput.json")
+_BROKER = {"log.segment.bytes": "268435456"}
+
+
+def produce_input(brokers: str, records: int, share: float, size: int, seed: int) -> int:
+    """Fill the input; return how many of the records are unique.
+
+    A record is about `size` bytes.  `share` of them repeat an earlier one's event id.
+    The record key is the event id, so that Kafka Streams, which looks at one
+    partition at a time, meets the repeats too.
+    """
+    rng = random.Random(seed)
+    note = "x" * max(size - 150, 1)
+    producer = Producer(
+        {
+            "bootstrap.servers": brokers,
+            "linger.ms": 50,
+            "batch.size": 1_000_000,
+            "queue.buffering.max.messages": 500_000,
+        }
+    )
+    unique = 0
+    for number in range(records):
+        if unique and rng.random() < share:
+            key = rng.randrange(max(0, unique - 200_000), unique)
+        else:
+            key, unique = unique, unique + 1
+        value = (
+            f'{{"event_id":"event-{key:010d}","user_id":"user-{number % 1000}",'
+            f'"event_type":"purchase","timestamp":{1.7e9 + number / 1000:.3f},'
+            f'"data":{{"order":{number},"amount":19.99,"note":"{note}"}}}}'
+        )
+        while True:
+            try:
+                producer.produce(INPUT, value.encode(), key=f"event-{key:010d}".encode())
+                break
+            except BufferError:
+                producer.poll(0.1)
+    producer.flush()
+    return unique
+
+
+def _median(runs: list[Measured]) -> tuple[float, float]:
+    rates = [one.records_per_second for one in runs]
+    return statistics.median(rates), (max(rates) - min(rates)) / 2
+
+
+def main() -> int:
+    """Measure what was asked for, print, and write down."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", help="contenders, separated by semicolons")
+    parser.add_argument("--duplicates", type=float, default=0.2)
+    parser.add_argument("--bytes", type=int, default=190)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    names = options.only.split(";") if options.only else list(CONTENDERS)
+    results: dict[str, list[Measured]] = {name: [] for name in names}
+    with start_broker(own=True, settings=_BROKER) as broker:
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        admin.create_topics([NewTopic(INPUT, PARTITIONS, 1)])[INPUT].result()
+        unique = produce_input(
+            broker.bootstrap, options.records, options.duplicates, options.bytes, options.seed
+        )
+        order = [name for name in names for _ in range(options.rounds)]
+        random.Random(options.seed).shuffle(order)
+        for name in order:
+            try:
+                one = run(broker.bootstrap, name, CONTENDERS[name], INPUT, options.records)
+            except (ContenderError, FileNotFoundError) as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                return 1
+            truth = (options.records, 0) if name == "bare" else (unique, options.records - unique)
+            if (one.unique, one.duplicate) != truth:
+                print(f"{name}: {one} should have found {truth}", file=sys.stderr)
+                return 1
+            results[name].append(one)
+            print(
+                f"{name:32} {one.records_per_second:>9,.0f} records/s  "
+                f"{one.cpu_seconds:6.1f} CPU s/million  {one.peak_mb:7.0f} MB  "
+                f"{one.wall_seconds:6.1f} s",
+                flush=True,
+            )
+    rates = {name: _median(runs) for name, runs in results.items()}
+    ratios = {
+        f"{one} / {other}": round(rates[one][0] / rates[other][0], 2)
+        for one, other in RATIOS
+        if one in rates and other in rates
+    }
+    for pair, ratio in ratios.items():
+        print(f"{pair:64} {ratio:6.2f}")
+    _RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    _RESULTS.write_text(
+        json.dumps(
+            {
+                "machine": machine(),
+                "options": vars(options),
+                "ratios": ratios,
+                "medians": {n: {"rate": r, "spread": s} for n, (r, s) in rates.items()},
+                "runs": [asdict(one) for runs in results.values() for one in runs],
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
