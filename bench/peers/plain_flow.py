@@ -11,7 +11,7 @@ from typing import Any
 
 import bytewax.operators as op
 import msgspec
-from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource, KafkaSourceMessage
+from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource
 from bytewax.dataflow import Dataflow
 
 WINDOW_SECONDS = 3600.0
@@ -25,7 +25,7 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
-def _keyed(message: KafkaSourceMessage[Any, Any]) -> tuple[str, tuple[float, Any]]:
+def _keyed(message: Any) -> tuple[str, tuple[float, Any]]:  # noqa: ANN401 - record or error
     event = _decode(message.value)
     return event.event_id, (event.timestamp, message)
 
