@@ -125,6 +125,12 @@ def _lanes(settings: Settings) -> Iterator[Misfit]:
         )
     if settings.max_keys < settings.lanes:
         yield Misfit("max_keys", "must be at least <lanes>: every lane holds an equal part")
+    elif settings.max_keys < settings.lanes * len(settings.keys):
+        yield Misfit(
+            "max_keys",
+            "must be at least <lanes> times the combinations of <keys>: every lane holds an equal "
+            "part, and a record has a key of each combination",
+        )
 
 
 def _state(settings: Settings) -> Iterator[Misfit]:

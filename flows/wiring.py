@@ -41,6 +41,7 @@ from operators.windowed_statistics import StatisticsSettings
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore
+from operators.windows.table import Bound
 from operators.windows.tumbling import TumblingStore
 
 log = logging.getLogger("dedup")
@@ -63,11 +64,12 @@ def event_spec(settings: Settings) -> EventSpec:
 def new_store(settings: Settings) -> KeyStore:
     """Make an empty store of the window kind asked for."""
     seconds = settings.window_seconds
+    bound = Bound(settings.max_keys // settings.lanes, renew=settings.eviction == "lru")
     if settings.window == "sliding":
-        return SlidingStore(seconds)
+        return SlidingStore(seconds, bound)
     if settings.window == "session":
-        return SessionStore(seconds)
-    return TumblingStore(math.inf if settings.window == "forever" else seconds)
+        return SessionStore(seconds, bound)
+    return TumblingStore(math.inf if settings.window == "forever" else seconds, bound)
 
 
 def lane_spec(settings: Settings, observer: Observer) -> LaneSpec:

@@ -31,7 +31,6 @@ class Progress:
     change: LaneChange
     keys_held: int
     matched: dict[str, int]
-    evicted: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -92,7 +91,6 @@ def _progress(part: Part, names: Sequence[str]) -> Progress:
             for index, name in enumerate(names)
             if (count := int((matched == index).sum()))
         },
-        evicted=batch.evicted,
     )
 
 

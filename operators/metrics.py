@@ -53,6 +53,13 @@ class Metrics:
             "dedup_state_bytes",
             "About what the keys held take, of memory or disk. Grows as the keys do: see there.",
         )
+        self.evictions = Counter(
+            "dedup_evictions",
+            "Keys given up before their time. Grows: DEDUP_MAX_KEYS is too low for the window; "
+            "repeats of these keys pass as unique.",
+            ["reason"],
+            registry=self.registry,
+        )
         self.restored_keys = self._gauge(
             "dedup_restored_keys",
             "Keys that the lanes knew when they were opened. 0 after a restart: nothing was kept.",

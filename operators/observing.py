@@ -11,6 +11,7 @@ from prometheus_client import Histogram
 
 from operators.deduplicate import Lane
 from operators.encode import Output
+from operators.evictions import Evictions
 from operators.metrics import Metrics
 from operators.pulse import Pulse
 from operators.verdicts import VERDICTS
@@ -34,6 +35,7 @@ class Observer:
         self.restored_keys: dict[int, int] = {}
         self.records_written: dict[int, int] = {}
         self.input_lag: dict[int, int] = {}
+        self._evictions = Evictions(metrics, clock)
         self._clock = clock
         self._lock = Lock()
         # Asked for when somebody looks, so that they cost a batch nothing.
@@ -48,6 +50,7 @@ class Observer:
         """Take note of a lane that is ready to decide, with what it was restored to."""
         self.restored_keys[lane.lane] = len(lane.store)
         self.records_written.setdefault(lane.lane, 0)
+        self._evictions.opened(lane.lane, lane.store.evicted)
         self.pulse.lane_opened()
         self.decided(lane)
 
@@ -57,6 +60,7 @@ class Observer:
         self.keys_held[number] = len(store)
         self.state_bytes[number] = store.size_bytes()
         self.watermarks[number] = lane.watermark.value
+        self._evictions.decided(number, store.evicted)
         self.pulse.beat()
 
     def written(self, batch: Sequence[Output], now: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -121,6 +121,5 @@ class VerdictBatch:
     delta: Delta
     similarity: Floats | None = None
     skipped: int = 0
-    evicted: dict[str, int] = field(default_factory=dict)
     summary: Summary | None = None
     recovered: Sequence[Summary] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from operators.batches import Bools, Floats, Hashes, Ints
 from operators.verdicts import NO_REFERENCE, Delta, Matches
 from operators.windows.store import key_bytes, key_rows
+from operators.windows.table import SHARE_EVICTED, Bound
 
 # Measured with 100,000 to 340,000 keys: what Python's objects for one take.
 _BYTES_A_KEY = 430
@@ -28,13 +30,12 @@ class Session:
 
 @dataclass(slots=True)
 class _Bucket:
-    """Keys with a session whose last event time was, for a while, in one stretch of time.
+    """Keys with a session whose last event time is in one stretch of time.
 
-    A session is entered when its last event time comes into the stretch, not each
-    time it moves within it: a busy key must not cost an entry a record.
+    newest: the largest of them; it stays when that session moves on.
     """
 
-    keys: list[bytes]
+    keys: dict[bytes, None]
     newest: float = -math.inf
 
 
@@ -46,12 +47,15 @@ class SessionStore:
     two sessions if it touches both; the joined one keeps the record that was
     decided first.  Sessions are dropped when no record at the horizon could touch
     them: each is looked at when the bucket of its last extension expires, so that
-    dropping costs O(1) a session over its life.
+    dropping costs O(1) a session over its life.  When there are too many the keys
+    first seen, or last extended, longest ago are evicted with all their sessions.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, bound: Bound | None = None) -> None:
         """seconds: the gap G, > 0 and finite."""
         self._gap = seconds
+        self._bound = bound or Bound()
+        self.evicted = 0
         self._sessions: dict[bytes, list[Session]] = {}
         self._buckets: dict[float, _Bucket] = {}
         self._order: list[float] = []
@@ -70,20 +74,33 @@ class SessionStore:
         ratio = time / self._gap
         return math.floor(ratio) if math.isfinite(ratio) else ratio
 
-    def _remember(self, key: bytes, last: float, before: float | None = None) -> None:
-        """Have the key looked at when the stretch of time of `last` has expired.
-
-        before: last event time until now of the sessions that went into this one,
-        None if it is new.
-        """
+    def _remember(self, key: bytes, last: float) -> None:
+        """Have the key looked at when the stretch of time of `last` has expired."""
         number = self._stretch(last)
         bucket = self._buckets.get(number)
         if bucket is None:
-            bucket = self._buckets[number] = _Bucket([])
+            bucket = self._buckets[number] = _Bucket({})
             heapq.heappush(self._order, number)
-        if before is None or self._stretch(before) != number:
-            bucket.keys.append(key)
+        bucket.keys[key] = None
         bucket.newest = max(bucket.newest, last)
+
+    def _forget(self, key: bytes, gone: list[Session]) -> None:
+        """Have the key no longer looked at for sessions that moved on, or are no more."""
+        still = {self._stretch(one.last) for one in self._sessions.get(key, ())}
+        for one in gone:
+            number = self._stretch(one.last)
+            if number not in still and number in self._buckets:
+                self._buckets[number].keys.pop(key, None)
+
+    def _evict(self) -> None:
+        """Drop some of the oldest keys."""
+        count = max(1, self._bound.max_keys // SHARE_EVICTED)
+        before = self._keys
+        for key in list(islice(self._sessions, count)):
+            sessions = self._sessions.pop(key)
+            self._keys -= len(sessions)
+            self._forget(key, sessions)
+        self.evicted += before - self._keys
 
     def _touched(self, key: bytes, time: float) -> list[Session]:
         gap = self._gap
@@ -94,26 +111,43 @@ class SessionStore:
         ]
 
     def _begin(self, key: bytes, time: float, reference: int) -> None:
-        self._sessions.setdefault(key, []).append(Session(time, time, reference))
+        if self._keys >= self._bound.max_keys:
+            self._evict()
+        self._put(key, [*self._sessions.get(key, ()), Session(time, time, reference)])
         self._keys += 1
         self._remember(key, time)
         self._changed.append((key, (time, time, reference)))
 
+    def _put(self, key: bytes, sessions: list[Session]) -> None:
+        if self._bound.renew:
+            self._sessions.pop(key, None)  # to come last
+        self._sessions[key] = sessions
+
     def _extend(self, key: bytes, time: float, touched: list[Session]) -> int:
-        """Extend the first touched session by a record and the other touched ones."""
-        session = touched[0]
-        before = max(one.last for one in touched)
-        session.first = min(time, *(one.first for one in touched))
-        session.last = max(time, before)
-        if len(touched) > 1:
+        """Put one session into the place of those that a record touches."""
+        first = touched[0]
+        session = Session(
+            min(time, *(one.first for one in touched)),
+            max(time, *(one.last for one in touched)),
+            first.reference,
+        )
+        sessions = self._sessions[key]
+        if len(sessions) == 1:
+            kept = [session]
+        else:
             gone = {id(one) for one in touched[1:]}
-            kept = [one for one in self._sessions[key] if id(one) not in gone]
-            self._sessions[key] = kept
-            self._keys -= len(gone)
-        if session.last > before:
-            self._remember(key, session.last, before)
+            kept = [session if one is first else one for one in sessions if id(one) not in gone]
+        self._put(key, kept)
+        self._keys -= len(touched) - 1
+        self._move(key, touched, session.last)
         self._changed.append((key, (session.first, session.last, session.reference)))
         return session.reference
+
+    def _move(self, key: bytes, gone: list[Session], last: float) -> None:
+        """Note that one session, up to `last`, is now in the place of others."""
+        if len(gone) != 1 or last != gone[0].last:
+            self._forget(key, gone)
+            self._remember(key, last)
 
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
         """Match each record against the sessions of its keys; extend or begin them."""
@@ -168,12 +202,15 @@ class SessionStore:
         for key, first, last, reference in rows:
             sessions = self._sessions.get(key, [])
             inside = [one for one in sessions if first <= one.first and one.last <= last]
+            if not inside and self._keys >= self._bound.max_keys:
+                self._evict()
+                sessions = self._sessions.get(key, [])
             place = sessions.index(inside[0]) if inside else len(sessions)
             kept = [one for one in sessions if one not in inside]
             kept.insert(place, Session(first, last, reference))
-            self._sessions[key] = kept
+            self._put(key, kept)
             self._keys += len(kept) - len(sessions)
-            self._remember(key, last, max((one.last for one in inside), default=None))
+            self._move(key, inside, last)
 
     def expire(self, horizon: float) -> None:
         """Drop the sessions that no record at the horizon or after it can touch."""
@@ -206,6 +243,7 @@ class SessionStore:
             "first": np.array(first, np.float64),
             "last": np.array(last, np.float64),
             "references": np.array(reference, np.int64),
+            "newest": {number: bucket.newest for number, bucket in self._buckets.items()},
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -222,3 +260,8 @@ class SessionStore:
             self._sessions.setdefault(key, []).append(Session(first, last, reference))
             self._keys += 1
             self._remember(key, last)
+        # So that sessions are dropped when those of the dumped state would be.
+        for number, bucket in self._buckets.items():
+            bucket.newest = state["newest"][number]
+        while self._keys > self._bound.max_keys:
+            self._evict()

@@ -17,6 +17,11 @@ class KeyStore(Protocol):
     all their combinations: an array of shape (n, combinations, 2).
     """
 
+    @property
+    def evicted(self) -> int:
+        """Keys evicted so far to make room for others."""
+        ...
+
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
         """Match each record against earlier unique ones, and add those that are unique."""
         ...

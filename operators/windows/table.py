@@ -14,9 +14,9 @@ from operators.windows.index import DROPPED, KeyIndex, grown, spread
 # Rows of a batch to itself; smaller ones would only be moved more often.
 _FIRST_SIZE = 1024
 # One part in so many is evicted at once: what is found in one look over all keys.
-_SHARE_EVICTED = 64
+SHARE_EVICTED = 64
 # Key age is told in periods of one part in so many: an exact order would have to be sorted.
-_PERIODS = 4 * _SHARE_EVICTED
+_PERIODS = 4 * SHARE_EVICTED
 # A duplicate renews its key only if that is older than this part of all: hot keys
 # would be renewed all the time otherwise, and every renewal is in the changelog.
 _SHARE_FRESH = 16
@@ -179,8 +179,8 @@ class KeyTable:
         return float(np.fmin.reduce(self.ats[: self._end], initial=np.inf))
 
     def evict(self) -> None:
-        """Drop the oldest keys, about one in `_SHARE_EVICTED`."""
-        wanted = max(1, self._bound.max_keys // _SHARE_EVICTED)
+        """Drop the oldest keys, about one in `SHARE_EVICTED`."""
+        wanted = max(1, self._bound.max_keys // SHARE_EVICTED)
         border = 0
         for period in sorted(self._periods):
             wanted -= self._periods[period]

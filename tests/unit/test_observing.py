@@ -40,7 +40,7 @@ class Written:
 
     def part(self, verdict: int, records: int, matched: dict[str, int] | None = None) -> Output:
         change = LaneChange(1, {0: 1}, {0: NOW}, NOW, Delta.empty())
-        progress = Progress(change, 0, matched or {}, {}) if verdict == 0 else None
+        progress = Progress(change, 0, matched or {}) if verdict == 0 else None
         columns = Records(np.arange(records), [b""] * records)
         return Output(self.lane, 1, 2, verdict, columns, self.read_at, progress)
 
