@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from operators.windows.store import KeyStore
 from tests import strategies
-from tests.model import Settings
+from tests.model import Keys, Settings
 from tests.pipeline import Restart, Verdicts, model_verdicts, new_store, run
 from tests.strategies import WINDOWS, Shard, Step, Stream, Window
 
@@ -25,6 +25,8 @@ _FEW, _MANY = (
 )
 
 
+# Duplicates by the second share nothing of the first but the user.
+_SEVERAL: Keys = (("event_id", "user_id"), ("data.session", "user_id"))
 # Values that records with one key need not share; the last is often not there at all.
 _OTHER_SHARDS: list[Shard] = [("user_id",), ("event_type", "data.session"), "@key", ("more",)]
 
@@ -42,10 +44,13 @@ def streams(
     /,
     *,
     windows: tuple[Window, ...] = WINDOWS,
+    keys: "Keys | None" = None,
     **options: Any,  # noqa: ANN401
 ) -> Stream:
     settings = draw(strategies.settings(windows=windows))
-    if draw(st.integers(0, 2)) == 1:
+    if keys is not None:
+        settings = replace(settings, keys=keys, shard_by=("user_id",))
+    elif draw(st.integers(0, 2)) == 1:
         settings = replace(settings, shard_by=draw(st.sampled_from(_OTHER_SHARDS)))
     stream = draw(strategies.streams(settings, **options))
     if settings.time == "@record":
@@ -101,7 +106,8 @@ def test_the_cut_into_batches_changes_nothing(data: st.DataObject) -> None:
 @_FEW
 @given(data=st.data())
 def test_lane_count_changes_nothing(data: st.DataObject) -> None:
-    stream = data.draw(streams(idle=True))
+    keys = data.draw(st.sampled_from([None, _SEVERAL]))
+    stream = data.draw(streams(keys=keys, idle=True))
     one = run(stream, lanes=1)
     for lanes in (2, 4, 7):
         assert not differences(run(stream, lanes=lanes), one)
@@ -128,12 +134,12 @@ def _never_expiring(settings: Settings) -> KeyStore:
 
 
 @pytest.mark.parametrize("window", ["tumbling", "sliding", "session"])
-@_FEW
+@_MANY
 @given(data=st.data())
 def test_a_record_that_is_not_late_never_meets_dropped_state(
     data: st.DataObject, window: Window
 ) -> None:
-    stream = data.draw(streams(windows=(window,), bad=False))
+    stream = data.draw(streams(windows=(window,), partitions=1, bad=False))
     with_cuts = data.draw(cuts(stream))
     kept = run(stream, cuts=with_cuts, make_store=_never_expiring)
     assert not differences(run(stream, cuts=with_cuts), kept)

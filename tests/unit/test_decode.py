@@ -339,20 +339,41 @@ def test_settings_that_the_fast_path_takes(keys: list[Any], schema: Any) -> None
         spec_of(["x"], shard=("id",), time="@record", schema="open"),
         spec_of("content", shard=("id",), time="@record", schema="open"),
         spec_of("content", time="@record", schema="open", text_fields=("id",)),
+        spec_of(["@header.h", "id"], time="@record", schema="open"),
     ],
 )
 def test_no_depth_of_nesting_ends_the_job(spec: EventSpec) -> None:
     limit = sys.getrecursionlimit()
     depths = [*range(10, limit, 100), *range(limit - 150, limit + 50), 100_000]
     values = [b'{"x":1,"id":' + b"[" * depth + b"]" * depth + b"}" for depth in depths]
-    decoded = Decoder(spec)(
-        batch_of(Records(np.arange(len(values)), values, timestamps=[1] * len(values)))
-    )
+    count = len(values)
+    headers = [[("h", b"1")]] * count
+    records = Records(np.arange(count), values, headers=headers, timestamps=[1] * count)
+    decoded = Decoder(spec)(batch_of(records))
     rejected = decoded.decided.invalid
     assert {reason for reason, _ in rejected.values()} == {"json"}
     # Once too deep, always too deep; and what was accepted has a time.
     assert sorted(rejected) == list(range(len(values) - len(rejected), len(values)))
     assert not np.isnan(decoded.decided.times[: -len(rejected)]).any()
+
+
+@pytest.mark.parametrize(
+    "one, other, text",
+    [
+        ('"a"', '"b"', "a\nb"),
+        ('"a"', None, "a\n"),  # a missing field leaves its newline
+        (None, '"a"', "\na"),
+        (None, None, "\n"),
+        ('""', '" "', "\n "),
+        (r'" a \t\u00a0\r\nb\u3000"', "1", " a b \n1"),
+        (r'"a\u001cb\u001f\u200bc"', "null", "a\x1cb\x1f\u200bc\nnull"),  # no white space
+        (r'"e\u0301A"', '{"b":1.0,"a":"e\u0301"}', 'éA\n{"a":"é","b":1}'),
+    ],
+)
+def test_text_for_near_duplicates(one: str | None, other: str | None, text: str) -> None:
+    fields = {name: value for name, value in (("one", one), ("other", other)) if value is not None}
+    spec = replace(EVENT, text_fields=("one", "other"))
+    assert decode(spec, event(**fields)).decided.texts.tolist() == [text]  # type: ignore[union-attr]
 
 
 def test_a_column_is_decoded_past_its_errors() -> None:
