@@ -5,16 +5,15 @@ The reasons are tried in INTERFACE.md's order; the first that fits is given.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from dataclasses import dataclass
 
 from operators.batches import Headers, Records
-from operators.canonical import NESTED_TOO_DEEPLY, decode_json, encode_canonical
+from operators.canonical import NESTED_TOO_DEEPLY, decode_json
 from operators.decode_columns import NO_RECORD_KEY, NO_RECORD_TIME, bad_time
 from operators.events import RECORD_TIME, EventSpec, explain, is_event
 from operators.hashing import SHARD, hash_bytes, json_seed
 from operators.keys import MISSING, RECORD_KEY, Combination, content_of, hash_values, look_up
+from operators.similarity.text import text_of
 from operators.timestamps import event_time
 
 
@@ -144,24 +143,4 @@ class OneByOne:
         return Rejected(*bad_time(path, value)) if time is None else time
 
     def _text(self, event: dict[str, object]) -> str:
-        """Text for near duplicates: the fields, NFC, white space runs as one space."""
-        parts = []
-        for path in self._spec.text_fields:
-            value = look_up(path, event, None, None)
-            if value is MISSING:
-                parts.append("")
-            elif isinstance(value, str):
-                parts.append(value)
-            else:
-                parts.append(encode_canonical(value).decode())
-        normal = (unicodedata.normalize("NFC", part) for part in parts)
-        return "\n".join(_one_space(part) for part in normal)
-
-
-# Unicode's property White_Space.  `\s` and `str.split` also take U+001C to U+001F.
-_WHITE_SPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
-
-
-def _one_space(text: str) -> str:
-    """Runs of Unicode white space as one space, also at the ends."""
-    return _WHITE_SPACE.sub(" ", text)
+        return text_of([look_up(path, event, None, None) for path in self._spec.text_fields])
