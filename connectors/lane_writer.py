@@ -91,6 +91,7 @@ class LaneWriter:
         self._asked = False
         self._committing = False
         self._closed = False
+        self._failure: DedupError | None = None
         self._trimmed = time.monotonic()
         self._newest = self._watermark = float("-inf")
         self._thread = Thread(
@@ -121,7 +122,7 @@ class LaneWriter:
         records = _size(batch)
         with self._state:
             while self._backlog_records > _BACKLOG_RECORDS:
-                self._state.wait()
+                self._wait()
             if self._committing or self._backlog:
                 self._backlog.append(batch)
                 self._backlog_records += records
@@ -167,8 +168,15 @@ class LaneWriter:
             while self._open or self._backlog or self._committing:
                 self._asked = True
                 self._state.notify_all()
-                self._state.wait()
+                self._wait()
             self._asked = False
+
+    def _wait(self) -> None:
+        """Wait for the lane's thread; raise what ended it."""
+        if self._failure is None:
+            self._state.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def close(self) -> None:
         """Commit what is left and end the thread."""
@@ -193,9 +201,16 @@ class LaneWriter:
                         self._add(batch)
                     self._state.notify_all()
         except DedupError as error:
-            fail(error)
+            self._fail(error)
         except BaseException as error:  # noqa: BLE001 - a bug: the worker would wait for ever
-            fail(SinkError(f"lane {self._producer.lane}: {type(error).__name__}: {error}"))
+            self._fail(SinkError(f"lane {self._producer.lane}: {type(error).__name__}: {error}"))
+
+    def _fail(self, error: DedupError) -> None:
+        """End the process; where it does not end (tests), nobody waits for this thread."""
+        with self._state:
+            self._failure = error
+            self._state.notify_all()
+        fail(error)
 
     def _next(self) -> bool:
         """Wait for the next commit; False if there will be none."""

@@ -27,6 +27,9 @@ log = logging.getLogger("dedup.restore")
 # Settling a lane's last transaction is waiting, not work.
 _AT_ONCE = 16
 _MOST_STRETCHES = 1024
+# Back from the end of a changelog to the last record of its last transaction: over the
+# marker that commits it.  Read again, it proves that the changelog is the snapshot's.
+_LAST_RECORD = 2
 # Keys that are applied at once while restoring: enough to work in columns.
 _APPLY_KEYS = 65_536
 
@@ -134,8 +137,9 @@ class OpenedLanes:
                 newest = max(snapshot.largest.values(), default=float("-inf"))
                 opened.retain(start, newest)
         # (b) What the store does not hold yet follows from the changelog.
-        end = self._replay(lane, start, opened, 0 if snapshot is None else snapshot.number)
-        if end < start or (snapshot is not None and lane.number < snapshot.number):
+        counted = 0 if snapshot is None else snapshot.number
+        end, last = self._replay(lane, max(start - _LAST_RECORD, 0), opened, counted)
+        if end < start or (snapshot is not None and last < snapshot.number):
             msg = (
                 f"the recovery snapshot of lane {number} is ahead of its changelog "
                 f"{self._changelog.topic}: the topic is gone, cut or another's. To go on without "
@@ -149,15 +153,16 @@ class OpenedLanes:
             self._opened[number] = opened
         return lane
 
-    def _replay(self, lane: Lane, start: int, opened: OpenedLane, counted: int) -> int:
-        """Apply a lane's changelog from an offset on; return where it ends.
+    def _replay(self, lane: Lane, start: int, opened: OpenedLane, counted: int) -> tuple[int, int]:
+        """Apply a lane's changelog from an offset on.
 
-        counted: number of the last verdict batch in the statistics' snapshot.
+        counted: number of the last verdict batch in the statistics' snapshot.  Returns
+        where it ends, and the number of its last verdict batch, 0 if it is empty.
         """
         consumer = self._changelog.consumer()
         waiting: list[ChangelogEntry] = []
         read: list[LaneChange] = []
-        keys = unapplied = 0
+        keys = unapplied = last = 0
         try:
             for entry in self._changelog.read(consumer, lane.lane, start):
                 waiting.append(entry)
@@ -169,11 +174,12 @@ class OpenedLanes:
                 )
                 changes = [one.record.change for one in waiting]
                 waiting.clear()
+                last = changes[-1].number
                 opened.retain(entry.end, max(change.delta.newest for change in changes))
                 # Without recovery nobody knows what is in the statistics already.
-                if self._recovery and changes[-1].number > counted:
+                if self._recovery and last > counted:
                     lane.recover(change.summary for change in changes)
-                if changes[-1].number > lane.number:
+                if last > lane.number:
                     read += changes
                     unapplied += sum(len(change.delta) for change in changes)
                 if unapplied > _APPLY_KEYS:
@@ -185,7 +191,7 @@ class OpenedLanes:
             consumer.close()
         if keys:
             log.info("lane %d: restored %d keys from %s", lane.lane, keys, self._changelog.topic)
-        return end
+        return end, last
 
     def for_writing(self, lane: int) -> OpenedLane:
         """A lane for its sink: the one opened for deciding here, else opened anew."""

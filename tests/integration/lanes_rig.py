@@ -1,0 +1,222 @@
+"""Lanes on a real broker without Bytewax: epochs and crashes come when a test says so."""
+
+import copy
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from connectors.changelog import Changelog
+from connectors.kafka_clients import KafkaAccess
+from connectors.kafka_transactional_sink import TransactionalKafkaSink, TransactionalSinkSettings
+from connectors.lane_writer import WriterSettings
+from connectors.opened_lanes import OpenedLanes, Resume
+from operators.batches import Batch, Slice, Span
+from operators.decode import Decoder
+from operators.deduplicate import Lane, LaneSnapshot, LaneSpec
+from operators.encode import Output, kafka_encoder
+from operators.errors import DedupError
+from operators.lanes import cut, lane_names
+from operators.metrics import Metrics
+from operators.observing import Observer
+from operators.split import parts_of
+from operators.windows.tumbling import TumblingStore
+from tests.integration.topics import VERDICTS, Topics
+from tests.model import Record, Settings
+from tests.pipeline import event_spec, records_of
+
+WINDOW_SECONDS = 3600.0
+LATENESS_SECONDS = 300.0
+# No commit but those that a test asks for, and those at the end of an epoch.
+_NEVER_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a recovery directory would hold: of each lane's state and sink, and of the source."""
+
+    states: Mapping[int, LaneSnapshot]
+    sinks: Mapping[int, Resume | None]
+    positions: Mapping[int, int]
+
+
+@dataclass
+class Rig:
+    """An application whose processes are `Run`s, one after another or at a time."""
+
+    topics: Topics
+    lanes: int = 2
+    window_seconds: float = WINDOW_SECONDS
+    snapshot_max_bytes: int = 1_000_000
+    trim_seconds: float = 0.0
+    fingerprint: dict[str, str] = field(default_factory=lambda: {"DEDUP_KEYS": "a"})
+    failures: list[DedupError] = field(default_factory=list)
+    producer: dict[str, str | int | float | bool] = field(default_factory=dict)
+    message_bytes: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        for topic in self.topics.outputs.values():
+            self.topics.create(topic, max_message_bytes=str(self.message_bytes))
+        self.access = KafkaAccess(
+            self.topics.bootstrap,
+            self.topics.prefix,
+            common={"log_level": 0},
+            producer=self.producer,
+        )
+        self.changelog = Changelog(self.access, self.lanes)
+        self.changelog.ensure(self.topics.input)
+
+    def run(self, snapshot: Snapshot | None = None, **changed: object) -> "Run":
+        """Start a process, from a snapshot or without a recovery directory."""
+        rig = copy.copy(self)
+        for name, value in changed.items():
+            setattr(rig, name, value)
+        return Run(rig, snapshot)
+
+    def changelog_span(self, lane: int) -> tuple[int, int]:
+        """First offset of a lane's changelog that is there, and the one after its last."""
+        consumer = self.changelog.consumer()
+        try:
+            return self.changelog.ends(consumer, lane)
+        finally:
+            consumer.close()
+
+    def check(self, records: Iterable[Record]) -> None:
+        """Every record is in the outputs exactly once."""
+        assert self.doubled(records) == (0, 0)
+
+    def doubled(self, records: Iterable[Record]) -> tuple[int, int]:
+        """How many records are lost and doubled, by their values, which must all differ."""
+        wanted = Counter(record.value for record in records)
+        assert wanted.total() == len(wanted)
+        found = Counter(one.value for read in self.topics.read().values() for one in read)
+        return (wanted - found).total(), (found - wanted).total()
+
+
+class Run:
+    """One process with all lanes, until it is left alone, as if killed."""
+
+    def __init__(self, rig: Rig, snapshot: Snapshot | None) -> None:
+        self._rig = rig
+        self._spec = LaneSpec(
+            lambda: TumblingStore(rig.window_seconds),
+            LATENESS_SECONDS,
+            30.0,
+            rig.fingerprint,
+            changelog=True,
+            snapshot_max_bytes=rig.snapshot_max_bytes,
+        )
+        self.observer = Observer(Metrics())
+        self._opened = OpenedLanes(rig.access, rig.changelog, rig.fingerprint)
+        outputs = rig.topics.outputs
+        self.sink = TransactionalKafkaSink(
+            TransactionalSinkSettings(
+                WriterSettings(
+                    topics={verdict: outputs[verdict] for verdict in VERDICTS},
+                    interval_seconds=_NEVER_SECONDS,
+                    allowed_lateness_seconds=LATENESS_SECONDS,
+                    expired=self._spec.new_store().expired,
+                    fingerprint=rig.fingerprint,
+                    trim_seconds=rig.trim_seconds,
+                ),
+                rig.lanes,
+                together=True,
+            ),
+            self._opened,
+            rig.changelog,
+            self.observer,
+        )
+        self._decode = Decoder(event_spec(Settings(), rig.lanes))
+        self._encode = kafka_encoder(rig.topics.input, ["event_id"])
+        self.parts = {
+            lane: self.sink.build_part(
+                "sink", name, None if snapshot is None else snapshot.sinks.get(lane)
+            )
+            for lane, name in enumerate(lane_names(rig.lanes))
+        }
+        self._states = {} if snapshot is None else dict(snapshot.states)
+        self.lanes: dict[int, Lane] = {}
+        self.deliver = self.write
+        self.positions = {} if snapshot is None else dict(snapshot.positions)
+
+    def lane(self, number: int) -> Lane:
+        """A lane, opened when it is first asked for."""
+        if number not in self.lanes:
+            self.lanes[number] = self._opened.lane(number, self._spec, self._states.get(number))
+        return self.lanes[number]
+
+    def feed(self, records: Sequence[Record], start: int | None = None) -> None:
+        """Answer records of one partition.
+
+        start: where the source begins, if not where it got to; records before it are left out.
+        """
+        partition = records[0].partition
+        begin = self.positions.get(partition, 0) if start is None else start
+        rows = [record for record in records if record.offset >= begin]
+        end = records[-1].offset + 1
+        span = Span(partition, self._rig.topics.partitions, begin, end, time.time())
+        for slice_ in cut(self._decode(Batch(span, records_of(rows))), self._rig.lanes):
+            self.decide(slice_)
+        self.positions[partition] = end
+
+    def decide(self, slice_: Slice) -> None:
+        """Answer a slice."""
+        for part in parts_of(self.lane(slice_.lane).decide(slice_)):
+            self.deliver(self._encode(part))
+
+    def write(self, output: Output) -> None:
+        """Hand an output to its lane's sink."""
+        self.parts[output.lane].write_batch([output])
+
+    def snapshot(self) -> Snapshot:
+        """End an epoch."""
+        states = {number: copy.deepcopy(lane) for number, lane in self.lanes.items()}
+        return Snapshot(
+            states={n: one for n, one in states.items() if isinstance(one, LaneSnapshot)},
+            sinks={number: part.snapshot() for number, part in self.parts.items()},
+            positions=dict(self.positions),
+        )
+
+    def keys(self) -> int:
+        """How many keys the lanes hold."""
+        return sum(len(lane.store) for lane in self.lanes.values())
+
+
+def make_records(
+    begin: int, end: int, *, partition: int = 0, first_time: float = 1_700_000_000.0
+) -> list[Record]:
+    """Records [begin, end) of a partition, each another unique event, a second apart."""
+    return [
+        Record(partition, offset, b"k", _value(partition, offset, first_time + offset))
+        for offset in range(begin, end)
+    ]
+
+
+def _value(partition: int, offset: int, time: float) -> bytes:
+    return b'{"event_id":"%d-%d","user_id":"u","event_type":"t","timestamp":%r,"data":{}}'.replace(
+        b"%r", repr(time).encode()
+    ) % (partition, offset)
+
+
+def repeats(records: Sequence[Record], offset: int) -> list[Record]:
+    """The same events again, at later offsets; told apart by white space."""
+    return [
+        Record(one.partition, offset + row, one.key, b" " * (1 + offset) + (one.value or b""))
+        for row, one in enumerate(records)
+    ]
+
+
+def raising(monkeypatch: pytest.MonkeyPatch, failures: list[DedupError]) -> None:
+    """Let what would end the process raise instead, and in a lane's thread be noted."""
+
+    def end(error: DedupError) -> None:
+        failures.append(error)
+        raise error
+
+    monkeypatch.setattr("connectors.ending.fail", end)
+    monkeypatch.setattr("connectors.lane_writer.fail", failures.append)
+
+
+__all__ = ["Rig", "Run", "Snapshot", "make_records", "raising", "repeats"]
