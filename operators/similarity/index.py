@@ -11,10 +11,10 @@ from operators.similarity.buckets import Bucket, Columns
 from operators.similarity.reading import pieces, read
 from operators.similarity.records import NearRecords
 from operators.similarity.search import Search
-from operators.similarity.signatures import Measure, Signatures
+from operators.similarity.signatures import Measure, Reading, Signatures, join
 
 # Counts of texts by signature; what shares a count is taken for less rare than it is.
-_COUNTS = 1 << 18
+_COUNTS = 1 << 20
 _HALVE_AFTER = 1 << 22
 
 
@@ -46,9 +46,7 @@ class NearIndex:
         """Return about how much memory the records take."""
         return sum(bucket.size_bytes() for bucket in self._buckets.values())
 
-    def search(
-        self, texts: list[str], times: Floats, shards: Hashes, references: Ints
-    ) -> Search:
+    def search(self, texts: list[str], times: Floats, shards: Hashes, references: Ints) -> Search:
         """Look up some records, at least one, at most what `pieces` puts together."""
         return Search(self, texts, times, shards, references)
 
@@ -81,11 +79,26 @@ class NearIndex:
             bucket = self._buckets.setdefault(number, Bucket())
             bucket.add(columns, mine, Signatures(offered.rows[theirs], offered.hashes[theirs]))
 
-    def choose(self, offered: Signatures, needed: Ints) -> Signatures:
+    def choose(self, reading: Reading) -> Signatures:
         """Choose for each text as many signatures as it needs: those that fewest had so far."""
+        ways = [self._rarest(offered, reading.needed) for offered in reading.offered]
+        if len(ways) == 1:
+            return ways[0][0]
+        best = np.argmin([cost for _, cost in ways], axis=0)
+        of_best = [best[chosen.rows] == way for way, (chosen, _) in enumerate(ways)]
+        return join(
+            [
+                Signatures(chosen.rows[mine], chosen.hashes[mine])
+                for (chosen, _), mine in zip(ways, of_best, strict=True)
+            ]
+        )
+
+    def _rarest(self, offered: Signatures, needed: Ints) -> tuple[Signatures, Floats]:
+        """The signatures that fewest texts had so far, and how many had them; count them all."""
         at = (offered.hashes & np.uint64(_COUNTS - 1)).astype(np.intp)
-        order = np.lexsort((self._counts[at], offered.rows))
-        np.add.at(self._counts, at, 1)
+        counts = self._counts[at]
+        order = np.lexsort((counts, offered.rows))
+        np.add.at(self._counts, at, np.uint32(1))
         self._counted += len(at)
         if self._counted > _HALVE_AFTER:
             self._counts >>= 1
@@ -93,7 +106,9 @@ class NearIndex:
         rows = offered.rows[order]
         place = np.arange(len(rows)) - rows.searchsorted(rows)
         chosen = order[place < needed[rows]]
-        return Signatures(offered.rows[chosen], offered.hashes[chosen])
+        rows = offered.rows[chosen]
+        cost = np.bincount(rows, counts[chosen], len(needed)).astype(np.float64)
+        return Signatures(rows, offered.hashes[chosen]), cost
 
     def near(self, times: Floats) -> Iterator[Bucket]:
         """Buckets that may have a record near one of some times, in event time."""
@@ -141,4 +156,4 @@ class NearIndex:
                 records.references[piece],
             )
             rows = np.arange(len(columns))
-            self._put(columns, rows, self.choose(reading.offered, reading.needed))
+            self._put(columns, rows, self.choose(reading))

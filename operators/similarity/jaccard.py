@@ -1,6 +1,6 @@
-"""Jaccard similarity: |A ∩ B| / |A ∪ B| of two sets of shingles.
+"""Jaccard similarity: common shingles over all shingles of two texts.
 
-Signatures, for thresholds from 0.6: the set is cut into parts by its shingles'
+Signatures for thresholds from 0.6: the set is cut into parts by its shingles'
 hashes, into the same parts for all sets of about one size.  Similar sets differ in
 at most H shingles, so all but H of their parts are equal, and of any H + 1 parts
 at least one.  A text looks for all of its parts, and is found by the H + 1 that
@@ -24,7 +24,6 @@ from operators.batches import Bools, Floats, Ints
 from operators.similarity.hashing import mix
 from operators.similarity.shingles import ShingleSets, shingles_of
 from operators.similarity.signatures import (
-    Compare,
     Groups,
     Reading,
     Signatures,
@@ -37,7 +36,7 @@ from operators.similarity.signatures import (
 
 _PARTS_FROM = 0.6
 # Shingles a part, about: larger ones are rarer, smaller ones leave more to choose from.
-_SHINGLES_A_PART = 8
+_SHINGLES_A_PART = 12
 # Measured, in steps of 8 ns: to read the other text and to look its shingles up.
 _EFFORT, _EFFORT_A_CHARACTER = 2000, 15
 
@@ -62,7 +61,7 @@ class Jaccard:
             needed = sets.sizes - np.ceil(sets.sizes * self._least - 1e-9).astype(np.int64) + 1
         else:
             asked, offered, needed = self._cut(sets)
-        return Reading(sets.sizes, sketches, asked, offered, needed)
+        return Reading(sets.sizes, sketches, asked, [offered], needed)
 
     def _cut(self, sets: ShingleSets) -> tuple[Signatures, Signatures, Ints]:
         """Cut sets into the parts of their own group, and of those of similar sizes."""
@@ -114,22 +113,15 @@ class Jaccard:
 
     def most_bits(self, sizes: Ints, others: Ints) -> Floats:
         """How many shingles only one of two similar sets has, at most."""
-        bound: Floats = (sizes + others) * ((1 - self._least) / (1 + self._least)) + 1e-6
-        return bound
+        share = (1 - self._least) / (1 + self._least)
+        return np.asarray((sizes + others) * share + 1e-6, np.float64)
 
-    def effort(self, length: int, other: int) -> float:
-        """Steps that it takes to compare texts of two lengths."""
+    def effort(self, length: int, others: Ints) -> Floats:
+        """Steps that it takes to compare a text with others by their lengths."""
         del length
-        return _EFFORT + _EFFORT_A_CHARACTER * other
+        return np.asarray(others * _EFFORT_A_CHARACTER + _EFFORT, np.float64)
 
-    def comparison(self, text: str) -> Compare:
-        """Return what compares a text with others, one after another."""
+    def similarities(self, text: str, others: Sequence[str]) -> list[float]:
+        """Similarities of a text to others."""
         overlap = self._shingles.overlap(text)
-
-        def compare(other: str, least: float) -> float:
-            del least
-            common, together = overlap(other)
-            return common / together
-
-        return compare
-
+        return [common / together for common, together in map(overlap, others)]

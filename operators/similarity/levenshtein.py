@@ -9,7 +9,7 @@ Source: Li, Deng, Wang & Feng 2011 (PassJoin) for pieces; Qin, Wang, Lu, Xiao & 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -19,7 +19,6 @@ from operators.batches import Bools, Floats, Ints
 from operators.errors import SettingsError
 from operators.similarity.hashing import GOLDEN, Words, mix
 from operators.similarity.signatures import (
-    Compare,
     Groups,
     Reading,
     Signatures,
@@ -31,9 +30,11 @@ from operators.similarity.signatures import (
     spread,
 )
 
-# Of how many pieces one is chosen, about: more leave more to choose from, but are shorter.
-_CHOICE = 2
-_LONGEST_PIECE = 16
+# Long pieces are rare in prose; of short ones, some are rare in texts made from a template.
+_LONG_PIECE, _SHORT_PIECE = 14, 4
+# From so many texts on, comparing them in one call is faster.
+_TOGETHER = 4
+_SLACK = 1e-9
 _EFFORT = 100
 _GRAM = 2
 # An edit touches two grams of two characters, and puts two in their place.
@@ -52,9 +53,10 @@ class LevenshteinSimilarity:
         self.threshold = threshold
         self._least = lowered(threshold)
         self._groups = Groups(threshold, smallest=0)
-        self._edits = self._widths = np.zeros(0, np.int64)
+        self._edits = np.zeros(0, np.int64)
+        self._widths: list[Ints] = []
         self._powers, self._inverses = np.ones(1, np.uint64), np.ones(1, np.uint64)
-        self._distance = _rapidfuzz()
+        self._distance, self._distances = _rapidfuzz()
 
     def read(self, texts: Sequence[str]) -> Reading:
         """Read some texts."""
@@ -63,50 +65,45 @@ class LevenshteinSimilarity:
         self._prepare(int(sizes.max()), len(codes))
         own = self._groups.of(sizes)
         windows = _Windows(codes, self._powers, self._inverses)
-        offered = [self._pieces(windows, starts, own)]
-        asked = []
-        first, last = self._groups.similar(sizes)
-        steps = range(int((last - first).max()) + 1)
-        wanted = np.stack([self._widths[np.minimum(first + step, last)] for step in steps])
-        for width in np.unique(wanted).tolist():
-            rows = np.flatnonzero((wanted == width).any(axis=0))
-            if width == _ANY:
-                for step in steps:
-                    group = np.minimum(first + step, last)[rows]
-                    here = self._widths[group] == _ANY
-                    asked.append(Signatures(rows[here], _any_of(group[here])))
-            else:
-                counts = np.maximum(sizes[rows] - width + 1, 0)
-                number, at = spread(starts[rows], counts)
-                asked.append(Signatures(rows[number], windows.hashes(at, np.array([width]))))
         return Reading(
             sizes=sizes,
             sketches=self._sketches(codes, starts, sizes),
-            asked=join(asked),
-            offered=join(offered),
-            needed=np.where(self._widths[own] == _ANY, 1, self._edits[own] + 1),
+            asked=self._asked(windows, starts, sizes),
+            offered=[self._pieces(windows, starts, widths[own], own) for widths in self._widths],
+            needed=np.where(self._widths[0][own] == _ANY, 1, self._edits[own] + 1),
         )
+
+    def _asked(self, windows: _Windows, starts: Ints, sizes: Ints) -> Signatures:
+        """All windows of the widths of pieces that similar texts may be found by."""
+        first, last = self._groups.similar(sizes)
+        steps = int((last - first).max()) + 1
+        groups = np.stack([np.minimum(first + step, last) for step in range(steps)])
+        any_, of_any = np.nonzero(self._widths[0][groups] == _ANY)
+        asked = [Signatures(of_any, _any_of(groups[any_, of_any]))]
+        wanted = np.concatenate([widths[groups] for widths in self._widths])
+        for width in np.unique(wanted[wanted != _ANY]).tolist():
+            rows = np.flatnonzero((wanted == width).any(axis=0))
+            number, at = spread(starts[rows], np.maximum(sizes[rows] - width + 1, 0))
+            asked.append(Signatures(rows[number], windows.hashes(at, np.array([width]))))
+        return join(asked)
 
     def _prepare(self, longest: int, total: int) -> None:
         if self._groups.reach(longest):
             edges = self._groups.edges
             smallest, largest = edges[:-1], (edges[1:] - 1).astype(np.float64)
             self._edits = floor_of(largest * (1 - self._least) / self._least)
-            pieces = self._edits + 1
-            width = np.minimum(smallest // pieces, _LONGEST_PIECE)
-            self._widths = np.where(
-                width > _CHOICE, np.maximum(width // _CHOICE, np.minimum(width, 2)), width
-            )
+            long = np.minimum(smallest // (self._edits + 1), _LONG_PIECE)
+            short = np.minimum(long, _SHORT_PIECE)
+            self._widths = [long] if (long == short).all() else [long, short]
         if len(self._powers) <= total:
             size = 1 << total.bit_length()
             self._powers = _powers(_BASE, size)
             self._inverses = _powers(_INVERSE, size)
 
-    def _pieces(self, windows: _Windows, starts: Ints, own: Ints) -> Signatures:
+    @staticmethod
+    def _pieces(windows: _Windows, starts: Ints, widths: Ints, own: Ints) -> Signatures:
         """Pieces that a text can be found by: one after another, from its start."""
-        widths = self._widths[own]
-        sizes = np.diff(starts)
-        counts = np.where(widths == _ANY, 0, sizes // np.maximum(widths, 1))
+        counts = np.where(widths == _ANY, 0, np.diff(starts) // np.maximum(widths, 1))
         number, piece = spread(np.zeros(len(own), np.int64), counts)
         width = widths[number]
         hashes = windows.hashes(starts[number] + piece * width, width)
@@ -132,26 +129,26 @@ class LevenshteinSimilarity:
         bound: Floats = self._most_edits(sizes, others) * float(_BITS_AN_EDIT)
         return bound
 
-    def effort(self, length: int, other: int) -> float:
-        """Steps that it takes to compare texts of two lengths."""
-        longer = max(length, other)
+    def effort(self, length: int, others: Ints) -> Floats:
+        """Steps that it takes to compare a text with others by their lengths."""
+        longer = np.maximum(length, others)
         # rapidfuzz goes along one text with as many words as the edits allowed need bits.
-        return _EFFORT + longer * (1 + longer * (1 - self._least) / 64)
+        words = 1 + longer * (1 - self._least) / 64
+        return np.asarray(_EFFORT + longer * words, np.float64)
 
-    def comparison(self, text: str) -> Compare:
-        """Return what compares a text with others, one after another."""
-        distance = self._distance
-
-        def compare(other: str, least: float) -> float:
-            longer = max(len(text), len(other))
-            if not longer:
-                return 1.0
-            # One more than the bound says "more"; such a similarity is below `least`.
-            most = int((1 - lowered(least)) * longer + 1e-9) + 1
-            similarity: float = 1 - distance(text, other, score_cutoff=most) / longer
-            return similarity
-
-        return compare
+    def similarities(self, text: str, others: Sequence[str]) -> list[float]:
+        """Similarities of a text to others; less than the threshold where they are not so."""
+        longer = [max(len(text), len(other)) for other in others]
+        # One more than the bound stands for "more".
+        most = int(max(longer) * (1 - self._least) + _SLACK)
+        if len(others) < _TOGETHER:
+            distances = [self._distance(text, other, score_cutoff=most) for other in others]
+        else:
+            distances = self._distances([text], others, score_cutoff=most)
+        return [
+            1 - distance / length if length else 1.0
+            for distance, length in zip(distances, longer, strict=True)
+        ]
 
 
 class _Windows:
@@ -168,15 +165,23 @@ class _Windows:
         return mix(windows + width.astype(np.uint64) * GOLDEN)
 
 
-def _rapidfuzz() -> Any:  # noqa: ANN401 - the function of an extra
+def _rapidfuzz() -> tuple[Any, Callable[..., list[int]]]:
+    """Distance of two texts, and of one text to many."""
     try:
-        return import_module("rapidfuzz.distance.Levenshtein").distance
+        distance = import_module("rapidfuzz.distance.Levenshtein").distance
+        cdist = import_module("rapidfuzz.process").cdist
     except ImportError:
         msg = (
             "DEDUP_SIMILARITY_METRIC=levenshtein needs the extra `similarity`: "
             "pip install 'bytewax-dedup[similarity]', or use jaccard"
         )
         raise SettingsError(msg) from None
+
+    def distances(one: list[str], others: Sequence[str], **options: int) -> list[int]:
+        found: list[int] = cdist(one, others, scorer=distance, **options)[0].tolist()
+        return found
+
+    return distance, distances
 
 
 def _powers(base: int, count: int) -> Words:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from operators.batches import Ints
 from operators.similarity.hashing import Words
@@ -18,6 +20,9 @@ _RATIO = 2
 # A signature in the columns: 8 of hash, 4 of row; and its bits of the filter.
 BYTES_A_SIGNATURE = 12 + 2 * _FILTER_BITS // 8
 
+_Rows: TypeAlias = npt.NDArray[np.int32]
+_Run: TypeAlias = tuple[Words, _Rows]
+
 
 @dataclass(slots=True)
 class Lists:
@@ -26,7 +31,7 @@ class Lists:
     asked: position of the signature in what was asked.
     """
 
-    rows: Ints
+    rows: _Rows
     asked: Ints
     firsts: Ints
     counts: Ints
@@ -41,7 +46,7 @@ class Postings:
     """
 
     def __init__(self) -> None:
-        self._runs: list[tuple[Words, Ints]] = []
+        self._runs: list[_Run] = []
         self._count = 0
         self._filter = np.zeros(_SMALLEST_FILTER // 8, np.uint8)
         self._shift = np.uint64(64 - (_SMALLEST_FILTER.bit_length() - 1))
@@ -95,7 +100,7 @@ class Postings:
                 yield Lists(rows, asked, firsts, ends - firsts)
 
 
-def _merge(one: tuple[Words, Ints], other: tuple[Words, Ints]) -> tuple[Words, Ints]:
+def _merge(one: _Run, other: _Run) -> _Run:
     signatures = np.concatenate((one[0], other[0]))
     # Two sorted runs: the stable sort finds them and merges.
     order = np.argsort(signatures, kind="stable")

@@ -42,11 +42,11 @@ def read(
     if shards.any():
         salts = mix(shards[:, 0])
         reading.asked = _salted(reading.asked, salts)
-        reading.offered = _salted(reading.offered, salts)
+        reading.offered = [_salted(one, salts) for one in reading.offered]
     if too_long:
         reading.sizes[too_long] = -1
         reading.asked = _without(reading.asked, too_long)
-        reading.offered = _without(reading.offered, too_long)
+        reading.offered = [_without(one, too_long) for one in reading.offered]
     columns = Columns()
     columns.times, columns.references, columns.shards = times, references, shards
     columns.orders = np.zeros(len(texts), np.int64)

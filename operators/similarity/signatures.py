@@ -37,15 +37,15 @@ class Reading:
 
     sizes: by which texts that differ too much are told apart.  sketches: shape
     (n, SKETCH_WORDS); few differences, few different bits.  asked: the signatures that
-    a text looks for.  offered: those that it can be found by.  needed: how many of
-    its offered signatures have to be in an index, whichever, for no similar text
-    that looks for its asked ones to miss it.
+    a text looks for.  offered: those that it can be found by, in one way or more; in
+    each of them it is found by every similar text if `needed` of its signatures,
+    whichever, are in an index.
     """
 
     sizes: Ints
     sketches: Words
     asked: Signatures
-    offered: Signatures
+    offered: list[Signatures]
     needed: Ints
 
 
@@ -66,20 +66,12 @@ class Measure(Protocol):
         """How many bits of two sketches differ at most, if the texts are similar enough."""
         ...
 
-    def comparison(self, text: str) -> Compare:
-        """Return what compares a text with others, one after another."""
+    def effort(self, length: int, others: Ints) -> Floats:
+        """Steps that it takes to compare a text with others by their lengths, of about 8 ns."""
         ...
 
-    def effort(self, length: int, other: int) -> float:
-        """Steps that it takes to compare texts of two lengths, of about 8 ns each."""
-        ...
-
-
-class Compare(Protocol):
-    """Compares one text with others."""
-
-    def __call__(self, other: str, least: float) -> float:
-        """Similarity to another text if it is `least` or more, else anything less."""
+    def similarities(self, text: str, others: Sequence[str]) -> list[float]:
+        """Similarities of a text to others; less than the threshold where they are not so."""
         ...
 
 
