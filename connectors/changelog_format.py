@@ -119,7 +119,8 @@ def unpack(value: bytes) -> ChangelogRecord:
             if time > float("-inf"):
                 largest[partition] = time
             at += _POSITION.size
-        fingerprint = json.loads(value[at : at + settings_bytes]) if settings_bytes else {}
+        settings = value[at : at + settings_bytes]
+        fingerprint = msgspec.json.decode(settings, type=dict[str, str]) if settings else {}
         at += settings_bytes
         hashes = np.frombuffer(value, "<u8", keys * 2, at).reshape(-1, 2)
         times = np.frombuffer(value, "<f8", keys, at + keys * 16)
