@@ -14,6 +14,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from operators.event_types import EventTypes
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Hashes: TypeAlias = npt.NDArray[np.uint64]
@@ -93,7 +95,7 @@ class Decided:
     hashes: Hashes
     invalid: Invalid = field(default_factory=dict)
     shards: Hashes | None = None
-    types: Objects | None = None
+    types: EventTypes | None = None
     texts: Objects | None = None
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from operators.batches import Batch, Decided, DecodedBatch, Records
 from operators.decode_columns import ColumnReader
 from operators.decode_one import Accepted, OneByOne
+from operators.event_types import EventTypes
 from operators.events import EventSpec
 
 _UNREADABLE = (ValueError, TypeError, RecursionError, msgspec.MsgspecError)
@@ -84,7 +85,7 @@ class Decoder:
             largest_before=times,
             hashes=np.zeros((count, len(self._spec.combinations), 2), np.uint64),
             shards=np.zeros((count, 2), np.uint64) if self._own_shard else None,
-            types=np.full(count, "", object) if self._spec.types else None,
+            types=EventTypes.unknown(count) if self._spec.types else None,
             texts=np.full(count, None, object) if self._spec.text_fields else None,
         )
         if count:
@@ -118,7 +119,7 @@ class Decoder:
     def _read_one(self, row: int, records: Records, decided: Decided) -> None:
         answer = self._one(records, row)
         if decided.types is not None:
-            decided.types[row] = answer.type
+            decided.types.numbers[row] = decided.types.names[answer.type]
         if not isinstance(answer, Accepted):
             decided.invalid[row] = (answer.reason, answer.message)
             return

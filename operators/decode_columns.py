@@ -164,7 +164,7 @@ class ColumnReader:
         decided.times[at] = self._times(records, structs, at, refused)
         rows = np.arange(len(records))[at]
         if decided.types is not None:
-            decided.types[rows] = list(map(self._getters["event_type"], structs))
+            decided.types.put(at, map(self._getters["event_type"], structs), len(structs))
         for position, problem in refused.items():
             row = int(rows[position])
             decided.invalid[row] = problem

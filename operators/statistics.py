@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from operators.batches import Ints, Slice
+from operators.event_types import EventTypes
 from operators.summaries import Counts, Summary
 from operators.verdicts import LATE, VERDICTS, Codes
 
@@ -43,14 +44,6 @@ def window_of(time: float, seconds: float) -> int:
     return int(np.floor(np.clip(time, _FIRST_SECOND, _LAST_SECOND) / seconds))
 
 
-class _Numbers(dict[str, int]):
-    """Numbers names as they come: a look-up of a new one gives it the next number."""
-
-    def __missing__(self, name: str) -> int:
-        number = self[name] = len(self)
-        return number
-
-
 def summarize(slice_: Slice, verdicts: Codes, watermark: float, seconds: float) -> Summary:
     """Sum up a slice of at least one record.
 
@@ -60,25 +53,30 @@ def summarize(slice_: Slice, verdicts: Codes, watermark: float, seconds: float) 
     is a watermark: in that of the partition's largest event time; before there is
     that either, in that of the wall clock.
     """
-    times = (watermark, slice_.largest, slice_.span.read_at)
-    current = next(time for time in times if time > float("-inf"))
-    placed = np.where(verdicts >= LATE, current, slice_.decided.times)
-    np.clip(placed, _FIRST_SECOND, _LAST_SECOND, out=placed)
-    windows, rows = np.unique(np.floor(placed / seconds).astype(np.int64), return_inverse=True)
+    placed = slice_.decided.times
+    if verdicts.max() >= LATE:
+        times = (watermark, slice_.largest, slice_.span.read_at)
+        current = next(time for time in times if time > float("-inf"))
+        placed = np.where(verdicts >= LATE, current, placed)
+    within = np.minimum(np.maximum(placed, _FIRST_SECOND), _LAST_SECOND)
+    places = np.floor(within / seconds).astype(np.int64)
     types = slice_.decided.types
-    names = _Numbers()
     if types is None:
-        numbers = np.full(len(rows), names[""])
+        types = EventTypes.unknown(len(places))
+    kinds = len(types.names)
+    first = int(places.min())
+    if first == int(places.max()):
+        windows = [first]
+        cells, counts = _count(types.numbers, kinds, verdicts)
     else:
-        # In C but for the first of each name.
-        numbers = np.fromiter(map(names.__getitem__, types.tolist()), np.int64, len(types))
-    kinds = len(names)
-    cells, counts = _count(rows * kinds + numbers, len(windows) * kinds, verdicts)
-    shown = [name[:_LONGEST_TYPE] for name in names]
+        found, rows = np.unique(places, return_inverse=True)
+        windows = found.tolist()
+        cells, counts = _count(rows * kinds + types.numbers, len(windows) * kinds, verdicts)
     summary = Summary(seconds)
-    columns = (windows[cells // kinds].tolist(), (cells % kinds).tolist(), counts.tolist())
-    for window, number, row in zip(*columns, strict=True):
-        summary.add(window, ((shown[number], row),))
+    names = list(types.names)
+    for cell, row in zip(cells.tolist(), counts.tolist(), strict=True):
+        name = names[cell % kinds][:_LONGEST_TYPE]
+        summary.add(windows[cell // kinds], ((name, row),))
     return summary
 
 

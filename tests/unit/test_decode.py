@@ -54,7 +54,9 @@ def both_ways(spec: EventSpec, batch: Batch) -> DecodedBatch:
     fast, slow = Decoder(spec)(batch), one_by_one(spec)(batch)
     assert reasons(fast) == reasons(slow)
     valid = ~np.isnan(slow.decided.times)
-    for name in ("times", "largest_before", "hashes", "shards", "types", "texts"):
+    one_type, other_type = fast.decided.types, slow.decided.types
+    assert (one_type and one_type.tolist()) == (other_type and other_type.tolist())
+    for name in ("times", "largest_before", "hashes", "shards", "texts"):
         one, other = getattr(fast.decided, name), getattr(slow.decided, name)
         assert (one is None) == (other is None)
         if one is not None:

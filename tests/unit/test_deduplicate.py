@@ -20,6 +20,7 @@ from operators.deduplicate import (
     select_rows,
 )
 from operators.errors import StateError
+from operators.event_types import EventTypes
 from operators.verdicts import (
     NO_REFERENCE,
     NOTHING,
@@ -268,7 +269,7 @@ def test_selected_rows_keep_every_column() -> None:
     whole.decided = replace(
         whole.decided,
         shards=np.arange(6, dtype=np.uint64).reshape(3, 2),
-        types=np.array(["x", "y", "z"], object),
+        types=EventTypes.of(["x", "y", "z"]),
         texts=np.array(["p", "q", "r"], object),
     )
     some = select_rows(whole, np.array([False, True, True]))
@@ -280,7 +281,9 @@ def test_selected_rows_keep_every_column() -> None:
         [1, 2],
     )
     assert decided.invalid == {1: ("json", "no")}
-    for name in ("times", "largest_before", "hashes", "shards", "types", "texts"):
+    assert decided.types is not None
+    assert decided.types.tolist() == ["y", "z"]
+    for name in ("times", "largest_before", "hashes", "shards", "texts"):
         np.testing.assert_array_equal(getattr(decided, name), getattr(whole.decided, name)[1:])
 
 

@@ -17,6 +17,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from bytewax.testing import cluster_main
 
 from operators.batches import Decided, DecodedBatch, Records, Span
+from operators.event_types import EventTypes
 from operators.lanes import EVEN_WORKERS, cut, lane_names, lanes_meet, siphash13
 
 LANES = 8
@@ -169,7 +170,7 @@ def _batch(lanes: list[int], **more: Any) -> DecodedBatch:  # noqa: ANN401
             largest_before=rows.astype(float) - 1,
             hashes=np.stack([rows, rows], axis=1).astype(np.uint64).reshape(count, 1, 2),
             shards=np.stack([rows, rows], axis=1).astype(np.uint64),
-            types=np.array([str(row) for row in rows], object),
+            types=EventTypes.of([str(row) for row in rows]),
             texts=np.array([str(row) for row in rows], object),
             **more,
         ),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.batches import Decided, Records, Slice, Span
+from operators.event_types import EventTypes
 from operators.statistics import Statistic, statistics_of, summarize, window_of
 from operators.summaries import Summary
 from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VERDICTS
@@ -22,8 +23,7 @@ Row = tuple[float, str, int]
 def slice_of(rows: Sequence[Row], *, largest: float = -INF, read_at: float = 9e8) -> Slice:
     count = len(rows)
     times = np.array([math.nan if row[2] == INVALID else row[0] for row in rows])
-    types = np.full(count, "", object)
-    types[:] = [row[1] for row in rows]
+    types = EventTypes.of([row[1] for row in rows])
     empty = np.zeros((count, 1, 2), np.uint64)
     return Slice(
         lane=0,

@@ -1,0 +1,63 @@
+"""The column of event types: each name once, and a number for every record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+_Rows = npt.NDArray[np.intp]
+
+
+class TypeNames(dict[str, int]):
+    """Names of event types, numbered as they come: a look-up of a new one adds it."""
+
+    def __missing__(self, name: str) -> int:
+        """Give a new name the next number."""
+        number = self[name] = len(self)
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class EventTypes:
+    """Event types of some records.
+
+    numbers: of the name of each record.  names: of the whole batch, shared by its slices.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    names: TypeNames = field(default_factory=TypeNames)
+
+    @staticmethod
+    def of(names: Sequence[str]) -> EventTypes:
+        """Make the column from the name of each record's type."""
+        types = EventTypes.unknown(len(names))
+        types.put(slice(None), names, len(names))
+        return types
+
+    @staticmethod
+    def unknown(count: int) -> EventTypes:
+        """Return the types of records that have none: the empty string."""
+        types = EventTypes(np.zeros(count, np.int64))
+        types.names[""]  # takes number 0
+        return types
+
+    def put(self, rows: slice | _Rows, names: Iterable[str], count: int) -> None:
+        """Set the types of so many rows."""
+        # In C but for the first of each name.
+        self.numbers[rows] = np.fromiter(map(self.names.__getitem__, names), np.int64, count)
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.numbers)
+
+    def __getitem__(self, rows: _Rows | npt.NDArray[np.bool_]) -> EventTypes:
+        """Select rows."""
+        return EventTypes(self.numbers[rows], self.names)
+
+    def tolist(self) -> list[str]:
+        """Return the name of each record's type."""
+        names = list(self.names)
+        return [names[number] for number in self.numbers.tolist()]
