@@ -140,6 +140,22 @@ def outputs(read: Mapping[str, Iterable[Record]]) -> Outputs:
     }
 
 
+def assert_same(found: Outputs, wanted: Outputs) -> None:
+    """Fail, showing a few of each, if outputs are missing or ought not to be there."""
+    missing = _differences(wanted, found)
+    extra = _differences(found, wanted)
+    assert not missing, f"missing:\n{missing}\ninstead there is:\n{extra}"
+    assert not extra, f"not wanted:\n{extra}"
+
+
+def _differences(these: Outputs, those: Outputs) -> str:
+    lines = []
+    for verdict, counter in these.items():
+        more = counter - those[verdict]
+        lines += [f"{verdict} ({more.total()} such): {output}" for output in list(more)[:3]]
+    return "\n".join(lines)
+
+
 def _own_headers(record: Record, verdict: str) -> int:
     """How many of the headers are the input record's: ours are added behind them."""
     headers = record.headers or []

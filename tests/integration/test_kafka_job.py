@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, finish, recovery_directory
-from tests.integration.streams import events, expected, expected_in_any_order, outputs
+from tests.integration.streams import assert_same, events, expected, expected_in_any_order, outputs
 from tests.integration.topics import VERDICTS
 from tests.model import Record
 
@@ -21,13 +21,11 @@ def test_one_partition_gives_the_models_verdicts_byte_for_byte(
 
     wanted = expected(records, topics.input, 1)
     assert all(wanted[verdict] for verdict in VERDICTS)
-    assert outputs(topics.read()) == wanted
+    assert_same(outputs(topics.read()), wanted)
     assert topics.committed() == {0: 2500}
 
 
-@pytest.mark.parametrize(
-    "processes,workers,partitions", [(1, 1, 3), (1, 2, 3), (2, 1, 3), (3, 2, 1)]
-)
+@pytest.mark.parametrize("processes,workers,partitions", [(1, 2, 3), (2, 1, 3), (2, 2, 1)])
 def test_workers_and_processes_change_nothing(
     make_topics: MakeTopics,
     tmp_path: Path,
@@ -51,7 +49,7 @@ def test_workers_and_processes_change_nothing(
         )
     )
 
-    assert outputs(topics.read()) == expected_in_any_order(records, topics.input)
+    assert_same(outputs(topics.read()), expected_in_any_order(records, topics.input))
     assert topics.committed() == topics.ends()
 
 

@@ -12,6 +12,7 @@ from tests.model import Record
 
 VERDICTS: Final = ("unique", "duplicate", "late", "invalid")
 _SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.05
 _QUIET: Final = {"log_level": 0}
 
 
@@ -69,10 +70,17 @@ class Topics:
             filler.add(draft)
         return filler.finish()
 
-    def read(self, verdicts: Sequence[str] = VERDICTS) -> dict[str, list[Record]]:
-        """Read the output topics to their end, committed records only.  Verdict → records."""
+    def read(
+        self, verdicts: Sequence[str] = VERDICTS, *, settled: bool = True
+    ) -> dict[str, list[Record]]:
+        """Read the output topics to their end, committed records only.  Verdict → records.
+
+        settled: wait for transactions that are being committed; a killed job's may stay open.
+        """
         names = {self.outputs[verdict]: verdict for verdict in verdicts}
         found: dict[str, list[Record]] = {verdict: [] for verdict in verdicts}
+        if settled:
+            wait_until_settled(self.bootstrap, list(names))
         for topic, record in read_topics(self.bootstrap, list(names)):
             found[names[topic]].append(record)
         return found
@@ -89,14 +97,8 @@ class Topics:
 
     def ends(self) -> dict[int, int]:
         """Offset behind the last record of each partition of the input."""
-        consumer = Consumer(_reader(self.bootstrap, self.prefix))
-        try:
-            return {
-                number: consumer.get_watermark_offsets(TopicPartition(self.input, number))[1]
-                for number in range(self.partitions)
-            }
-        finally:
-            consumer.close()
+        ends = _ends(self.bootstrap, [self.input], "read_committed")
+        return {number: end for (_, number), end in ends.items()}
 
 
 @dataclass
@@ -176,6 +178,34 @@ def read_topics(bootstrap: str, topics: Sequence[str]) -> list[tuple[str, Record
     finally:
         consumer.close()
     return found
+
+
+def wait_until_settled(bootstrap: str, topics: Sequence[str]) -> None:
+    """Wait until no transaction is open in some topics.
+
+    A commit has returned before its markers are in the partitions, so that one who reads at once
+    does not see what was committed.
+    """
+    deadline = time.monotonic() + _SECONDS
+    while _ends(bootstrap, topics, "read_committed") != _ends(
+        bootstrap, topics, "read_uncommitted"
+    ):
+        assert time.monotonic() < deadline, f"a transaction stays open in {topics}"
+        time.sleep(_POLL_SECONDS)
+
+
+def _ends(bootstrap: str, topics: Sequence[str], isolation: str) -> dict[tuple[str, int], int]:
+    """Offset behind the last record that a reader may see, for each partition."""
+    consumer = Consumer({**_reader(bootstrap, "ends"), "isolation.level": isolation})
+    try:
+        listed = consumer.list_topics(timeout=_SECONDS).topics
+        return {
+            (topic, number): consumer.get_watermark_offsets(TopicPartition(topic, number))[1]
+            for topic in topics
+            for number in listed[topic].partitions
+        }
+    finally:
+        consumer.close()
 
 
 def _reader(bootstrap: str, group: str) -> dict[str, str | int | bool]:

@@ -1,0 +1,122 @@
+"""What a user can mend: one clear line, a status that is not 0, and nothing lost."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from deploy.kafka.ports import free_ports
+from tests.integration.conftest import MakeTopics
+from tests.integration.job import Job, fail, finish, recovery_directory
+from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
+from tests.integration.topics import Topics
+from tests.model import Record
+
+
+def test_a_broker_that_is_not_there(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+
+    line = fail(Job({"DEDUP_BROKERS": f"127.0.0.1:{port}"}, tmp_path))
+
+    assert f"DEDUP_BROKERS=127.0.0.1:{port}" in line
+
+
+@pytest.mark.parametrize(
+    "settings,named",
+    [
+        ({"DEDUP_WINDOWS": "tumbling"}, "DEDUP_WINDOWS"),
+        ({"DEDUP_KAFKA": '{"bootstrap": "x"}'}, "DEDUP_KAFKA"),
+        ({"DEDUP_PRODUCER": '{"compression.type": "rar"}'}, "DEDUP_PRODUCER"),
+    ],
+)
+def test_a_wrong_setting(tmp_path: Path, settings: dict[str, str], named: str) -> None:
+    line = fail(Job({"DEDUP_BROKERS": "127.0.0.1:1", **settings}, tmp_path))
+
+    assert named in line
+
+
+@pytest.mark.parametrize("missing", ["in", "unique"])
+def test_a_missing_topic_that_may_not_be_made(
+    make_topics: MakeTopics, tmp_path: Path, missing: str
+) -> None:
+    topics = make_topics()
+    records = topics.produce(events(100, seed=1))
+    settings = topics.settings | {"DEDUP_CREATE_TOPICS": "false"}
+    name = topics.outputs["unique"]
+    if missing == "in":
+        name = f"{topics.prefix}-not-there"
+        settings["DEDUP_INPUT_TOPIC"] = name
+
+    line = fail(Job(settings, tmp_path))
+
+    assert name in line
+    assert "DEDUP_CREATE_TOPICS" in line
+    if missing != "in":
+        finish(Job(topics.settings, tmp_path))
+        assert_same(outputs(topics.read()), expected_in_any_order(records, topics.input))
+
+
+@pytest.mark.parametrize(
+    "guarantee,processes", [("at_least_once", 1), ("exactly_once", 1), ("exactly_once", 2)]
+)
+def test_a_record_that_is_too_large_for_its_output_topic(
+    make_topics: MakeTopics, tmp_path: Path, guarantee: str, processes: int
+) -> None:
+    topics = make_topics(2)
+    topics.create(topics.outputs["unique"], max_message_bytes="4000")
+    drafts = events(600, seed=2, partitions=2, invalid=False)
+    large = drafts[300]
+    event = (large.value or b"").rstrip(b"}\n ") + b', "large": "' + b"x" * 9000 + b'"}}'
+    drafts[300] = Record(large.partition, -1, large.key, event[:-1], None, large.timestamp_ms)
+    records = topics.produce(drafts)
+    settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
+    recovery = recovery_directory(tmp_path / "recovery")
+
+    with Job(settings, tmp_path, processes=processes, recovery=recovery) as job:
+        ended = job.wait(40)
+
+    assert all(one.status > 0 for one in ended)
+    assert any(topics.outputs["unique"] in one.stderr for one in ended), [
+        one.stderr for one in ended
+    ]
+    if processes == 1:
+        assert "max.message.bytes" in ended[0].error
+
+    # Mended, as the line says, the job goes on where it was.
+    alter_topic(topics, topics.outputs["unique"], "max.message.bytes", "100000")
+    finish(Job(settings, tmp_path, processes=processes, recovery=recovery))
+    found, wanted = outputs(topics.read()), expected_in_any_order(records, topics.input)
+    if guarantee == "exactly_once":
+        assert_same(found, wanted)
+    else:
+        assert not any(wanted[verdict] - found[verdict] for verdict in wanted)
+
+
+def test_input_that_retention_has_deleted(
+    make_topics: MakeTopics, tmp_path: Path, guarantee: str
+) -> None:
+    topics = make_topics()
+    settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
+    drafts = events(600, seed=3)
+    records = topics.produce(drafts[:200])
+    finish(Job(settings, tmp_path))
+    topics.produce(drafts[200:400])
+    admin = topics.admin()
+    for future in admin.delete_records([TopicPartition(topics.input, 0, 300)]).values():
+        future.result(30)
+
+    line = fail(Job(settings, tmp_path))
+
+    assert f"{topics.input}/0" in line
+    assert "offset 200" in line
+    assert topics.committed() == {0: 200}
+    assert_same(outputs(topics.read()), expected_in_any_order(records, topics.input))
+
+
+def alter_topic(topics: Topics, topic: str, name: str, value: str) -> None:
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = topics.admin()
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(30)
