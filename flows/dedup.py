@@ -22,7 +22,7 @@ from connectors.ending import fail, one_line_errors, stop_on_signals
 from flows.endpoints import serve_endpoints
 from flows.launch import Launch, read_launch
 from flows.logs import ProgressLog, set_up_logging
-from flows.meeting import tell_of_waiting
+from flows.peers import watch_peers
 from flows.recovery_directory import check_recovery_directory
 from flows.settings import Settings, load_settings
 from flows.wiring import event_spec, parts_for, statistics_settings, stats_sink
@@ -78,7 +78,7 @@ def flow() -> Dataflow:
         serve_endpoints(settings, launch, observer)
         dataflow = build(settings, launch, observer)
         ProgressLog(observer).start()
-        tell_of_waiting(launch)
+        watch_peers(launch)
     except DedupError as error:
         fail(error)
     # What lives as long as the job need not be looked at by every collection.

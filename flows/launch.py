@@ -13,14 +13,19 @@ class Launch:
     """What Bytewax was started with.
 
     recovery: the recovery directory, None without.  process: number in the cluster,
-    from 0.  one_host: whether all processes are on this machine for certain.
+    from 0.  addresses: `host:port` of each process of a cluster.
     """
 
     recovery: Path | None
     process: int
     processes: int
     workers_per_process: int
-    one_host: bool = True
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def one_host(self) -> bool:
+        """Whether all processes are on this machine for certain."""
+        return all(map(_is_loopback, self.addresses))
 
     @property
     def workers(self) -> int:
@@ -57,7 +62,7 @@ def read_launch(argv: Sequence[str], environ: Mapping[str, str]) -> Launch:
         process=process or 0,
         processes=len(addresses.split(";")) if addresses else 1,
         workers_per_process=int(workers or 1),
-        one_host=all(map(_is_loopback, addresses.split(";"))) if addresses else True,
+        addresses=tuple(addresses.split(";")) if addresses else (),
     )
 
 

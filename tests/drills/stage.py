@@ -30,7 +30,7 @@ STOP_SECONDS: Final = 12.0
 """SIGTERM ends the job within ten seconds; a busy machine needs a little to start to listen."""
 _FINISH_SECONDS: Final = 180.0
 _AUDIT_SECONDS: Final = 180.0
-_RECORDS: Final = 100_000
+_RECORDS: Final = 300_000
 _SENTINELS: Final = 48
 _AFTER_ALL: Final = 1_700_001_000.0  # later than every event time of the streams
 _RECOVERY_PARTITIONS: Final = 2
@@ -60,7 +60,7 @@ class Scale:
 
 SHORT: Final = Scale(times=2, rate=500.0)
 MEDIUM: Final = Scale(times=6, rate=1000.0)
-LONG: Final = Scale(times=20, rate=2000.0)
+LONG: Final = Scale(times=20, rate=1000.0)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from operators.errors import StateError
 
 
 def launch(folder: Path | None, *, one_host: bool = True) -> Launch:
-    return Launch(folder, 0, 1, 1, one_host=one_host)
+    return Launch(folder, 0, 1, 1, () if one_host else ("10.0.0.1:1", "10.0.0.2:1"))
 
 
 @pytest.fixture
