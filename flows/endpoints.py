@@ -44,7 +44,7 @@ def _routes(observer: Observer, health: Health, status: StatusReport) -> dict[st
     page = files("flows").joinpath(_PAGE).read_bytes()
 
     def report(question: Question) -> Answer:
-        history = "history" in parse_qs(question.query)
+        history = "history" in parse_qs(question.query, keep_blank_values=True)
         return Answer(to_json(status.report(history=history)), "application/json")
 
     return {

@@ -1,0 +1,202 @@
+"""The status page: whole in itself, and drawn by a real browser.
+
+DEDUP_TEST_SCREENSHOTS=FOLDER keeps pictures of it, to be looked at.
+"""
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.serving import Answer, Question, serve
+
+PAGE = files("flows").joinpath("status_page.html").read_text()
+SECONDS = 120.0
+# What Chromium must be told so that it asks nobody but us.
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--force-device-scale-factor=1",
+)
+LOOKS = {
+    "light": ("--window-size=1200,800",),
+    "dark": ("--window-size=1200,800", "--blink-settings=preferredColorScheme=0"),
+    "phone": ("--window-size=500,1700",),
+}
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    """What a process with a past says: twenty samples, four lanes."""
+    now = time.time()
+    counts = [86_000, 12_000, 1_500, 500]
+    lane = {"keys": 4_000, "bytes": 812_000, "watermark": now - 42, "restored_keys": 1_000}
+    said = {
+        "app_id": "orders <script>alert(1)</script>",
+        "version": "0.1.0",
+        "process": 1,
+        "processes": 2,
+        "input": "raw-events",
+        "stage": "running",
+        "ready": True,
+        "problems": [],
+        "at": now,
+        "uptime_seconds": 4_000.0,
+        "processed": dict(zip(("unique", "duplicate", "late", "invalid"), counts, strict=True)),
+        "records_per_second": 2_512.4,
+        "duplicates": {"event_id": 11_000, "content": 1_000},
+        "input_lag": {"0": 0, "1": 1_234, "2": 17},
+        "watermark": now - 42,
+        "watermark_lag_seconds": 42.0,
+        "keys": 16_000,
+        "bytes": 3_248_000,
+        "restored_keys": 4_000,
+        "evictions": {"max_keys": 321},
+        "commits": 990,
+        "commit_seconds": 0.034,
+        "commit_seconds_total": 33.0,
+        "checkpoint_age_seconds": 1.5,
+        "lanes": [{"lane": number, "records": 25_000, **lane} for number in range(4)],
+        "history": [
+            {
+                "at": now - 40 + 2 * n,
+                "counts": [n * count / 20 for count in counts],
+                "lag": 3_000 * (n % 5),
+                "watermark_lag": 42 + n % 7,
+                "keys": 15_000 + 50 * n,
+                "commits": 40 * n,
+                "commit_seconds": 40 * n * 0.03,
+                "evictions": 16 * n,
+            }
+            for n in range(21)
+        ],
+    }
+    return said | changes
+
+
+def test_it_names_no_other_place() -> None:
+    # The namespace of SVG is a name, and asked for by nobody.
+    addresses = set(re.findall(r"[a-z]+://[^\s\"']+", PAGE))
+
+    assert addresses == {"http://www.w3.org/2000/svg"}
+    assert not re.findall(r"<(?:script|img|iframe|link)[^>]+(?:src|href)=\"(?!data:)", PAGE)
+    assert not re.findall(
+        r"@import|url\(|innerHTML|insertAdjacentHTML|document\.write|eval\(", PAGE
+    )
+
+
+class Browser:
+    """Chromium, on a page whose process says what a test wants."""
+
+    def __init__(self, binary: str, folder: Path) -> None:
+        self._binary = binary
+        self._folder = folder
+        self.says: dict[str, Any] = report()
+        self.asked: list[str] = []
+        self.port = serve(0, {"/": self._page, "/status": self._status})
+
+    def _page(self, question: Question) -> Answer:
+        del question
+        self.asked.append("/")
+        return Answer(PAGE.encode(), "text/html; charset=utf-8")
+
+    def _status(self, question: Question) -> Answer:
+        self.asked.append(f"/status?{question.query}")
+        return Answer(json.dumps(self.says).encode(), "application/json")
+
+    def run(self, *options: str) -> str:
+        profile = self._folder / f"profile-{len(list(self._folder.iterdir()))}"
+        command = [
+            self._binary,
+            *QUIET,
+            f"--user-data-dir={profile}",
+            "--virtual-time-budget=3000",
+            *options,
+            f"http://127.0.0.1:{self.port}/",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+        return done.stdout
+
+    def text(self) -> str:
+        """What the page shows, without its script."""
+        body = re.sub(
+            r"<(script|style|noscript)\b.*?</\1>", "", self.run("--dump-dom"), flags=re.DOTALL
+        )
+        return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", body)))
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Browser:
+    binary = shutil.which("chromium") or shutil.which("chromium-browser")
+    if binary is None:
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    return Browser(binary, tmp_path)
+
+
+def test_a_browser_shows_every_figure_and_asks_only_for_the_status(browser: Browser) -> None:
+    text = browser.text()
+
+    for shown in (
+        "orders <script>alert(1)</script>",
+        "running",
+        "process 1 (0 to 1)",
+        "2,512 records/s",
+        "100 k records",
+        "duplicate 12,000 12.0 %",
+        "duplicates by: event_id 11,000, content 1,000",
+        "1,251 records",
+        "partition 1: 1,234",
+        "42 s",
+        "16.0 k keys",
+        "3.1 MiB",
+        "34 ms",
+        "321 keys",
+        "the guarantee is weakened: max_keys 321",
+        "3 25,000 4,000 793 KiB 42 s 1,000",
+    ):
+        assert shown in text
+    assert browser.asked[:2] == ["/", "/status?history=1"]
+    assert set(browser.asked[2:]) == {"/status?"}
+
+
+def test_a_browser_shows_what_is_wrong(browser: Browser) -> None:
+    browser.says = report(
+        ready=False,
+        problems=["lanes that are not restored: 1", "the brokers do not answer: gone"],
+        stage="starting",
+        lanes=[],
+        watermark=None,
+        watermark_lag_seconds=None,
+        commit_seconds=None,
+    )
+    text = browser.text()
+
+    assert "starting, not ready" in text
+    assert "the brokers do not answer: gone" in text
+    assert "Watermark lag unknown" in text
+    assert "Lanes of this process none yet" in text
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_pictures_are_drawn_with_curves(browser: Browser, tmp_path: Path, look: str) -> None:
+    kept = os.environ.get("DEDUP_TEST_SCREENSHOTS")
+    folder = Path(kept) if kept else tmp_path
+    picture = folder / f"status-{look}.png"
+    browser.run(*LOOKS[look], f"--screenshot={picture}")
+
+    # A page without its cards compresses to a few kilobytes.
+    assert picture.stat().st_size > 30_000

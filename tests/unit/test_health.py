@@ -1,0 +1,112 @@
+"""Probes: what is wrong, in words, and from when on."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.ending import begun
+from connectors.kafka_clients import KafkaAccess
+from flows import health
+from flows.health import LIVE_SECONDS, RESTORE_SECONDS, BrokerCheck, Health
+from operators.metrics import Metrics
+from operators.observing import Observer
+from operators.pulse import Pulse
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def met() -> Iterator[None]:
+    """The processes of the cluster have met; a test may undo it."""
+    begun.set()
+    yield
+    begun.clear()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def observer(clock: Clock) -> Observer:
+    made = Observer(Metrics())
+    made.pulse = Pulse(clock)
+    return made
+
+
+def on_kafka(observer: Observer, problem: str | None = None) -> Health:
+    return Health(observer, lanes=(0, 2), brokers=lambda: problem)
+
+
+def test_a_process_that_has_nothing_to_do_lives(observer: Observer, clock: Clock) -> None:
+    clock.now = 1e6
+    assert on_kafka(observer).not_alive() == []
+
+
+def test_a_process_that_stands_still_does_not_live(observer: Observer, clock: Clock) -> None:
+    observer.pulse.source_opened()
+    observer.pulse.epoch_ended()
+    clock.now = LIVE_SECONDS - 1
+    assert on_kafka(observer).not_alive() == []
+    clock.now = LIVE_SECONDS
+    assert on_kafka(observer).not_alive() == ["nothing was read, decided or written for 120 s"]
+    assert on_kafka(observer).not_ready()[0] == on_kafka(observer).not_alive()[0]
+
+
+def test_until_the_first_snapshot_lanes_may_take_long_to_restore(
+    observer: Observer, clock: Clock
+) -> None:
+    observer.pulse.lane_opened()
+    clock.now = RESTORE_SECONDS - 1
+    assert on_kafka(observer).not_alive() == []
+    clock.now = RESTORE_SECONDS
+    assert on_kafka(observer).not_alive() != []
+
+
+def test_embedded_lanes_hear_nothing_while_there_is_no_input(
+    observer: Observer, clock: Clock
+) -> None:
+    observer.pulse.lane_opened()
+    clock.now = 1e6
+    assert Health(observer).not_alive() == []
+
+
+def test_ready_is_met_restored_and_answered(observer: Observer) -> None:
+    assert on_kafka(observer).not_ready() == ["lanes that are not restored: 0, 2"]
+    observer.restored_keys.update({0: 5, 2: 0})
+    assert on_kafka(observer).not_ready() == []
+    assert on_kafka(observer, "gone").not_ready() == ["the brokers do not answer: gone"]
+    begun.clear()
+    assert on_kafka(observer).not_ready() == [
+        "waiting for the other processes of the cluster, or for the brokers"
+    ]
+
+
+def test_stages(observer: Observer) -> None:
+    begun.clear()
+    stages = [on_kafka(observer).stage]
+    begun.set()
+    stages.append(on_kafka(observer).stage)
+    observer.pulse.epoch_ended()
+    stages.append(on_kafka(observer).stage)
+    assert stages == ["waiting", "starting", "running"]
+
+
+def test_brokers_that_are_not_there_are_asked_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health, "_BROKER_SECONDS", 0.2)
+    check = BrokerCheck(KafkaAccess("127.0.0.1:1", "app", {"log_level": 0}), "raw")
+    first = check()
+    asked = check._asked
+
+    assert first is not None
+    assert first.startswith("127.0.0.1:1: ")
+    assert check() == first
+    assert check._asked == asked

@@ -1,0 +1,105 @@
+"""The report: what `/status` says, as JSON."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from connectors.ending import begun
+from flows import status_report
+from flows.health import Health
+from flows.launch import Launch
+from flows.settings import Settings
+from flows.status_report import StatusReport, to_json
+from operators.metrics import Metrics
+from operators.observing import Observer
+
+SECRET = "s3cret-of-the-test"  # noqa: S105 - looked for, not used
+
+
+@pytest.fixture
+def observer() -> Observer:
+    return Observer(Metrics())
+
+
+@pytest.fixture
+def report(observer: Observer, monkeypatch: pytest.MonkeyPatch) -> StatusReport:
+    monkeypatch.setattr(begun, "is_set", lambda: True)
+    settings = Settings(brokers="localhost:9092", app_id="orders", kafka={"sasl.password": SECRET})
+    launch = Launch(None, 1, 2, 1)
+    return StatusReport(settings, launch, observer, Health(observer))
+
+
+def said(report: StatusReport, *, history: bool = False) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(to_json(report.report(history=history)))
+    return found
+
+
+def test_a_process_that_knows_nothing_yet_says_so(report: StatusReport) -> None:
+    found = said(report)
+
+    assert (found["app_id"], found["process"], found["processes"]) == ("orders", 1, 2)
+    assert found["input"] == "raw-events"
+    assert found["processed"] == {"unique": 0, "duplicate": 0, "late": 0, "invalid": 0}
+    assert found["watermark"] is found["watermark_lag_seconds"] is found["commit_seconds"] is None
+    assert (found["stage"], found["ready"], found["problems"]) == ("starting", True, [])
+    assert found["lanes"] == []
+    assert "history" not in found
+
+
+def test_figures_are_the_observers(report: StatusReport, observer: Observer) -> None:
+    observer.counts.update(unique=90, duplicate=10)
+    observer.metrics.duplicates.labels("event_id").inc(10)
+    for lane, keys in ((1, 40), (0, 50)):
+        observer.keys_held[lane] = keys
+        observer.state_bytes[lane] = keys * 100
+        observer.restored_keys[lane] = 5
+        observer.records_written[lane] = 50
+        observer.watermarks[lane] = 1_700_000_000.0 + lane
+    observer.lagging(1, 7)
+    observer.lagging(0, 3)
+    observer.committed(0.25)
+    observer.committed(0.75)
+    found = said(report)
+
+    assert found["input_lag"] == {"0": 3, "1": 7}
+    assert (found["keys"], found["bytes"], found["restored_keys"]) == (90, 9000, 10)
+    assert found["watermark"] == 1_700_000_000.0
+    assert found["duplicates"] == {"event_id": 10}
+    assert (found["commits"], found["commit_seconds"]) == (2, 0.5)
+    assert found["records_per_second"] > 0
+    assert [lane["lane"] for lane in found["lanes"]] == [0, 1]
+    assert found["lanes"][0] == {
+        "lane": 0,
+        "keys": 50,
+        "bytes": 5000,
+        "records": 50,
+        "watermark": 1_700_000_000.0,
+        "restored_keys": 5,
+    }
+
+
+def test_history_is_what_was_sampled_and_now(
+    report: StatusReport, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_report, "_SAMPLE_SECONDS", 0.01)
+    report.start()
+    observer.counts["late"] = 4
+    while len(said(report, history=True)["history"]) < 5:
+        pass
+    history = said(report, history=True)["history"]
+
+    assert [sample["at"] for sample in history] == sorted(sample["at"] for sample in history)
+    assert history[0]["counts"] == [0, 0, 0, 0]
+    assert history[-1]["counts"] == [0, 0, 4, 0]
+    assert history[-1]["watermark_lag"] is None
+
+
+def test_no_secret_is_in_it(report: StatusReport) -> None:
+    assert SECRET.encode() not in to_json(report.report(history=True))
+
+
+def test_a_number_that_json_does_not_have_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        to_json({"x": math.nan})
