@@ -6,6 +6,8 @@ was decided; operators/windowed_statistics.py adds them up over all lanes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 
@@ -64,19 +66,18 @@ def summarize(slice_: Slice, verdicts: Codes, watermark: float, seconds: float) 
     if types is None:
         types = EventTypes.unknown(len(places))
     kinds = len(types.names)
-    first = int(places.min())
-    if first == int(places.max()):
-        windows = [first]
-        cells, counts = _count(types.numbers, kinds, verdicts)
+    first, last = int(places.min()), int(places.max())
+    if (last - first + 1) * kinds <= max(len(places), _DENSE):
+        windows: Sequence[int] = range(first, last + 1)
+        rows = places - first
     else:
         found, rows = np.unique(places, return_inverse=True)
         windows = found.tolist()
-        cells, counts = _count(rows * kinds + types.numbers, len(windows) * kinds, verdicts)
+    cells, counts = _count(rows * kinds + types.numbers, len(windows) * kinds, verdicts)
     summary = Summary(seconds)
-    names = list(types.names)
+    names = [name[:_LONGEST_TYPE] for name in types.names]
     for cell, row in zip(cells.tolist(), counts.tolist(), strict=True):
-        name = names[cell % kinds][:_LONGEST_TYPE]
-        summary.add(windows[cell // kinds], ((name, row),))
+        summary.add(windows[cell // kinds], ((names[cell % kinds], row),))
     return summary
 
 
