@@ -17,6 +17,7 @@ _VERBS = {
     "generate": ("flows.generate", "make labelled event streams, to a file or to Kafka"),
     "audit": ("flows.audit", "prove that every input record is answered exactly once"),
     "replay": ("flows.replay", "give late, invalid or duplicate records another chance"),
+    "status": ("flows.status", "show what a running job does"),
     "config": ("flows.config", "print the settings in effect"),
 }
 _USER_ERROR = 2

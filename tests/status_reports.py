@@ -1,0 +1,54 @@
+"""Reports as `/status` gives them, for what shows them."""
+
+import time
+from typing import Any
+
+VERDICTS = ("unique", "duplicate", "late", "invalid")
+
+
+def report(**changes: object) -> dict[str, Any]:
+    """What a process with a past says: twenty-one samples, four lanes."""
+    now = time.time()
+    counts = [86_000, 12_000, 1_500, 500]
+    lane = {"keys": 4_000, "bytes": 812_000, "watermark": now - 42, "restored_keys": 1_000}
+    said = {
+        "app_id": "orders <script>alert(1)</script>",
+        "version": "0.1.0",
+        "process": 1,
+        "processes": 2,
+        "input": "raw-events",
+        "stage": "running",
+        "ready": True,
+        "problems": [],
+        "at": now,
+        "uptime_seconds": 4_000.0,
+        "processed": dict(zip(VERDICTS, counts, strict=True)),
+        "records_per_second": 2_512.4,
+        "duplicates": {"event_id": 11_000, "content": 1_000},
+        "input_lag": {"0": 0, "1": 1_234, "2": 17},
+        "watermark": now - 42,
+        "watermark_lag_seconds": 42.0,
+        "keys": 16_000,
+        "bytes": 3_248_000,
+        "restored_keys": 4_000,
+        "evictions": {"max_keys": 321},
+        "commits": 990,
+        "commit_seconds": 0.034,
+        "commit_seconds_total": 33.0,
+        "checkpoint_age_seconds": 1.5,
+        "lanes": [{"lane": number, "records": 25_000, **lane} for number in range(4)],
+        "history": [
+            {
+                "at": now - 40 + 2 * n,
+                "counts": [n * count / 20 for count in counts],
+                "lag": 3_000 * (n % 5),
+                "watermark_lag": 42 + n % 7,
+                "keys": 15_000 + 50 * n,
+                "commits": 40 * n,
+                "commit_seconds": 40 * n * 0.03,
+                "evictions": 16 * n,
+            }
+            for n in range(21)
+        ],
+    }
+    return said | changes
