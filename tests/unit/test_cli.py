@@ -60,7 +60,10 @@ def test_a_reader_that_goes_away_ends_it_without_a_word() -> None:
 
 
 def test_ctrl_c_is_one_line_and_status_130() -> None:
-    with subprocess.Popen(ENDLESS, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # Whoever runs the tests in the background has SIGINT ignored, and children inherit it.
+    with subprocess.Popen(
+        ["env", "--default-signal=INT", *ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)

@@ -14,8 +14,7 @@ from flows.settings import FIELD_OF, Settings, fingerprint, load_settings
 from operators.keys import Combination
 from tests.unit.settings_cases import KAFKA, load
 
-# The table of the public interface, but for the default of `guarantee`, which
-# stays at_least_once until exactly once is built.
+# The table of the public interface.
 DEFAULTS: dict[str, Any] = {
     "app_id": "dedup",
     "brokers": None,
@@ -32,7 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "producer": {},
     "input_file": "-",
     "output_dir": "out",
-    "guarantee": "at_least_once",
+    "guarantee": "exactly_once",
     "commit_interval_ms": 100,
     "lanes": 4,
     "keys": [["event_id"]],
@@ -157,6 +156,7 @@ def test_secrets_are_masked_wherever_settings_are_shown(name: str) -> None:
 
 def test_fingerprint_has_what_gives_state_its_meaning() -> None:
     assert fingerprint(load_settings({})) == {
+        "DEDUP_INPUT_TOPIC": "-",
         "DEDUP_KEYS": '[["event_id"]]',
         "DEDUP_SHARD_BY": '["event_id"]',
         "DEDUP_LANES": "4",
@@ -186,6 +186,7 @@ def test_fingerprint_has_what_gives_state_its_meaning() -> None:
         ("shard_by", {}, {"shard_by": "[]"}),
         ("shard_by", {"keys": '["content"]'}, {"keys": '["content"]', "shard_by": "[]"}),
         ("lanes", {}, {"lanes": "5"}),
+        ("input_topic", {"brokers": "a:1"}, {"brokers": "a:1", "input_topic": "x"}),
         (
             "content_ignore",
             {"keys": '["content"]'},
@@ -215,7 +216,9 @@ def test_fingerprint_tells_what_changed(
 @pytest.mark.parametrize(
     "before, after",
     [
-        ({}, {"app_id": "x", "brokers": "a:1", "max_keys": "99", "eviction": "lru"}),
+        ({}, {"app_id": "x", "output_dir": "y", "max_keys": "99", "eviction": "lru"}),
+        ({"brokers": "a:1"}, {"brokers": "b:1", "unique_topic": "x", "lanes": "4"}),
+        ({"input_topic": "x"}, {"input_topic": "y"}),
         ({}, {"shard_by": '["event_id"]', "window_seconds": "3600.0"}),
         ({}, {"content_ignore": "[]", "similarity_shingle": "2w"}),
         ({"window": "forever"}, {"window": "forever", "window_seconds": "1"}),

@@ -126,7 +126,7 @@ def test_an_empty_file_says_nothing(config: Path, text: str) -> None:
             "late_topic=x (in FILE): ",
             " input_topic ",
         ),
-        ("guarantee: exactly_once", "guarantee=exactly_once (in FILE): ", "not available yet"),
+        ("guarantee: twice", "guarantee=twice (in FILE): ", "must be 'exactly_once'"),
         ("lane: 3", "lane is not a setting; ", "did you mean lanes? (in FILE)"),
         ("DEDUP_LANES: 3", "DEDUP_LANES is not a setting; ", "did you mean lanes? (in FILE)"),
         ("config: other.yaml", "config is not a setting; ", "(in FILE)"),
