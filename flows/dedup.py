@@ -20,11 +20,13 @@ from bytewax.dataflow import Dataflow
 
 from connectors.ending import fail, one_line_errors, stop_on_signals
 from flows.endpoints import serve_endpoints
+from flows.health import health_of
 from flows.launch import Launch, read_launch
 from flows.logs import ProgressLog, set_up_logging
 from flows.peers import watch_peers
 from flows.recovery_directory import check_recovery_directory
 from flows.settings import Settings, load_settings
+from flows.watchdog import start_watchdog
 from flows.wiring import event_spec, parts_for, statistics_settings, stats_sink
 from operators.batches import DecodedBatch, Slice
 from operators.decode import Decoder
@@ -75,10 +77,12 @@ def flow() -> Dataflow:
         launch = read_launch(sys.argv[1:], os.environ)
         check_recovery_directory(launch)
         observer = Observer(Metrics())
-        serve_endpoints(settings, launch, observer)
+        health = health_of(settings, launch, observer)
+        serve_endpoints(settings, launch, health)
         dataflow = build(settings, launch, observer)
         ProgressLog(observer).start()
         watch_peers(launch)
+        start_watchdog(health, launch.epoch_seconds)
     except DedupError as error:
         fail(error)
     # What lives as long as the job need not be looked at by every collection.

@@ -12,6 +12,10 @@ from confluent_kafka.admin import AdminClient
 
 from connectors.ending import begun
 from connectors.kafka_clients import KafkaAccess, explain
+from flows.launch import Launch
+from flows.settings import Settings
+from flows.wiring import kafka_access
+from operators.lanes import lanes_on
 from operators.observing import Observer
 
 # A commit is tried for 60 s and a call of 15, then the changelog's end is asked for,
@@ -74,11 +78,15 @@ class Health:
         return "running" if self.observer.pulse.epochs else "starting"
 
     @property
+    def expected(self) -> bool:
+        """Whether signs of life are to be expected."""
+        pulse = self.observer.pulse
+        return pulse.reads or (pulse.decides and self.brokers is not None)
+
+    @property
     def silent_seconds(self) -> float:
         """Since the last sign of life; 0 where none is to be expected."""
-        pulse = self.observer.pulse
-        expected = pulse.reads or (pulse.decides and self.brokers is not None)
-        return pulse.silent_seconds if expected else 0.0
+        return self.observer.pulse.silent_seconds if self.expected else 0.0
 
     def not_alive(self) -> list[str]:
         """What is wrong so that only a restart can help."""
@@ -99,3 +107,16 @@ class Health:
         if self.brokers is not None and (problem := self.brokers()) is not None:
             problems.append(f"the brokers do not answer: {problem}")
         return problems
+
+
+def health_of(settings: Settings, launch: Launch, observer: Observer) -> Health:
+    """Make the health of a process, from what it was started with."""
+    if settings.embedded:
+        return Health(observer)
+    first = launch.process * launch.workers_per_process
+    mine = range(first, first + launch.workers_per_process)
+    return Health(
+        observer,
+        lanes_on(settings.lanes, launch.workers, mine),
+        BrokerCheck(kafka_access(settings), settings.input_topic),
+    )

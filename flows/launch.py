@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# Bytewax's own, where nothing is said.
+_EPOCH_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """What Bytewax was started with.
 
     recovery: the recovery directory, None without.  process: number in the cluster,
-    from 0.  addresses: `host:port` of each process of a cluster.
+    from 0.  addresses: `host:port` of each process of a cluster.  epoch_seconds: how
+    long an epoch is to be.
     """
 
     recovery: Path | None
@@ -21,6 +25,7 @@ class Launch:
     processes: int
     workers_per_process: int
     addresses: tuple[str, ...] = ()
+    epoch_seconds: float = _EPOCH_SECONDS
 
     @property
     def one_host(self) -> bool:
@@ -44,6 +49,7 @@ def read_launch(argv: Sequence[str], environ: Mapping[str, str]) -> Launch:
     parser.add_argument("-i", "--process-id", type=int)
     parser.add_argument("-a", "--addresses")
     parser.add_argument("-w", "--workers-per-process", type=int)
+    parser.add_argument("-s", "--snapshot-interval", type=float)
     options, _ = parser.parse_known_args(list(argv))
     recovery = options.recovery_directory or environ.get("BYTEWAX_RECOVERY_DIRECTORY")
     addresses = options.addresses or environ.get("BYTEWAX_ADDRESSES")
@@ -56,6 +62,9 @@ def read_launch(argv: Sequence[str], environ: Mapping[str, str]) -> Launch:
     pod, stateful_set = environ.get("BYTEWAX_POD_NAME"), environ.get("BYTEWAX_STATEFULSET_NAME")
     if process is None and pod and stateful_set:
         process = int(pod.removeprefix(f"{stateful_set}-"))
+    interval = options.snapshot_interval
+    if interval is None:
+        interval = float(environ.get("BYTEWAX_SNAPSHOT_INTERVAL") or 0)
     workers = options.workers_per_process or environ.get("BYTEWAX_WORKERS_PER_PROCESS")
     return Launch(
         recovery=Path(recovery) if recovery else None,
@@ -63,6 +72,8 @@ def read_launch(argv: Sequence[str], environ: Mapping[str, str]) -> Launch:
         processes=len(addresses.split(";")) if addresses else 1,
         workers_per_process=int(workers or 1),
         addresses=tuple(addresses.split(";")) if addresses else (),
+        # Bytewax takes 0 for the same.
+        epoch_seconds=interval or _EPOCH_SECONDS,
     )
 
 

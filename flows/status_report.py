@@ -17,7 +17,6 @@ from flows.health import Health
 from flows.launch import Launch
 from flows.settings import Settings
 from operators.metrics import DISTRIBUTION
-from operators.observing import Observer
 from operators.verdicts import VERDICTS
 
 # As often as the page draws; ten minutes of it are kept, some 30 kB.
@@ -49,12 +48,10 @@ class Sample:
 class StatusReport:
     """Makes reports, and keeps the figures of the last ten minutes for the charts."""
 
-    def __init__(
-        self, settings: Settings, launch: Launch, observer: Observer, health: Health
-    ) -> None:
+    def __init__(self, settings: Settings, launch: Launch, health: Health) -> None:
         self._settings = settings
         self._launch = launch
-        self._observer = observer
+        self._observer = health.observer
         self._health = health
         self._began = time.time()
         self._samples: deque[Sample] = deque([self._sample()], maxlen=_SAMPLES)

@@ -19,12 +19,12 @@ class Pulse:
         self._clock = clock
         self._sources = 0
         self._lanes = 0
-        self._beaten = self._epoch_ended = clock()
+        self.beaten = self._epoch_ended = clock()
         self.epochs = 0
 
     def beat(self) -> None:
         """Note a sign of life."""
-        self._beaten = self._clock()
+        self.beaten = self._clock()
 
     def source_opened(self) -> None:
         """Note an input partition that this process reads."""
@@ -45,7 +45,7 @@ class Pulse:
         """Note that an epoch has ended: a snapshot is taken."""
         self.epochs += 1
         self.beat()
-        self._epoch_ended = self._beaten
+        self._epoch_ended = self.beaten
 
     @property
     def reads(self) -> bool:
@@ -60,7 +60,7 @@ class Pulse:
     @property
     def silent_seconds(self) -> float:
         """Since the last sign of life."""
-        return self._clock() - self._beaten
+        return self._clock() - self.beaten
 
     @property
     def epoch_seconds(self) -> float:

@@ -28,7 +28,7 @@ def report(observer: Observer, monkeypatch: pytest.MonkeyPatch) -> StatusReport:
     monkeypatch.setattr(begun, "is_set", lambda: True)
     settings = Settings(brokers="localhost:9092", app_id="orders", kafka={"sasl.password": SECRET})
     launch = Launch(None, 1, 2, 1)
-    return StatusReport(settings, launch, observer, Health(observer))
+    return StatusReport(settings, launch, Health(observer))
 
 
 def said(report: StatusReport, *, history: bool = False) -> dict[str, Any]:
