@@ -32,6 +32,7 @@ _CONFIG = {
 _MUST = ("cleanup.policy", "retention.ms", "retention.bytes")
 _BATCH = 500
 _PROGRESS_SECONDS = 2.0
+_SEEN_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,9 @@ class Changelog:
             create_topic(
                 admin, NewTopic(self.topic, self._lanes, _BROKER_DEFAULT, config=dict(_CONFIG))
             )
-            counts = partition_counts(admin, self._access)
-        partitions = counts.get(self.topic, self._lanes)
+            self._wait_until_seen(admin)
+            return
+        partitions = counts[self.topic]
         if partitions != self._lanes:
             msg = (
                 f"DEDUP_LANES={self._lanes}, but {self.topic} has {partitions} partitions, one for "
@@ -75,6 +77,15 @@ class Changelog:
             )
             raise StateError(msg)
         self._check_config(admin)
+
+    def _wait_until_seen(self, admin: AdminClient) -> None:
+        """Other brokers may hear of a new topic a moment later."""
+        deadline = time.monotonic() + REQUEST_SECONDS
+        while self.topic not in partition_counts(admin, self._access):
+            if time.monotonic() > deadline:
+                msg = f"topic {self.topic} was created but cannot be seen yet: start again"
+                raise StateError(msg)
+            time.sleep(_SEEN_SECONDS)
 
     def _check_new(self, partitions: int, input_topic: str) -> None:
         """An application without changelog must be new: the group has no offsets."""
