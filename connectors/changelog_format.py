@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -16,6 +16,7 @@ import numpy as np
 
 from operators.deduplicate import LaneChange
 from operators.errors import StateError
+from operators.similarity.records import NearRecords
 from operators.summaries import Summary
 from operators.verdicts import Delta
 
@@ -24,10 +25,13 @@ VERSION = 1
 KEYS_A_RECORD = 16_384
 # Of statistics: their event types have 200 characters at most, 1,200 bytes of JSON.
 ROWS_A_RECORD = 200
+# Of the texts of near duplicates, which may be longer than a record can be.
+TEXT_BYTES_A_RECORD = 65_536
 
 _HEAD = struct.Struct("<BBQdIII")  # version, flags, number, watermark, partitions, keys, settings
 _POSITION = struct.Struct("<Iqd")  # partition, next offset, largest event time
-_LAST, _HAS_FIRSTS, _HAS_SUMMARY = 1, 2, 4
+_TEXT_BYTES = struct.Struct("<I")
+_LAST, _HAS_FIRSTS, _HAS_SUMMARY, _HAS_TEXTS = 1, 2, 4, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +39,27 @@ class ChangelogRecord:
     """What one record says.
 
     last: whether it ends its transaction; only then do numbers and positions count.
-    fingerprint: setting → text; only on the last record.
+    fingerprint: setting → text; only on the last record.  texts: its part of the
+    transaction's `Delta.near`, packed; `changes_of` puts the parts together.
     """
 
     last: bool
     change: LaneChange
     fingerprint: dict[str, str]
+    texts: bytes = b""
 
 
 def pack(change: LaneChange, fingerprint: dict[str, str]) -> Iterator[bytes]:
     """Pack what a transaction changed into records, the last one last."""
     delta = change.delta
     summaries = [] if change.summary is None else list(change.summary.parts(ROWS_A_RECORD))
-    count = max(-(-len(delta) // KEYS_A_RECORD), len(summaries), 1)
+    texts = b"" if delta.near is None else delta.near.pack()
+    count = max(
+        -(-len(delta) // KEYS_A_RECORD),
+        -(-len(texts) // TEXT_BYTES_A_RECORD),
+        len(summaries),
+        1,
+    )
     for number in range(count):
         rows = slice(number * KEYS_A_RECORD, (number + 1) * KEYS_A_RECORD)
         last = number == count - 1
@@ -59,11 +71,17 @@ def pack(change: LaneChange, fingerprint: dict[str, str]) -> Iterator[bytes]:
             None if delta.firsts is None else delta.firsts[rows],
         )
         yield _pack_one(
-            replace(change, delta=part, summary=summary), fingerprint if last else {}, last=last
+            ChangelogRecord(
+                last,
+                replace(change, delta=part, summary=summary),
+                fingerprint if last else {},
+                texts[number * TEXT_BYTES_A_RECORD : (number + 1) * TEXT_BYTES_A_RECORD],
+            )
         )
 
 
-def _pack_one(change: LaneChange, fingerprint: dict[str, str], *, last: bool) -> bytes:
+def _pack_one(record: ChangelogRecord) -> bytes:
+    change, last, fingerprint = record.change, record.last, record.fingerprint
     delta, summary = change.delta, change.summary
     settings = json.dumps(fingerprint, separators=(",", ":")).encode() if last else b""
     statistics = b"" if summary is None else msgspec.json.encode(summary)
@@ -75,6 +93,7 @@ def _pack_one(change: LaneChange, fingerprint: dict[str, str], *, last: bool) ->
         (_LAST if last else 0)
         | (0 if delta.firsts is None else _HAS_FIRSTS)
         | (0 if summary is None else _HAS_SUMMARY)
+        | (_HAS_TEXTS if record.texts else 0)
     )
     columns = [delta.hashes, delta.times, delta.references]
     if delta.firsts is not None:
@@ -93,6 +112,7 @@ def _pack_one(change: LaneChange, fingerprint: dict[str, str], *, last: bool) ->
             *positions,
             settings,
             *(np.ascontiguousarray(column).tobytes() for column in columns),
+            *((_TEXT_BYTES.pack(len(record.texts)), record.texts) if record.texts else ()),
             statistics,
         )
     )
@@ -126,10 +146,14 @@ def unpack(value: bytes) -> ChangelogRecord:
         times = np.frombuffer(value, "<f8", keys, at + keys * 16)
         references = np.frombuffer(value, "<i8", keys, at + keys * 24)
         firsts = np.frombuffer(value, "<f8", keys, at + keys * 32) if flags & _HAS_FIRSTS else None
-        summary = None
-        if flags & _HAS_SUMMARY:
-            columns = 40 if flags & _HAS_FIRSTS else 32
-            summary = msgspec.json.decode(value[at + keys * columns :], type=Summary)
+        at += keys * (40 if flags & _HAS_FIRSTS else 32)
+        texts = b""
+        if flags & _HAS_TEXTS:
+            (length,) = _TEXT_BYTES.unpack_from(value, at)
+            at += _TEXT_BYTES.size
+            texts = value[at : at + length]
+            at += length
+        summary = msgspec.json.decode(value[at:], type=Summary) if flags & _HAS_SUMMARY else None
     except (struct.error, ValueError, msgspec.MsgspecError) as error:
         msg = f"the changelog has a record that cannot be read ({error}): is the topic another's?"
         raise StateError(msg) from error
@@ -141,4 +165,19 @@ def unpack(value: bytes) -> ChangelogRecord:
         delta=Delta(hashes, times, references, firsts),
         summary=summary,
     )
-    return ChangelogRecord(bool(flags & _LAST), change, fingerprint)
+    return ChangelogRecord(bool(flags & _LAST), change, fingerprint, texts)
+
+
+def changes_of(records: Sequence[ChangelogRecord]) -> list[LaneChange]:
+    """What a whole transaction changed, given all of its records.  Raises StateError."""
+    changes = [record.change for record in records]
+    texts = b"".join([record.texts for record in records])
+    if texts:
+        try:
+            near = NearRecords.unpack(texts)
+        except (struct.error, ValueError) as error:
+            msg = f"the changelog has texts that cannot be read ({error}): is the topic another's?"
+            raise StateError(msg) from error
+        last = changes[-1]
+        changes[-1] = replace(last, delta=replace(last.delta, near=near))
+    return changes

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from connectors.changelog import Changelog, ChangelogEntry
+from connectors.changelog_format import changes_of
 from connectors.fault_points import reach
 from connectors.kafka_clients import KafkaAccess
 from connectors.transactions import LaneProducer
@@ -172,7 +173,8 @@ class OpenedLanes:
                 check_fingerprint(
                     entry.record.fingerprint, self._fingerprint, self._changelog.topic
                 )
-                changes = [one.record.change for one in waiting]
+                records = [one.record for one in waiting]
+                changes = [record.change for record in records]
                 waiting.clear()
                 last = changes[-1].number
                 opened.retain(entry.end, max(change.delta.newest for change in changes))
@@ -180,7 +182,7 @@ class OpenedLanes:
                 if self._recovery and last > counted:
                     lane.recover(change.summary for change in changes)
                 if last > lane.number:
-                    read += changes
+                    read += changes_of(records)
                     unapplied += sum(len(change.delta) for change in changes)
                 if unapplied > _APPLY_KEYS:
                     keys += _apply(lane, read)

@@ -35,6 +35,7 @@ from operators.errors import SettingsError
 from operators.events import EventSpec
 from operators.lanes import lanes_meet
 from operators.observing import Observer
+from operators.similarity.deciding import SIMILAR, NearSpec
 from operators.statistics import Statistic
 from operators.verdicts import VERDICTS
 from operators.windowed_statistics import StatisticsSettings
@@ -55,6 +56,7 @@ def event_spec(settings: Settings) -> EventSpec:
         time=settings.time,
         schema=settings.event_schema,
         content_ignore=frozenset(settings.content_ignore),
+        text_fields=() if settings.similarity is None else settings.similarity_fields,
         max_future_seconds=settings.max_future_seconds,
         lanes=settings.lanes,
         types=settings.stats_topic is not None,
@@ -83,6 +85,21 @@ def lane_spec(settings: Settings, observer: Observer) -> LaneSpec:
         snapshot_max_bytes=settings.snapshot_max_bytes,
         stats_seconds=None if settings.stats_topic is None else settings.stats_seconds,
         on_snapshot=observer.pulse.epoch_ended,
+        near=near_spec(settings),
+    )
+
+
+def near_spec(settings: Settings) -> NearSpec | None:
+    """How near duplicates are looked for; None where they are not."""
+    if settings.similarity is None:
+        return None
+    return NearSpec(
+        threshold=settings.similarity,
+        metric=settings.similarity_metric,
+        shingle=settings.similarity_shingle,
+        seconds=settings.similarity_seconds,
+        most_records=settings.max_keys // settings.lanes,
+        one_shard=not settings.shard.fields and not settings.shard.content,
     )
 
 
@@ -146,7 +163,8 @@ def parts_for(settings: Settings, launch: Launch, observer: Observer) -> Parts:
 
 
 def _names(settings: Settings) -> list[str]:
-    return [combination.name for combination in settings.keys]
+    names = [combination.name for combination in settings.keys]
+    return names if settings.similarity is None else [*names, SIMILAR]
 
 
 def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
@@ -181,7 +199,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         topics=topics,
         interval_seconds=settings.commit_interval_ms / 1000.0,
         allowed_lateness_seconds=settings.allowed_lateness_seconds,
-        expired=spec.new_store().expired,
+        expired=spec.expiry(),
         fingerprint=spec.fingerprint,
     )
     if launch.workers > settings.lanes and launch.process == 0:

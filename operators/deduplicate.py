@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Bools, Decided, Records, Slice
+from operators.batches import Bools, Decided, Floats, Records, Slice
 from operators.errors import StateError
+from operators.similarity.deciding import Asked, NearSpec, decide_near
+from operators.similarity.records import NearRecords
 from operators.statistics import summarize
 from operators.summaries import Summary
 from operators.verdicts import (
@@ -44,7 +46,8 @@ class LaneSpec:
     fingerprint: setting → text, of the settings that change what the state means.
     changelog: whether what the lane knows is in a changelog too; then a snapshot
     holds the keys only up to `snapshot_max_bytes`.  on_snapshot: called when one is
-    taken, since Bytewax tells nobody else that an epoch ends.
+    taken, since Bytewax tells nobody else that an epoch ends.  near: how near
+    duplicates are looked for, None where they are not.
     """
 
     new_store: Callable[[], KeyStore]
@@ -55,6 +58,15 @@ class LaneSpec:
     snapshot_max_bytes: int = 0
     stats_seconds: float | None = None
     on_snapshot: Callable[[], None] | None = None
+    near: NearSpec | None = None
+
+    def expiry(self) -> Callable[[float, float], bool]:
+        """Return what tells of state up to an event time whether it is of use at a horizon."""
+        keys = self.new_store().expired
+        if self.near is None:
+            return keys
+        texts = self.near.index().expired
+        return lambda newest, horizon: keys(newest, horizon) and texts(newest, horizon)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,8 @@ class LaneSnapshot:
     """What a recovery snapshot holds of a lane.
 
     keys: None where they are left to the changelog.  changelog: whether there is one.
-    run: which opening of the lane it is of, as whoever opened it says.
+    run: which opening of the lane it is of, as whoever opened it says.  near: the
+    unique records with their texts, if near duplicates are looked for.
     """
 
     lane: int
@@ -74,6 +87,7 @@ class LaneSnapshot:
     keys: dict[str, Any] | None
     changelog: bool = False
     run: int = 0
+    near: NearRecords | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,7 @@ class Lane:
         self.progress: dict[int, int] = {}
         self.watermark = Watermark()
         self.store = spec.new_store()
+        self.near = None if spec.near is None else spec.near.index()
         self._spec = spec
         self._position: dict[int, int] = {}
         self._recovered: list[Summary] = []
@@ -122,7 +137,7 @@ class Lane:
         verdicts = np.zeros(count, np.int8)
         behind = np.full(count, np.nan)
         matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
-        delta = Delta.empty()
+        delta, similarity = Delta.empty(), None
         if count:
             marks = self.watermark.before_each(span, decided.largest_before)
             # Differences of the largest doubles may be infinite, which no JSON can say.
@@ -133,9 +148,9 @@ class Lane:
             verdicts[late] = LATE
             if decided.invalid:
                 verdicts[list(decided.invalid)] = INVALID
-            delta = self._match(slice_, verdicts, matches)
+            delta, similarity = self._match(slice_, verdicts, matches)
         self.watermark.advance(span, slice_.largest)
-        self.store.expire(self.watermark.value - self._spec.allowed_lateness_seconds)
+        self._expire()
         # A heartbeat that changes nothing is not worth a number, and is not written.
         moved = before != (self.progress[span.partition], self.watermark.value)
         self.number += moved
@@ -156,27 +171,49 @@ class Lane:
             watermark=self.watermark.value,
             keys_held=len(self.store),
             delta=delta,
+            similarity=similarity,
             skipped=skipped,
             summary=summary,
             recovered=recovered,
         )
 
-    def _match(self, slice_: Slice, verdicts: Codes, matches: Matches) -> Delta:
+    def _expire(self) -> None:
+        horizon = self.watermark.value - self._spec.allowed_lateness_seconds
+        self.store.expire(horizon)
+        if self.near is not None:
+            self.near.expire(horizon)
+
+    def _match(
+        self, slice_: Slice, verdicts: Codes, matches: Matches
+    ) -> tuple[Delta, Floats | None]:
         """Rule 3 for the records that are neither invalid nor late."""
         decided = slice_.decided
         asked = np.flatnonzero(verdicts == 0)
         if not len(asked):
-            return Delta.empty()
+            return Delta.empty(), None
         everything = len(asked) == len(verdicts)
         hashes = decided.hashes if everything else decided.hashes[asked]
         times = decided.times if everything else decided.times[asked]
         refs = references(slice_.span.partition, slice_.records.offsets)
         refs = refs if everything else refs[asked]
-        found = self.store.decide(hashes, times, refs)
+        similarity = None
+        if self.near is None or self._spec.near is None or decided.texts is None:
+            found = self.store.decide(hashes, times, refs)
+            delta = self.store.delta(hashes, times, refs, found)
+        else:
+            shards = self._spec.near.shards(decided)[asked]
+            decision = decide_near(
+                self.store,
+                self.near,
+                Asked(hashes, times, refs, shards, decided.texts[asked].tolist()),
+            )
+            found, delta = decision.matches, decision.delta
+            similarity = np.full(len(verdicts), np.nan)
+            similarity[asked] = decision.similarity
         verdicts[asked[found.combination >= 0]] = DUPLICATE
         matches.combination[asked] = found.combination
         matches.originals[asked] = found.originals
-        return self.store.delta(hashes, times, refs, found)
+        return delta, similarity
 
     def _unanswered(self, slice_: Slice) -> tuple[Slice, int]:
         """Check that a slice follows on the last one, and leave out what was answered."""
@@ -203,7 +240,10 @@ class Lane:
     def snapshot(self) -> LaneSnapshot:
         """Copy what a restart needs; cheap where the keys are left to the changelog."""
         spec = self._spec
-        small = len(self.store) * BYTES_A_KEY <= spec.snapshot_max_bytes
+        size = len(self.store) * BYTES_A_KEY
+        if self.near is not None:
+            size += self.near.packed_bytes()
+        whole = size <= spec.snapshot_max_bytes or not spec.changelog
         return LaneSnapshot(
             lane=self.lane,
             number=self.number,
@@ -211,9 +251,10 @@ class Lane:
             watermark=self.watermark.value,
             largest=dict(self.watermark.largest),
             fingerprint=spec.fingerprint,
-            keys=self.store.dump() if small or not spec.changelog else None,
+            keys=self.store.dump() if whole else None,
             changelog=spec.changelog,
             run=self.run,
+            near=self.near.records() if whole and self.near is not None else None,
         )
 
     def apply(self, changes: Sequence[LaneChange]) -> None:
@@ -223,11 +264,13 @@ class Lane:
         """
         for change in changes:
             self.store.apply(change.delta)
+            if self.near is not None and change.delta.near is not None:
+                self.near.apply(change.delta.near)
         last = changes[-1]
         self.number = last.number
         self.progress.update(last.positions)
         self.watermark = Watermark(last.watermark, dict(last.largest))
-        self.store.expire(last.watermark - self._spec.allowed_lateness_seconds)
+        self._expire()
 
     def recover(self, summaries: Iterable[Summary | None]) -> None:
         """Take over what statistics still have to count: the next verdict batch carries it.
@@ -251,6 +294,8 @@ class Lane:
             )
             raise StateError(msg)
         self.store.load(snapshot.keys)
+        if self.near is not None and snapshot.near is not None:
+            self.near.apply(snapshot.near)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LaneSnapshot:
         """Bytewax copies a state at the end of an epoch: the copy is the snapshot."""

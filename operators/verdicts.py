@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Floats, Hashes, Ints, Slice
+from operators.similarity.records import NearRecords
 from operators.summaries import Summary
 
 Codes: TypeAlias = npt.NDArray[np.int8]
@@ -55,13 +56,15 @@ class Delta:
 
     hashes: shape (n, 2).  times: event times; of a session, its largest.
     references: of the unique record.  firsts: smallest event times of sessions,
-    None for other windows.
+    None for other windows.  near: unique records with their texts, None where near
+    duplicates are not looked for.
     """
 
     hashes: Hashes
     times: Floats
     references: Ints
     firsts: Floats | None = None
+    near: NearRecords | None = None
 
     def __len__(self) -> int:
         """Return the number of keys."""
@@ -75,18 +78,27 @@ class Delta:
     @staticmethod
     def join(deltas: Sequence[Delta]) -> Delta:
         """Put deltas that followed each other into one."""
+        near = [delta.near for delta in deltas if delta.near is not None]
         deltas = [delta for delta in deltas if len(delta)]
-        if len(deltas) == 1:
+        if len(deltas) == 1 and not near:
             return deltas[0]
         if not deltas:
-            return Delta.empty()
+            return Delta.of_texts(NearRecords.join(near)) if near else Delta.empty()
         firsts = [delta.firsts for delta in deltas if delta.firsts is not None]
         return Delta(
             np.concatenate([delta.hashes for delta in deltas]),
             np.concatenate([delta.times for delta in deltas]),
             np.concatenate([delta.references for delta in deltas]),
             np.concatenate(firsts) if firsts else None,
+            NearRecords.join(near) if near else None,
         )
+
+    @staticmethod
+    def of_texts(near: NearRecords) -> Delta:
+        """Return a delta of unique records without their keys."""
+        delta = Delta.empty()
+        delta.near = near
+        return delta
 
     @staticmethod
     def empty() -> Delta:

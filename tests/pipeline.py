@@ -21,6 +21,7 @@ from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.events import EventSpec
 from operators.keypaths import parse_keys, resolve_shard
 from operators.lanes import cut
+from operators.similarity.deciding import SIMILAR, NearSpec
 from operators.verdicts import (
     DUPLICATE,
     INVALID,
@@ -45,6 +46,8 @@ Verdicts: TypeAlias = dict[Place, Verdict]
 def event_spec(settings: Settings, lanes: int) -> EventSpec:
     """How the operators read records with the model's settings."""
     shard = settings.shard_by
+    if shard is None and settings.similarity is not None:
+        shard = ()
     return EventSpec(
         combinations=parse_keys(settings.keys),
         shard=resolve_shard(
@@ -75,7 +78,28 @@ def lane_spec(
     settings: Settings, make_store: Callable[[Settings], KeyStore] = new_store
 ) -> LaneSpec:
     """How lanes judge with the model's settings."""
-    return LaneSpec(partial(make_store, settings), settings.lateness, 30.0, {"keys": "the same"})
+    return LaneSpec(
+        partial(make_store, settings),
+        settings.lateness,
+        30.0,
+        {"keys": "the same"},
+        near=near_spec(settings),
+    )
+
+
+def near_spec(settings: Settings) -> NearSpec | None:
+    """How lanes look for near duplicates with the model's settings."""
+    if settings.similarity is None:
+        return None
+    shard = event_spec(settings, 1).shard
+    return NearSpec(
+        threshold=settings.similarity,
+        metric=settings.similarity_metric,
+        shingle=settings.shingle,
+        seconds=settings.similarity_seconds,
+        most_records=1_000_000,
+        one_shard=not shard.fields and not shard.content,
+    )
 
 
 def records_of(records: Sequence[Record]) -> Records:
@@ -122,11 +146,13 @@ def verdicts_of(batch: VerdictBatch, names: Sequence[str]) -> Iterable[tuple[Pla
     for row, (code, offset) in enumerate(
         zip(batch.verdicts.tolist(), batch.slice.records.offsets.tolist(), strict=True)
     ):
-        matched = original = reason = late_by = None
+        matched = original = reason = late_by = similarity = None
         if code == DUPLICATE:
             matched = names[int(batch.matches.combination[row])]
             reference = int(batch.matches.originals[row])
             original = None if reference == NO_REFERENCE else partition_and_offset(reference)
+            if matched == SIMILAR and batch.similarity is not None:
+                similarity = float(batch.similarity[row])
         elif code == LATE:
             late_by = float(batch.behind[row])
         elif code == INVALID:
@@ -134,7 +160,7 @@ def verdicts_of(batch: VerdictBatch, names: Sequence[str]) -> Iterable[tuple[Pla
         kind = VERDICTS[code]
         yield (
             (partition, offset),
-            Verdict(kind, reason, matched, original, None, late_by),  # type: ignore[arg-type]
+            Verdict(kind, reason, matched, original, similarity, late_by),  # type: ignore[arg-type]
         )
 
 
@@ -158,6 +184,7 @@ class Pipeline:
         """Open the lanes with nothing in them."""
         spec = event_spec(self.settings, self.lanes)
         self.names = [combination.name for combination in spec.combinations]
+        self.names += [] if self.settings.similarity is None else [SIMILAR]
         self.decoder = Decoder(spec)
         self.judges = [self._open(lane) for lane in range(self.lanes)]
         self.positions = dict.fromkeys(range(self.partitions), 0)

@@ -58,7 +58,7 @@ class Bucket:
         self.postings = Postings()
         self.oldest = math.inf
         self.newest = -math.inf
-        self._characters = 0
+        self.characters = 0
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -71,13 +71,11 @@ class Bucket:
         times = more.times[rows]
         self.oldest = min(self.oldest, float(times.min()))
         self.newest = max(self.newest, float(times.max()))
-        self._characters += sum(map(len, self.columns.texts[begin:]))
+        self.characters += sum(map(len, self.columns.texts[begin:]))
         self.postings.add(signatures.hashes, begin + rows.searchsorted(signatures.rows))
 
     def size_bytes(self) -> int:
         """Return about how much memory the records take."""
         columns = 4 * 8 + 16 + SKETCH_WORDS * 8
         # A Python string of ASCII has 49 bytes besides its text, and its list 8.
-        return (
-            len(self) * (columns + 57) + self._characters + len(self.postings) * BYTES_A_SIGNATURE
-        )
+        return len(self) * (columns + 57) + self.characters + len(self.postings) * BYTES_A_SIGNATURE

@@ -9,13 +9,14 @@ import numpy as np
 from operators.batches import Floats, Hashes, Ints
 from operators.similarity.buckets import Bucket, Columns
 from operators.similarity.reading import pieces, read
-from operators.similarity.records import NearRecords
+from operators.similarity.records import BYTES_A_RECORD, NearRecords
 from operators.similarity.search import Search
 from operators.similarity.signatures import Measure, Reading, Signatures, join
 
 # Counts of texts by signature; what shares a count is taken for less rare than it is.
 _COUNTS = 1 << 20
 _HALVE_AFTER = 1 << 22
+_NO_BOUND = 1 << 62
 
 
 class NearIndex:
@@ -28,10 +29,16 @@ class NearIndex:
     counts those.
     """
 
-    def __init__(self, measure: Measure, seconds: float) -> None:
-        """measure: of similarity.  seconds: how far away in event time, ≥ 0."""
+    def __init__(self, measure: Measure, seconds: float, most: int = _NO_BOUND) -> None:
+        """measure: of similarity.  seconds: how far away in event time, ≥ 0.
+
+        most: past so many records the oldest bucket is evicted.
+        """
         self.measure = measure
         self.seconds = seconds
+        self.capped = 0
+        self.evicted = 0
+        self._most = most
         self._buckets: dict[float, Bucket] = {}
         self._counts = np.zeros(_COUNTS, np.uint32)
         self._counted = 0
@@ -46,12 +53,18 @@ class NearIndex:
         """Return about how much memory the records take."""
         return sum(bucket.size_bytes() for bucket in self._buckets.values())
 
+    def packed_bytes(self) -> int:
+        """Return how much the records take in a snapshot."""
+        characters = sum(bucket.characters for bucket in self._buckets.values())
+        return characters + len(self) * BYTES_A_RECORD
+
     def search(self, texts: list[str], times: Floats, shards: Hashes, references: Ints) -> Search:
         """Look up some records, at least one, at most what `pieces` puts together."""
         return Search(self, texts, times, shards, references)
 
     def add(self, search: Search) -> NearRecords:
         """Add the records that a search has kept; return them."""
+        self.capped += search.capped
         columns, rows = search.columns, np.array(search.kept, np.int64)
         rows = rows[columns.sizes[rows] >= 0]
         self._put(columns, rows, search.offered)
@@ -78,6 +91,14 @@ class NearIndex:
             theirs = wanted[offered.rows]
             bucket = self._buckets.setdefault(number, Bucket())
             bucket.add(columns, mine, Signatures(offered.rows[theirs], offered.hashes[theirs]))
+        while self._records > self._most:
+            oldest = min(self._buckets, key=lambda number: self._buckets[number].newest)
+            self.evicted += self._drop(oldest)
+
+    def _drop(self, number: float) -> int:
+        count = len(self._buckets.pop(number))
+        self._records -= count
+        return count
 
     def choose(self, reading: Reading) -> Signatures:
         """Choose for each text as many signatures as it needs: those that fewest had so far."""
@@ -124,7 +145,7 @@ class NearIndex:
         """Drop the buckets that no record with an event time ≥ horizon could match."""
         gone = [n for n, bucket in self._buckets.items() if self.expired(bucket.newest, horizon)]
         for number in gone:
-            self._records -= len(self._buckets.pop(number))
+            self._drop(number)
 
     def expired(self, newest: float, horizon: float) -> bool:
         """Tell whether records up to `newest` are of no more use at a horizon."""

@@ -126,15 +126,14 @@ class LevenshteinSimilarity:
 
     def most_bits(self, sizes: Ints, others: Ints) -> Floats:
         """How many grams only one of two similar texts has, at most."""
-        bound: Floats = self._most_edits(sizes, others) * float(_BITS_AN_EDIT)
-        return bound
+        return self._most_edits(sizes, others).astype(np.float64) * _BITS_AN_EDIT
 
     def effort(self, length: int, others: Ints) -> Floats:
         """Steps that it takes to compare a text with others by their lengths."""
-        longer = np.maximum(length, others)
+        longer = np.maximum(length, others).astype(np.float64)
         # rapidfuzz goes along one text with as many words as the edits allowed need bits.
         words = 1 + longer * (1 - self._least) / 64
-        return np.asarray(_EFFORT + longer * words, np.float64)
+        return longer * words + _EFFORT
 
     def similarities(self, text: str, others: Sequence[str]) -> list[float]:
         """Similarities of a text to others; less than the threshold where they are not so."""

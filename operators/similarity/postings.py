@@ -9,16 +9,20 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Ints
+from operators.batches import Bools, Ints
 from operators.similarity.hashing import Words
 
-# Bits of the filter for each signature: 1 in 16 of those not there passes.
+# Bits of the filter for each signature, of which two are set: 1 in 60 of those that
+# are not there passes.
 _FILTER_BITS = 16
 _SMALLEST_FILTER = 1 << 13
-# A run is merged into the one before it unless that is this much longer.
-_RATIO = 2
+# A run is merged into the one before it unless that is so many times longer: few runs
+# to look into, at the price of moving each signature a dozen times in its life.
+_RATIO = 6
 # A signature in the columns: 8 of hash, 4 of row; and its bits of the filter.
 BYTES_A_SIGNATURE = 12 + 2 * _FILTER_BITS // 8
+
+_OCTET, _IN_OCTET, _SECOND = np.uint64(3), np.uint64(7), np.uint64(32)
 
 _Rows: TypeAlias = npt.NDArray[np.int32]
 _Run: TypeAlias = tuple[Words, _Rows]
@@ -41,7 +45,7 @@ class Postings:
     """A multimap from 64-bit signatures to rows.
 
     Sorted runs, merged as they grow (a log-structured merge: each signature is
-    moved about log2(n) times), behind a filter of bits, since most of what is
+    moved a few times), behind a filter of bits, since most of what is
     asked for is not there.  12 bytes a signature, and 2 to 4 of filter.
     """
 
@@ -49,7 +53,7 @@ class Postings:
         self._runs: list[_Run] = []
         self._count = 0
         self._filter = np.zeros(_SMALLEST_FILTER // 8, np.uint8)
-        self._shift = np.uint64(64 - (_SMALLEST_FILTER.bit_length() - 1))
+        self._mask = np.uint64(_SMALLEST_FILTER - 1)
 
     def __len__(self) -> int:
         """Return the number of signatures."""
@@ -72,21 +76,24 @@ class Postings:
     def _grow(self) -> None:
         size = 1 << (self._count * _FILTER_BITS).bit_length()
         self._filter = np.zeros(size // 8, np.uint8)
-        self._shift = np.uint64(64 - (size.bit_length() - 1))
+        self._mask = np.uint64(size - 1)
         for signatures, _ in self._runs:
             self._mark(signatures)
 
     def _mark(self, signatures: Words) -> None:
-        bits = signatures >> self._shift
-        masks = np.left_shift(1, (bits & np.uint64(7)).astype(np.uint8), dtype=np.uint8)
-        np.bitwise_or.at(self._filter, (bits >> np.uint64(3)).astype(np.intp), masks)
+        for bits in (signatures & self._mask, signatures >> _SECOND & self._mask):
+            masks = np.left_shift(1, (bits & _IN_OCTET).astype(np.uint8), dtype=np.uint8)
+            np.bitwise_or.at(self._filter, (bits >> _OCTET).astype(np.intp), masks)
 
     def maybe(self, signatures: Words) -> Ints:
         """Positions of the signatures that are there, and of a few that are not."""
-        bits = signatures >> self._shift
-        octets = self._filter[(bits >> np.uint64(3)).astype(np.intp)]
-        octets >>= (bits & np.uint64(7)).astype(np.uint8)
-        return np.flatnonzero(octets & np.uint8(1))
+        found = np.flatnonzero(self._marked(signatures & self._mask))
+        return found[self._marked(signatures[found] >> _SECOND & self._mask)]
+
+    def _marked(self, bits: Words) -> Bools:
+        octets = self._filter[(bits >> _OCTET).astype(np.intp)]
+        octets >>= (bits & _IN_OCTET).astype(np.uint8)
+        return (octets & np.uint8(1)).astype(np.bool_)
 
     def find(self, signatures: Words) -> Iterator[Lists]:
         """Lists of the rows that have each of the signatures, one run after another."""

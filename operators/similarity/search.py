@@ -49,17 +49,18 @@ class Searched(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class _Found:
-    """Candidates of all records in some columns: numbers row << 32 | id, sorted."""
+    """Candidates of all records in some columns."""
 
-    columns: Columns
-    pairs: Ints
+    def __init__(self, columns: Columns, pairs: Ints, count: int) -> None:
+        """pairs: numbers row << 32 | id, sorted.  count: of the records that look."""
+        self.columns = columns
+        self._ids = pairs & ((1 << _ROW_BITS) - 1)
+        self._starts = pairs.searchsorted(np.arange(count + 1) << _ROW_BITS).tolist()
 
     def of(self, row: int) -> list[int]:
         """Ids of the candidates of a record."""
-        begin, end = self.pairs.searchsorted([row << _ROW_BITS, (row + 1) << _ROW_BITS])
-        ids: list[int] = (self.pairs[begin:end] & ((1 << _ROW_BITS) - 1)).tolist()
+        ids: list[int] = self._ids[self._starts[row] : self._starts[row + 1]].tolist()
         return ids
 
 
@@ -83,22 +84,20 @@ class Search:
         self._capped = self.columns.sizes < 0
         self._sharded = bool(shards.any())
         self._found = [
-            _Found(bucket.columns, self._pairs(bucket.columns, bucket.postings, reading.asked))
-            for bucket in index.near(times)
+            self._in(bucket.columns, bucket.postings, reading.asked) for bucket in index.near(times)
         ]
-        self._among = self._among_themselves(reading.asked)
+        # Of the records that are looked up together, earlier ones may be originals too.
+        among = Postings()
+        among.add(self.offered.hashes, self.offered.rows)
+        self._among = self._in(self.columns, among, reading.asked)
 
     @property
     def capped(self) -> int:
         """Records that had more candidates than are looked at."""
         return int(self._capped.sum())
 
-    def _among_themselves(self, asked: Signatures) -> _Found:
-        if len(self.columns) == 1:
-            return _Found(self.columns, np.zeros(0, np.int64))
-        postings = Postings()
-        postings.add(self.offered.hashes, self.offered.rows)
-        return _Found(self.columns, self._pairs(self.columns, postings, asked))
+    def _in(self, columns: Columns, postings: Postings, asked: Signatures) -> _Found:
+        return _Found(columns, self._pairs(columns, postings, asked), len(self.columns))
 
     def _pairs(self, columns: Columns, postings: Postings, asked: Signatures) -> Ints:
         """Candidates in some columns, by their signatures and what else is cheap to know."""
