@@ -1,0 +1,39 @@
+"""The same complaint of many connections is logged once in a while."""
+
+import logging
+
+from connectors.log_repeats import Repeats
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def record(message: str) -> logging.LogRecord:
+    return logging.LogRecord("dedup.kafka", logging.ERROR, "", 0, message, (), None)
+
+
+def test_what_was_just_said_is_counted_instead() -> None:
+    clock = Clock()
+    repeats = Repeats(clock, 10.0)
+    first = record("FAIL [lane-1#producer-1] [thrd:a]: refused (after 0ms in state CONNECT)")
+    same = record("FAIL [lane-2#producer-7] [thrd:b]: refused (after 12ms in state CONNECT)")
+    later = record("FAIL [lane-2#producer-7] [thrd:b]: refused (after 3ms in state CONNECT)")
+
+    assert repeats.filter(first)
+    assert not repeats.filter(same)
+    assert repeats.filter(record("another"))
+    clock.now = 10.0
+    assert repeats.filter(later)
+    assert later.getMessage().endswith("refused (after 3ms in state CONNECT) (1 more of these)")
+    assert not repeats.filter(same)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    repeats = Repeats(Clock())
+    for number in range(5000):
+        assert repeats.filter(record(f"message {number}"))
+    assert len(repeats._said) <= 1000
