@@ -8,6 +8,7 @@ decided meanwhile waits in a bounded backlog.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -242,11 +243,13 @@ class LaneWriter:
         change = _change(batches)
         changes = list(pack(change, self._settings.fingerprint))
         began = time.monotonic()
-        deadline = began + PATIENCE_SECONDS
+        deadline = math.inf
         if not self._in_transaction:
             self._begin()
         while self._producer.commit(self._changelog.topic, changes) is not None:
+            # An outage is over when the abort went through: from then on patience counts.
             self._producer.abort()
+            deadline = min(deadline, time.monotonic() + PATIENCE_SECONDS)
             if time.monotonic() > deadline:
                 msg = (
                     f"lane {self._producer.lane}: a transaction was aborted again and again for "
