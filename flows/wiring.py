@@ -39,6 +39,7 @@ from operators.similarity.deciding import SIMILAR, NearSpec
 from operators.statistics import Statistic
 from operators.verdicts import VERDICTS
 from operators.windowed_statistics import StatisticsSettings
+from operators.windows.bloom import BloomStore
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore
@@ -67,6 +68,9 @@ def new_store(settings: Settings) -> KeyStore:
     """Make an empty store of the window kind asked for."""
     seconds = settings.window_seconds
     bound = Bound(settings.max_keys // settings.lanes, renew=settings.eviction == "lru")
+    if settings.state == "bloom":
+        length = math.inf if settings.window == "forever" else seconds
+        return BloomStore(length, bound, settings.bloom_error)
     if settings.window == "sliding":
         return SlidingStore(seconds, bound)
     if settings.window == "session":

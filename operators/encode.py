@@ -174,6 +174,8 @@ def _add_duplicate(
         headers.append(matched_headers[combination[row]])
         if originals[row] != NO_REFERENCE:
             headers.append(("dedup.original", b"%d:%d" % partition_and_offset(originals[row])))
+        else:  # a Bloom filter knows no original, and may be wrong
+            headers.append(("dedup.probable", b"true"))
         if batch.similarity is not None and batch.similarity[row] == batch.similarity[row]:
             headers.append(("dedup.similarity", repr(float(batch.similarity[row])).encode()))
 
@@ -193,6 +195,8 @@ def json_encoder(names: Sequence[str]) -> Encoder:
             original = int(batch.matches.originals[row])
             if original != NO_REFERENCE:
                 line["original"] = "{}:{}".format(*partition_and_offset(original))
+            else:
+                line["probable"] = True
             if batch.similarity is not None and batch.similarity[row] == batch.similarity[row]:
                 line["similarity"] = float(batch.similarity[row])
         elif part.verdict == LATE:

@@ -60,6 +60,11 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.false_positive_rate = self._gauge(
+            "dedup_bloom_false_positive_rate",
+            "Expected share of new keys that DEDUP_STATE=bloom takes for repeats; 0 with other "
+            "states. Grows: the filters fill up; at DEDUP_BLOOM_ERROR the oldest is evicted.",
+        )
         self.restored_keys = self._gauge(
             "dedup_restored_keys",
             "Keys that the lanes knew when they were opened. 0 after a restart: nothing was kept.",

@@ -31,6 +31,7 @@ class Observer:
         self.counts = dict.fromkeys(VERDICTS, 0)
         self.keys_held: dict[int, int] = {}
         self.state_bytes: dict[int, int] = {}
+        self.false_positive_rates: dict[int, float] = {}
         self.watermarks: dict[int, float] = {}
         self.restored_keys: dict[int, int] = {}
         self.records_written: dict[int, int] = {}
@@ -42,6 +43,9 @@ class Observer:
         metrics.state_size.set_function(lambda: _total(self.keys_held))
         metrics.state_bytes.set_function(lambda: _total(self.state_bytes))
         metrics.restored_keys.set_function(lambda: _total(self.restored_keys))
+        metrics.false_positive_rate.set_function(
+            lambda: max(list(self.false_positive_rates.values()), default=0.0)
+        )
         metrics.watermark.set_function(lambda: self.watermark)
         metrics.watermark_lag.set_function(lambda: self.watermark_lag)
         metrics.checkpoint_age.set_function(lambda: self.pulse.epoch_seconds)
@@ -60,6 +64,7 @@ class Observer:
         self.keys_held[number] = len(store)
         self.state_bytes[number] = store.size_bytes()
         self.watermarks[number] = lane.watermark.value
+        self.false_positive_rates[number] = store.false_positive_rate
         self._evictions.decided(number, store.evicted)
         self.pulse.beat()
 

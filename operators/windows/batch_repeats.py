@@ -1,10 +1,13 @@
-"""Keys that occur more than once in a batch."""
+"""Records of a batch that repeat each other."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from operators.batches import Bools, Hashes, Ints
+from operators.verdicts import Codes
 
 # Slots for each key, so that few different keys meet in one.
 _SLOTS_A_KEY = 8
@@ -54,3 +57,55 @@ def sharing(first: Ints, combinations: int) -> Bools:
     repeated[first[again]] = True
     rows: Bools = np.logical_or.reduce(repeated.reshape(-1, combinations), axis=1)
     return rows
+
+
+@dataclass(slots=True)
+class Settled:
+    """What becomes of records, given which of their keys are held.
+
+    chosen: combination that matched, −1 for none.  sources: row of the batch that is
+    repeated, −1 for none or where the key is held.  added: keys to be added, as row ·
+    combinations + combination, in order.
+    """
+
+    chosen: Codes
+    sources: Ints
+    added: Ints
+
+
+def settle(held: Bools, first: Ints) -> Settled:
+    """Decide records where a key is either held or not.
+
+    held: shape (n, combinations).  first: of `first_occurrences`, for all keys of the
+    batch, record by record.
+    """
+    count, combinations = held.shape
+    if combinations == 1:
+        rows = np.arange(count)
+        repeats = held[:, 0] | (first != rows)
+        return Settled(
+            chosen=repeats.astype(np.int8) - np.int8(1),
+            sources=np.where(repeats & ~held[:, 0], first, -1),
+            added=rows[~repeats],
+        )
+    known = np.logical_or.reduce(held, axis=1)
+    chosen = np.where(known, held.argmax(axis=1), -1).astype(np.int8)
+    sources = np.full(count, -1)
+    # Records that share a key hang on each other: one after the other.  Only a unique
+    # one adds keys, and it adds all of them.
+    owners: dict[int, int] = {}
+    twice: list[int] = []
+    for row in np.flatnonzero(sharing(first, combinations)).tolist():
+        keys = first[row * combinations : (row + 1) * combinations].tolist()
+        for index, key in enumerate(keys):
+            if held[row, index]:
+                break
+            if key in owners:
+                chosen[row], sources[row] = index, owners[key]
+                break
+        else:
+            owners.update(dict.fromkeys(keys, row))
+            twice += [row * combinations + i for i, key in enumerate(keys) if key in keys[:i]]
+    unique = np.flatnonzero(chosen < 0)[:, None]
+    added = (unique * combinations + np.arange(combinations)).reshape(-1)
+    return Settled(chosen, sources, np.setdiff1d(added, twice) if twice else added)

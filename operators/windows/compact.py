@@ -9,7 +9,7 @@ import numpy as np
 
 from operators.batches import Floats, Hashes, Ints
 from operators.verdicts import NO_REFERENCE, Codes, Delta, Matches
-from operators.windows.store import unique_delta
+from operators.windows.store import Renewals, renewing_delta
 from operators.windows.table import Bound, KeyTable
 
 _ODD = np.uint64(0xD6E8FEB86659FD93)
@@ -35,15 +35,6 @@ class Answers:
     added: Ints
 
 
-@dataclass(slots=True)
-class _Renewals:
-    """Keys that duplicates renewed, by where in the batch (as in `Answers.added`)."""
-
-    places: Ints
-    times: Floats
-    references: Ints
-
-
 class CompactStore:
     """Base of the stores that hold their keys in a `KeyTable`.
 
@@ -54,11 +45,16 @@ class CompactStore:
         self._seconds = seconds
         self._bound = bound or Bound()
         self._table = KeyTable(self._bound)
-        self._renewed: list[_Renewals] = []
+        self._renewed: list[Renewals] = []
 
     def __len__(self) -> int:
         """Return the number of keys held."""
         return len(self._table)
+
+    @property
+    def false_positive_rate(self) -> float:
+        """Return 0: keys are held exactly."""
+        return 0.0
 
     def size_bytes(self) -> int:
         """Return how much memory the keys take."""
@@ -84,9 +80,7 @@ class CompactStore:
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
         """Match each record against earlier unique ones, and add those that are unique."""
         count, combinations = hashes.shape[:2]
-        if combinations > self._bound.max_keys:
-            msg = f"max_keys is {self._bound.max_keys}, but a record has {combinations} keys"
-            raise ValueError(msg)
+        self._bound.check(combinations)
         matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
         self._renewed = []
         at = 0
@@ -127,7 +121,7 @@ class CompactStore:
         if len(renewed):
             entries = answers.entries[repeated]
             self._renewed.append(
-                _Renewals(
+                Renewals(
                     renewed + at * combinations,
                     self._renewal_times(entries, times[repeated]),
                     self._table.references[entries],
@@ -142,20 +136,7 @@ class CompactStore:
 
     def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
         """What `decide` did: the keys of the unique records, and keys that were renewed."""
-        added = unique_delta(hashes, times, references, matches)
-        if not self._renewed:
-            return added
-        combinations = hashes.shape[1]
-        unique = np.flatnonzero(matches.combination < 0) * combinations
-        places = [(unique[:, None] + np.arange(combinations)).reshape(-1)]
-        places += [renewals.places for renewals in self._renewed]
-        order = np.argsort(np.concatenate(places), kind="stable")
-        flat = hashes.reshape(-1, 2)
-        return Delta(
-            flat[np.concatenate(places)][order],
-            np.concatenate([added.times, *(one.times for one in self._renewed)])[order],
-            np.concatenate([added.references, *(one.references for one in self._renewed)])[order],
-        )
+        return renewing_delta(hashes, times, references, matches, self._renewed)
 
     def _held(
         self, hashes: Hashes, times: Floats, references: Ints

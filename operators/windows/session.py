@@ -13,7 +13,7 @@ import numpy as np
 from operators.batches import Bools, Floats, Hashes, Ints
 from operators.verdicts import NO_REFERENCE, Delta, Matches
 from operators.windows.store import key_bytes, key_rows
-from operators.windows.table import SHARE_EVICTED, Bound
+from operators.windows.table import Bound
 
 # Measured with 100,000 to 340,000 keys: what Python's objects for one take.
 _BYTES_A_KEY = 430
@@ -66,6 +66,11 @@ class SessionStore:
         """Return the number of sessions held."""
         return self._keys
 
+    @property
+    def false_positive_rate(self) -> float:
+        """Return 0: keys are held exactly."""
+        return 0.0
+
     def size_bytes(self) -> int:
         """Return about how much memory the sessions take."""
         return len(self) * _BYTES_A_KEY
@@ -94,9 +99,8 @@ class SessionStore:
 
     def _evict(self) -> None:
         """Drop some of the oldest keys."""
-        count = max(1, self._bound.max_keys // SHARE_EVICTED)
         before = self._keys
-        for key in list(islice(self._sessions, count)):
+        for key in list(islice(self._sessions, self._bound.evicted_at_once)):
             sessions = self._sessions.pop(key)
             self._keys -= len(sessions)
             self._forget(key, sessions)
@@ -151,6 +155,7 @@ class SessionStore:
 
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
         """Match each record against the sessions of its keys; extend or begin them."""
+        self._bound.check(hashes.shape[1])
         combination = np.full(len(times), -1, np.int8)
         originals = np.full(len(times), NO_REFERENCE, np.int64)
         rows = zip(times.tolist(), key_rows(hashes), references.tolist(), strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +22,11 @@ class KeyStore(Protocol):
     @property
     def evicted(self) -> int:
         """Keys evicted so far to make room for others."""
+        ...
+
+    @property
+    def false_positive_rate(self) -> float:
+        """Expected share of unseen keys that count as repeats: 0 where keys are held exactly."""
         ...
 
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
@@ -93,4 +100,40 @@ def unique_delta(hashes: Hashes, times: Floats, references: Ints, matches: Match
         hashes=added.reshape(-1, 2),
         times=times if combinations == 1 else np.repeat(times, combinations),
         references=references if combinations == 1 else np.repeat(references, combinations),
+    )
+
+
+@dataclass(slots=True)
+class Renewals:
+    """Keys that duplicates renewed.
+
+    places: where in the batch, as row · combinations + combination.  times: under
+    which they are found again.  references: of the record that they came with.
+    """
+
+    places: Ints
+    times: Floats
+    references: Ints
+
+
+def renewing_delta(
+    hashes: Hashes,
+    times: Floats,
+    references: Ints,
+    matches: Matches,
+    renewed: Sequence[Renewals],
+) -> Delta:
+    """Every combination's key of every unique record, and renewed keys, in one order."""
+    added = unique_delta(hashes, times, references, matches)
+    if not renewed:
+        return added
+    combinations = hashes.shape[1]
+    unique = np.flatnonzero(matches.combination < 0)[:, None]
+    places = [(unique * combinations + np.arange(combinations)).reshape(-1)]
+    joined = np.concatenate(places + [one.places for one in renewed])
+    order = np.argsort(joined, kind="stable")
+    return Delta(
+        hashes.reshape(-1, 2)[joined][order],
+        np.concatenate([added.times, *(one.times for one in renewed)])[order],
+        np.concatenate([added.references, *(one.references for one in renewed)])[order],
     )

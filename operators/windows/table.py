@@ -13,10 +13,13 @@ from operators.windows.index import DROPPED, KeyIndex, grown, spread
 
 # Rows of a batch to itself; smaller ones would only be moved more often.
 _FIRST_SIZE = 1024
-# One part in so many is evicted at once: what is found in one look over all keys.
-SHARE_EVICTED = 64
+# One part in so many is evicted at once, since it takes a look over all keys; of a few
+# keys a larger part.
+_SHARE_EVICTED = 64
+_LARGEST_SHARE_EVICTED = 8
+_EVICTED_AT_LEAST = 256
 # Key age is told in periods of one part in so many: an exact order would have to be sorted.
-_PERIODS = 4 * SHARE_EVICTED
+_PERIODS = 4 * _SHARE_EVICTED
 # A duplicate renews its key only if that is older than this part of all: hot keys
 # would be renewed all the time otherwise, and every renewal is in the changelog.
 _SHARE_FRESH = 16
@@ -42,6 +45,18 @@ class Bound:
         """Raise ValueError for a bound below 1."""
         if self.max_keys < 1:
             msg = f"max_keys is {self.max_keys}, must be at least 1"
+            raise ValueError(msg)
+
+    @property
+    def evicted_at_once(self) -> int:
+        """How many keys go at once, about."""
+        few = min(_EVICTED_AT_LEAST, self.max_keys // _LARGEST_SHARE_EVICTED)
+        return max(1, few, self.max_keys // _SHARE_EVICTED)
+
+    def check(self, combinations: int) -> None:
+        """Raise ValueError where a record has more keys than may be held."""
+        if combinations > self.max_keys:
+            msg = f"max_keys is {self.max_keys}, but a record has {combinations} keys"
             raise ValueError(msg)
 
 
@@ -179,8 +194,8 @@ class KeyTable:
         return float(np.fmin.reduce(self.ats[: self._end], initial=np.inf))
 
     def evict(self) -> None:
-        """Drop the oldest keys, about one in `SHARE_EVICTED`."""
-        wanted = max(1, self._bound.max_keys // SHARE_EVICTED)
+        """Drop the oldest keys, about one in `_SHARE_EVICTED`."""
+        wanted = self._bound.evicted_at_once
         border = 0
         for period in sorted(self._periods):
             wanted -= self._periods[period]

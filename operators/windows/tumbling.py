@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
-from operators.verdicts import NO_REFERENCE, Codes
-from operators.windows.batch_repeats import first_occurrences, sharing
+from operators.verdicts import NO_REFERENCE
+from operators.windows.batch_repeats import first_occurrences, settle
 from operators.windows.compact import Answers, CompactStore, place
 from operators.windows.store import stretches
 from operators.windows.table import Bound
@@ -34,62 +34,21 @@ class TumblingStore(CompactStore):
     def _answer(self, hashes: Hashes, times: Floats, references: Ints) -> Answers:
         windows = self._window(times)
         keys = place(hashes, windows).reshape(-1, 2)
-        entries = self._table.find(keys)
-        first = first_occurrences(keys)
-        if hashes.shape[1] == 1:
-            held = entries >= 0
-            repeats = held | (first != np.arange(len(first)))
-            # Where nothing is held the last entry is read, and not used.
-            originals = np.where(held, self._table.references[entries], references[first])
-            return Answers(
-                keys=keys,
-                ats=windows,
-                chosen=repeats.astype(np.int8) - np.int8(1),
-                originals=np.where(repeats, originals, NO_REFERENCE),
-                entries=entries,
-                added=np.flatnonzero(~repeats),
-            )
-        answers = self._answer_several(entries, first, references, hashes.shape[1])
-        return Answers(keys, windows, *answers)
-
-    def _answer_several(
-        self, entries: Ints, first: Ints, references: Ints, combinations: int
-    ) -> tuple[Codes, Ints, Ints, Ints]:
-        """Several keys a record: only a unique one adds keys, and it adds all of them."""
-        held = entries.reshape(-1, combinations)
-        count = len(held)
-        hit = (held >= 0).argmax(axis=1)
-        found = held[np.arange(count), hit]
-        chosen = np.where(found >= 0, hit, -1).astype(np.int8)
-        originals = np.where(found >= 0, self._table.references[found], NO_REFERENCE)
-        unique = found < 0
-        # Records that share a key hang on each other: in turn.
-        mine: dict[int, int] = {}
-        again: list[int] = []
-        for row in np.flatnonzero(sharing(first, combinations)).tolist():
-            keys = first[row * combinations : (row + 1) * combinations].tolist()
-            for index, key in enumerate(keys):
-                if held[row, index] >= 0:
-                    chosen[row], originals[row] = index, self._table.references[held[row, index]]
-                    found[row] = held[row, index]
-                    break
-                if key in mine:
-                    chosen[row], originals[row], found[row] = index, references[mine[key]], -1
-                    unique[row] = False
-                    break
-            else:
-                mine.update(dict.fromkeys(keys, row))
-                again += [
-                    row * combinations + index
-                    for index, key in enumerate(keys)
-                    if key in keys[:index]
-                ]
-        added = (np.flatnonzero(unique)[:, None] * combinations + np.arange(combinations)).reshape(
-            -1
+        entries = self._table.find(keys).reshape(hashes.shape[:2])
+        settled = settle(entries >= 0, first_occurrences(keys))
+        matched = entries[np.arange(len(times)), settled.chosen]
+        # Of a unique record, or one that repeats another of the batch, no key is held.
+        originals = np.where(
+            matched >= 0, self._table.references[matched], references[settled.sources]
         )
-        if again:
-            added = np.setdiff1d(added, again)
-        return chosen, originals, found, added
+        return Answers(
+            keys=keys,
+            ats=windows,
+            chosen=settled.chosen,
+            originals=np.where(settled.chosen >= 0, originals, NO_REFERENCE),
+            entries=matched,
+            added=settled.added,
+        )
 
     def _add(self, keys: Hashes, ats: Floats, references: Ints, stamps: Ints) -> None:
         self._oldest = min(self._oldest, float(ats.min()))

@@ -180,7 +180,6 @@ def test_values_from_the_environment(name: str, text: str, value: object) -> Non
         ("log_level", "INFO", "must be 'debug', 'info', 'warning' or 'error'"),
         ("guarantee", "exactly_once", "not available yet; use at_least_once"),
         ("state", "rocksdb", "not available yet; use memory"),
-        ("state", "bloom", "not available yet; use memory"),
         ("similarity", "0.95", "not available yet; leave it unset"),
     ],
 )

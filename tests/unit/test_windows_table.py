@@ -48,7 +48,7 @@ def test_the_oldest_go_first_and_never_more_than_the_bound_are_held() -> None:
         assert len(table) <= 6400
     kept = held(table, range(100_000))
     assert kept == list(range(100_000 - len(kept), 100_000))
-    assert len(kept) >= 6400 * (1 - 2 / 64)
+    assert len(kept) >= 6400 * (1 - 1 / 16)
     assert table.evicted == 100_000 - len(kept)
 
 
@@ -81,7 +81,8 @@ def test_small_bounds(max_keys: int) -> None:
         if not table.room:
             table.evict()
         add(table, [number])
-    assert held(table, range(200)) == list(range(200 - max_keys, 200))
+    assert len(table) >= max_keys * 7 // 8
+    assert held(table, range(200)) == list(range(200 - len(table), 200))
 
 
 def test_stamps_begin_anew_before_they_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +110,7 @@ def test_a_dump_is_loaded_in_order_into_a_smaller_bound_too() -> None:
         loaded.evict()
         kept = held(loaded, range(20_000))
         assert kept == list(range(20_000 - len(loaded), 20_000))
-    assert len(smaller) == 126
+    assert len(smaller) == 112
 
 
 def test_a_bound_below_one_is_refused() -> None:
