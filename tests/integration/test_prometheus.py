@@ -59,12 +59,14 @@ def ask(address: str, path: str, **query: str) -> Any:  # noqa: ANN401 - what th
         try:
             answer = requests.get(f"{address}/api/v1/{path}", params=query, timeout=10)
         except requests.ConnectionError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-            continue
-        assert answer.status_code == 200, answer.text
-        return answer.json()["data"]
+            starting = True
+        else:
+            starting = answer.status_code == requests.codes.service_unavailable
+        if not starting:
+            assert answer.status_code == requests.codes.ok, answer.text
+            return answer.json()["data"]
+        assert time.monotonic() < deadline, f"no Prometheus at {address}"
+        time.sleep(0.2)
 
 
 def all_answered(address: str) -> bool:
