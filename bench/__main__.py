@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -70,6 +72,26 @@ def _median(runs: list[Measured]) -> tuple[float, float]:
     return statistics.median(rates), (max(rates) - min(rates)) / 2
 
 
+def _ratios(figures: Mapping[str, float]) -> dict[str, float]:
+    """Of each pair that was measured, the first divided by the second."""
+    return {
+        f"{one} / {other}": round(figures[one] / figures[other], 2)
+        for one, other in RATIOS
+        if one in figures and other in figures
+    }
+
+
+def _busy() -> str | None:
+    """What to say of a machine that does something else, None if it does not."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load < cores / 2:
+        return None
+    return (
+        f"the machine is busy (load {load:.1f} on {cores} cores): believe the CPU seconds, "
+        "not the records a second"
+    )
+
+
 def main() -> int:
     """Measure what was asked for, print, and write down."""
     parser = argparse.ArgumentParser(prog="python -m bench")
@@ -82,8 +104,11 @@ def main() -> int:
     options = parser.parse_args()
     names = options.only.split(";") if options.only else list(CONTENDERS)
     results: dict[str, list[Measured]] = {name: [] for name in names}
+    busy = _busy()
+    if busy:
+        print(busy, file=sys.stderr)
     with start_broker(own=True, settings=_BROKER) as broker:
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
         admin.create_topics([NewTopic(INPUT, PARTITIONS, 1)])[INPUT].result()
         unique = produce_input(
             broker.bootstrap, options.records, options.duplicates, options.bytes, options.seed
@@ -111,20 +136,21 @@ def main() -> int:
                 flush=True,
             )
     rates = {name: _median(runs) for name, runs in results.items() if runs}
-    ratios = {
-        f"{one} / {other}": round(rates[one][0] / rates[other][0], 2)
-        for one, other in RATIOS
-        if one in rates and other in rates
-    }
+    ratios = _ratios({name: rate for name, (rate, _) in rates.items()})
+    cpu_ratios = _ratios(
+        {name: statistics.median(one.cpu_seconds for one in results[name]) for name in rates}
+    )
     for pair, ratio in ratios.items():
-        print(f"{pair:64} {ratio:6.2f}")
+        print(f"{pair:64} {ratio:6.2f} of the records/s, {cpu_ratios[pair]:6.2f} of the CPU")
     _RESULTS.parent.mkdir(parents=True, exist_ok=True)
     _RESULTS.write_text(
         json.dumps(
             {
                 "machine": machine(),
                 "options": vars(options),
+                "busy": busy,
                 "ratios": ratios,
+                "cpu_ratios": cpu_ratios,
                 "medians": {n: {"rate": r, "spread": s} for n, (r, s) in rates.items()},
                 "runs": [asdict(one) for runs in results.values() for one in runs],
             },

@@ -20,5 +20,5 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},
         "load_average": round(os.getloadavg()[0], 1),
-        "command": sys.argv,
+        "command": ["python", *sys.orig_argv[1:]],
     }

@@ -49,7 +49,7 @@ def run(brokers: str, name: str, contender: Contender, source: str, records: int
     """Run a contender once, on outputs of its own."""
     label = "".join(c if c.isalnum() else "-" for c in name) + f"-{time.time_ns()}"
     outputs = [f"{label}-unique", f"{label}-duplicate"]
-    admin = AdminClient({"bootstrap.servers": brokers})
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
     # The broker's own time of each append is what throughput is taken from.
     config = {"message.timestamp.type": "LogAppendTime"}
     topics = [NewTopic(topic, PARTITIONS, 1, config=config) for topic in outputs]
@@ -159,7 +159,7 @@ def _read_outputs(brokers: str, topics: list[str]) -> tuple[int, int, float]:
 
 def _wait_until_settled(brokers: str, places: list[TopicPartition]) -> None:
     """Wait for the markers of the last transactions: a commit returns before they are written."""
-    admin = AdminClient({"bootstrap.servers": brokers})
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
     latest = {place: OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
 
     def ends(level: IsolationLevel) -> list[int]:
