@@ -20,7 +20,7 @@ def old_cluster(stage: Stage, scale: Scale) -> None:
                 old.send(signal.SIGCONT)
                 ended = old.wait(_WAKE_SECONDS)
                 expect(
-                    all(one.status > 0 for one in ended),
+                    all(one.status for one in ended),
                     f"the old cluster should end non-zero: {[one.status for one in ended]}",
                 )
                 said = "\n".join(one.stderr for one in ended)
@@ -46,4 +46,6 @@ def sizes(stage: Stage, scale: Scale) -> None:
                     continue
                 job.send(signal.SIGTERM)
                 ended = job.wait()
-            expect(not any(one.status for one in ended), f"SIGTERM: {job.stderr}")
+            # It may have come before the job could handle it, when nothing has begun.
+            fine = (0, -signal.SIGTERM)
+            expect(all(one.status in fine for one in ended), f"SIGTERM: {ended}")

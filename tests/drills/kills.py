@@ -34,9 +34,9 @@ def kill_some(stage: Stage, job: Job, processes: int) -> None:
 
 def kill_points(stage: Stage, scale: Scale) -> None:
     """At each named point, the first time and later ones; without recovery directory too."""
-    _ = scale
     for point in POINTS:
-        for times in (1, stage.draw.randrange(2, 12)):
+        later = [stage.draw.randrange(2, 12) for _ in range(scale.times // 5)]
+        for times in (1, *later):
             recovery = stage.draw.random() < 0.7
             with stage.start(
                 1, {"DEDUP_TEST_KILL_AT": f"{point}:{times}"}, recovery=recovery
