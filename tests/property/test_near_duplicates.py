@@ -66,7 +66,7 @@ def test_a_record_that_is_not_late_never_meets_dropped_texts(data: st.DataObject
     keeping = Pipeline(stream.settings, len(stream.partitions))
     for judge in keeping.judges:
         assert judge.near is not None
-        judge.near.expire = lambda horizon: None  # type: ignore[method-assign]
+        judge.near.expire = lambda _: None  # type: ignore[method-assign,assignment]
     for step in stream.steps:
         pipeline.feed([step])
         keeping.feed([step])
