@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 
 from connectors import lane_writer, transactions
 from connectors.assembling import Assembler
@@ -443,7 +443,13 @@ def test_one_that_stood_still_for_too_long_ends(rig: Rig) -> None:
     run.feed(make_records(0, 10))
     for part in run.parts.values():
         part._writer._producer._producer.flush(SECONDS)  # type: ignore[union-attr]
-    time.sleep(12)  # brokers look every ten seconds
+    consumer = rig.changelog.consumer()
+    unique = TopicPartition(rig.topics.outputs["unique"], 0)
+    deadline = time.monotonic() + 2 * SECONDS  # brokers look every ten seconds
+    while consumer.get_watermark_offsets(unique, SECONDS)[1] < 12:  # with two markers
+        assert time.monotonic() < deadline, "the transactions were not aborted"
+        time.sleep(0.1)
+    consumer.close()
 
     with pytest.raises(SinkError, match=r"stood still for longer than transaction\.timeout\.ms"):
         run.snapshot()
