@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # the default of `guarantee` becomes exactly_once).  No values: any but the default.
 NOT_YET: dict[str, tuple[tuple[str, ...], str]] = {
     "state": (("rocksdb",), "use memory"),
-    "similarity": ((), "leave it unset"),
 }
 
 

@@ -60,6 +60,12 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.similarity_capped = Counter(
+            "dedup_similarity_capped",
+            "Records with more candidates for near duplicates than are looked at, or too long a "
+            "text. Grows: texts are too alike (a template); a near duplicate may pass as unique.",
+            registry=self.registry,
+        )
         self.false_positive_rate = self._gauge(
             "dedup_bloom_false_positive_rate",
             "Expected share of new keys that DEDUP_STATE=bloom takes for repeats; 0 with other "

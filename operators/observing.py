@@ -13,6 +13,7 @@ from operators.deduplicate import Lane
 from operators.encode import Output
 from operators.evictions import Evictions
 from operators.metrics import Metrics
+from operators.near_counts import NearCounts
 from operators.pulse import Pulse
 from operators.verdicts import VERDICTS
 
@@ -37,6 +38,7 @@ class Observer:
         self.records_written: dict[int, int] = {}
         self.input_lag: dict[int, int] = {}
         self._evictions = Evictions(metrics, clock)
+        self._near = NearCounts(metrics)
         self._clock = clock
         self._lock = Lock()
         # Asked for when somebody looks, so that they cost a batch nothing.
@@ -55,6 +57,8 @@ class Observer:
         self.restored_keys[lane.lane] = len(lane.store)
         self.records_written.setdefault(lane.lane, 0)
         self._evictions.opened(lane.lane, lane.store.evicted)
+        if lane.near is not None:
+            self._near.opened(lane.lane, lane.near)
         self.pulse.lane_opened()
         self.decided(lane)
 
@@ -66,6 +70,9 @@ class Observer:
         self.watermarks[number] = lane.watermark.value
         self.false_positive_rates[number] = store.false_positive_rate
         self._evictions.decided(number, store.evicted)
+        if lane.near is not None:
+            self.state_bytes[number] += lane.near.size_bytes()
+            self._near.decided(number, lane.near)
         self.pulse.beat()
 
     def written(self, batch: Sequence[Output], now: float) -> None:

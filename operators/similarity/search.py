@@ -108,7 +108,9 @@ class Search:
             return np.zeros(0, np.int64)
         self._limit(rows, lists)
         blocks = [self._fit(columns, *block) for block in _blocks(rows, lists)]
-        return blocks[0] if len(blocks) == 1 else _once(np.concatenate(blocks))
+        if len(blocks) == 1:
+            return blocks[0]
+        return _once(np.concatenate(blocks)) if blocks else np.zeros(0, np.int64)
 
     def _limit(self, rows: Ints, lists: list[Lists]) -> None:
         """Leave out the longest lists of records that have too many candidates."""
@@ -165,7 +167,7 @@ class Search:
         text, measure = self.columns.texts[row], self._measure
         others = [columns.texts[id_] for _, columns, id_ in candidates]
         effort = np.cumsum(measure.effort(len(text), np.array([len(other) for other in others])))
-        if effort[-1] > MOST_EFFORT:
+        if effort[-1] > MOST_EFFORT and len(others) > 1:
             self._capped[row] = True
             others = others[: max(int(effort.searchsorted(MOST_EFFORT)), 1)]
         self.compared += len(others)

@@ -100,9 +100,11 @@ def event_id_of(value: bytes | None) -> str:
     return found if isinstance(found, str) else ""
 
 
-def expected(records: Sequence[Record], topic: str, partitions: int) -> Outputs:
+def expected(
+    records: Sequence[Record], topic: str, partitions: int, settings: Settings | None = None
+) -> Outputs:
     """Verdict → outputs, as the model has them for records in the order in which they are given."""
-    model = Model(Settings(), range(partitions))
+    model = Model(settings or Settings(), range(partitions))
     return _expected(((record, model) for record in records), topic)
 
 
@@ -176,7 +178,7 @@ def _output(record: Record, headers: Sequence[tuple[str, HeaderValue]], own: int
 def _comparable(name: str, value: HeaderValue) -> Hashable:
     if name.startswith("__connect.errors.exception."):
         return value is Free.TEXT or bool(value)
-    if name == "dedup.reason" and isinstance(value, bytes):
+    if name in {"dedup.reason", "dedup.similarity"} and isinstance(value, bytes):
         try:
             return round(float(value), 6)
         except ValueError:

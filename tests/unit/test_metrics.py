@@ -26,8 +26,12 @@ NAMES = {
     "dedup_restored_keys": set(),
     "dedup_build_info": {"version"},
 }
-# Declared where keys are evicted and filters are kept.
-OTHERS = {"dedup_evictions_total": {"reason"}, "dedup_bloom_false_positive_rate": set()}
+# Of evictions, of filters, of near duplicates.
+OTHERS = {
+    "dedup_evictions_total": {"reason"},
+    "dedup_bloom_false_positive_rate": set(),
+    "dedup_similarity_capped_total": set(),
+}
 
 
 def test_samples_have_the_promised_names_and_labels() -> None:

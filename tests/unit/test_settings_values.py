@@ -178,9 +178,7 @@ def test_values_from_the_environment(name: str, text: str, value: object) -> Non
         ("metrics_port", "tcp://10.0.0.1:9090", "enableServiceLinks: false"),
         ("log", "xml", "must be 'text' or 'json'"),
         ("log_level", "INFO", "must be 'debug', 'info', 'warning' or 'error'"),
-        ("guarantee", "exactly_once", "not available yet; use at_least_once"),
         ("state", "rocksdb", "not available yet; use memory"),
-        ("similarity", "0.95", "not available yet; leave it unset"),
     ],
 )
 def test_wrong_values_are_refused_in_one_line(name: str, text: str, fix: str) -> None:
