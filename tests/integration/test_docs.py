@@ -99,4 +99,6 @@ def test_what_cannot_be_run_says_why() -> None:
         ("README.md", "ten minutes"),
         ("README.md", "a terminal of its own"),
         ("quickstart.md", "a terminal of its own"),
+        ("runbook.md", "a Kubernetes cluster"),
+        ("runbook.md", "Kafka's tools"),
     }
