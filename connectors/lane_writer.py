@@ -260,6 +260,8 @@ class LaneWriter:
             for batch in batches:
                 self._produce(batch)
         reach("after_commit")
+        if self._opened.lane is not None:
+            self._opened.lane.committed(change)
         self._newest = max(self._newest, change.delta.newest)
         self._watermark = change.watermark
         self._observer.committed(time.monotonic() - began)
@@ -271,6 +273,8 @@ class LaneWriter:
         """Note where the changelog ends, now that everything is committed; trim it (rule 6)."""
         opened = self._opened
         opened.retain(end, self._newest)
+        if opened.lane is not None:
+            opened.lane.marked(end)
         self._newest = float("-inf")
         now = time.monotonic()
         if now - self._trimmed < self._settings.trim_seconds:

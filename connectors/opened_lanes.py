@@ -61,13 +61,14 @@ class OpenedLane:
 
     number: last committed verdict batch.  run: names this opening of the lane among
     all there ever were.  retained: stretches that can be trimmed when their newest
-    key has expired.
+    key has expired.  lane: its state, where this process has it.
     """
 
     producer: LaneProducer
     number: int = 0
     run: int = field(default_factory=lambda: secrets.randbits(63))
     retained: list[Retained] = field(default_factory=list)
+    lane: Lane | None = None
 
     def retain(self, end: int, newest: float) -> None:
         """Note a further stretch; many short ones become fewer long ones."""
@@ -132,23 +133,31 @@ class OpenedLanes:
         if snapshot is not None:
             _check_snapshot(snapshot)
             check_fingerprint(snapshot.fingerprint, self._fingerprint, "the recovery directory")
-            if snapshot.keys is not None and resume is not None and _agree(snapshot, resume):
+            fits = snapshot.keys is not None and spec.open_store is None
+            if fits and resume is not None and _agree(snapshot, resume):
                 lane.restore(snapshot)
                 start = resume.end
                 newest = max(snapshot.largest.values(), default=float("-inf"))
                 opened.retain(start, newest)
+        kept = lane.resume()
+        if kept is not None:
+            # Statistics begin where the recovery snapshot ends, keys where the disk does.
+            counts = self._recovery and spec.stats_seconds is not None
+            start = min(kept.end, 0 if resume is None else resume.end) if counts else kept.end
+            opened.retain(kept.end, max(kept.largest.values(), default=float("-inf")))
         # (b) What the store does not hold yet follows from the changelog.
         counted = 0 if snapshot is None else snapshot.number
         end, last = self._replay(lane, max(start - _LAST_RECORD, 0), opened, counted)
-        if end < start or (snapshot is not None and last < snapshot.number):
+        known = "recovery snapshot" if kept is None else "state on disk (DEDUP_STATE_DIR)"
+        if end < start or last < max(counted, 0 if kept is None else kept.number):
             msg = (
-                f"the recovery snapshot of lane {number} is ahead of its changelog "
+                f"the {known} of lane {number} is ahead of its changelog "
                 f"{self._changelog.topic}: the topic is gone, cut or another's. To go on without "
                 "what it knew (repeats of earlier records then pass as unique), choose another "
                 "DEDUP_APP_ID and recovery directory."
             )
             raise StateError(msg)
-        opened.number = lane.number
+        opened.number, opened.lane = lane.number, lane
         lane.run = opened.run
         with self._lock:
             self._opened[number] = opened

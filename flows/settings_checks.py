@@ -1,4 +1,4 @@
-"""Settings against each other: what does not go together, and what is not there yet.
+"""Settings against each other: what does not go together.
 
 In these texts `<keys>` stands for a setting, by the name under which the user
 knows it.
@@ -15,12 +15,6 @@ from operators.keypaths import NoCommonFieldError, needs_kafka
 
 if TYPE_CHECKING:
     from flows.settings import Settings
-
-# Values that are described but not built: a row goes when its issue lands (and
-# the default of `guarantee` becomes exactly_once).  No values: any but the default.
-NOT_YET: dict[str, tuple[tuple[str, ...], str]] = {
-    "state": (("rocksdb",), "use memory"),
-}
 
 
 class Misfit(NamedTuple):
@@ -41,9 +35,6 @@ class MisfitError(ValueError):
 
 def find_misfits(settings: Settings) -> list[Misfit]:
     """Check settings against each other; return what does not fit, in order of the table."""
-    # First things first: what is not there need not fit.
-    if missing := list(_not_yet(settings)):
-        return missing
     return list(
         chain(
             _without_kafka(settings) if settings.embedded else _topics(settings),
@@ -51,13 +42,6 @@ def find_misfits(settings: Settings) -> list[Misfit]:
             _state(settings),
         )
     )
-
-
-def _not_yet(settings: Settings) -> Iterator[Misfit]:
-    for setting, (values, instead) in NOT_YET.items():
-        value = getattr(settings, setting)
-        if value in values or (not values and value is not None):
-            yield Misfit(setting, f"is not available yet; {instead}")
 
 
 def _without_kafka(settings: Settings) -> Iterator[Misfit]:

@@ -26,6 +26,7 @@ from connectors.lines_sink import LinesSink, LinesSinkSettings
 from connectors.lines_source import STDIN, LinesSource
 from connectors.opened_lanes import OpenedLanes
 from connectors.stats_sink import StatsLinesSink, StatsSink
+from flows.disk_state import disk_stores
 from flows.launch import Launch
 from flows.settings import Settings, fingerprint
 from operators.batches import Batch
@@ -33,7 +34,7 @@ from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, OpenLane
 from operators.encode import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import SettingsError
 from operators.events import EventSpec
-from operators.lanes import lanes_meet
+from operators.lanes import EVEN_WORKERS, lanes_meet
 from operators.observing import Observer
 from operators.similarity.deciding import SIMILAR, NearSpec
 from operators.statistics import Statistic
@@ -64,10 +65,15 @@ def event_spec(settings: Settings) -> EventSpec:
     )
 
 
+def bound_of(settings: Settings) -> Bound:
+    """How many keys a lane holds: an equal part."""
+    return Bound(settings.max_keys // settings.lanes, renew=settings.eviction == "lru")
+
+
 def new_store(settings: Settings) -> KeyStore:
     """Make an empty store of the window kind asked for."""
     seconds = settings.window_seconds
-    bound = Bound(settings.max_keys // settings.lanes, renew=settings.eviction == "lru")
+    bound = bound_of(settings)
     if settings.state == "bloom":
         length = math.inf if settings.window == "forever" else seconds
         return BloomStore(length, bound, settings.bloom_error)
@@ -90,6 +96,7 @@ def lane_spec(settings: Settings, observer: Observer) -> LaneSpec:
         stats_seconds=None if settings.stats_topic is None else settings.stats_seconds,
         on_snapshot=observer.pulse.epoch_ended,
         near=near_spec(settings),
+        open_store=disk_stores(settings, bound_of(settings)),
     )
 
 
@@ -213,6 +220,13 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
             settings.lanes,
         )
     together = lanes_meet(settings.lanes, launch.workers)
+    if settings.state == "rocksdb" and not together:
+        msg = (
+            f"DEDUP_STATE=rocksdb needs each lane's state and output on one worker, which cannot "
+            f"be had with {launch.workers} workers: use at most {EVEN_WORKERS}, or "
+            "DEDUP_STATE=memory"
+        )
+        raise SettingsError(msg)
     return Parts(
         source,
         lambda number, snapshot: opened.lane(number, spec, snapshot),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from operators.verdicts import (
     references,
 )
 from operators.watermark import Watermark
-from operators.windows.store import KeyStore
+from operators.windows.store import Change, DurableStore, KeyStore, LaneProgress
 
 # 16 of hash, 8 of event time, 8 of reference: a key in a snapshot or the changelog.
 BYTES_A_KEY = 32
@@ -42,7 +42,8 @@ BYTES_A_KEY = 32
 class LaneSpec:
     """How a lane judges.
 
-    new_store: makes an empty store of keys.  Durations in seconds.
+    new_store: makes an empty store of keys.  open_store: opens that of a lane, where it
+    outlives the process; None where it does not.  Durations in seconds.
     fingerprint: setting → text, of the settings that change what the state means.
     changelog: whether what the lane knows is in a changelog too; then a snapshot
     holds the keys only up to `snapshot_max_bytes`.  on_snapshot: called when one is
@@ -59,6 +60,7 @@ class LaneSpec:
     stats_seconds: float | None = None
     on_snapshot: Callable[[], None] | None = None
     near: NearSpec | None = None
+    open_store: Callable[[int], KeyStore] | None = None
 
     def expiry(self) -> Callable[[float, float], bool]:
         """Return what tells of state up to an event time whether it is of use at a horizon."""
@@ -121,7 +123,8 @@ class Lane:
         self.run = 0
         self.progress: dict[int, int] = {}
         self.watermark = Watermark()
-        self.store = spec.new_store()
+        self.store = spec.new_store() if spec.open_store is None else spec.open_store(lane)
+        self._durable = self.store if isinstance(self.store, DurableStore) else None
         self.near = None if spec.near is None else spec.near.index()
         self._spec = spec
         self._position: dict[int, int] = {}
@@ -244,6 +247,7 @@ class Lane:
         if self.near is not None:
             size += self.near.packed_bytes()
         whole = size <= spec.snapshot_max_bytes or not spec.changelog
+        whole = whole and self._durable is None
         return LaneSnapshot(
             lane=self.lane,
             number=self.number,
@@ -262,15 +266,44 @@ class Lane:
 
         Only the last of its records says how far it went.
         """
+        last = changes[-1]
+        kept = None if self._durable is None else self._durable.progress
         for change in changes:
-            self.store.apply(change.delta)
+            if kept is None or last.number > kept.number:
+                self.store.apply(change.delta)
+                self.committed(replace(last, delta=change.delta))
             if self.near is not None and change.delta.near is not None:
                 self.near.apply(change.delta.near)
-        last = changes[-1]
         self.number = last.number
         self.progress.update(last.positions)
         self.watermark = Watermark(last.watermark, dict(last.largest))
         self._expire()
+
+    def resume(self) -> LaneProgress | None:
+        """Go on from what a store on disk has; return how far that goes, None for nothing.
+
+        The texts of near duplicates are in the changelog only: with them it is read whole.
+        """
+        kept = None if self._durable is None else self._durable.progress
+        if kept is None or self.near is not None:
+            return None
+        self.number = kept.number
+        self.progress = dict(kept.positions)
+        self.watermark = Watermark(kept.watermark, dict(kept.largest))
+        return kept
+
+    def committed(self, change: LaneChange) -> None:
+        """Take note that a transaction of this lane is committed; from any thread."""
+        if self._durable is not None:
+            progress = LaneProgress(
+                change.number, change.positions, change.largest, change.watermark
+            )
+            self._durable.committed(Change(progress, change.delta))
+
+    def marked(self, end: int) -> None:
+        """Take note of where the changelog ended after that; from any thread."""
+        if self._durable is not None:
+            self._durable.marked(end)
 
     def recover(self, summaries: Iterable[Summary | None]) -> None:
         """Take over what statistics still have to count: the next verdict batch carries it.

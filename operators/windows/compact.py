@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Floats, Hashes, Ints
+from operators.batches import Bools, Floats, Hashes, Ints
 from operators.verdicts import NO_REFERENCE, Codes, Delta, Matches
+from operators.windows.batch_repeats import first_occurrences
 from operators.windows.store import Renewals, renewing_delta
 from operators.windows.table import Bound, KeyTable
 
@@ -169,6 +170,18 @@ class CompactStore:
             if full:
                 self._table.evict()
             at += rows
+
+    def holds(self, delta: Delta) -> Bools:
+        """Tell which keys of a delta are held, or come earlier in it."""
+        held = np.ones(len(delta), np.bool_)
+        if len(delta):
+            entries, rows = self._held(delta.hashes, delta.times, delta.references)[2:]
+            held[:rows] = entries[:rows] >= 0
+            if rows < len(delta):
+                first = first_occurrences(delta.hashes)
+                again = first != np.arange(len(first))
+                held[rows:] = (entries[rows:] >= 0) | again[rows:]
+        return held
 
     def dump(self) -> dict[str, Any]:
         """Compact copy of the state: columns of the keys held, the oldest first."""

@@ -171,6 +171,10 @@ class SessionStore:
                     self._begin(key, time, reference)
         return Matches(combination, originals)
 
+    def knows(self, key: bytes) -> bool:
+        """Tell whether there is a session of a key."""
+        return key in self._sessions
+
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
         """Tell which records repeat a unique one, each for itself; extend nothing."""
         rows = zip(times.tolist(), key_rows(hashes), strict=True)

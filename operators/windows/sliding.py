@@ -33,12 +33,13 @@ class SlidingStore(CompactStore):
     def __init__(self, seconds: float, bound: Bound | None = None) -> None:
         """seconds: length W of the window, > 0 and finite."""
         super().__init__(seconds, bound)
+        # Whether the last keys added may have met others in their bucket.
+        self.crowded = False
         self._levels = 1
-        self._crowded = False
         self._newest: dict[float, float] = {}
         self._order: list[float] = []
 
-    def _around(self, times: Floats) -> list[Floats]:
+    def around(self, times: Floats) -> list[Floats]:
         """Numbers of the buckets with times less than W away; that of the time itself first.
 
         Rounding is monotonic, so the buckets of `t − W` and `t + W` bound those of all
@@ -59,7 +60,7 @@ class SlidingStore(CompactStore):
         and before them the keys as they are placed there.
         """
         shape = (-1, *hashes.shape[:2])
-        around = self._around(times)
+        around = self.around(times)
         keys = [
             place(hashes, numbers, level) for level in range(self._levels) for numbers in around
         ]
@@ -73,7 +74,7 @@ class SlidingStore(CompactStore):
         count, combinations = hashes.shape[:2]
         keys, entries, near = self._near(hashes, times)
         # Rounding again, or W so short that there is no telling: the own bucket has the key.
-        self._crowded = bool(((entries[0] >= 0) & ~near[0]).any()) or self._levels > 1
+        self.crowded = bool(((entries[0] >= 0) & ~near[0]).any()) or self._levels > 1
         found = np.where(near, self._table.references[entries], _NONE)
         nearest = found.argmin(axis=0)[None]
         originals = np.take_along_axis(found, nearest, 0)[0]
@@ -125,13 +126,13 @@ class SlidingStore(CompactStore):
                     if key in keys[:index]:
                         again.append(row * combinations + index)
                         continue
-                    self._crowded = self._crowded or key in mine
+                    self.crowded = self.crowded or key in mine
                     mine.setdefault(key, []).append((time, int(references[row])))
         return again
 
     def _add(self, keys: Hashes, ats: Floats, references: Ints, stamps: Ints) -> None:
         self._note(ats)
-        if not self._crowded:
+        if not self.crowded:
             self._table.add(keys, ats, references, stamps)
             return
         numbers = stretches(ats, self._seconds)
@@ -172,14 +173,14 @@ class SlidingStore(CompactStore):
     ) -> tuple[Hashes, Floats, Ints, int]:
         numbers = stretches(times, self._seconds)
         entries = np.full(len(times), -1, np.int64)
-        self._crowded = self._levels > 1
+        self.crowded = self._levels > 1
         for level in reversed(range(self._levels)):
             keys = place(hashes[:, None], numbers, level)[:, 0]
             found = self._table.find(keys)
             same = (found >= 0) & (self._table.ats[found] == times)
             same &= self._table.references[found] == references
             entries[same] = found[same]
-            self._crowded |= bool(((found >= 0) & ~same).any())
+            self.crowded |= bool(((found >= 0) & ~same).any())
         again = np.flatnonzero(first_occurrences(keys) != np.arange(len(keys)))
         return keys, times, entries, int(again[0]) if len(again) else len(times)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -67,6 +67,49 @@ class KeyStore(Protocol):
 
     def __len__(self) -> int:
         """Return the number of keys held."""
+        ...
+
+
+class LaneProgress(NamedTuple):
+    """How far a lane had come with what a store on disk has.
+
+    number, positions, largest, watermark: as in a lane's change.  end: where its
+    changelog ended at some moment before; with what is on disk nothing before it is
+    needed.
+    """
+
+    number: int
+    positions: dict[int, int]
+    largest: dict[int, float]
+    watermark: float
+    end: int = 0
+
+
+class Change(NamedTuple):
+    """What a committed transaction changed: where it got to, and the keys."""
+
+    progress: LaneProgress
+    delta: Delta
+
+
+@runtime_checkable
+class DurableStore(KeyStore, Protocol):
+    """A store that keeps what is committed, so that a restart goes on from there.
+
+    What is decided or applied waits for `committed`, in the same order.
+    """
+
+    @property
+    def progress(self) -> LaneProgress | None:
+        """How far what is kept goes, None if nothing is."""
+        ...
+
+    def committed(self, change: Change) -> None:
+        """Take note that a transaction is committed; from any thread."""
+        ...
+
+    def marked(self, end: int) -> None:
+        """Take note of where the changelog ended after the last one; from any thread."""
         ...
 
 

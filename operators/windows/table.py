@@ -53,6 +53,11 @@ class Bound:
         few = min(_EVICTED_AT_LEAST, self.max_keys // _LARGEST_SHARE_EVICTED)
         return max(1, few, self.max_keys // _SHARE_EVICTED)
 
+    @property
+    def renewed_after(self) -> int:
+        """How many keys must have been added or renewed since before a key is renewed."""
+        return self.max_keys // _SHARE_FRESH
+
     def check(self, combinations: int) -> None:
         """Raise ValueError where a record has more keys than may be held."""
         if combinations > self.max_keys:
@@ -171,8 +176,7 @@ class KeyTable:
 
     def stale(self, entries: Ints) -> Bools:
         """Tell which keys are so old that a duplicate renews them."""
-        oldest_fresh = self._now - self._bound.max_keys // _SHARE_FRESH
-        stale: Bools = self.stamps[entries] < oldest_fresh
+        stale: Bools = self.stamps[entries] < self._now - self._bound.renewed_after
         return stale
 
     def renew(self, entries: Ints, stamps: Ints) -> None:

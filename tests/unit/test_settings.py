@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from flows import settings_checks
 from flows.settings import FIELD_OF, Settings, fingerprint, load_settings
 from operators.keys import Combination
 from tests.unit.settings_cases import KAFKA, load
@@ -63,12 +62,6 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def everything_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rules for what is not available yet can be tested before it is."""
-    monkeypatch.setattr(settings_checks, "NOT_YET", {})
-
-
 def test_defaults() -> None:
     assert load_settings({}).effective() == DEFAULTS
     assert list(FIELD_OF) == list(DEFAULTS)
@@ -113,7 +106,6 @@ def test_a_field_may_be_called_content() -> None:
     assert [key.name for key in settings.keys] == ["content", "content"]
 
 
-@pytest.mark.usefixtures("everything_built")
 def test_near_duplicates_share_no_field_unless_one_is_named() -> None:
     assert load(similarity="0.9").shard == Combination(())
     assert load(similarity="0.9", keys='[["a"],["b"]]').shard == Combination(())
@@ -174,7 +166,6 @@ def test_fingerprint_has_what_gives_state_its_meaning() -> None:
     }
 
 
-@pytest.mark.usefixtures("everything_built")
 @pytest.mark.parametrize(
     "name, before, after",
     [

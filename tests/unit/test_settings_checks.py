@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows import settings_checks
 from flows.settings import load_settings
 from tests.unit.settings_cases import KAFKA, load, refusal
-
-
-@pytest.fixture
-def everything_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rules for what is not available yet can be tested before it is."""
-    monkeypatch.setattr(settings_checks, "NOT_YET", {})
 
 
 @pytest.mark.parametrize(
@@ -63,7 +56,6 @@ def test_embedded_mode_must_not_read_its_own_output() -> None:
     load(input_file="out/raw.jsonl")
 
 
-@pytest.mark.usefixtures("everything_built")
 @pytest.mark.parametrize(
     "environ, fix",
     [
@@ -82,7 +74,6 @@ def test_kinds_of_state_that_do_not_fit(environ: dict[str, str], fix: str) -> No
     assert fix in message
 
 
-@pytest.mark.usefixtures("everything_built")
 def test_kinds_of_state_that_fit() -> None:
     exactly = {"DEDUP_GUARANTEE": "exactly_once"}
     assert load_settings({"DEDUP_STATE": "rocksdb"} | KAFKA | exactly).state == "rocksdb"

@@ -178,7 +178,6 @@ def test_values_from_the_environment(name: str, text: str, value: object) -> Non
         ("metrics_port", "tcp://10.0.0.1:9090", "enableServiceLinks: false"),
         ("log", "xml", "must be 'text' or 'json'"),
         ("log_level", "INFO", "must be 'debug', 'info', 'warning' or 'error'"),
-        ("state", "rocksdb", "not available yet; use memory"),
     ],
 )
 def test_wrong_values_are_refused_in_one_line(name: str, text: str, fix: str) -> None:

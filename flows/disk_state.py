@@ -1,0 +1,41 @@
+"""From settings to stores on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from flows.settings import Settings, fingerprint
+from operators.errors import SettingsError
+from operators.windows.store import KeyStore
+from operators.windows.table import Bound
+
+
+def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] | None:
+    """What opens the store of a lane; None where state is not kept on disk.
+
+    Raises SettingsError if RocksDB is not installed.
+    """
+    if settings.state != "rocksdb":
+        return None
+    try:
+        from operators.rocks import RocksDatabase, RocksMemory  # noqa: PLC0415 - an extra
+        from operators.windows.on_disk import DiskStore  # noqa: PLC0415
+        from operators.windows.shelf import SessionShelf, Shelf, SlidingShelf  # noqa: PLC0415
+    except ImportError as error:
+        msg = (
+            "DEDUP_STATE=rocksdb needs the package rocksdict: pip install "
+            "'bytewax-dedup[rocksdb]', or use DEDUP_STATE=memory"
+        )
+        raise SettingsError(msg) from error
+    seconds = math.inf if settings.window == "forever" else settings.window_seconds
+    shelves = {"sliding": SlidingShelf, "session": SessionShelf}
+    shelf = shelves.get(settings.window, Shelf)(seconds)
+    memory = RocksMemory()
+    identity = {"DEDUP_APP_ID": settings.app_id, **fingerprint(settings)}
+
+    def open_store(lane: int) -> KeyStore:
+        folder = settings.state_dir / settings.app_id / f"lane-{lane:03d}"
+        return DiskStore(shelf, bound, RocksDatabase(folder, memory, {**identity, "lane": lane}))
+
+    return open_store

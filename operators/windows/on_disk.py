@@ -1,0 +1,225 @@
+"""Keys on disk, for state larger than memory, never ahead of what Kafka has committed.
+
+What is decided waits in memory until its transaction is committed, and what is looked
+up is held there for a while: deciding is left to the same window's store in memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from operators.batches import Bools, Floats, Hashes, Ints
+from operators.rocks import RocksDatabase
+from operators.verdicts import Delta, Matches
+from operators.windows.disk_keys import DiskKeys
+from operators.windows.session import SessionStore
+from operators.windows.shelf import NUMBER_BYTES, Shelf, keys_at
+from operators.windows.sliding import SlidingStore
+from operators.windows.store import Change, LaneProgress
+from operators.windows.table import Bound
+from operators.windows.tumbling import TumblingStore
+
+# Keys in memory in front of the disk before they are let go: some 15 MB a lane.
+_FRONT_KEYS = 262_144
+
+
+@dataclass(slots=True)
+class _Added:
+    """A delta that is not on disk yet.
+
+    count: keys held more by it.  new: which of its rows are new keys.  merging:
+    whether there may be others with its keys in the same stretch of time.
+    """
+
+    delta: Delta
+    count: int
+    new: Bools
+    merging: bool
+
+
+class DiskStore:
+    """Keys of one lane on disk.
+
+    Promises: what is on disk has been committed in Kafka, with the progress that goes
+    with it; a restart goes on from there.  `committed` and `marked` may be called by
+    another thread: all else is the deciding thread's.  At most `max_keys` are held,
+    and besides only what waits for its commit.
+    """
+
+    def __init__(self, shelf: Shelf, bound: Bound, database: RocksDatabase) -> None:
+        self._shelf = shelf
+        self._bound = bound
+        self._disk = DiskKeys(shelf, bound, database)
+        self._front = shelf.front()
+        self._uncommitted: deque[_Added] = deque()
+        self._waiting: deque[Change | int] = deque()
+        self._decided: tuple[int, Delta] = (0, Delta.empty())
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        """Return the number of keys held."""
+        return len(self._disk) + sum(added.count for added in self._uncommitted)
+
+    @property
+    def progress(self) -> LaneProgress | None:
+        """How far what is on disk goes, None if nothing is."""
+        return self._disk.progress
+
+    @property
+    def false_positive_rate(self) -> float:
+        """Return 0: keys are held exactly."""
+        return 0.0
+
+    def size_bytes(self) -> int:
+        """Return about how much disk the keys take."""
+        return self._disk.size_bytes
+
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+        """Match each record against earlier unique ones, and add those that are unique."""
+        self._bound.check(hashes.shape[1])
+        self._make_ready(hashes.shape[0] * hashes.shape[1])
+        renewed = self._look_up(hashes, times)
+        before = len(self._front)
+        matches = self._front.decide(hashes, times, references)
+        self._decided = (len(self._front) - before, renewed)
+        return matches
+
+    def repeats(self, hashes: Hashes, times: Floats) -> Bools:
+        """Tell which records repeat a unique one, each for itself; add nothing."""
+        self._make_ready(0)
+        self._look_up(hashes, times)
+        return self._front.repeats(hashes, times)
+
+    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
+        """What `decide` did: keys added, sessions as they became, keys that were renewed."""
+        added = self._front.delta(hashes, times, references, matches)
+        count, renewed = self._decided
+        new = np.arange(len(added) + len(renewed)) < len(added)
+        added = Delta.join([added, renewed])
+        if len(added):
+            self._uncommitted.append(_Added(added, count, new, self._merging(len(renewed))))
+        return added
+
+    def _merging(self, renewed: int) -> bool:
+        if isinstance(self._front, SlidingStore):
+            return self._front.crowded or renewed > 0
+        return self._shelf.merging or renewed > 0
+
+    def apply(self, delta: Delta) -> None:
+        """Add and renew what an earlier `decide` did; it waits for `committed` all the same."""
+        if not len(delta):
+            return
+        self._make_ready(len(delta))
+        self._look_up(delta.hashes[:, None], delta.times)
+        front = self._front
+        before = len(front)
+        if isinstance(front, TumblingStore | SlidingStore):
+            new = ~front.holds(delta)
+        else:
+            new = np.ones(len(delta), np.bool_)
+        front.apply(delta)
+        merging = self._shelf.merging or self._bound.renew or not new.all()
+        self._uncommitted.append(_Added(delta, len(front) - before, new, merging))
+
+    def _make_ready(self, coming: int) -> None:
+        """Write what is committed, and have room for more keys."""
+        self._write_committed()
+        evicted = 0
+        while len(self) + coming > self._bound.max_keys and len(self._disk):
+            evicted += self._disk.evict()
+        self.evicted += evicted
+        if evicted or len(self._front) > _FRONT_KEYS:
+            self._renew_front()
+
+    def _look_up(self, hashes: Hashes, times: Floats) -> Delta:
+        """Take keys that records may match into memory; return those it is time to renew."""
+        combinations = hashes.shape[1]
+        if not len(self._disk) or not len(times):
+            return Delta.empty()
+        if self._shelf.skippable and combinations == 1:
+            unknown = np.flatnonzero(~self._front.repeats(hashes, times))
+            hashes, times = hashes[unknown], times[unknown]
+        flat = hashes.reshape(-1, 2)
+        keys = [
+            key
+            for numbers in self._shelf.around(times)
+            for key in keys_at(np.repeat(numbers, combinations), flat)
+        ]
+        return self._take(list(dict.fromkeys(keys)))
+
+    def _take(self, keys: list[bytes]) -> Delta:
+        front = self._front
+        if isinstance(front, SessionStore):
+            # What is in memory may have gone on since.
+            keys = [key for key in keys if not front.knows(key[NUMBER_BYTES:])]
+            front.apply(self._disk.find(keys)[0])
+            return Delta.empty()
+        delta, due = self._disk.find(keys)
+        delta.firsts = None
+        front.apply(delta)
+        return Delta(delta.hashes[due], delta.times[due], delta.references[due])
+
+    def _renew_front(self) -> None:
+        """Let go of what is in memory, but for what is not on disk."""
+        self._front = self._shelf.front()
+        if isinstance(self._front, SessionStore):
+            # A session that was changed is one of all of its key.
+            for added in self._uncommitted:
+                homes = self._shelf.home(added.delta.times)
+                self._take(list(dict.fromkeys(keys_at(homes, added.delta.hashes))))
+        for added in self._uncommitted:
+            self._front.apply(added.delta)
+
+    def committed(self, change: Change) -> None:
+        """Take note that what was decided or applied is committed, in order."""
+        self._waiting.append(change)
+
+    def marked(self, end: int) -> None:
+        """Take note of where the changelog ended, after what was committed last."""
+        self._waiting.append(end)
+
+    def _write_committed(self) -> None:
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not isinstance(waiting, Change):
+                self._disk.mark(waiting)
+                continue
+            parts: list[_Added] = []
+            left = len(waiting.delta)
+            while left > 0:
+                parts.append(self._uncommitted.popleft())
+                left -= len(parts[-1].delta)
+            assert left == 0, "a transaction has whole deltas, in their order"
+            self._disk.put(
+                waiting.delta,
+                np.concatenate([np.zeros(0, np.bool_), *(part.new for part in parts)]),
+                waiting.progress,
+                merging=any(part.merging for part in parts),
+            )
+
+    def expire(self, horizon: float) -> None:
+        """Drop what no record with an event time ≥ horizon could match."""
+        self._write_committed()
+        self._front.expire(horizon)
+        self._disk.expire(horizon)
+
+    def expired(self, newest: float, horizon: float) -> bool:
+        """Tell whether keys with event times up to `newest` are of no more use at a horizon."""
+        return self._front.expired(newest, horizon)
+
+    def dump(self) -> dict[str, Any]:
+        """Never asked for: the keys are on disk and in the changelog."""
+        raise NotImplementedError
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Never asked for either."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write what is committed, and let go of the database."""
+        self._write_committed()
+        self._disk.close()

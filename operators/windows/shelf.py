@@ -1,0 +1,212 @@
+"""How keys lie in a sorted database: where each is, and what its value says.
+
+A key is 24 bytes: the number of its stretch of time, so that what expires together
+lies together, and its hash.  A value is an ordinal, by which the oldest are known, and
+one entry or (sessions, or where rounding puts two into one stretch) more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from operators.batches import Floats, Hashes, Ints
+from operators.verdicts import Delta
+from operators.windows.session import SessionStore
+from operators.windows.sliding import SlidingStore
+from operators.windows.store import KeyStore, stretches
+from operators.windows.table import Bound
+from operators.windows.tumbling import TumblingStore
+
+Entry: TypeAlias = tuple[float, float, int]
+"""First and last event time, and reference."""
+
+KEY_BYTES = 24
+NUMBER_BYTES = 8
+ENTRY = np.dtype([("first", "<f8"), ("last", "<f8"), ("reference", "<i8")])
+VALUE = np.dtype([("ordinal", "<u8"), ("entry", ENTRY)])
+_ORDINAL_BYTES = 8
+_SIGN = np.uint64(1 << 63)
+# What is looked up or not committed yet is held in memory; it has no bound of its own.
+_UNBOUNDED = Bound(1 << 40)
+
+
+def sortable(numbers: Floats) -> bytes:
+    """Eight bytes a number, in whose order the numbers are."""
+    bits = np.asarray(numbers + 0.0, np.float64).view(np.uint64)  # −0.0 is 0.0
+    negative = (bits & _SIGN) != 0
+    return np.where(negative, ~bits, bits | _SIGN).astype(">u8").tobytes()
+
+
+def number_of(key: bytes) -> float:
+    """The number that a key begins with."""
+    bits = int.from_bytes(key[:8], "big")
+    bits = bits ^ (1 << 63) if bits >> 63 else bits ^ ((1 << 64) - 1)
+    return float(np.array([bits], np.uint64).view(np.float64)[0])
+
+
+def keys_at(numbers: Floats, hashes: Hashes) -> list[bytes]:
+    """Keys of hashes, shape (n, 2), in stretches of time."""
+    table = np.empty((len(hashes), 3), np.uint64)
+    table[:, 0] = np.frombuffer(sortable(numbers), np.uint64)
+    table[:, 1:] = hashes
+    column: list[bytes] = table.view(f"V{KEY_BYTES}").reshape(-1).tolist()
+    return column
+
+
+def values_of(ordinals: Ints, delta: Delta) -> list[bytes]:
+    """Values of one entry each."""
+    table = np.empty(len(delta), VALUE)
+    table["ordinal"] = ordinals
+    table["entry"]["first"] = delta.times if delta.firsts is None else delta.firsts
+    table["entry"]["last"] = delta.times
+    table["entry"]["reference"] = delta.references
+    column: list[bytes] = table.view(f"V{VALUE.itemsize}").tolist()
+    return column
+
+
+def ordinal_of(value: bytes) -> int:
+    """The ordinal in a value."""
+    return int.from_bytes(value[:_ORDINAL_BYTES], "little")
+
+
+def entries_of(value: bytes) -> list[Entry]:
+    """First and last event time and reference of each entry."""
+    rows: list[Entry] = np.frombuffer(value, ENTRY, offset=_ORDINAL_BYTES).tolist()
+    return rows
+
+
+def value_of(ordinal: int, entries: Sequence[Entry]) -> bytes:
+    """Return a value of some entries."""
+    return ordinal.to_bytes(_ORDINAL_BYTES, "little") + np.array(list(entries), ENTRY).tobytes()
+
+
+def found_delta(keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[Delta, Ints]:
+    """What was found, as a delta, and the ordinal of each of its rows."""
+    if all(len(value) == VALUE.itemsize for value in values):
+        table = np.frombuffer(b"".join(values), VALUE)
+        entries, ordinals = table["entry"], table["ordinal"].astype(np.int64)
+        counts = None
+    else:
+        counts = [(len(value) - _ORDINAL_BYTES) // ENTRY.itemsize for value in values]
+        entries = np.frombuffer(b"".join(value[_ORDINAL_BYTES:] for value in values), ENTRY)
+        ordinals = np.repeat(np.array([ordinal_of(value) for value in values]), counts)
+    hashes = np.frombuffer(b"".join(keys), np.uint64).reshape(-1, 3)[:, 1:]
+    delta = Delta(
+        np.ascontiguousarray(hashes if counts is None else np.repeat(hashes, counts, axis=0)),
+        entries["last"].copy(),
+        entries["reference"].copy(),
+        entries["first"].copy(),
+    )
+    return delta, ordinals
+
+
+class Shelf:
+    """Where the keys of tumbling windows lie, or of the one that lasts for ever.
+
+    merging: whether a key's value may have to be read before it is written.
+    skippable: whether a record that repeats a key in memory need not be looked up.
+    """
+
+    merging = False
+    skippable = True
+
+    def __init__(self, seconds: float) -> None:
+        """seconds: of the window; infinite for ever."""
+        self.seconds = seconds
+
+    def front(self) -> KeyStore:
+        """Make an empty store of the same window in memory."""
+        return TumblingStore(self.seconds, _UNBOUNDED)
+
+    def home(self, times: Floats) -> Floats:
+        """Stretch of time that keys of these times lie in."""
+        return np.zeros(len(times)) if np.isinf(self.seconds) else stretches(times, self.seconds)
+
+    def around(self, times: Floats) -> list[Floats]:
+        """Stretches where keys lie that records of these times can match; `home` first."""
+        return [self.home(times)]
+
+    def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
+        """Entries of a key after one more was written."""
+        return entries or [entry]
+
+    def gone(self, number: float, newest: float, horizon: float) -> bool:
+        """Tell whether a stretch, with keys up to `newest`, is of no more use."""
+        del newest
+        if np.isinf(self.seconds) or not math.isfinite(horizon):
+            return False
+        return number < float(stretches(np.array([horizon]), self.seconds)[0])
+
+
+class SlidingShelf(Shelf):
+    """Where the keys of sliding windows lie."""
+
+    merging = True
+    skippable = False
+
+    def __init__(self, seconds: float) -> None:
+        """seconds: of the window."""
+        super().__init__(seconds)
+        self._around = SlidingStore(seconds).around
+
+    def front(self) -> KeyStore:
+        """Make an empty store of the same window in memory."""
+        return SlidingStore(self.seconds, _UNBOUNDED)
+
+    def around(self, times: Floats) -> list[Floats]:
+        """Stretches where keys lie that records of these times can match; `home` first."""
+        return self._around(times)
+
+    def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
+        """Entries of a key after one more was written."""
+        return entries if entry in entries else [*entries, entry]
+
+    def gone(self, number: float, newest: float, horizon: float) -> bool:
+        """Tell whether a stretch, with keys up to `newest`, is of no more use."""
+        del number
+        return horizon - newest >= self.seconds
+
+
+class SessionShelf(Shelf):
+    """Where sessions lie: a key's all together, for one may be longer than any stretch.
+
+    They expire by a list of keys by the stretch in which a session ended (`ends`).
+    """
+
+    merging = True
+    skippable = False
+
+    def front(self) -> KeyStore:
+        """Make an empty store of the same window in memory."""
+        return SessionStore(self.seconds, _UNBOUNDED)
+
+    def home(self, times: Floats) -> Floats:
+        """One stretch for all."""
+        return np.zeros(len(times))
+
+    def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
+        """Sessions of a key after one took the place of those that went into it."""
+        inside = [one for one in entries if entry[0] <= one[0] and one[1] <= entry[1]]
+        kept = [one for one in entries if one not in inside]
+        kept.insert(entries.index(inside[0]) if inside else len(entries), entry)
+        return kept
+
+    def gone(self, number: float, newest: float, horizon: float) -> bool:
+        """Nothing lies in stretches."""
+        del number, newest, horizon
+        return False
+
+    def ends(self, times: Floats) -> Floats:
+        """Stretch in which sessions end."""
+        return stretches(times, self.seconds)
+
+    def ended_before(self, horizon: float) -> float:
+        """Stretches before this one hold only ends that no record at the horizon can touch.
+
+        One less than there are: rounding must not leave one behind that can be touched.
+        """
+        return float(stretches(np.array([horizon - self.seconds]), self.seconds)[0]) - 1.0
