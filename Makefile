@@ -14,10 +14,10 @@ PYTHON3 = $(shell for python in python3.12 python3.11 python3.10 python3 python;
 	$$python -c '$(IN_RANGE)' 2>/dev/null && echo $$python && break; done)
 PIP = $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help venv run test lint format typecheck kafka bench drill lock clean
+.PHONY: help venv run test lint format typecheck kafka bench bench-similar drill lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## make .venv from requirements.lock
 
@@ -55,6 +55,9 @@ kafka: $(STAMP) ## run a local broker on port 9092 until Ctrl-C
 
 bench: $(STAMP) ## measure this flow beside a bare loop and a plain flow
 	$(PYTHON) -m bench
+
+bench-similar: $(STAMP) ## measure near duplicates beside all pairs and MinHash LSH
+	$(PYTHON) -m bench.similar
 
 drill: $(STAMP) ## kill things at random and count what came out
 	$(PYTHON) -m tests.drills
