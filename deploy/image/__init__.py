@@ -1,0 +1,1 @@
+"""The image: what it starts with."""
