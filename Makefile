@@ -62,11 +62,16 @@ bench-similar: $(STAMP) ## measure near duplicates beside all pairs and MinHash 
 drill: $(STAMP) ## kill things at random and count what came out
 	$(PYTHON) -m tests.drills
 
-lock: $(STAMP) ## write requirements.lock anew from pyproject.toml
+lock: $(STAMP) ## write requirements.lock and the image's anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --no-python-downloads --universal \
 		--python-version 3.10 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --all-extras --group dev \
 		--upgrade --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --no-python-downloads --universal \
+		--python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --all-extras \
+		--constraint requirements.lock --output-file deploy/image/requirements.lock \
+		pyproject.toml
 
 clean: ## remove what the other targets made, .venv and the broker's jars too
 	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache out state sample

@@ -14,7 +14,7 @@ def launch_in(folder: Path | None, process: int = 0, processes: int = 2) -> Laun
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("part-*"))
+    return sorted(path.name for path in folder.glob("part-*.sqlite3"))
 
 
 def test_each_process_makes_its_own_partition(tmp_path: Path) -> None:
