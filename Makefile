@@ -14,7 +14,7 @@ PYTHON3 = $(shell for python in python3.12 python3.11 python3.10 python3 python;
 	$$python -c '$(IN_RANGE)' 2>/dev/null && echo $$python && break; done)
 PIP = $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help venv run test lint format typecheck kafka bench bench-similar drill lock clean
+.PHONY: help venv run test lint format typecheck kafka bench bench-similar drill images lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-similar: $(STAMP) ## measure near duplicates beside all pairs and MinHash 
 
 drill: $(STAMP) ## kill things at random and count what came out
 	$(PYTHON) -m tests.drills
+
+images: $(STAMP) ## build the image and run the compose file, where Docker is
+	DEDUP_TEST_IMAGES=1 $(PYTHON) -m pytest tests/deploy/test_images.py
 
 lock: $(STAMP) ## write requirements.lock and the image's anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --no-python-downloads --universal \

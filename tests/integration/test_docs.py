@@ -99,6 +99,10 @@ def test_what_cannot_be_run_says_why() -> None:
         ("README.md", "ten minutes"),
         ("README.md", "a terminal of its own"),
         ("quickstart.md", "a terminal of its own"),
+        ("operations.md", "Docker"),
+        ("operations.md", "Kafka's tools"),
+        ("operations.md", "a Kubernetes cluster"),
+        ("operations.md", "waxctl and a Kubernetes cluster"),
         ("runbook.md", "a Kubernetes cluster"),
         ("runbook.md", "Kafka's tools"),
     }
