@@ -82,7 +82,7 @@ def have_kafka(folder: Path) -> None:
 def have_prometheus(folder: Path) -> None:
     """Have Prometheus' image under its name, if need be one that stands in for it."""
     if not _pulled(PROMETHEUS):
-        base = _made_base(_PROMETHEUS_BASE, "prometheus")
+        base = _made_base(_PROMETHEUS_BASE, "prometheus,wget")
         _build_stand_in("prometheus", PROMETHEUS, base, folder)
 
 
