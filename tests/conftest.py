@@ -6,8 +6,15 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.kafka import Broker, BrokerStartError, NoBrokerError, start_broker
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 WITHOUT_KAFKA = "DEDUP_TEST_WITHOUT_KAFKA"
 _NOT_WANTED = f"{WITHOUT_KAFKA}=1 is set: no Kafka"
