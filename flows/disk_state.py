@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 
 from flows.settings import Settings, fingerprint
 from operators.errors import SettingsError
 from operators.windows.store import KeyStore
 from operators.windows.table import Bound
+
+# An old process that has lost its lanes to this one needs so long to notice and end.
+_IN_USE_SECONDS = 20.0
+_AGAIN_SECONDS = 0.2
 
 
 def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] | None:
@@ -18,8 +23,8 @@ def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] |
     """
     if settings.state != "rocksdb":
         return None
-    try:
-        from operators.rocks import RocksDatabase, RocksMemory  # noqa: PLC0415 - an extra
+    try:  # an extra
+        from operators.rocks import InUseError, RocksDatabase, RocksMemory  # noqa: PLC0415
         from operators.windows.on_disk import DiskStore  # noqa: PLC0415
         from operators.windows.shelf import SessionShelf, Shelf, SlidingShelf  # noqa: PLC0415
     except ImportError as error:
@@ -36,6 +41,15 @@ def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] |
 
     def open_store(lane: int) -> KeyStore:
         folder = settings.state_dir / settings.app_id / f"lane-{lane:03d}"
-        return DiskStore(shelf, bound, RocksDatabase(folder, memory, {**identity, "lane": lane}))
+        deadline = time.monotonic() + _IN_USE_SECONDS
+        while True:
+            try:
+                database = RocksDatabase(folder, memory, {**identity, "lane": lane})
+            except InUseError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
+            else:
+                return DiskStore(shelf, bound, database)
 
     return open_store

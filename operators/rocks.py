@@ -45,6 +45,10 @@ _IDENTITY = b"identity"
 _VERSION = 1
 
 
+class InUseError(StateError):
+    """Another process has the database open."""
+
+
 class RocksMemory:
     """Memory that all databases of a process share."""
 
@@ -244,7 +248,7 @@ def _refusal(folder: Path, error: Exception) -> Exception:
     if isinstance(error, OSError):
         return StateError(f"cannot use {folder} (DEDUP_STATE_DIR): {error.strerror}")
     if "lock hold by" in text or "While lock file" in text:
-        return StateError(
+        return InUseError(
             f"{folder} is in use by another process: end it, or give this one a folder of its own "
             "in DEDUP_STATE_DIR"
         )
