@@ -40,7 +40,8 @@ class DockerServer:
         self._cluster = new_cluster_id()
         self._port = free_ports(1)[0] if port is None else port
         self._container = self._describe("127.0.0.1")
-        host = self._container.get_container_host_ip()
+        # Not the container's own way to find out, which wants it started: brokers advertise it.
+        host = self._container.get_docker_client().host()
         if host not in {"127.0.0.1", "localhost"}:  # a daemon on another machine
             self._container = self._describe(host)
         self.bootstrap = f"{host}:{self._port}"
