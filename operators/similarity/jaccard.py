@@ -111,6 +111,10 @@ class Jaccard:
         fits: Bools = smaller >= larger * self._least - 1e-9
         return fits
 
+    def shared(self, sizes: Ints) -> Ints:
+        """How many of its signatures in an index a text shares with a similar one, at least."""
+        return np.ones_like(sizes)
+
     def most_bits(self, sizes: Ints, others: Ints) -> Floats:
         """How many shingles only one of two similar sets has, at most."""
         share = (1 - self._least) / (1 + self._least)

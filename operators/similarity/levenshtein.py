@@ -32,6 +32,9 @@ from operators.similarity.signatures import (
 
 # Long pieces are rare in prose; of short ones, some are rare in texts made from a template.
 _LONG_PIECE, _SHORT_PIECE = 14, 4
+# For each so many pieces another one that similar texts share, if there are as many to
+# spare: one may be shared by chance, and a few more among many cost little.
+_PIECES_A_SHARED = 25
 # From so many texts on, comparing them in one call is faster.
 _TOGETHER = 4
 _SLACK = 1e-9
@@ -54,6 +57,7 @@ class LevenshteinSimilarity:
         self._least = lowered(threshold)
         self._groups = Groups(threshold, smallest=0)
         self._edits = np.zeros(0, np.int64)
+        self._shared = self._edits
         self._widths: list[Ints] = []
         self._powers, self._inverses = np.ones(1, np.uint64), np.ones(1, np.uint64)
         self._distance, self._distances = _rapidfuzz()
@@ -70,7 +74,7 @@ class LevenshteinSimilarity:
             sketches=self._sketches(codes, starts, sizes),
             asked=self._asked(windows, starts, sizes),
             offered=[self._pieces(windows, starts, widths[own], own) for widths in self._widths],
-            needed=np.where(self._widths[0][own] == _ANY, 1, self._edits[own] + 1),
+            needed=np.where(self._widths[0][own] == _ANY, 1, self._edits[own] + self._shared[own]),
         )
 
     def _asked(self, windows: _Windows, starts: Ints, sizes: Ints) -> Signatures:
@@ -95,6 +99,9 @@ class LevenshteinSimilarity:
             long = np.minimum(smallest // (self._edits + 1), _LONG_PIECE)
             short = np.minimum(long, _SHORT_PIECE)
             self._widths = [long] if (long == short).all() else [long, short]
+            wanted = 1 + (self._edits + 1) // _PIECES_A_SHARED
+            left = smallest // np.maximum(long, 1) - self._edits
+            self._shared = np.where(long == _ANY, 1, np.minimum(left, wanted))
         if len(self._powers) <= total:
             size = 1 << total.bit_length()
             self._powers = _powers(_BASE, size)
@@ -123,6 +130,10 @@ class LevenshteinSimilarity:
         """Tell which pairs of lengths can be similar enough."""
         fits: Bools = np.abs(sizes - others) <= self._most_edits(sizes, others)
         return fits
+
+    def shared(self, sizes: Ints) -> Ints:
+        """How many of its pieces in an index a text shares with a similar one, at least."""
+        return self._shared[self._groups.of(sizes)]
 
     def most_bits(self, sizes: Ints, others: Ints) -> Floats:
         """How many grams only one of two similar texts has, at most."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from operator import itemgetter
 from typing import Protocol
 
@@ -24,6 +23,7 @@ MOST_EFFORT = 1 << 28
 # Candidates that are looked at in one go, which bounds the memory for it.
 _BLOCK = 1 << 20
 _ROW_BITS = 32
+_ID = (1 << _ROW_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class _Found:
     def __init__(self, columns: Columns, pairs: Ints, count: int) -> None:
         """pairs: numbers row << 32 | id, sorted.  count: of the records that look."""
         self.columns = columns
-        self._ids = pairs & ((1 << _ROW_BITS) - 1)
+        self._ids = pairs & _ID
         self._starts = pairs.searchsorted(np.arange(count + 1) << _ROW_BITS).tolist()
 
     def of(self, row: int) -> list[int]:
@@ -107,10 +107,8 @@ class Search:
         if not lists:
             return np.zeros(0, np.int64)
         self._limit(rows, lists)
-        blocks = [self._fit(columns, *block) for block in _blocks(rows, lists)]
-        if len(blocks) == 1:
-            return blocks[0]
-        return _once(np.concatenate(blocks)) if blocks else np.zeros(0, np.int64)
+        blocks = [self._fit(columns, *block) for block in _blocks(rows, lists, len(self.columns))]
+        return np.concatenate(blocks) if blocks else np.zeros(0, np.int64)
 
     def _limit(self, rows: Ints, lists: list[Lists]) -> None:
         """Leave out the longest lists of records that have too many candidates."""
@@ -137,8 +135,10 @@ class Search:
         if columns is own:
             earlier = ids < rows
             rows, ids = rows[earlier], ids[earlier]
-        pairs = _once(rows << _ROW_BITS | ids)
-        rows, ids = pairs >> _ROW_BITS, pairs & ((1 << _ROW_BITS) - 1)
+        pairs, times = _counted(rows << _ROW_BITS | ids)
+        often = times >= measure.shared(columns.sizes[pairs & _ID])
+        pairs = pairs[often]
+        rows, ids = pairs >> _ROW_BITS, pairs & _ID
         sizes, others = own.sizes[rows], columns.sizes[ids]
         fits: Bools = measure.possible(sizes, others)
         with np.errstate(over="ignore"):
@@ -183,12 +183,13 @@ class Search:
         self.kept.append(row)
 
 
-def _once(pairs: Ints) -> Ints:
-    """Sort, and leave out repeats; np.unique takes four times as long."""
+def _counted(pairs: Ints) -> tuple[Ints, Ints]:
+    """Sort; each pair once, and how often it was there.  np.unique takes four times as long."""
     pairs.sort()
     new = np.ones(len(pairs), np.bool_)
     new[1:] = pairs[1:] != pairs[:-1]
-    return pairs[new]
+    starts = np.flatnonzero(new)
+    return pairs[starts], np.diff(starts, append=len(pairs))
 
 
 def _distinct(rows: Ints, hashes: Words) -> tuple[Ints, Words]:
@@ -200,28 +201,18 @@ def _distinct(rows: Ints, hashes: Words) -> tuple[Ints, Words]:
     return rows[new], hashes[new]
 
 
-def _blocks(rows: Ints, lists: Iterable[Lists]) -> Iterator[tuple[Ints, Ints]]:
-    """Rows that ask, and ids that they are given, some at a time."""
-    waiting: list[tuple[Ints, Ints]] = []
-    size = 0
-    for one in lists:
-        asking = rows[one.asked]
-        borders = [0]
-        totals = np.cumsum(one.counts)
-        while borders[-1] < len(totals):
-            done = int(totals[borders[-1] - 1]) if borders[-1] else 0
-            borders.append(max(int(totals.searchsorted(done + _BLOCK)), borders[-1] + 1))
-        for begin, end in pairwise(borders):
-            number, at = spread(one.firsts[begin:end], one.counts[begin:end])
-            waiting.append((asking[begin:end][number], one.rows[at].astype(np.int64)))
-            size += len(at)
-            if size > _BLOCK:
-                yield _together(waiting)
-                waiting, size = [], 0
-    if waiting:
-        yield _together(waiting)
-
-
-def _together(parts: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
-    rows, ids = zip(*parts, strict=True)
-    return np.concatenate(rows), np.concatenate(ids)
+def _blocks(rows: Ints, lists: Sequence[Lists], count: int) -> Iterator[tuple[Ints, Ints]]:
+    """Rows that ask, and ids that they are given: all of a row together, some rows at a time."""
+    asking = [rows[one.asked] for one in lists]
+    totals = np.zeros(count, np.int64)
+    for mine, one in zip(asking, lists, strict=True):
+        totals += np.bincount(mine, one.counts, count).astype(np.int64)
+    block_of = np.cumsum(totals) // _BLOCK
+    for block in np.unique(block_of[totals > 0]).tolist():
+        parts = []
+        for mine, one in zip(asking, lists, strict=True):
+            here = slice(None) if block_of[-1] == 0 else block_of[mine] == block
+            number, at = spread(one.firsts[here], one.counts[here])
+            parts.append((mine[here][number], one.rows[at].astype(np.int64)))
+        asked, ids = zip(*parts, strict=True)
+        yield np.concatenate(asked), np.concatenate(ids)

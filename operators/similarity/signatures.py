@@ -62,6 +62,13 @@ class Measure(Protocol):
         """Tell which pairs of sizes can be similar enough."""
         ...
 
+    def shared(self, sizes: Ints) -> Ints:
+        """How many of its signatures in an index a text of each size shares, at least.
+
+        With a text that looks for its asked ones and is similar enough.
+        """
+        ...
+
     def most_bits(self, sizes: Ints, others: Ints) -> Floats:
         """How many bits of two sketches differ at most, if the texts are similar enough."""
         ...
