@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Bools, Decided, Floats, Records, Slice
+from operators.batches import Bools, Decided, Floats, Hashes, Ints, Records, Slice
 from operators.errors import StateError
+from operators.hot_keys import HotKeys
 from operators.similarity.deciding import Asked, NearSpec, decide_near
 from operators.similarity.records import NearRecords
 from operators.statistics import summarize
@@ -125,6 +126,7 @@ class Lane:
         self.watermark = Watermark()
         self.store = spec.new_store() if spec.open_store is None else spec.open_store(lane)
         self._durable = self.store if isinstance(self.store, DurableStore) else None
+        self.hot_keys = HotKeys()
         self.near = None if spec.near is None else spec.near.index()
         self._spec = spec
         self._position: dict[int, int] = {}
@@ -213,10 +215,21 @@ class Lane:
             found, delta = decision.matches, decision.delta
             similarity = np.full(len(verdicts), np.nan)
             similarity[asked] = decision.similarity
-        verdicts[asked[found.combination >= 0]] = DUPLICATE
+        repeated = np.flatnonzero(found.combination >= 0)
+        verdicts[asked[repeated]] = DUPLICATE
+        self._count_hot(hashes, refs, found, repeated)
         matches.combination[asked] = found.combination
         matches.originals[asked] = found.originals
         return delta, similarity
+
+    def _count_hot(self, hashes: Hashes, refs: Ints, found: Matches, repeated: Ints) -> None:
+        """Count repeats by key; near duplicates (a combination more) have none."""
+        combinations = found.combination[repeated]
+        if len(repeated) and combinations.max() >= hashes.shape[1]:
+            repeated = repeated[combinations < hashes.shape[1]]
+            combinations = found.combination[repeated]
+        if len(repeated):
+            self.hot_keys.add(hashes[repeated, combinations], combinations, refs[repeated])
 
     def _unanswered(self, slice_: Slice) -> tuple[Slice, int]:
         """Check that a slice follows on the last one, and leave out what was answered."""

@@ -12,9 +12,11 @@ from prometheus_client import Histogram
 from operators.deduplicate import Lane
 from operators.encode import Output
 from operators.evictions import Evictions
+from operators.hot_keys import MOST, HotKey, HotKeys
 from operators.metrics import Metrics
 from operators.near_counts import NearCounts
 from operators.pulse import Pulse
+from operators.skew import Skew
 from operators.verdicts import VERDICTS
 
 
@@ -37,6 +39,8 @@ class Observer:
         self.restored_keys: dict[int, int] = {}
         self.records_written: dict[int, int] = {}
         self.input_lag: dict[int, int] = {}
+        self.skew = Skew(clock)
+        self._hot_keys: dict[int, HotKeys] = {}
         self._evictions = Evictions(metrics, clock)
         self._near = NearCounts(metrics)
         self._clock = clock
@@ -56,6 +60,7 @@ class Observer:
         """Take note of a lane that is ready to decide, with what it was restored to."""
         self.restored_keys[lane.lane] = len(lane.store)
         self.records_written.setdefault(lane.lane, 0)
+        self._hot_keys[lane.lane] = lane.hot_keys
         self._evictions.opened(lane.lane, lane.store.evicted)
         if lane.near is not None:
             self._near.opened(lane.lane, lane.near)
@@ -96,6 +101,7 @@ class Observer:
                 if progress is not None:
                     for name, matched in progress.matched.items():
                         metrics.duplicates.labels(name).inc(matched)
+            self.skew.look(self.records_written)
             if records:
                 observe_many(metrics.latency, now - batch[0].read_at, records)
 
@@ -108,6 +114,11 @@ class Observer:
         """Take note of how many records of an input partition have not been read."""
         self.input_lag[partition] = records
         self.metrics.input_lag.labels(partition).set(records)
+
+    def hot_keys(self) -> list[HotKey]:
+        """The keys repeated most, over all lanes of this process, the largest first."""
+        hot = [key for keys in list(self._hot_keys.values()) for key in keys.top()]
+        return sorted(hot, key=lambda key: -key.repeats)[:MOST]
 
     @property
     def processed(self) -> int:
