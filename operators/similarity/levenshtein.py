@@ -31,7 +31,9 @@ from operators.similarity.signatures import (
 )
 
 # Long pieces are rare in prose; of short ones, some are rare in texts made from a template.
-_LONG_PIECE, _SHORT_PIECE = 14, 4
+# Where a text needs few pieces, less short ones leave choice enough.
+_LONG_PIECE = 14
+_SHORT_PIECE, _SHORT_OF_FEW, _FEW = 4, 7, 5
 # For each so many pieces another one that similar texts share, if there are as many to
 # spare: one may be shared by chance, and a few more among many cost little.
 _PIECES_A_SHARED = 25
@@ -96,10 +98,11 @@ class LevenshteinSimilarity:
             edges = self._groups.edges
             smallest, largest = edges[:-1], (edges[1:] - 1).astype(np.float64)
             self._edits = floor_of(largest * (1 - self._least) / self._least)
-            long = np.minimum(smallest // (self._edits + 1), _LONG_PIECE)
-            short = np.minimum(long, _SHORT_PIECE)
+            pieces = self._edits + 1
+            long = np.minimum(smallest // pieces, _LONG_PIECE)
+            short = np.minimum(long, np.where(pieces <= _FEW, _SHORT_OF_FEW, _SHORT_PIECE))
             self._widths = [long] if (long == short).all() else [long, short]
-            wanted = 1 + (self._edits + 1) // _PIECES_A_SHARED
+            wanted = 1 + pieces // _PIECES_A_SHARED
             left = smallest // np.maximum(long, 1) - self._edits
             self._shared = np.where(long == _ANY, 1, np.minimum(left, wanted))
         if len(self._powers) <= total:
