@@ -5,10 +5,15 @@ A missing right that shows only with the first late record shows at night.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import KafkaError, TopicCollection
-from confluent_kafka.admin import AclOperation, ConsumerGroupDescription, TopicDescription
+from confluent_kafka.admin import (
+    AclOperation,
+    AdminClient,
+    ConsumerGroupDescription,
+    TopicDescription,
+)
 
 from connectors.kafka_clients import (
     REQUEST_SECONDS,
@@ -45,13 +50,7 @@ def check_permissions(access: KafkaAccess, topics: Mapping[str, frozenset[AclOpe
     """
     admin = access.admin()
     list_topics(access, admin)
-    described = admin.describe_topics(
-        TopicCollection(list(topics)),
-        include_authorized_operations=True,
-        request_timeout=REQUEST_SECONDS,
-    )
-    for name, wanted in topics.items():
-        _check(access, f"topic {name}", wanted, described[name].result)
+    _check_topics(access, admin, topics)
 
     def describe_group() -> ConsumerGroupDescription:
         group: ConsumerGroupDescription = admin.describe_consumer_groups(
@@ -60,6 +59,37 @@ def check_permissions(access: KafkaAccess, topics: Mapping[str, frozenset[AclOpe
         return group
 
     _check(access, f"consumer group {access.app_id} (DEDUP_APP_ID)", READ, describe_group)
+
+
+def forbidden_topics(
+    access: KafkaAccess, topics: Iterable[str], wanted: frozenset[AclOperation]
+) -> list[str]:
+    """Those of the topics on which this user may not do all that is wanted, in order.
+
+    Empty if the brokers do not say so.
+    """
+    found = []
+    admin = access.admin()
+    for topic in sorted(topics):
+        try:
+            _check_topics(access, admin, {topic: wanted})
+        except PermissionMissingError:
+            found.append(topic)
+        except KafkaUnreachableError:
+            break
+    return found
+
+
+def _check_topics(
+    access: KafkaAccess, admin: AdminClient, topics: Mapping[str, frozenset[AclOperation]]
+) -> None:
+    described = admin.describe_topics(
+        TopicCollection(list(topics)),
+        include_authorized_operations=True,
+        request_timeout=REQUEST_SECONDS,
+    )
+    for name, wanted in topics.items():
+        _check(access, f"topic {name}", wanted, described[name].result)
 
 
 def _check(
@@ -96,8 +126,6 @@ def advice(error: KafkaError, app_id: str) -> str:
             ". This user needs Write and Describe on the transactional ids that begin with "
             f"{app_id}-lane- {_WHERE}"
         )
-    if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-        return f". This user may not: add an access list entry for it {_WHERE}"
     if code == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
         return f". This user needs IdempotentWrite on the cluster {_WHERE}"
     return ""

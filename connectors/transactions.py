@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from connectors.fault_points import is_due, reach
 from connectors.kafka_clients import KafkaAccess, explain
 from connectors.kafka_errors import PATIENCE_SECONDS, Action, action_for
-from connectors.kafka_permissions import advice
+from connectors.kafka_permissions import WRITE, advice, forbidden_topics
 from connectors.producing import ANY_PARTITION, produce_records, refused
 from operators.batches import Records
 from operators.errors import SinkError
@@ -41,7 +41,8 @@ class LaneProducer:
     def __init__(self, access: KafkaAccess, lane: int) -> None:
         """Open it.  Raises SinkError if that cannot be done in `PATIENCE_SECONDS`."""
         self.lane = lane
-        self._app_id = access.app_id
+        self._access = access
+        self._topics: set[str] = set()
         self._id = f"{access.app_id}-lane-{lane}"
         self._undelivered: tuple[str, KafkaError] | None = None
         self._broken = False
@@ -60,6 +61,7 @@ class LaneProducer:
 
     def begin(self) -> None:
         """Begin a transaction."""
+        self._topics.clear()
         self._undelivered = None
         self._broken = False
         self._call("begin a transaction", lambda _: self._producer.begin_transaction())
@@ -72,6 +74,7 @@ class LaneProducer:
         """
         if self._broken:
             return
+        self._topics.add(topic)
         try:
             produce_records(self._producer, topic, records, self._on_delivery, partition)
         except SinkError as error:
@@ -88,6 +91,7 @@ class LaneProducer:
         be written again.  Raises FencedError, or SinkError for what no retry cures.
         """
         for change in changes:
+            self._topics.add(changelog)
             self._add_change(changelog, change)
         reach("before_flush")
         if is_due("before_commit"):  # else the commit flushes
@@ -170,8 +174,12 @@ class LaneProducer:
                 "still for longer than transaction.timeout.ms: it ends and writes nothing more. "
                 "Run one cluster for each DEDUP_APP_ID."
             )
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            # Met as the transaction asked for its partitions, which names none of them.
+            forbidden = forbidden_topics(self._access, self._topics, WRITE)
+            return refused(" or ".join(forbidden or sorted(self._topics)), explain(error))
         return SinkError(
-            f"lane {self.lane} ({self._id}): {explain(error)}{advice(error, self._app_id)}. "
+            f"lane {self.lane} ({self._id}): {explain(error)}{advice(error, self._access.app_id)}. "
             "Nothing is lost: what was not committed is done again after a restart."
         )
 

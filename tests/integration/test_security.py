@@ -19,6 +19,7 @@ from connectors.kafka_permissions import (
     WRITE,
     PermissionMissingError,
     check_permissions,
+    forbidden_topics,
 )
 from deploy.kafka import NoBrokerError
 from deploy.kafka.ports import free_ports
@@ -159,6 +160,24 @@ def test_a_topic_that_is_yet_to_be_made_is_no_missing_right(
 ) -> None:
     unlocked = KafkaAccess(secured.broker.bootstrap, topics.prefix)
     check_permissions(unlocked, {f"{topics.prefix}-not-yet": WRITE})
+
+
+def test_the_topics_that_may_not_be_written_are_told_apart(
+    secured: SecuredBroker, topics: Topics
+) -> None:
+    grants = grants_for(topics)
+    secured.allow(grants.values())
+    secured.forbid(grants["group"])
+    access = kafka_access(load_settings(topics.settings | secured.by_password()))
+    names = [*topics.outputs.values(), f"{topics.prefix}-changelog"]
+    assert forbidden_topics(access, names, WRITE) == []
+
+    for missing in ("unique", "changelog"):
+        secured.forbid(grants[missing])
+
+    assert forbidden_topics(access, names, WRITE) == sorted(
+        [topics.outputs["unique"], f"{topics.prefix}-changelog"]
+    )
 
 
 def test_a_right_taken_away_stops_the_job_and_nothing_is_lost(

@@ -8,6 +8,7 @@ from typing import Final, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from connectors.kafka_clients import KafkaAccess, patiently
 from tests.model import Record
 
 VERDICTS: Final = ("unique", "duplicate", "late", "invalid")
@@ -90,7 +91,9 @@ class Topics:
         consumer = Consumer(_reader(self.bootstrap, self.prefix))
         try:
             wanted = [TopicPartition(self.input, number) for number in range(self.partitions)]
-            found = consumer.committed(wanted, _SECONDS)
+            # A coordinator that is being made or moves says so for a moment.
+            access = KafkaAccess(self.bootstrap, self.prefix)
+            found = patiently(access, lambda: consumer.committed(wanted, _SECONDS))
         finally:
             consumer.close()
         return {one.partition: one.offset for one in found if one.offset >= 0}
