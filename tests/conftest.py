@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from deploy.kafka import Broker, BrokerStartError, NoBrokerError, start_broker
+from deploy.kafka import QUICK_RESTART, Broker, BrokerStartError, NoBrokerError, start_broker
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile(
@@ -60,7 +60,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _start(*, own: bool) -> Broker:
     try:
-        return start_broker(own=own)
+        return start_broker(own=own, settings=QUICK_RESTART if own else None)
     except (NoBrokerError, BrokerStartError) as error:
         reason = f"{error} {WITHOUT_KAFKA}=1 skips these tests."
     pytest.fail(reason, pytrace=False)

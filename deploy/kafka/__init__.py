@@ -1,5 +1,6 @@
 """A real Kafka broker for tests, benches, drills and hands: `python -m deploy.kafka`."""
 
 from deploy.kafka.broker import Broker, BrokerStartError, NoBrokerError, start_broker
+from deploy.kafka.properties import QUICK_RESTART
 
-__all__ = ["Broker", "BrokerStartError", "NoBrokerError", "start_broker"]
+__all__ = ["QUICK_RESTART", "Broker", "BrokerStartError", "NoBrokerError", "start_broker"]

@@ -1,6 +1,7 @@
 """The server.properties of a broker that is alone: controller and broker in one node."""
 
 from collections.abc import Mapping
+from typing import Final
 
 _ALONE = {
     "process.roles": "broker,controller",
@@ -21,13 +22,16 @@ _ALONE = {
     "num.partitions": "4",
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
-    # After a kill -9 the controller lets the node back in only when its old session has expired:
-    # nine seconds by default.
-    "broker.session.timeout.ms": "3000",
-    "broker.heartbeat.interval.ms": "500",
+    # A node that is alone has nobody to leave its partitions to, however long a busy disk holds
+    # it up: nine seconds by default.
+    "broker.session.timeout.ms": "60000",
     # The default of 128 MiB is a sixth of the heap that a local broker gets.
     "log.cleaner.dedupe.buffer.size": "16777216",
 }
+
+# After a kill -9 the controller lets the node back in only when its old session has expired.
+QUICK_RESTART: Final = {"broker.session.timeout.ms": "5000", "broker.heartbeat.interval.ms": "500"}
+"""Settings for a broker that is to be killed and restarted."""
 
 
 def single_node(

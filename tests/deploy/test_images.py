@@ -121,11 +121,11 @@ def test_it_runs_as_nobody_in_particular_on_a_root_that_cannot_be_written(stack:
 def test_a_broker_in_a_container_serves_the_other_tests(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deploy.kafka import start_broker  # noqa: PLC0415 - testcontainers looks at the environment
+    from deploy.kafka import QUICK_RESTART, start_broker  # noqa: PLC0415 - testcontainers looks at the environment
 
     monkeypatch.delenv("DEDUP_TEST_BROKERS", raising=False)
     monkeypatch.setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
-    with start_broker(own=True) as broker:
+    with start_broker(own=True, settings=QUICK_RESTART) as broker:
         assert broker.kind == "docker"
         broker.kill()
         broker.restart()

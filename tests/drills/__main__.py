@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.kafka import start_broker
+from deploy.kafka import QUICK_RESTART, start_broker
 from tests.drills.programme import NAMES, run
 from tests.drills.stage import LONG, MEDIUM, SHORT
 
@@ -23,7 +23,7 @@ def main() -> int:
     scale = LONG if arguments.long else SHORT if arguments.short else MEDIUM
     first = random.randrange(10_000) if arguments.seed is None else arguments.seed
     failed = 0
-    with start_broker(own=True) as broker:
+    with start_broker(own=True, settings=QUICK_RESTART) as broker:
         for seed in range(first, first + arguments.seeds):
             for name in arguments.only or NAMES:
                 with tempfile.TemporaryDirectory(prefix="dedup-drill-") as folder:
