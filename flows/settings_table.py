@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from flows.markdown import markdown_table
 from flows.settings import FIELD_OF, Settings
 from flows.settings_sources import variable
 from operators.keys import Combination
@@ -14,17 +16,19 @@ from operators.keys import Combination
 
 def table_lines() -> Iterator[str]:
     """Yield the lines of the table, in the order in which the settings are declared."""
-    yield "| variable | default | values | meaning |"
-    yield "|---|---|---|---|"
-    for name, field_name in FIELD_OF.items():
-        field = Settings.model_fields[field_name]
-        cells = (
-            f"`{variable(name)}`",
-            _shown(field.get_default()),
-            _values(field.annotation),
-            (field.description or "").replace("\n", " "),
-        )
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    yield from markdown_table(
+        ("variable", "default", "values", "meaning"), starmap(_row, FIELD_OF.items())
+    )
+
+
+def _row(name: str, field_name: str) -> tuple[str, ...]:
+    field = Settings.model_fields[field_name]
+    return (
+        f"`{variable(name)}`",
+        _shown(field.get_default()),
+        _values(field.annotation),
+        field.description or "",
+    )
 
 
 def _values(annotation: Any) -> str:  # noqa: ANN401 - any type
