@@ -1,13 +1,17 @@
 """What the guide says, against the code: tables, links, settings files."""
 
 import re
+import shlex
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pytest
 
+from flows.cli import _parser
+from flows.metrics_table import metric_lines
 from flows.settings import load_settings
 from flows.settings_table import table_lines
 from operators.canonical import decode_json
@@ -20,6 +24,8 @@ from tests.guide import GUIDE, ROOT, blocks
 
 PAGES: Final = [ROOT / "README.md", *sorted(GUIDE.rglob("*.md"))]
 _LINK: Final = re.compile(r"\]\(([^)]+)\)")
+RULES: Final = ROOT / "deploy" / "prometheus" / "rules.yml"
+_COMMAND: Final = re.compile(r"^(?:[A-Z_]+=\S* )*dedup (.+)$", re.MULTILINE)
 _W: Final = 60.0
 _STORES: Final[dict[str, Callable[[], KeyStore]]] = {
     "tumbling": lambda: TumblingStore(_W),
@@ -70,6 +76,43 @@ def test_the_table_of_settings_is_made_from_the_settings() -> None:
     text = (GUIDE / "settings.md").read_text("utf-8")
     table = "\n".join(table_lines())
     assert f"<!-- table: made by `dedup config --table` -->\n{table}\n<!-- end" in text
+
+
+def test_the_table_of_metrics_is_made_from_the_metrics() -> None:
+    text = (GUIDE / "metrics.md").read_text("utf-8")
+    table = "\n".join(metric_lines())
+    assert f"<!-- table: made by `python -m flows.metrics_table` -->\n{table}\n<!-- end" in text
+
+
+def test_metrics_and_alerts_that_are_named_exist() -> None:
+    known = set(re.findall(r"`(dedup_\w+)` \|", "\n".join(metric_lines())))
+    alerts = set(re.findall(r"alert: (\w+)", RULES.read_text("utf-8")))
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        named = re.findall(r"\b(dedup_[a-z_]+?)(?:_bucket|_sum|_count)?\b", text)
+        assert set(named) <= known, page
+        assert set(re.findall(r"\bDedup[A-Z]\w+", text)) - {"DedupError"} <= alerts, page
+
+
+def test_labels_of_metrics_are_explained() -> None:
+    header, *_ = metric_lines()
+    used = {label for row in rows("metrics.md", header) for label in row[2].split(", ") if label}
+    assert used == {row[0] for row in rows("metrics.md", "| label | values |")}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_are_understood(page: Path) -> None:
+    """Also those that a test machine cannot run."""
+    for block in blocks(page):
+        if block.language == "sh":
+            for words in _dedup_commands(block.text):
+                _parser(words[0]).parse_args(words)
+
+
+def _dedup_commands(text: str) -> Iterator[list[str]]:
+    for match in _COMMAND.finditer(text.replace("\\\n", " ")):
+        words = shlex.split(match[1], comments=True)
+        yield list(takewhile(lambda word: word not in {">", ">>", "|", "&", "&&"}, words))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
