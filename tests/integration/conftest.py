@@ -1,10 +1,14 @@
 """Fixtures of the tests that run the job as a whole."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import pytest
 
 from deploy.kafka import Broker
+from operators.errors import DedupError
+from tests.integration.lanes_rig import Rig, raising
 from tests.integration.topics import Topics
 
 
@@ -12,6 +16,10 @@ class MakeTopics(Protocol):
     """Makes the input topic of a test; the outputs are the job's to make."""
 
     def __call__(self, partitions: int = 1) -> Topics: ...
+
+
+MakeRig = Callable[..., Rig]
+"""Makes an application of lanes; its keywords are `Rig`'s."""
 
 
 @pytest.fixture
@@ -30,3 +38,23 @@ def make_topics(broker: Broker, topic_prefix: str) -> MakeTopics:
 def guarantee(request: pytest.FixtureRequest) -> str:
     """Each guarantee that the job can give."""
     return str(request.param)
+
+
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> list[DedupError]:
+    """Errors that would have ended the process; those of the worker's thread are raised too."""
+    found: list[DedupError] = []
+    raising(monkeypatch, found)
+    return found
+
+
+@pytest.fixture
+def make_rig(make_topics: MakeTopics, failures: list[DedupError]) -> MakeRig:
+    """Lanes on a real broker, with settings of the test's own."""
+    return partial(Rig, make_topics(1), failures=failures)
+
+
+@pytest.fixture
+def rig(make_rig: MakeRig) -> Rig:
+    """Lanes on a real broker."""
+    return make_rig()

@@ -5,12 +5,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from bytewax.inputs import StatefulSourcePartition
 
 from connectors.changelog import Changelog
 from connectors.kafka_clients import KafkaAccess
+from connectors.kafka_source import KafkaSource, SourceSettings
 from connectors.kafka_transactional_sink import TransactionalKafkaSink, TransactionalSinkSettings
 from connectors.lane_writer import WriterSettings
 from connectors.opened_lanes import OpenedLanes, Resume
@@ -24,7 +26,7 @@ from operators.metrics import Metrics
 from operators.observing import Observer
 from operators.split import parts_of
 from operators.windows.tumbling import TumblingStore
-from tests.integration.topics import VERDICTS, Topics
+from tests.integration.topics import VERDICTS, Topics, wait_until_settled
 from tests.model import Record, Settings
 from tests.pipeline import event_spec, records_of
 
@@ -32,6 +34,7 @@ WINDOW_SECONDS = 3600.0
 LATENESS_SECONDS = 300.0
 # No commit but those that a test asks for, and those at the end of an epoch.
 _NEVER_SECONDS = 3600.0
+_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Rig:
     window_seconds: float = WINDOW_SECONDS
     snapshot_max_bytes: int = 1_000_000
     trim_seconds: float = 0.0
+    settings: Settings = field(default_factory=Settings)
     fingerprint: dict[str, str] = field(default_factory=lambda: {"DEDUP_KEYS": "a"})
     failures: list[DedupError] = field(default_factory=list)
     producer: dict[str, str | int | float | bool] = field(default_factory=dict)
@@ -75,6 +79,10 @@ class Rig:
         for name, value in changed.items():
             setattr(rig, name, value)
         return Run(rig, snapshot)
+
+    def source(self, start: Literal["earliest", "latest"] = "earliest") -> KafkaSource:
+        """The source of a process, for `Run.begin`."""
+        return KafkaSource(SourceSettings(self.access, self.topics.input, start))
 
     def changelog_span(self, lane: int) -> tuple[int, int]:
         """First offset of a lane's changelog that is there, and the one after its last."""
@@ -129,7 +137,7 @@ class Run:
             rig.changelog,
             self.observer,
         )
-        self._decode = Decoder(event_spec(Settings(), rig.lanes))
+        self._decode = Decoder(event_spec(rig.settings, rig.lanes))
         self._encode = kafka_encoder(rig.topics.input, ["event_id"])
         self.parts = {
             lane: self.sink.build_part(
@@ -141,6 +149,7 @@ class Run:
         self.lanes: dict[int, Lane] = {}
         self.deliver = self.write
         self.positions = {} if snapshot is None else dict(snapshot.positions)
+        self._reading: StatefulSourcePartition[Batch, int] | None = None
 
     def lane(self, number: int) -> Lane:
         """A lane, opened when it is first asked for."""
@@ -158,9 +167,32 @@ class Run:
         rows = [record for record in records if record.offset >= begin]
         end = records[-1].offset + 1
         span = Span(partition, self._rig.topics.partitions, begin, end, time.time())
-        for slice_ in cut(self._decode(Batch(span, records_of(rows))), self._rig.lanes):
+        self._answer(Batch(span, records_of(rows)))
+
+    def _answer(self, batch: Batch) -> None:
+        for slice_ in cut(self._decode(batch), self._rig.lanes):
             self.decide(slice_)
-        self.positions[partition] = end
+        self.positions[batch.span.partition] = batch.span.end
+
+    def begin(self, source: KafkaSource) -> None:
+        """Let a source begin partition 0, at the snapshot or where it chooses."""
+        [name] = source.list_parts()
+        self._reading = source.build_part("source", name, self.positions.get(0))
+
+    def read(self, end: int) -> None:
+        """Answer what the source gives, up to an offset."""
+        assert self._reading is not None
+        deadline = time.monotonic() + _SECONDS
+        while self.positions.get(0, 0) < end:
+            assert time.monotonic() < deadline, f"the source gives nothing up to {end}"
+            for batch in self._reading.next_batch():
+                self._answer(batch)
+            time.sleep(0.01)
+
+    def end_source_epoch(self) -> int:
+        """Have the source do what it does first when an epoch ends; its lanes follow."""
+        assert self._reading is not None
+        return self._reading.snapshot()
 
     def decide(self, slice_: Slice) -> None:
         """Answer a slice."""
@@ -170,6 +202,13 @@ class Run:
     def write(self, output: Output) -> None:
         """Hand an output to its lane's sink."""
         self.parts[output.lane].write_batch([output])
+
+    def settle(self) -> None:
+        """Commit everything before its time, and wait until the changelog shows it."""
+        for part in self.parts.values():
+            if part._writer is not None:
+                part._writer.wait()
+        wait_until_settled(self._rig.topics.bootstrap, [self._rig.changelog.topic])
 
     def snapshot(self) -> Snapshot:
         """End an epoch."""

@@ -22,15 +22,6 @@ STOP_SECONDS = 10.0
 STOPPED_SECONDS = STOP_SECONDS + 2.0
 
 
-def delete_topic(topics: Topics, topic: str) -> None:
-    admin = topics.admin()
-    admin.delete_topics([topic])[topic].result(SECONDS)
-    deadline = time.monotonic() + SECONDS
-    while topic in admin.list_topics(timeout=SECONDS).topics:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def wait_until_written(topics: Topics, job: Job) -> None:
     """Wait until the job has answered something and closed an epoch."""
     before = committed(topics)
@@ -107,7 +98,7 @@ def test_a_changelog_that_is_gone_is_named(make_topics: MakeTopics, tmp_path: Pa
     recovery = recovery_directory(tmp_path / "recovery")
     finish(Job(topics.settings, tmp_path, recovery=recovery))
     changelog = f"{topics.prefix}-changelog"
-    delete_topic(topics, changelog)
+    topics.delete(changelog)
 
     error = fail(Job(topics.settings, tmp_path))
     assert f"changelog {changelog} is gone" in error

@@ -61,6 +61,15 @@ class Topics:
         admin = self.admin()  # held: its answers die with it
         admin.create_topics([new])[topic].result(_SECONDS)
 
+    def delete(self, topic: str) -> None:
+        """Delete a topic, and wait until it is gone."""
+        admin = self.admin()
+        admin.delete_topics([topic])[topic].result(_SECONDS)
+        deadline = time.monotonic() + _SECONDS
+        while topic in admin.list_topics(timeout=_SECONDS).topics:
+            assert time.monotonic() < deadline, f"{topic} is still there"
+            time.sleep(_POLL_SECONDS)
+
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap, **_QUIET})
 

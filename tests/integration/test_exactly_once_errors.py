@@ -1,0 +1,321 @@
+"""Rule 8 of the protocol (docs/adr/0002), kept and broken, and the thread of a lane."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from connectors import kafka_errors, lane_writer, transactions
+from connectors.kafka_errors import Action
+from connectors.lane_writer import LaneWriter
+from connectors.transactions import FencedError, LaneProducer
+from operators.errors import DedupError, SinkError, StateError
+from tests.integration.conftest import MakeRig
+from tests.integration.lanes_rig import Rig, Run, make_records
+
+SECONDS = 30.0
+
+
+# Rule 8: the same call again, the transaction again, or the end of the process.
+
+
+def commit_late(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each lane's first commit time out; restart from a snapshot of after that."""
+
+    class Slow(Producer):
+        asked = False
+
+        def commit_transaction(self, *args: float) -> None:
+            if not self.asked:
+                self.asked = True
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "late", retriable=True))
+            super().commit_transaction(*args)
+
+    records = make_records(0, 20)
+    with monkeypatch.context() as slow:
+        slow.setattr(transactions, "Producer", Slow)
+        run = rig.run()
+        run.feed(records[:10])
+        snapshot = run.snapshot()
+
+    after = rig.run(snapshot)
+    after.feed(records[10:])
+    after.snapshot()
+    rig.check(records)
+
+
+def test_a_commit_without_an_answer_is_asked_for_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit_late(rig, monkeypatch)
+
+
+def test_broken_commit_without_an_answer_taken_for_done(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never_again(_: LaneProducer, call: Callable[[float], object]) -> None:
+        with suppress(KafkaException):
+            call(SECONDS)
+
+    monkeypatch.setattr(LaneProducer, "_try", never_again)
+
+    with pytest.raises(StateError, match="ahead of its changelog"):
+        commit_late(rig, monkeypatch)
+
+
+def abort_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Let each lane's first transaction be past saving when it is committed."""
+    commit = LaneProducer.commit
+    aborted: list[int] = []
+
+    def once(self: LaneProducer, topic: str, changes: Sequence[bytes]) -> Action | None:
+        if self.lane not in aborted:
+            aborted.append(self.lane)
+            self._producer.flush(SECONDS)
+            return Action.REPEAT
+        return commit(self, topic, changes)
+
+    monkeypatch.setattr(LaneProducer, "commit", once)
+    records = make_records(0, 40)
+    run = rig.run()
+    run.feed(records[:20])
+    run.snapshot()
+    run.feed(records[20:])
+    run.snapshot()
+
+    assert sorted(aborted) == [0, 1]
+    return rig.doubled(records)
+
+
+def test_a_transaction_that_was_aborted_is_repeated_whole(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert abort_once(rig, monkeypatch) == (0, 0)
+
+
+def test_broken_repetition_that_is_not_whole(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    produce = LaneWriter._produce
+
+    def only_at_first(self: LaneWriter, batch: lane_writer.Batch) -> None:
+        if not self._committing:
+            produce(self, batch)
+
+    monkeypatch.setattr(LaneWriter, "_produce", only_at_first)
+
+    assert abort_once(rig, monkeypatch) == (20, 0)
+
+
+def test_broken_transaction_committed_again_instead_of_repeated(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was flushed before is committed with what is repeated."""
+    monkeypatch.setattr(LaneProducer, "abort", lambda _: None)
+    monkeypatch.setattr(LaneWriter, "_begin", _begin_if_none_is_open)
+
+    assert abort_once(rig, monkeypatch) == (0, 20)
+
+
+def _begin_if_none_is_open(writer: LaneWriter) -> None:
+    if not writer._in_transaction:
+        writer._producer.begin()
+        writer._in_transaction = True
+
+
+def take_over(rig: Rig) -> tuple[int, int]:
+    """Have a process write what an older one has in an open transaction, which then commits."""
+    records = make_records(0, 20)
+    old = rig.run()
+    old.feed(records[:10])
+    old.snapshot()
+    old.feed(records[10:])
+    new = rig.run()
+    new.feed(records, start=0)
+    new.snapshot()
+    old.snapshot()
+    return rig.doubled(records)
+
+
+def test_one_that_was_fenced_ends(rig: Rig) -> None:
+    with pytest.raises(FencedError, match="another process has taken over lane"):
+        take_over(rig)
+
+
+def test_broken_fenced_one_that_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = LaneProducer.commit
+
+    def stubborn(self: LaneProducer, topic: str, changes: Sequence[bytes]) -> Action | None:
+        try:
+            return commit(self, topic, changes)
+        except FencedError:
+            self._producer = LaneProducer(rig.access, self.lane)._producer
+            self._producer.begin_transaction()
+            return Action.REPEAT
+
+    monkeypatch.setattr(LaneProducer, "commit", stubborn)
+
+    assert take_over(rig) == (0, 10)
+
+
+def fail_to_commit(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail to commit; restart from the snapshot, if there is one."""
+
+    def fail(*_: object) -> None:
+        msg = "not to be expected"
+        raise SinkError(msg)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(LaneProducer, "commit", fail)
+        run = rig.run()
+        run.feed(make_records(0, 10))
+        snapshot = run.snapshot()
+    rig.run(snapshot).feed(make_records(10, 20))
+
+
+def test_a_failure_ends_the_process_before_its_snapshot(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SinkError, match="not to be expected"):
+        fail_to_commit(rig, monkeypatch)
+
+
+def test_broken_failure_that_does_not_end_the_process(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go_on(self: LaneWriter, _: DedupError) -> None:
+        with self._state:
+            self._open.clear()
+            self._committing = False
+            self._state.notify_all()
+
+    monkeypatch.setattr(LaneWriter, "_fail", go_on)
+
+    with pytest.raises(StateError, match="ahead of its changelog"):
+        fail_to_commit(rig, monkeypatch)
+
+
+def feed_what_is_refused(rig: Rig) -> None:
+    [record] = make_records(0, 1)
+    run = rig.run()
+    run.feed([replace(record, value=(record.value or b"").ljust(2000))])
+    run.snapshot()
+
+
+def test_a_record_that_is_refused_names_the_topic(make_rig: MakeRig) -> None:
+    with pytest.raises(SinkError, match=r"topic .*-unique refused a record.*max.message.bytes"):
+        feed_what_is_refused(make_rig(message_bytes=500))
+
+
+def test_broken_refusal_that_is_tried_again(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its row the job repeats it until patience ends, and says little."""
+    monkeypatch.setattr(kafka_errors, "REFUSED", frozenset())
+    monkeypatch.setattr(lane_writer, "PATIENCE_SECONDS", 0.5)
+
+    with pytest.raises(SinkError, match="aborted again and again"):
+        feed_what_is_refused(make_rig(message_bytes=500))
+
+
+def test_a_record_refused_before_the_commit_names_the_topic(make_rig: MakeRig) -> None:
+    """The client takes no more records then, and would only say that its state is erroneous."""
+    rig = make_rig(lanes=1, message_bytes=500)
+    records = make_records(0, 50)
+    big = replace(records[0], value=(records[0].value or b"").ljust(2000))
+    run = rig.run()
+    run.feed([big])
+    run.parts[0]._writer._producer._producer.flush(SECONDS)  # type: ignore[union-attr]
+    run.feed(records[1:])
+
+    with pytest.raises(SinkError, match=r"topic .*-unique refused a record.*max.message.bytes"):
+        run.snapshot()
+
+
+def test_a_transaction_that_is_aborted_again_and_again_ends_the_job(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions.LaneProducer, "commit", lambda *_: Action.REPEAT)
+    monkeypatch.setattr(lane_writer, "PATIENCE_SECONDS", 0.5)
+    run = rig.run()
+    run.feed(make_records(0, 10))
+
+    with pytest.raises(SinkError, match="aborted again and again"):
+        run.snapshot()
+
+
+def test_one_that_stood_still_for_too_long_ends(rig: Rig) -> None:
+    """The brokers abort a transaction after transaction.timeout.ms, and fence its producer."""
+    run = rig.run(access=replace(rig.access, producer={"transaction.timeout.ms": 1000}))
+    run.feed(make_records(0, 10))
+    for part in run.parts.values():
+        part._writer._producer._producer.flush(SECONDS)  # type: ignore[union-attr]
+    consumer = rig.changelog.consumer()
+    unique = TopicPartition(rig.topics.outputs["unique"], 0)
+    deadline = time.monotonic() + 2 * SECONDS  # brokers look every ten seconds
+    while consumer.get_watermark_offsets(unique, SECONDS)[1] < 12:  # with two markers
+        assert time.monotonic() < deadline, "the transactions were not aborted"
+        time.sleep(0.1)
+    consumer.close()
+
+    with pytest.raises(SinkError, match=r"stood still for longer than transaction\.timeout\.ms"):
+        run.snapshot()
+    after = rig.run()
+    after.feed(make_records(0, 10), start=0)
+    after.snapshot()
+    rig.check(make_records(0, 10))
+
+
+# The lane's thread.
+
+
+def test_closing_does_not_wait_for_a_lane_that_was_fenced(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process the failure of one lane ends all of it at once."""
+    ended: list[float] = []
+    monkeypatch.setattr(lane_writer, "fail", lambda _: ended.append(time.monotonic()))
+    old = rig.run()
+    old.feed(make_records(0, 20))
+    transactions.LaneProducer(rig.access, 1)  # fences one lane only
+    began = time.monotonic()
+    old.parts[0].snapshot()
+    old.parts[0].close()
+    while not ended:
+        assert time.monotonic() - began < 10
+        time.sleep(0.02)
+
+
+def test_a_lane_commits_early_rather_than_hold_too_much(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_writer, "_OPEN_RECORDS", 50)
+    run = rig.run()
+    records = make_records(0, 400)
+    for begin in range(0, 400, 40):
+        run.feed(records[begin : begin + 40])
+    deadline = time.monotonic() + SECONDS
+    while rig.doubled(records)[0] > 150:
+        assert time.monotonic() < deadline, "nothing was committed before its time"
+    run.snapshot()
+    rig.check(records)
+
+
+def test_a_lane_that_was_opened_again_goes_on(rig: Rig) -> None:
+    records = make_records(0, 50)
+    for begin in range(0, 50, 10):
+        run: Run = rig.run()
+        run.feed(records[: begin + 10], start=0)
+        run.snapshot()
+    rig.check(records)
+
+
+def test_a_full_producer_queue_is_waited_for(make_rig: MakeRig) -> None:
+    rig = make_rig(lanes=1, producer={"queue.buffering.max.messages": 10})
+    records = make_records(0, 100)
+    run = rig.run()
+    run.feed(records)
+    run.snapshot()
+
+    rig.check(records)
