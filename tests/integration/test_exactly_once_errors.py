@@ -219,6 +219,13 @@ def test_broken_refusal_that_is_tried_again(
         feed_what_is_refused(make_rig(message_bytes=500))
 
 
+def test_a_time_out_that_the_brokers_do_not_allow_is_named(make_rig: MakeRig) -> None:
+    day = 24 * 3600 * 1000
+    rig = make_rig(producer={"transaction.timeout.ms": day, "message.timeout.ms": 300_000})
+    with pytest.raises(SinkError, match=r"lane 0 .*larger than .*max\.transaction\.timeout\.ms"):
+        LaneProducer(rig.access, 0)
+
+
 def test_a_record_refused_before_the_commit_names_the_topic(make_rig: MakeRig) -> None:
     """The client takes no more records then, and would only say that its state is erroneous."""
     rig = make_rig(lanes=1, message_bytes=500)

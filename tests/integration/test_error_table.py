@@ -1,0 +1,196 @@
+"""Each row of the table in connectors/kafka_errors.py, met by a lane's producer at a broker.
+
+tests/unit/test_kafka_errors.py has each code of it; what each means for the records is in
+test_exactly_once_errors.py, and rights that are missing in test_security.py.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import KafkaError
+
+from connectors import kafka_permissions, transactions
+from connectors.kafka_clients import KafkaAccess
+from connectors.kafka_errors import Action
+from connectors.transactions import FencedError, LaneProducer
+from operators.errors import SinkError
+from tests.integration.mock_brokers import MockBrokers, Request, mock_brokers
+from tests.model import Record
+from tests.pipeline import records_of
+
+PRODUCE, INIT = Request.PRODUCE, Request.INIT_PRODUCER_ID
+ADD, END = Request.ADD_PARTITIONS_TO_TXN, Request.END_TXN
+OUTPUT = "app-unique"
+CHANGELOG = "app-changelog"
+QUIET = {"log_level": 0}
+# After an error of a record librdkafka may abort a second transaction for its sequence numbers.
+TIMES = 5
+
+
+@pytest.fixture
+def brokers(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockBrokers]:
+    monkeypatch.setattr(kafka_permissions, "REQUEST_SECONDS", 0.1)  # mocks know no access lists
+    with mock_brokers() as found:
+        for topic in (OUTPUT, CHANGELOG):
+            found.create(topic)
+        yield found
+
+
+def commit_one(brokers: MockBrokers, request: Request, *codes: int) -> Action | None:
+    """Commit one record, while requests of a kind are answered with these errors.
+
+    Returns what has to be done after the first time; it is done here until it is committed.
+    """
+    if request is INIT:
+        brokers.answer(request, codes)
+    # A topic that is not there may be about to be: for so long librdkafka waits for it.
+    soon = {"topic.metadata.propagation.max.ms": 100}
+    producer = LaneProducer(KafkaAccess(brokers.bootstrap, "app", QUIET, producer=soon), 0)
+    if request is not INIT:
+        brokers.answer(request, codes)
+    actions: list[Action | None] = []
+    while not actions or (actions[-1] is Action.REPEAT and len(actions) < TIMES):
+        if actions:
+            producer.abort()
+        producer.begin()
+        producer.produce(OUTPUT, records_of([Record(0, 0, b"key", b"value")]))
+        actions.append(producer.commit(CHANGELOG, [b"change"]))
+    assert actions[-1] is None
+    return actions[0]
+
+
+@pytest.mark.parametrize(
+    "request_,code",
+    [
+        (INIT, KafkaError.PRODUCER_FENCED),
+        (ADD, KafkaError.PRODUCER_FENCED),
+        (ADD, KafkaError.INVALID_PRODUCER_EPOCH),
+        (ADD, KafkaError.INVALID_PRODUCER_ID_MAPPING),
+        (PRODUCE, KafkaError.PRODUCER_FENCED),
+        (PRODUCE, KafkaError.INVALID_PRODUCER_EPOCH),
+        (END, KafkaError.PRODUCER_FENCED),
+        (END, KafkaError.INVALID_PRODUCER_EPOCH),
+        (END, KafkaError.INVALID_PRODUCER_ID_MAPPING),
+    ],
+)
+def test_fenced(brokers: MockBrokers, request_: Request, code: int) -> None:
+    with pytest.raises(FencedError, match="another process has taken over lane 0"):
+        commit_one(brokers, request_, code)
+
+
+@pytest.mark.parametrize(
+    "request_,code",
+    [
+        (ADD, KafkaError.INVALID_TXN_STATE),
+        (PRODUCE, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER),
+        (END, KafkaError.INVALID_TXN_STATE),
+    ],
+)
+def test_fatal_ends(brokers: MockBrokers, request_: Request, code: int) -> None:
+    with pytest.raises(SinkError, match=r"lane 0 .* Nothing is lost") as ended:
+        commit_one(brokers, request_, code)
+    assert not isinstance(ended.value, FencedError)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    ],
+)
+def test_a_refused_record_names_a_topic(brokers: MockBrokers, code: int) -> None:
+    with pytest.raises(SinkError, match=r"topic app-\w+ refused a record"):
+        commit_one(brokers, PRODUCE, code)
+
+
+def test_a_topic_that_is_gone_is_named(brokers: MockBrokers) -> None:
+    brokers.lose(OUTPUT)
+    with pytest.raises(SinkError, match=f"topic {OUTPUT} refused a record"):
+        commit_one(brokers, PRODUCE)
+
+
+@pytest.mark.parametrize(
+    "request_,code,named",
+    [
+        (INIT, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "Write and Describe on the tran"),
+        (ADD, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "Write and Describe on the tran"),
+        (END, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "Write and Describe on the tran"),
+        (INIT, KafkaError.CLUSTER_AUTHORIZATION_FAILED, "IdempotentWrite on the cluster"),
+        (INIT, KafkaError.INVALID_TRANSACTION_TIMEOUT, "max.transaction.timeout.ms"),
+        (ADD, KafkaError.TOPIC_AUTHORIZATION_FAILED, f"topic {CHANGELOG} or {OUTPUT} refused"),
+    ],
+)
+def test_what_is_not_allowed_is_named(
+    brokers: MockBrokers, request_: Request, code: int, named: str
+) -> None:
+    with pytest.raises(SinkError, match=named):
+        commit_one(brokers, request_, code)
+
+
+@pytest.mark.parametrize(
+    "request_,code",
+    [
+        (ADD, KafkaError.UNKNOWN),
+        (PRODUCE, KafkaError.UNKNOWN_PRODUCER_ID),
+        (PRODUCE, KafkaError.INVALID_TXN_STATE),
+        (PRODUCE, KafkaError.TRANSACTION_ABORTABLE),
+        (END, KafkaError.UNKNOWN),
+    ],
+)
+def test_what_must_be_aborted_is_repeated(
+    brokers: MockBrokers, request_: Request, code: int
+) -> None:
+    assert commit_one(brokers, request_, code) is Action.REPEAT
+
+
+@pytest.mark.parametrize(
+    "request_,code",
+    [
+        (INIT, KafkaError.COORDINATOR_LOAD_IN_PROGRESS),
+        (END, KafkaError.COORDINATOR_NOT_AVAILABLE),
+        (END, KafkaError.NOT_COORDINATOR),
+    ],
+)
+def test_no_answer_yet_is_asked_for_again(
+    brokers: MockBrokers,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    request_: Request,
+    code: int,
+) -> None:
+    monkeypatch.setattr(transactions, "_CALL_SECONDS", 0.2)  # librdkafka rests for 0.5
+
+    assert commit_one(brokers, request_, code) is None
+    assert "lane 0: asking again" in caplog.text
+
+
+def test_asking_again_ends(brokers: MockBrokers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "_CALL_SECONDS", 0.2)
+    monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 0.5)
+
+    with pytest.raises(SinkError, match=r"lane 0 .*Nothing is lost"):
+        commit_one(brokers, INIT, *[KafkaError.COORDINATOR_LOAD_IN_PROGRESS] * 100)
+
+
+@pytest.mark.parametrize(
+    "request_,code",
+    [
+        (ADD, KafkaError.CONCURRENT_TRANSACTIONS),
+        (PRODUCE, KafkaError.INVALID_MSG),
+        (PRODUCE, KafkaError.REQUEST_TIMED_OUT),
+        (PRODUCE, KafkaError.UNKNOWN_TOPIC_OR_PART),
+        (PRODUCE, KafkaError.NOT_LEADER_FOR_PARTITION),
+    ],
+)
+def test_what_the_client_tries_again_itself(
+    brokers: MockBrokers, request_: Request, code: int
+) -> None:
+    assert commit_one(brokers, request_, code) is None
