@@ -180,8 +180,17 @@ def test_the_topics_that_may_not_be_written_are_told_apart(
     )
 
 
+TAKEN: Final = {
+    "input": "cannot read topic {}-in",
+    "unique": "topic {}-unique refused",
+    "changelog": "topic {}-changelog refused",
+    "transactional id": "Write and Describe on the transactional ids that begin with {}-lane-",
+}
+
+
+@pytest.mark.parametrize("taken", TAKEN)
 def test_a_right_taken_away_stops_the_job_and_nothing_is_lost(
-    secured: SecuredBroker, topics: Topics, tmp_path: Path
+    secured: SecuredBroker, topics: Topics, tmp_path: Path, taken: str
 ) -> None:
     grants = grants_for(topics)
     secured.allow(grants.values())
@@ -191,11 +200,11 @@ def test_a_right_taken_away_stops_the_job_and_nothing_is_lost(
     with Trickle(topics, events(100_000, seed=2), 200) as trickle:
         with Job(going, tmp_path) as job:
             job.wait_until(lambda: bool(topics.committed().get(0)))
-            secured.forbid(grants["unique"])
+            secured.forbid(grants[taken])
             [ended] = job.wait()
         records = trickle.stop()
     assert ended.status == 1
-    assert f"topic {topics.outputs['unique']} refused" in ended.error
+    assert TAKEN[taken].format(topics.prefix) in ended.error
 
     secured.allow(grants.values())
     finish(Job(settings, tmp_path))
