@@ -84,14 +84,15 @@ class CompactStore:
         self._bound.check(combinations)
         matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
         self._renewed = []
+        most = self._most_rows(count, combinations)
         at = 0
         while at < count:
-            left = slice(at, None)
-            answers = self._answer(hashes[left], times[left], references[left])
+            next_ = slice(at, at + most)
+            answers = self._answer(hashes[next_], times[next_], references[next_])
             # Eviction has its moment: how the records are cut into batches must not matter.
             room = self._table.room
             full = len(answers.added) > room
-            rows = int(answers.added[room]) // combinations if full else count - at
+            rows = int(answers.added[room]) // combinations if full else len(answers.chosen)
             if rows:
                 done = slice(at, at + rows)
                 matches.combination[done] = answers.chosen[:rows]
@@ -113,10 +114,9 @@ class CompactStore:
         added = answers.added
         if len(added) and added[-1] >= count * combinations:
             added = added[added < count * combinations]
-        repeated = np.flatnonzero(answers.entries[:count] >= 0) if self._bound.renew else added[:0]
-        if len(repeated):
-            stale = repeated[self._table.stale(answers.entries[repeated])]
-            repeated = stale[np.unique(answers.entries[stale], return_index=True)[1]]
+        repeated = added[:0]
+        if self._bound.renew:
+            repeated = self._due(answers.entries[:count], added // combinations)
         renewed = repeated * combinations + answers.chosen[repeated]
         stamps = self._table.stamp(len(added) + len(renewed))
         if len(renewed):
@@ -134,6 +134,32 @@ class CompactStore:
         if len(added):
             rows = added if combinations == 1 else added // combinations
             self._add(answers.keys[added], answers.ats[rows], references[rows], stamps)
+
+    def _most_rows(self, count: int, combinations: int) -> int:
+        """How many records are decided together: none may renew what another of them added."""
+        if not self._bound.renew:
+            return count
+        return max(1, min(count, self._bound.renewed_after // combinations))
+
+    def _due(self, entries: Ints, added: Ints) -> Ints:
+        """Rows of the duplicates that renew their key, as if they were decided one by one.
+
+        entries: of each record, −1 for those that are not duplicates.  added: the row
+        of each key that is added, in order.
+        """
+        repeated = np.flatnonzero(entries >= 0)
+        entries = entries[repeated]
+        by_adding = np.searchsorted(added, repeated)
+        due = repeated[:0]
+        while True:
+            # A renewal makes all that is not renewed older, and so may bring others about.
+            given = by_adding + np.searchsorted(due, repeated)
+            stale = np.flatnonzero(self._table.stale(entries, given))
+            found = repeated[stale[np.unique(entries[stale], return_index=True)[1]]]
+            found.sort()
+            if np.array_equal(found, due):
+                return due
+            due = found
 
     def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
         """What `decide` did: the keys of the unique records, and keys that were renewed."""

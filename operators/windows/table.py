@@ -174,9 +174,12 @@ class KeyTable:
             return np.arange(begin, self._end)
         return np.concatenate([again, np.arange(begin, self._end)])
 
-    def stale(self, entries: Ints) -> Bools:
-        """Tell which keys are so old that a duplicate renews them."""
-        stale: Bools = self.stamps[entries] < self._now - self._bound.renewed_after
+    def stale(self, entries: Ints, given: Ints) -> Bools:
+        """Tell which keys are so old that a duplicate renews them.
+
+        given: for each, how many stamps will have been given by then.
+        """
+        stale: Bools = self.stamps[entries] < self._now + given - self._bound.renewed_after
         return stale
 
     def renew(self, entries: Ints, stamps: Ints) -> None:

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -349,8 +349,9 @@ def test_never_more_than_the_bound_and_the_oldest_go_first(
 @given(
     numbers=st.lists(st.integers(0, 40), max_size=60),
     cuts=st.sets(st.integers(1, 59)),
-    max_keys=st.sampled_from([1, 3, 16, 20]),
+    max_keys=st.sampled_from([1, 3, 16, 20, 48]),
 )
+@example(numbers=[1, 0, 1, 2, 3], cuts={1}, max_keys=3)
 def test_the_cut_into_batches_does_not_change_what_is_evicted(
     kind: Kind, renew: bool, numbers: list[int], cuts: set[int], max_keys: int
 ) -> None:
