@@ -16,10 +16,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
-
 from bench.contenders import CONTENDERS, RATIOS
+from bench.inputs import Input
 from bench.machine import machine
 from bench.measuring import PARTITIONS, ContenderError, Measured, run
 from deploy.kafka import start_broker
@@ -27,44 +25,6 @@ from deploy.kafka import start_broker
 INPUT = "bench-events"
 _RESULTS = Path("bench/results/throughput.json")
 _BROKER = {"log.segment.bytes": "268435456"}
-
-
-def produce_input(brokers: str, records: int, share: float, size: int, seed: int) -> int:
-    """Fill the input; return how many of the records are unique.
-
-    A record is about `size` bytes.  `share` of them repeat an earlier one's event id.
-    The record key is the event id, so that Kafka Streams, which looks at one
-    partition at a time, meets the repeats too.
-    """
-    rng = random.Random(seed)
-    note = "x" * max(size - 150, 1)
-    producer = Producer(
-        {
-            "bootstrap.servers": brokers,
-            "linger.ms": 50,
-            "batch.size": 1_000_000,
-            "queue.buffering.max.messages": 500_000,
-        }
-    )
-    unique = 0
-    for number in range(records):
-        if unique and rng.random() < share:
-            key = rng.randrange(max(0, unique - 200_000), unique)
-        else:
-            key, unique = unique, unique + 1
-        value = (
-            f'{{"event_id":"event-{key:010d}","user_id":"user-{number % 1000}",'
-            f'"event_type":"purchase","timestamp":{1.7e9 + number / 1000:.3f},'
-            f'"data":{{"order":{number},"amount":19.99,"note":"{note}"}}}}'
-        )
-        while True:
-            try:
-                producer.produce(INPUT, value.encode(), key=f"event-{key:010d}".encode())
-                break
-            except BufferError:
-                producer.poll(0.1)
-    producer.flush()
-    return unique
 
 
 def _median(runs: list[Measured]) -> tuple[float, float]:
@@ -108,11 +68,8 @@ def main() -> int:
     if busy:
         print(busy, file=sys.stderr)
     with start_broker(own=True, settings=_BROKER) as broker:
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
-        admin.create_topics([NewTopic(INPUT, PARTITIONS, 1)])[INPUT].result()
-        unique = produce_input(
-            broker.bootstrap, options.records, options.duplicates, options.bytes, options.seed
-        )
+        stream = Input(options.records, options.bytes, options.duplicates, PARTITIONS, options.seed)
+        unique = stream.produce(broker.bootstrap, INPUT)
         order = [name for name in names for _ in range(options.rounds)]
         random.Random(options.seed).shuffle(order)
         for name in order:

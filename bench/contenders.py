@@ -57,23 +57,28 @@ def plain(place: Place) -> list[Command]:
     return [Command([sys.executable, "-m", "bytewax.run", "bench.peers.plain_flow"], environment)]
 
 
-def ours(processes: int = 1, **settings: str) -> Contender:
+def settings_of(place: Place, **settings: str) -> dict[str, str]:
+    """Environment of our job."""
+    return {
+        "DEDUP_BROKERS": place.brokers,
+        "DEDUP_APP_ID": place.name,
+        "DEDUP_INPUT_TOPIC": place.input,
+        "DEDUP_UNIQUE_TOPIC": place.unique,
+        "DEDUP_DUPLICATE_TOPIC": place.duplicate,
+        "DEDUP_LATE_TOPIC": f"{place.name}-late",
+        "DEDUP_INVALID_TOPIC": f"{place.name}-invalid",
+        "DEDUP_STOP_AT_END": "true",
+        "DEDUP_STATE_DIR": str(place.folder / "state"),
+        **settings,
+    }
+
+
+def ours(processes: int = 1, /, **settings: str) -> Contender:
     """Our job, with recovery on and an epoch every two seconds."""
 
     def commands(place: Place) -> list[Command]:
         recovery = place.folder / "recovery"
-        environment = {
-            "DEDUP_BROKERS": place.brokers,
-            "DEDUP_APP_ID": place.name,
-            "DEDUP_INPUT_TOPIC": place.input,
-            "DEDUP_UNIQUE_TOPIC": place.unique,
-            "DEDUP_DUPLICATE_TOPIC": place.duplicate,
-            "DEDUP_LATE_TOPIC": f"{place.name}-late",
-            "DEDUP_INVALID_TOPIC": f"{place.name}-invalid",
-            "DEDUP_STOP_AT_END": "true",
-            "DEDUP_STATE_DIR": str(place.folder / "state"),
-            **settings,
-        }
+        environment = settings_of(place, **settings)
         line = [sys.executable, "-m", "bytewax.run", "flows.dedup"]
         line += ["-r", str(recovery), "-s", "2", "-b", "0"]
         if processes == 1:
@@ -116,6 +121,7 @@ CONTENDERS: dict[str, Contender] = {
     "exactly_once": ours(),
     "exactly_once, 8 lanes": ours(DEDUP_LANES="8"),
     "exactly_once, 2 processes": ours(2),
+    "exactly_once, statistics": ours(DEDUP_STATS_TOPIC="bench-statistics"),
     "streams window": kafka_streams("window", "at_least_once"),
     "streams window, exactly once": kafka_streams("window", "exactly_once_v2"),
     "streams key-value, exactly once": kafka_streams("keyvalue", "exactly_once_v2"),
@@ -128,6 +134,8 @@ RATIOS = (
     ("exactly_once", "plain"),
     ("exactly_once", "at_least_once"),
     ("exactly_once, 8 lanes", "exactly_once"),
+    ("exactly_once, 8 lanes", "at_least_once"),
+    ("exactly_once, statistics", "exactly_once"),
     ("exactly_once", "streams key-value, exactly once"),
     ("exactly_once", "streams window, exactly once"),
 )

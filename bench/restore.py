@@ -2,26 +2,20 @@
 
 import argparse
 import logging
-import secrets
 import sys
 import time
 from functools import partial
 
-import numpy as np
-from confluent_kafka import Producer
-
+from bench.inputs import LiveKeys, any_name
 from connectors.changelog import Changelog
-from connectors.changelog_format import pack
 from connectors.kafka_clients import KafkaAccess
 from connectors.opened_lanes import OpenedLanes
 from deploy.kafka import start_broker
-from operators.deduplicate import LaneChange, LaneSpec
-from operators.verdicts import Delta
+from operators.deduplicate import LaneSpec
 from operators.windows.tumbling import TumblingStore
 
 FINGERPRINT = {"DEDUP_KEYS": '[["event_id"]]', "DEDUP_WINDOW": '"tumbling"'}
 INPUT = "restore-input"
-BEGAN = 1_700_000_000.0
 
 
 def main() -> int:
@@ -37,43 +31,10 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     with start_broker(own=True) as broker:
-        access = KafkaAccess(broker.bootstrap, f"restore-{secrets.token_hex(3)}")
-        changelog = Changelog(access, arguments.lanes)
-        changelog.ensure(INPUT)
-        each = arguments.keys // arguments.lanes
-        for lane in range(arguments.lanes):
-            _fill(access, changelog, lane, each, arguments.keys_a_transaction)
+        live = LiveKeys(arguments.keys, arguments.lanes, arguments.keys_a_transaction)
+        access, changelog = live.write(broker.bootstrap, any_name("restore"), INPUT, FINGERPRINT)
         _restore(access, changelog, arguments.lanes)
     return 0
-
-
-def _fill(access: KafkaAccess, changelog: Changelog, lane: int, keys: int, at_once: int) -> None:
-    """Write a changelog as a lane does, but for the transactions: they are markers to a reader."""
-    producer = Producer(access.producer_settings("fill"))
-    draw = np.random.default_rng(lane)
-    for number, first in enumerate(range(0, keys, at_once), 1):
-        count = min(at_once, keys - first)
-        offsets = np.arange(first, first + count)
-        change = LaneChange(
-            number=number,
-            positions={0: first + count},
-            largest={0: BEGAN + first / 10_000},
-            watermark=BEGAN + first / 10_000,
-            delta=Delta(
-                draw.integers(0, 2**64 - 1, (count, 2), np.uint64, endpoint=True),
-                BEGAN + offsets / 10_000,
-                offsets,
-            ),
-        )
-        for value in pack(change, FINGERPRINT):
-            while True:
-                try:
-                    producer.produce(changelog.topic, value, partition=lane)
-                except BufferError:
-                    producer.poll(0.05)
-                else:
-                    break
-    producer.flush()
 
 
 def _restore(access: KafkaAccess, changelog: Changelog, lanes: int) -> None:
