@@ -40,10 +40,14 @@ Contender = Callable[[Place], list[Command]]
 """The processes of a contender; they end by themselves when everything is written."""
 
 
-def bare(place: Place) -> list[Command]:
-    """The limit: a loop that consumes and produces."""
-    arguments = [place.brokers, place.input, place.unique, str(place.records)]
-    return [Command([sys.executable, "-m", "bench.peers.bare_loop", *arguments])]
+def bare(how: str) -> Contender:
+    """Consume and produce, nothing else, by a `loop` or by `columns`."""
+
+    def commands(place: Place) -> list[Command]:
+        arguments = [place.brokers, place.input, place.unique, str(place.records), how]
+        return [Command([sys.executable, "-m", "bench.peers.bare_loop", *arguments])]
+
+    return commands
 
 
 def plain(place: Place) -> list[Command]:
@@ -115,7 +119,8 @@ def _free_ports(count: int) -> list[int]:
 
 
 CONTENDERS: dict[str, Contender] = {
-    "bare": bare,
+    "bare": bare("loop"),
+    "bare, by columns": bare("columns"),
     "plain": plain,
     "at_least_once": ours(DEDUP_GUARANTEE="at_least_once"),
     "exactly_once": ours(),
@@ -129,8 +134,10 @@ CONTENDERS: dict[str, Contender] = {
 
 RATIOS = (
     ("at_least_once", "bare"),
+    ("at_least_once", "bare, by columns"),
     ("at_least_once", "plain"),
     ("exactly_once", "bare"),
+    ("exactly_once", "bare, by columns"),
     ("exactly_once", "plain"),
     ("exactly_once", "at_least_once"),
     ("exactly_once, 8 lanes", "exactly_once"),

@@ -44,18 +44,25 @@ def _environment(brokers: str, topics: Topics, app_id: str) -> dict[str, str]:
     }
 
 
+def job_of(
+    brokers: str, topics: Topics, app_id: str, recovery: Path, settings: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start our job with recovery on and an epoch every ten seconds."""
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "bytewax.run", "flows.dedup"),
+            *("-r", str(recovery), "-s", "10", "-b", "0"),
+        ],
+        env={**_environment(brokers, topics, app_id), **settings},
+    )
+
+
 @contextmanager
 def ours(brokers: str, topics: Topics, app_id: str, *, settings: dict[str, str]) -> Iterator[None]:
-    """Our job with recovery on and an epoch every ten seconds."""
+    """Run our job until the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "bytewax.recovery", folder, "1"], check=True)
-        job = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "bytewax.run", "flows.dedup"),
-                *("-r", folder, "-s", "10", "-b", "0"),
-            ],
-            env={**_environment(brokers, topics, app_id), **settings},
-        )
+        job = job_of(brokers, topics, app_id, Path(folder), settings)
         try:
             yield
         finally:

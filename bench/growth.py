@@ -41,7 +41,7 @@ class Point:
     def make(self) -> Contender:
         """Return the contender."""
         if self.contender == "bare":
-            return bare
+            return bare("loop")
         if self.live_keys:
             return with_live_keys(self.live_keys, **self.settings)
         return ours(self.processes, **self.settings)

@@ -38,6 +38,8 @@ from operators.observing import Observer
 from operators.split import split
 from operators.windowed_statistics import windowed_statistics
 
+_CONTAINERS_A_COLLECTION = 500_000
+
 
 def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     """Build the dataflow.  Raises DedupError for what a user can mend."""
@@ -85,7 +87,9 @@ def flow() -> Dataflow:
         start_watchdog(health, launch.epoch_seconds)
     except DedupError as error:
         fail(error)
-    # What lives as long as the job need not be looked at by every collection.
+    # What lives as long as the job need not be looked at by every collection, and what a
+    # batch is made of goes without one: collections are for the few cycles of errors.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_CONTAINERS_A_COLLECTION)
     return dataflow

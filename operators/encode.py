@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -128,27 +129,20 @@ def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
             ("dedup.topic", topic_bytes),
             ("dedup.partition", partition),
         ]
-        added = [[*origin, ("dedup.offset", b"%d" % offset)] for offset in offsets]
+        own = batch.slice.records.headers
+        numbers = zip(repeat("dedup.offset"), map(b"%d".__mod__, offsets))
+        columns = [*map(repeat, origin), numbers]
+        more = _duplicate_columns(part, matched_headers) if part.verdict == DUPLICATE else []
+        # Those of all records are endless.
+        added = list(map(list, zip(*columns, *(more or ()), strict=False)))
         rows = part.rows.tolist()
-        if part.verdict == DUPLICATE:
+        if more is None:
             _add_duplicate(added, batch, rows, matched_headers)
         elif part.verdict == LATE:
             for headers, behind in zip(added, batch.behind[part.rows].tolist(), strict=True):
                 headers.append(("dedup.reason", repr(behind).encode()))
         elif part.verdict == INVALID:
-            problems = batch.slice.decided.invalid
-            connect: list[Header] = [
-                ("__connect.errors.topic", topic_bytes),
-                ("__connect.errors.partition", partition),
-            ]
-            for headers, row, offset in zip(added, rows, offsets, strict=True):
-                reason, message = problems[row]
-                headers.append(("dedup.reason", reason.encode()))
-                headers.extend(connect)
-                headers.append(("__connect.errors.offset", b"%d" % offset))
-                headers.append(("__connect.errors.exception.class.name", _class_name(reason)))
-                headers.append(("__connect.errors.exception.message", message.encode()))
-        own = batch.slice.records.headers
+            _add_invalid(added, batch, rows, topic_bytes)
         if own is None:
             return added  # type: ignore[return-value]  # a list of lists is what is wanted
         return [[*(own[row] or ()), *extra] for row, extra in zip(rows, added, strict=True)]
@@ -160,6 +154,43 @@ def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
         return _output(part, records, names)
 
     return encode
+
+
+def _add_invalid(
+    added: list[list[Header]], batch: VerdictBatch, rows: list[int], topic: bytes
+) -> None:
+    problems = batch.slice.decided.invalid
+    offsets = batch.slice.records.offsets
+    connect: list[Header] = [
+        ("__connect.errors.topic", topic),
+        ("__connect.errors.partition", str(batch.slice.span.partition).encode()),
+    ]
+    for headers, row in zip(added, rows, strict=True):
+        reason, message = problems[row]
+        headers.append(("dedup.reason", reason.encode()))
+        headers.extend(connect)
+        headers.append(("__connect.errors.offset", b"%d" % offsets[row]))
+        headers.append(("__connect.errors.exception.class.name", _class_name(reason)))
+        headers.append(("__connect.errors.exception.message", message.encode()))
+
+
+def _duplicate_columns(
+    part: Part, matched_headers: Sequence[Header]
+) -> list[Iterable[Header]] | None:
+    """Headers of duplicates, a column each: nearly all of a repeated key, made in C.
+
+    None where records differ in which headers they have.
+    """
+    matches, rows = part.batch.matches, part.rows
+    originals = matches.originals[rows]
+    if part.batch.similarity is not None or (originals == NO_REFERENCE).any():
+        return None
+    if len(matched_headers) == 1:
+        matched: Iterable[Header] = repeat(matched_headers[0])
+    else:
+        matched = map(matched_headers.__getitem__, matches.combination[rows].tolist())
+    places = zip(*(column.tolist() for column in partition_and_offset(originals)), strict=True)
+    return [matched, zip(repeat("dedup.original"), map(b"%d:%d".__mod__, places))]
 
 
 def _add_duplicate(

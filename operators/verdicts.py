@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,12 @@ def references(partition: int, offsets: Ints) -> Ints:
     return offsets | np.int64(partition << _OFFSET_BITS)
 
 
-def partition_and_offset(reference: int) -> tuple[int, int]:
-    """Partition and offset that a reference stands for."""
+@overload
+def partition_and_offset(reference: int) -> tuple[int, int]: ...
+@overload
+def partition_and_offset(reference: Ints) -> tuple[Ints, Ints]: ...
+def partition_and_offset(reference: int | Ints) -> tuple[int | Ints, int | Ints]:
+    """Partition and offset that a reference stands for, or each of many."""
     return reference >> _OFFSET_BITS, reference & ((1 << _OFFSET_BITS) - 1)
 
 
