@@ -14,7 +14,7 @@ PYTHON3 = $(shell for python in python3.12 python3.11 python3.10 python3 python;
 	$$python -c '$(IN_RANGE)' 2>/dev/null && echo $$python && break; done)
 PIP = $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help venv run test lint format typecheck kafka bench bench-similar drill images lock clean
+.PHONY: help venv run test lint format typecheck kafka bench bench-growth bench-similar bench-state drill images lock pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,15 @@ bench: $(STAMP) ## measure this flow beside a bare loop and a plain flow
 
 bench-similar: $(STAMP) ## measure near duplicates beside all pairs and MinHash LSH
 	$(PYTHON) -m bench.similar
+
+bench-state: $(STAMP) ## measure what a key costs in each store, and soak bounded ones
+	$(PYTHON) -m bench.state
+
+bench-growth: $(STAMP) ## measure how cost grows with record size, lanes, keys and so on
+	$(PYTHON) -m bench.growth
+
+pictures: $(STAMP) ## draw what the benches wrote to bench/results
+	$(PYTHON) -m bench.pictures
 
 drill: $(STAMP) ## kill things at random and count what came out
 	$(PYTHON) -m tests.drills

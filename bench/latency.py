@@ -27,7 +27,7 @@ from bench.contenders_for_latency import CONTENDERS, Topics
 from bench.machine import machine
 from deploy.kafka import start_broker
 
-WARM_UP_SECONDS = 5.0
+WARM_UP_SECONDS = 20.0
 PARTITIONS = 4
 _TICK_SECONDS = 0.005
 _DUPLICATES_EVERY = 5
@@ -182,7 +182,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.latency")
     parser.add_argument("--rates", default="1000,10000,50000")
-    parser.add_argument("--seconds", type=float, default=35.0)
+    parser.add_argument("--seconds", type=float, default=50.0)
     parser.add_argument("--only", default=",".join(CONTENDERS))
     parser.add_argument("--live-keys", type=int, default=0)
     options = parser.parse_args()

@@ -37,7 +37,8 @@ _MOST_RECORDS = 10_000
 _FEWEST_RECORDS = 16
 # What one batch may hold of values, so that large records do not fill the memory.
 _BATCH_BYTES = 4_000_000
-_POLL_SECONDS = 0.005
+_POLL_SECONDS = 0.02
+_MUCH = 1000
 _HEARTBEAT_SECONDS = 0.5
 _LAG_SECONDS = 1.0
 
@@ -80,7 +81,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._ended = False
         self._last_data = self._last_emitted = clock()
         self._most = _MOST_RECORDS
-        self._found_data = False
+        self._found_much = False
         self._lag_told = 0.0
         self._snapshots: list[int] = []
         role = f"source-{position.partition}"
@@ -111,7 +112,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
             messages = [one for one in messages if (one.offset() or 0) < stop_at]
             end = max(self._next, stop_at)
             self._ended = True
-        self._found_data = bool(messages)
+        self._found_much = len(messages) >= min(_MUCH, self._most)
         if messages:
             self._last_data = now
         elif (
@@ -184,8 +185,11 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         )
 
     def next_awake(self) -> datetime | None:
-        """Ask again at once while there is data, else after a short rest."""
-        if self._found_data or self._ended or stopping.is_set():
+        """Ask again at once while much is waiting, else after a short rest.
+
+        A batch has its price, however few records are in it.
+        """
+        if self._found_much or self._ended or stopping.is_set():
             return None
         return datetime.now(timezone.utc) + timedelta(seconds=_POLL_SECONDS)
 
