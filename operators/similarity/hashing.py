@@ -28,18 +28,29 @@ def mix(words: Words) -> Words:
     return mixed
 
 
+# Adds up the four bytes of a word in its highest one.
+_SUM_OF_BYTES, _HIGHEST = np.uint32(0x01010101), np.uint32(24)
+
+
+def bits_set(words: Words) -> npt.NDArray[np.uint32]:
+    """Count the bits set in each row of an array of shape (n, 4), modulo 256.
+
+    256 of 256 bits count as none: for a bound from above that is the safe side.
+    """
+    counts = _bits_in_each(words)
+    return (counts.view(np.uint32)[:, 0] * _SUM_OF_BYTES) >> _HIGHEST
+
+
 if hasattr(np, "bitwise_count"):
 
-    def bits_set(words: Words) -> npt.NDArray[np.int64]:
-        """Count the bits set in each row of an array of shape (n, words)."""
-        counts: npt.NDArray[np.int64] = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+    def _bits_in_each(words: Words) -> npt.NDArray[np.uint8]:
+        counts: npt.NDArray[np.uint8] = np.bitwise_count(words).astype(np.uint8, copy=False)
         return counts
 
 else:  # numpy 1.26
     _BITS = np.array([number.bit_count() for number in range(256)], np.uint8)
 
-    def bits_set(words: Words) -> npt.NDArray[np.int64]:
-        """Count the bits set in each row of an array of shape (n, words)."""
-        octets = np.ascontiguousarray(words).view(np.uint8)
-        counts: npt.NDArray[np.int64] = _BITS[octets].sum(axis=1, dtype=np.int64)
+    def _bits_in_each(words: Words) -> npt.NDArray[np.uint8]:
+        octets = np.ascontiguousarray(words).view(np.uint8).reshape(*words.shape, 8)
+        counts: npt.NDArray[np.uint8] = _BITS[octets].sum(axis=2, dtype=np.uint8)
         return counts

@@ -36,7 +36,7 @@ _LONG_PIECE = 14
 _SHORT_PIECE, _SHORT_OF_FEW, _FEW = 4, 7, 5
 # For each so many pieces another one that similar texts share, if there are as many to
 # spare: one may be shared by chance, and a few more among many cost little.
-_PIECES_A_SHARED = 25
+_PIECES_A_SHARED = 8
 # From so many texts on, comparing them in one call is faster.
 _TOGETHER = 4
 _SLACK = 1e-9

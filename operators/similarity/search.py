@@ -132,22 +132,20 @@ class Search:
     def _fit(self, columns: Columns, rows: Ints, ids: Ints) -> Ints:
         """Leave the pairs that can be similar, of one shard and near each other in time."""
         own, measure = self.columns, self._measure
-        if columns is own:
-            earlier = ids < rows
-            rows, ids = rows[earlier], ids[earlier]
-        pairs, times = _counted(rows << _ROW_BITS | ids)
-        often = times >= measure.shared(columns.sizes[pairs & _ID])
-        pairs = pairs[often]
-        rows, ids = pairs >> _ROW_BITS, pairs & _ID
-        sizes, others = own.sizes[rows], columns.sizes[ids]
+        # `take` is several times faster than an index.
+        sizes, others = own.sizes.take(rows), columns.sizes.take(ids)
         fits: Bools = measure.possible(sizes, others)
+        if columns is own:
+            fits &= ids < rows
         with np.errstate(over="ignore"):
-            fits &= np.abs(own.times[rows] - columns.times[ids]) <= self._seconds
+            fits &= np.abs(own.times.take(rows) - columns.times.take(ids)) <= self._seconds
         if self._sharded:
-            fits &= (own.shards[rows] == columns.shards[ids]).all(axis=1)
-        different = bits_set(own.sketches[rows] ^ columns.sketches[ids])
-        fits &= different <= measure.most_bits(sizes, others)
-        return pairs[fits]
+            same = own.shards.take(rows, axis=0) == columns.shards.take(ids, axis=0)
+            fits &= same.all(axis=1)
+        different = own.sketches.take(rows, axis=0) ^ columns.sketches.take(ids, axis=0)
+        fits &= bits_set(different) <= measure.most_bits(sizes, others)
+        pairs, times = _counted((rows << _ROW_BITS | ids)[fits])
+        return pairs[times >= measure.shared(columns.sizes.take(pairs & _ID))]
 
     def find(self, row: int) -> Near | None:
         """Original of a record: the most similar one, then the one decided first."""
