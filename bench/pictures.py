@@ -38,7 +38,7 @@ def _save(figure: Any, name: str, document: dict[str, Any]) -> None:  # noqa: AN
 def _colour(name: str) -> str:
     if name.startswith(("exactly_once", "at_least_once", "ours")):
         return _OURS
-    return _LIMIT if name == "bare" else _OTHERS
+    return _LIMIT if name.startswith("bare") else _OTHERS
 
 
 def throughput(document: dict[str, Any]) -> None:

@@ -101,6 +101,7 @@ def test_what_cannot_be_run_says_why() -> None:
         ("quickstart.md", "a terminal of its own"),
         ("migrating.md", "Kafka's tools"),
         ("migrating.md", "a job to move from"),
+        ("performance.md", "many minutes of a quiet machine"),
         ("operations.md", "Docker"),
         ("operations.md", "Kafka's tools"),
         ("operations.md", "a Kubernetes cluster"),
