@@ -177,8 +177,10 @@ def test_sizes(value: float, text: str) -> None:
 
 def test_on_a_terminal_it_is_live_until_ctrl_c() -> None:
     main, terminal = pty.openpty()
+    # Whoever runs the tests in the background has SIGINT ignored, and children inherit it.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "flows.cli", "status"]
     with subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "status", "--url", serving(report())],
+        [*command, "--url", serving(report())],
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
