@@ -143,10 +143,7 @@ class LaneProducer:
                 error = exception.args[0]
                 action = action_for(error)
                 self._poll()
-                if self._undelivered is not None:
-                    topic, cause = self._undelivered
-                    if action_for(cause) is Action.REFUSED:
-                        raise refused(topic, explain(cause)) from exception
+                self._check_undelivered(exception)
                 if action is Action.REPEAT:
                     log.warning("lane %d: repeating a transaction: %s", self.lane, explain(error))
                     return action
@@ -161,6 +158,16 @@ class LaneProducer:
                     raise
             else:
                 return None
+
+    def _check_undelivered(self, exception: KafkaException) -> None:
+        """Raise SinkError if a call failed because a record was refused."""
+        if self._undelivered is None:
+            return
+        topic, cause = self._undelivered
+        if advice(cause, self._access.app_id):  # it is not about the topic
+            raise self._ended(Action.REFUSED, cause) from exception
+        if action_for(cause) is Action.REFUSED:
+            raise refused(topic, explain(cause)) from exception
 
     def _call(self, what: str, call: Callable[[float], Any]) -> None:
         if self._try(call) is not None:
