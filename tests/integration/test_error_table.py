@@ -102,12 +102,24 @@ def test_fatal_ends(brokers: MockBrokers, request_: Request, code: int) -> None:
         KafkaError.RECORD_LIST_TOO_LARGE,
         KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     ],
 )
 def test_a_refused_record_names_a_topic(brokers: MockBrokers, code: int) -> None:
     with pytest.raises(SinkError, match=r"topic app-\w+ refused a record"):
+        commit_one(brokers, PRODUCE, code)
+
+
+@pytest.mark.parametrize(
+    "code,right",
+    [
+        (KafkaError.CLUSTER_AUTHORIZATION_FAILED, "IdempotentWrite on the cluster"),
+        (KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "Write and Describe on the tran"),
+    ],
+)
+def test_a_record_refused_for_no_fault_of_its_topic_names_the_right(
+    brokers: MockBrokers, code: int, right: str
+) -> None:
+    with pytest.raises(SinkError, match=right):
         commit_one(brokers, PRODUCE, code)
 
 
