@@ -8,20 +8,17 @@ cause.  Prints a line for each and writes `bench/results/growth.json`.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 
 from bench.contenders import Command, Contender, Place, bare, ours, settings_of
 from bench.inputs import Input, LiveKeys, any_name
-from bench.machine import machine
+from bench.machine import write_results
 from bench.measuring import Measured, run
 from deploy.kafka import start_broker
 from flows.settings import fingerprint, load_settings
 
-_RESULTS = Path("bench/results/growth.json")
 _BROKER = {"log.segment.bytes": "268435456"}
 _PLAIN = Input(records=500_000)
 
@@ -126,12 +123,10 @@ def main() -> int:
                 f"  {one.peak_mb:7.0f} MB",
                 flush=True,
             )
-    _RESULTS.parent.mkdir(parents=True, exist_ok=True)
     document = {
-        "machine": machine(),
         "points": [asdict(point) | {"measured": asdict(one)} for point, one in results],
     }
-    _RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    write_results("growth", document)
     return 0
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -22,3 +25,10 @@ def machine() -> dict[str, object]:
         "load_average": round(os.getloadavg()[0], 1),
         "command": ["python", *sys.orig_argv[1:]],
     }
+
+
+def write_results(name: str, document: dict[str, Any]) -> None:
+    """Write `bench/results/<name>.json`, with the machine in it."""
+    path = Path("bench/results", f"{name}.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": machine(), **document}, indent=1) + "\n")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.inputs import Input, any_name
-from bench.machine import machine
+from bench.machine import write_results
 from deploy.kafka import start_broker
 from flows.launch import Launch
 from flows.settings import load_settings
@@ -33,7 +32,6 @@ from operators.metrics import Metrics
 from operators.observing import Observer
 from operators.split import parts_of
 
-_RESULTS = Path("bench/results/profile.json")
 _EPOCH_SECONDS = 2.0
 STEPS = ("source", "decode", "cut", "decide", "split", "encode", "sink", "snapshot")
 
@@ -146,9 +144,8 @@ def main() -> int:
         found = profile(broker.bootstrap, options.records)
     for step, microseconds in found.items():
         print(f"{step:14} {microseconds:6.2f} us/record")
-    _RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    document = {"machine": machine(), "records": options.records, "microseconds": found}
-    _RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    document = {"records": options.records, "microseconds": found}
+    write_results("profile", document)
     return 0
 
 

@@ -9,7 +9,6 @@ for good.  Writes `bench/results/restart.json`.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import subprocess
 import sys
@@ -27,11 +26,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from bench.contenders_for_latency import Topics, job_of
 from bench.inputs import any_name
 from bench.latency import PARTITIONS, preload, produce_paced, read_latencies
-from bench.machine import machine
+from bench.machine import write_results
 from deploy.kafka import start_broker
 
 _PROCESSES = multiprocessing.get_context("spawn")
-_RESULTS = Path("bench/results/restart.json")
 _CAUGHT_UP_MS = 500.0
 _RUN_SECONDS = 20.0
 
@@ -122,9 +120,8 @@ def main() -> int:
                 f"{one.caught_up:.1f} s",
                 flush=True,
             )
-    _RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    document = {"machine": machine(), "restarts": [asdict(one) for one in results]}
-    _RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    document = {"restarts": [asdict(one) for one in results]}
+    write_results("restart", document)
     return 0
 
 

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from bench.machine import machine
+from bench.machine import write_results
 from flows.disk_state import disk_stores
 from flows.settings import load_settings
 from flows.wiring import bound_of, new_store
@@ -64,7 +64,6 @@ _BEGAN = 1_699_920_000.0  # the first second of a window
 _UNSEEN = 1_000_000
 # A transaction's worth of batches, as with the default commit interval at full speed.
 _COMMIT_EVERY = 4
-_RESULTS = Path("bench/results/state.json")
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -310,13 +309,11 @@ def main() -> int:
             f"{max(half):.0f} MB in the second half",
             flush=True,
         )
-    _RESULTS.parent.mkdir(parents=True, exist_ok=True)
     document = {
-        "machine": machine(),
         "stores": [asdict(cost) for cost in costs],
         "soaks": [asdict(one) for one in soaks],
     }
-    _RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    write_results("state", document)
     return 0
 
 

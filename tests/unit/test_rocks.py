@@ -8,7 +8,7 @@ import pytest
 from rocksdict import Options, Rdict
 
 from operators.errors import StateError
-from operators.rocks import KEYS, ORDER, InUseError, RocksDatabase, RocksMemory
+from operators.rocks import FAMILIES, KEYS, ORDER, InUseError, RocksDatabase, RocksMemory
 
 MEMORY = RocksMemory(8 << 20)
 IDENTITY = {"DEDUP_WINDOW": '"tumbling"', "lane": 3}
@@ -96,6 +96,9 @@ def test_an_empty_folder_and_one_that_was_just_begun(tmp_path: Path) -> None:
     opened(tmp_path / "begun").close()
     (tmp_path / "empty").mkdir()
     opened(tmp_path / "empty").close()
+    for name in ("begun", "empty"):
+        found = Rdict.list_cf(str(tmp_path / name), Options(raw_mode=True))
+        assert set(FAMILIES) <= set(found)
 
 
 @pytest.mark.parametrize("name", ["MANIFEST-*", "CURRENT", "*.sst"])

@@ -28,7 +28,8 @@ def test_topics_must_differ(environ: dict[str, str], setting: str, fix: str) -> 
 
 
 def test_dropped_topics_do_not_clash() -> None:
-    load_settings(KAFKA | {"DEDUP_LATE_TOPIC": "", "DEDUP_DUPLICATE_TOPIC": ""})
+    found = load_settings(KAFKA | {"DEDUP_LATE_TOPIC": "", "DEDUP_DUPLICATE_TOPIC": ""})
+    assert (found.late_topic, found.duplicate_topic) == ("", "")
 
 
 @pytest.mark.parametrize(
