@@ -6,6 +6,8 @@ Needs the extra `rocksdb` (package rocksdict); imported only where DEDUP_STATE=r
 # ruff: noqa: FBT003 - RocksDB's own setters take a bare true or false
 from __future__ import annotations
 
+import contextlib
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,11 @@ class RocksDatabase:
             raise _refusal(folder, error) from error
         self.families = {name: self._database.get_column_family(name) for name in FAMILIES}
         self._handles = {name: self._database.get_column_family_handle(name) for name in FAMILIES}
+        # Before the process ends at the latest: RocksDB's threads may crash one that ends
+        # while they work.
+        self._closing = weakref.finalize(
+            self, _close, self._database, list(self.families.values()), self._handles
+        )
         self._check_identity(identity)
 
     def _check_identity(self, identity: dict[str, Any]) -> None:
@@ -172,12 +179,8 @@ class RocksDatabase:
         )
 
     def close(self) -> None:
-        """Close it, so that it can be opened again."""
-        for family in self.families.values():
-            family.close()
-        # A handle keeps the database open, in whatever batch it is.
-        self._handles.clear()
-        self._database.close()
+        """Close it, so that it can be opened again; once closed, nothing."""
+        self._closing()
 
 
 class RocksBatch:
@@ -206,6 +209,20 @@ class RocksBatch:
     def delete_range(self, family: str, begin: bytes, end: bytes) -> None:
         """Delete the keys from `begin` up to but not including `end`."""
         self.raw.delete_range(begin, end, self._handles[family])
+
+
+def _close(database: Rdict, families: Sequence[Rdict], handles: dict[str, Any]) -> None:
+    for family in families:
+        _close_one(family)
+    # A handle keeps the database open, in whatever batch it is.
+    handles.clear()
+    _close_one(database)
+
+
+def _close_one(database: Rdict) -> None:
+    # What could not be written is in the database's log, or is read from the changelog.
+    with contextlib.suppress(Exception):
+        database.close()
 
 
 def _check_folder(folder: Path) -> None:

@@ -63,6 +63,8 @@ class Committing:
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._folder = folder
         database = RocksDatabase(folder / "lane-000", RocksMemory(8 << 20), {"lane": 0})
+        # Called before the one above: RocksDB crashes where its files go while it writes.
+        weakref.finalize(self, database.close)
         self.store = DiskStore(shelf, bound, database)
         self._number = 0 if self.store.progress is None else self.store.progress.number
         self._delta = Delta.empty()

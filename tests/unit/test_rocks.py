@@ -144,3 +144,23 @@ def test_a_database_in_use_is_told_from_a_damaged_one(tmp_path: Path) -> None:
     assert other.stdout == "in use\n"
     database.close()
     opened(tmp_path / "lane").close()
+
+
+def test_a_process_that_ends_closes_its_databases(tmp_path: Path) -> None:
+    """Also one that something still holds: RocksDB's threads may crash the end otherwise."""
+    code = (
+        "import ctypes, sys; from pathlib import Path; from operators.rocks import *\n"
+        "database = RocksDatabase(Path(sys.argv[1]), RocksMemory(1 << 20), {})\n"
+        "batch = database.batch(); batch.put(KEYS, b'key', b'value'); database.write(batch)\n"
+        "ctypes.pythonapi.Py_IncRef(ctypes.py_object(database))\n"
+    )
+    folder = tmp_path / "lane"
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
+    assert "Shutdown complete" in (folder / "LOG").read_text()
+
+
+def test_closing_again_is_nothing(tmp_path: Path) -> None:
+    database = opened(tmp_path / "lane")
+    database.close()
+    database.close()
+    opened(tmp_path / "lane").close()
