@@ -36,8 +36,9 @@ $(STAMP): requirements.lock pyproject.toml
 run: $(STAMP) ## deduplicate a small sample and show what came out
 	$(PYTHON) -m flows.sample
 
+# Two at a time, each with a broker of its own: half of the time is waiting for one.
 test: lint typecheck ## lint, types, and every test, on a real broker
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check .
