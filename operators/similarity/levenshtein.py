@@ -31,12 +31,10 @@ from operators.similarity.signatures import (
 )
 
 # Long pieces are rare in prose; of short ones, some are rare in texts made from a template.
-# Where a text needs few pieces, less short ones leave choice enough.
-_LONG_PIECE = 14
-_SHORT_PIECE, _SHORT_OF_FEW, _FEW = 4, 7, 5
+_LONG_PIECE, _SHORT_PIECE = 14, 6
 # For each so many pieces another one that similar texts share, if there are as many to
 # spare: one may be shared by chance, and a few more among many cost little.
-_PIECES_A_SHARED = 8
+_PIECES_A_SHARED = 24
 # From so many texts on, comparing them in one call is faster.
 _TOGETHER = 4
 _SLACK = 1e-9
@@ -100,7 +98,7 @@ class LevenshteinSimilarity:
             self._edits = floor_of(largest * (1 - self._least) / self._least)
             pieces = self._edits + 1
             long = np.minimum(smallest // pieces, _LONG_PIECE)
-            short = np.minimum(long, np.where(pieces <= _FEW, _SHORT_OF_FEW, _SHORT_PIECE))
+            short = np.minimum(long, _SHORT_PIECE)
             self._widths = [long] if (long == short).all() else [long, short]
             wanted = 1 + pieces // _PIECES_A_SHARED
             left = smallest // np.maximum(long, 1) - self._edits

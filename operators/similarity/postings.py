@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from operators.batches import Bools, Ints
 from operators.similarity.hashing import Words
+from operators.similarity.signatures import spread
 
 # Bits of the filter for each signature, of which two are set: 1 in 60 of those that
 # are not there passes.
@@ -19,13 +20,13 @@ _SMALLEST_FILTER = 1 << 13
 # A run is merged into the one before it unless that is so many times longer: few runs
 # to look into, at the price of moving each signature a dozen times in its life.
 _RATIO = 6
-# A signature in the columns: 8 of hash, 4 of row; and its bits of the filter.
-BYTES_A_SIGNATURE = 12 + 2 * _FILTER_BITS // 8
+# A signature in the columns, if no other text has it: 8 of hash, 4 of start, 4 of row;
+# and its bits of the filter.
+BYTES_A_SIGNATURE = 16 + 2 * _FILTER_BITS // 8
 
 _OCTET, _IN_OCTET, _SECOND = np.uint64(3), np.uint64(7), np.uint64(32)
 
 _Rows: TypeAlias = npt.NDArray[np.int32]
-_Run: TypeAlias = tuple[Words, _Rows]
 
 
 @dataclass(slots=True)
@@ -37,8 +38,20 @@ class Lists:
 
     rows: _Rows
     asked: Ints
-    firsts: Ints
-    counts: Ints
+    firsts: _Rows
+    counts: _Rows
+
+
+@dataclass(slots=True)
+class _Run:
+    """Signatures in order, each once; number n is that of rows[starts[n] : starts[n + 1]]."""
+
+    signatures: Words
+    starts: _Rows
+    rows: _Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 class Postings:
@@ -46,7 +59,8 @@ class Postings:
 
     Sorted runs, merged as they grow (a log-structured merge: each signature is
     moved a few times), behind a filter of bits, since most of what is
-    asked for is not there.  12 bytes a signature, and 2 to 4 of filter.
+    asked for is not there.  4 bytes for each row of a signature and 12 for the
+    signature, and 2 to 4 of filter.
     """
 
     def __init__(self) -> None:
@@ -62,10 +76,10 @@ class Postings:
     def add(self, signatures: Words, rows: Ints) -> None:
         """Add signatures with the row that each belongs to; rows are int32."""
         order = np.argsort(signatures, kind="stable")
-        run = (signatures[order], rows[order].astype(np.int32))
+        run = _run(signatures[order], np.ones(len(order), np.int64), rows[order].astype(np.int32))
         self._count += len(signatures)
         runs = self._runs
-        while runs and len(runs[-1][0]) < _RATIO * len(run[0]):
+        while runs and len(runs[-1]) < _RATIO * len(run):
             run = _merge(runs.pop(), run)
         runs.append(run)
         if self._count * _FILTER_BITS > len(self._filter) * 8:
@@ -77,8 +91,8 @@ class Postings:
         size = 1 << (self._count * _FILTER_BITS).bit_length()
         self._filter = np.zeros(size // 8, np.uint8)
         self._mask = np.uint64(size - 1)
-        for signatures, _ in self._runs:
-            self._mark(signatures)
+        for run in self._runs:
+            self._mark(run.signatures)
 
     def _mark(self, signatures: Words) -> None:
         for bits in (signatures & self._mask, signatures >> _SECOND & self._mask):
@@ -97,18 +111,31 @@ class Postings:
 
     def find(self, signatures: Words) -> Iterator[Lists]:
         """Lists of the rows that have each of the signatures, one run after another."""
-        for sorted_, rows in self._runs:
-            firsts = sorted_.searchsorted(signatures)
-            firsts[firsts == len(sorted_)] = 0
-            asked = np.flatnonzero(sorted_[firsts] == signatures)
+        for run in self._runs:
+            at = run.signatures.searchsorted(signatures)
+            at[at == len(run.signatures)] = 0
+            asked = np.flatnonzero(run.signatures[at] == signatures)
             if len(asked):
-                firsts = firsts[asked]
-                ends = sorted_.searchsorted(signatures[asked], "right")
-                yield Lists(rows, asked, firsts, ends - firsts)
+                at = at[asked]
+                firsts = run.starts[at]
+                yield Lists(run.rows, asked, firsts, run.starts[at + 1] - firsts)
+
+
+def _run(signatures: Words, counts: Ints, rows: _Rows) -> _Run:
+    """Make a run of signatures in order, which may be there more than once."""
+    new = np.ones(len(signatures), np.bool_)
+    new[1:] = signatures[1:] != signatures[:-1]
+    ends = np.cumsum(counts)
+    first = np.flatnonzero(new)
+    starts = np.append((ends - counts)[first], len(rows))
+    return _Run(signatures[first], starts.astype(np.int32), rows)
 
 
 def _merge(one: _Run, other: _Run) -> _Run:
-    signatures = np.concatenate((one[0], other[0]))
+    signatures = np.concatenate((one.signatures, other.signatures))
     # Two sorted runs: the stable sort finds them and merges.
     order = np.argsort(signatures, kind="stable")
-    return signatures[order], np.concatenate((one[1], other[1]))[order]
+    counts = np.concatenate((np.diff(one.starts), np.diff(other.starts)))[order]
+    firsts = np.concatenate((one.starts[:-1], other.starts[:-1] + len(one)))[order]
+    _, at = spread(firsts, counts)
+    return _run(signatures[order], counts, np.concatenate((one.rows, other.rows))[at])

@@ -14,7 +14,15 @@ from operators.similarity.buckets import Bucket, Columns
 from operators.similarity.hashing import Words, bits_set
 from operators.similarity.postings import Lists, Postings
 from operators.similarity.reading import read
-from operators.similarity.signatures import Measure, Reading, Signatures, spread
+from operators.similarity.signatures import (
+    SKETCH_BITS,
+    Measure,
+    Reading,
+    Signatures,
+    floor_of,
+    lowered,
+    spread,
+)
 
 # Found by their signatures, for one record: to look at so many takes milliseconds.
 MOST_CANDIDATES = 100_000
@@ -83,6 +91,11 @@ class Search:
         self.compared = 0
         self._capped = self.columns.sizes < 0
         self._sharded = bool(shards.any())
+        sizes = np.maximum(self.columns.sizes, 0)
+        largest = floor_of(sizes / lowered(index.measure.threshold))
+        most_bits = np.minimum(index.measure.most_bits(sizes, largest), SKETCH_BITS)
+        # Of the sketches of two texts, whichever the other one is.
+        self._most_bits = most_bits.astype(np.uint32)
         self._found = [
             self._in(bucket.columns, bucket.postings, reading.asked) for bucket in index.near(times)
         ]
@@ -133,8 +146,13 @@ class Search:
         """Leave the pairs that can be similar, of one shard and near each other in time."""
         own, measure = self.columns, self._measure
         # `take` is several times faster than an index.
+        different = own.sketches.take(rows, axis=0) ^ columns.sketches.take(ids, axis=0)
+        bits = bits_set(different)
+        # Leaves few of them, and what is asked of those costs next to nothing.
+        few = np.flatnonzero(bits <= self._most_bits.take(rows))
+        rows, ids, bits = rows[few], ids[few], bits[few]
         sizes, others = own.sizes.take(rows), columns.sizes.take(ids)
-        fits: Bools = measure.possible(sizes, others)
+        fits: Bools = measure.possible(sizes, others) & (bits <= measure.most_bits(sizes, others))
         if columns is own:
             fits &= ids < rows
         with np.errstate(over="ignore"):
@@ -142,8 +160,6 @@ class Search:
         if self._sharded:
             same = own.shards.take(rows, axis=0) == columns.shards.take(ids, axis=0)
             fits &= same.all(axis=1)
-        different = own.sketches.take(rows, axis=0) ^ columns.sketches.take(ids, axis=0)
-        fits &= bits_set(different) <= measure.most_bits(sizes, others)
         pairs, times = _counted((rows << _ROW_BITS | ids)[fits])
         return pairs[times >= measure.shared(columns.sizes.take(pairs & _ID))]
 

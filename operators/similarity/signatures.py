@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Bools, Floats, Ints
 from operators.similarity.hashing import Words
+
+AnyInts: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 
 # Wider ones keep more apart of texts with few differences, and cost memory a record.
 SKETCH_BITS = 256
@@ -148,7 +150,7 @@ def code_points(texts: Sequence[str]) -> tuple[Words, Ints]:
     return codes, starts
 
 
-def spread(firsts: Ints, counts: Ints) -> tuple[Ints, Ints]:
+def spread(firsts: AnyInts, counts: AnyInts) -> tuple[Ints, Ints]:
     """Positions of ranges: for each its number and the positions firsts, firsts + 1, …"""
     numbers = np.repeat(np.arange(len(counts)), counts)
     before = np.cumsum(counts) - counts
