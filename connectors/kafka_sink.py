@@ -17,7 +17,7 @@ from connectors.kafka_clients import KafkaAccess
 from operators.encode import Output
 from operators.errors import SinkError
 from operators.lanes import lane_names
-from operators.observing import Observer
+from operators.observing import Observer, Written
 from operators.verdicts import VERDICTS
 
 log = logging.getLogger("dedup.sink")
@@ -42,7 +42,8 @@ class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
         self._topics = [settings.topics[verdict] for verdict in VERDICTS]
         self._observer = observer
         self._assembler = Assembler()
-        self._unacknowledged: deque[list[Output]] = deque()
+        # Not the records: those of an epoch may be more than memory holds.
+        self._unacknowledged: deque[list[Written]] = deque()
         self._producer = DeliveringProducer(settings.access, "sink", log)
 
     @one_line_errors
@@ -54,7 +55,7 @@ class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
                     topic = self._topics[part.verdict]
                     if topic:
                         self._producer.produce(topic, part.records)
-                self._unacknowledged.append(batch)
+                self._unacknowledged.append(list(map(Written.of, batch)))
         if self._producer.check():
             self._acknowledge()
 

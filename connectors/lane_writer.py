@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Condition, Thread
 
@@ -19,21 +18,22 @@ from connectors.changelog import Changelog
 from connectors.changelog_format import pack
 from connectors.ending import fail
 from connectors.fault_points import reach
+from connectors.held_batches import HeldBatch, HeldBatches
 from connectors.kafka_errors import PATIENCE_SECONDS
 from connectors.opened_lanes import OpenedLane
 from operators.deduplicate import LaneChange
 from operators.encode import Output
 from operators.errors import DedupError, SinkError, StateError
-from operators.observing import Observer
+from operators.observing import Observer, Written
 from operators.summaries import Summary
 from operators.verdicts import VERDICTS, Delta
 
-# Records that may wait for a commit before the worker waits too: about what a
-# worker decides in a tenth of a second.
-_BACKLOG_RECORDS = 20_000
+# What may wait for a commit before the worker waits too: about what a worker decides in
+# a tenth of a second.  Bytes of values, so that large records do not fill the memory.
+_BACKLOG_RECORDS, _BACKLOG_BYTES = 20_000, 8 << 20
 # Records of an open transaction are held until it is committed, to be repeated if
 # need be: so many, and it is committed before its time.
-_OPEN_RECORDS = 200_000
+_OPEN_RECORDS, _OPEN_BYTES = 200_000, 8 << 20
 
 # However long the interval, well under transaction.timeout.ms (60 s unless set), at
 # which the brokers would abort the transaction and fence its producer.
@@ -42,8 +42,6 @@ _LONGEST_OPEN_SECONDS = 20.0
 # A commit costs the brokers the same for one record as for thousands.  A lane that has
 # few after half the interval has time to spare: it commits then, for latency.
 _FEW_RECORDS = 1_000
-
-Batch = list[Output]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +85,8 @@ class LaneWriter:
         self._observer = observer
         self._number = opened.number
         self._state = Condition()
-        self._backlog: deque[Batch] = deque()
-        self._backlog_records = 0
-        self._open: list[Batch] = []
-        self._open_records = 0
+        self._backlog = HeldBatches(_BACKLOG_RECORDS, _BACKLOG_BYTES)
+        self._open = HeldBatches(_OPEN_RECORDS, _OPEN_BYTES)
         self._in_transaction = False
         self._due: float | None = None
         self._asked = False
@@ -114,9 +110,9 @@ class LaneWriter:
         """Number of the last batch that was given."""
         return self._number
 
-    def write(self, batch: Batch) -> None:
+    def write(self, parts: Sequence[Output]) -> None:
         """Add a whole verdict batch; waits while too much waits for a commit."""
-        number = batch[0].number
+        number = parts[0].number
         if number != self._number + 1:
             msg = (
                 f"lane {self._producer.lane} should go on with batch {self._number + 1}, but was "
@@ -124,29 +120,27 @@ class LaneWriter:
             )
             raise StateError(msg)
         self._number = number
-        records = _size(batch)
+        batch = HeldBatch.of(parts)
         with self._state:
-            while self._backlog_records > _BACKLOG_RECORDS:
+            while self._backlog.too_much:
                 self._wait()
-            if self._committing or self._backlog:
+            if self._committing or self._open.too_much:
                 self._backlog.append(batch)
-                self._backlog_records += records
             else:
                 self._add(batch)
 
-    def _add(self, batch: Batch) -> None:
+    def _add(self, batch: HeldBatch) -> None:
         """Put a batch into the transaction (rule 2: the first record opens one)."""
         self._open.append(batch)
         if not self._in_transaction:
-            if not _size(batch):
+            if not batch.records:
                 return
             self._begin()
             interval = min(self._settings.interval_seconds, _LONGEST_OPEN_SECONDS)
             self._due = time.monotonic() + interval
             self._state.notify_all()
         self._produce(batch)
-        self._open_records += _size(batch)
-        if self._open_records > _OPEN_RECORDS:
+        if self._open.too_much:
             self._asked = True
             self._state.notify_all()
 
@@ -154,8 +148,8 @@ class LaneWriter:
         self._producer.begin()
         self._in_transaction = True
 
-    def _produce(self, batch: Batch) -> None:
-        for part in batch:
+    def _produce(self, batch: HeldBatch) -> None:
+        for part in batch.parts:
             topic = self._settings.topics[VERDICTS[part.verdict]]
             if topic and len(part.records):
                 self._producer.produce(topic, part.records)
@@ -194,16 +188,13 @@ class LaneWriter:
     def _run(self) -> None:
         try:
             while self._next():
-                self._commit(self._open)
+                self._commit()
                 with self._state:
-                    self._open = []
-                    self._open_records = 0
+                    self._open.clear()
                     self._committing = self._in_transaction = self._asked = False
                     self._due = None
-                    while self._backlog:
-                        batch = self._backlog.popleft()
-                        self._backlog_records -= _size(batch)
-                        self._add(batch)
+                    while self._backlog and not self._open.too_much:
+                        self._add(self._backlog.popleft())
                     self._state.notify_all()
         except DedupError as error:
             self._fail(error)
@@ -236,10 +227,11 @@ class LaneWriter:
         half = min(self._settings.interval_seconds, _LONGEST_OPEN_SECONDS) / 2
         if left > half:
             return left - half
-        return 0.0 if self._open_records <= _FEW_RECORDS else max(left, 0.0)
+        return 0.0 if self._open.records <= _FEW_RECORDS else max(left, 0.0)
 
-    def _commit(self, batches: Sequence[Batch]) -> None:
+    def _commit(self) -> None:
         """Commit the open transaction with its changelog record; repeat it if need be."""
+        batches = self._open
         change = _change(batches)
         changes = list(pack(change, self._settings.fingerprint))
         began = time.monotonic()
@@ -267,7 +259,7 @@ class LaneWriter:
         self._observer.committed(time.monotonic() - began)
         now = time.time()
         for batch in batches:
-            self._observer.written(batch, now)
+            self._observer.written(list(map(Written.of, batch.parts)), now)
 
     def mark(self, end: int) -> None:
         """Note where the changelog ends, now that everything is committed; trim it (rule 6)."""
@@ -291,14 +283,13 @@ class LaneWriter:
             self._changelog.trim(self._producer.lane, before)
 
 
-def _size(batch: Batch) -> int:
-    return sum(len(part.records) for part in batch)
-
-
-def _change(batches: Sequence[Batch]) -> LaneChange:
+def _change(batches: Iterable[HeldBatch]) -> LaneChange:
     """What a transaction changed: the keys of all its batches, and where the last one got to."""
     changes = [
-        part.progress.change for batch in batches for part in batch if part.progress is not None
+        part.progress.change
+        for batch in batches
+        for part in batch.parts
+        if part.progress is not None
     ]
     last = changes[-1]
     return LaneChange(

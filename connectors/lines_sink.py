@@ -11,7 +11,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from connectors.ending import one_line_errors
 from connectors.output_files import Lengths, OutputFiles
 from operators.encode import Output
-from operators.observing import Observer
+from operators.observing import Observer, Written
 from operators.verdicts import VERDICTS
 
 _PARTITION = "files"
@@ -68,7 +68,7 @@ class _LinesPartition(StatefulSinkPartition[Output, Lengths]):
             )
             if lines:
                 self._files.write(name, b"".join(value + b"\n" for _, value in lines))
-        self._observer.written(parts, time.time())
+        self._observer.written(list(map(Written.of, parts)), time.time())
 
     @one_line_errors
     def snapshot(self) -> Lengths:

@@ -13,7 +13,7 @@ from connectors.kafka_clients import explain
 from operators.batches import Records
 from operators.errors import SinkError
 
-_FULL_POLL_SECONDS = 0.05
+_FULL_POLL_SECONDS = 0.01
 ANY_PARTITION = -1
 DeliveryReport = Callable[[KafkaError | None, Message], None]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from threading import Lock
 
 from prometheus_client import Histogram
@@ -18,6 +19,27 @@ from operators.near_counts import NearCounts
 from operators.pulse import Pulse
 from operators.skew import Skew
 from operators.verdicts import VERDICTS
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What counts of an output once it is written; its records need not be held for that.
+
+    records: how many there are.  read_at: wall clock, epoch seconds.  matched: duplicates
+    of the batch by the combination that matched.
+    """
+
+    lane: int
+    verdict: int
+    records: int
+    read_at: float
+    matched: Mapping[str, int]
+
+    @classmethod
+    def of(cls, output: Output) -> Written:
+        """Take what counts from an output."""
+        matched = {} if output.progress is None else output.progress.matched
+        return cls(output.lane, output.verdict, len(output.records), output.read_at, matched)
 
 
 class Observer:
@@ -80,8 +102,8 @@ class Observer:
             self._near.decided(number, lane.near)
         self.pulse.beat()
 
-    def written(self, batch: Sequence[Output], now: float) -> None:
-        """Take note of a verdict batch whose records are all written.
+    def written(self, batch: Sequence[Written], now: float) -> None:
+        """Take note of a verdict batch, at least one output, whose records are all written.
 
         now: wall clock, epoch seconds.
         """
@@ -89,18 +111,15 @@ class Observer:
         with self._lock:
             records = 0
             for part in batch:
-                verdict = VERDICTS[part.verdict]
-                count = len(part.records)
+                verdict, count = VERDICTS[part.verdict], part.records
                 records += count
                 if count:
                     self.counts[verdict] += count
                     lane = part.lane
                     self.records_written[lane] = self.records_written.get(lane, 0) + count
                     metrics.processed.labels(verdict).inc(count)
-                progress = part.progress
-                if progress is not None:
-                    for name, matched in progress.matched.items():
-                        metrics.duplicates.labels(name).inc(matched)
+                for name, matched in part.matched.items():
+                    metrics.duplicates.labels(name).inc(matched)
             self.skew.look(self.records_written)
             if records:
                 observe_many(metrics.latency, now - batch[0].read_at, records)

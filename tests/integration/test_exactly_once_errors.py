@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from threading import Event, Thread
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from connectors import kafka_errors, lane_writer, transactions
+from connectors.held_batches import HeldBatch
 from connectors.kafka_errors import Action
 from connectors.lane_writer import LaneWriter
 from connectors.transactions import FencedError, LaneProducer
@@ -99,7 +101,7 @@ def test_a_transaction_that_was_aborted_is_repeated_whole(
 def test_broken_repetition_that_is_not_whole(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     produce = LaneWriter._produce
 
-    def only_at_first(self: LaneWriter, batch: lane_writer.Batch) -> None:
+    def only_at_first(self: LaneWriter, batch: HeldBatch) -> None:
         if not self._committing:
             produce(self, batch)
 
@@ -294,10 +296,14 @@ def test_closing_does_not_wait_for_a_lane_that_was_fenced(
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize(
+    "limit, most",
+    [("_OPEN_RECORDS", 50), ("_OPEN_BYTES", 50 * len(make_records(0, 1)[0].value or b""))],
+)
 def test_a_lane_commits_early_rather_than_hold_too_much(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
 ) -> None:
-    monkeypatch.setattr(lane_writer, "_OPEN_RECORDS", 50)
+    monkeypatch.setattr(lane_writer, limit, most)
     run = rig.run()
     records = make_records(0, 400)
     for begin in range(0, 400, 40):
@@ -305,6 +311,41 @@ def test_a_lane_commits_early_rather_than_hold_too_much(
     deadline = time.monotonic() + SECONDS
     while rig.doubled(records)[0] > 150:
         assert time.monotonic() < deadline, "nothing was committed before its time"
+    run.snapshot()
+    rig.check(records)
+
+
+@pytest.mark.parametrize("limit", ["_BACKLOG_RECORDS", "_BACKLOG_BYTES"])
+def test_the_worker_waits_while_too_much_waits_for_a_commit(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    gate = Event()
+
+    class Held(Producer):
+        def commit_transaction(self, *args: float) -> None:
+            gate.wait(SECONDS)
+            super().commit_transaction(*args)
+
+    monkeypatch.setattr(transactions, "Producer", Held)
+    monkeypatch.setattr(lane_writer, "_OPEN_RECORDS", 5)
+    monkeypatch.setattr(lane_writer, limit, 5)
+    rig = make_rig(lanes=1)
+    run = rig.run()
+    records = make_records(0, 100)
+    fed: list[int] = []
+
+    def feed() -> None:
+        for begin in range(0, 100, 10):
+            run.feed(records[begin : begin + 10])
+            fed.append(begin)
+
+    worker = Thread(target=feed)
+    worker.start()
+    # One batch is being committed, one waits, and the third has to.
+    worker.join(2.0)
+    assert fed == [0, 10]
+    gate.set()
+    worker.join(SECONDS)
     run.snapshot()
     rig.check(records)
 

@@ -11,7 +11,7 @@ from operators.batches import Records
 from operators.deduplicate import Lane, LaneChange, LaneSpec
 from operators.encode import Output, Progress
 from operators.metrics import Metrics
-from operators.observing import Observer, observe_many
+from operators.observing import Observer, Written, observe_many
 from operators.verdicts import NO_REFERENCE, Delta
 from operators.windows.tumbling import TumblingStore
 
@@ -32,17 +32,17 @@ def lane(number: int, keys: int, watermark: float = -math.inf) -> Lane:
 
 
 @dataclass
-class Written:
+class Batch:
     """Outputs of one verdict batch."""
 
     lane: int = 0
     read_at: float = NOW
 
-    def part(self, verdict: int, records: int, matched: dict[str, int] | None = None) -> Output:
+    def part(self, verdict: int, records: int, matched: dict[str, int] | None = None) -> Written:
         change = LaneChange(1, {0: 1}, {0: NOW}, NOW, Delta.empty())
         progress = Progress(change, 0, matched or {}) if verdict == 0 else None
         columns = Records(np.arange(records), [b""] * records)
-        return Output(self.lane, 1, 2, verdict, columns, self.read_at, progress)
+        return Written.of(Output(self.lane, 1, 2, verdict, columns, self.read_at, progress))
 
 
 def value(observer: Observer, name: str, **labels: str) -> float | None:
@@ -50,7 +50,7 @@ def value(observer: Observer, name: str, **labels: str) -> float | None:
 
 
 def test_what_is_written_is_counted_by_verdict_lane_and_match(observer: Observer) -> None:
-    written = Written(lane=3, read_at=NOW - 0.3)
+    written = Batch(lane=3, read_at=NOW - 0.3)
     observer.written([written.part(0, 5, {"event_id": 2}), written.part(1, 2)], NOW)
     observer.written([written.part(0, 0)], NOW)
 
