@@ -148,6 +148,8 @@ _AGAIN = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError._WAIT_COORD,  # noqa: SLF001 - librdkafka's own codes begin with _
+        # What a partition without a leader looks like; only those that were listed are asked for.
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
     )
 )
 

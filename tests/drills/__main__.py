@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from deploy.kafka import QUICK_RESTART, start_broker
-from tests.drills.programme import NAMES, run
+from tests.drills.programme import BROKER_KILLS, NAMES, run
 from tests.drills.stage import LONG, MEDIUM, SHORT
 
 
@@ -23,9 +23,14 @@ def main() -> int:
     scale = LONG if arguments.long else SHORT if arguments.short else MEDIUM
     first = random.randrange(10_000) if arguments.seed is None else arguments.seed
     failed = 0
-    with start_broker(own=True, settings=QUICK_RESTART) as broker:
+    # One that comes back soon after it was killed, and one that a busy disk does not fence.
+    with (
+        start_broker(own=True, settings=QUICK_RESTART) as killed,
+        start_broker(own=True) as patient,
+    ):
         for seed in range(first, first + arguments.seeds):
             for name in arguments.only or NAMES:
+                broker = killed if name == BROKER_KILLS else patient
                 with tempfile.TemporaryDirectory(prefix="dedup-drill-") as folder:
                     outcome = run(name, broker, Path(folder), seed, scale)
                 print(outcome, flush=True)

@@ -1,0 +1,58 @@
+"""Asking Kafka again while a partition's leader, or a coordinator, is not there yet."""
+
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from connectors import kafka_clients
+from connectors.kafka_clients import KafkaAccess, patiently
+from operators.errors import KafkaUnreachableError
+
+ACCESS = KafkaAccess("127.0.0.1:1", "app")
+
+
+def failing(code: int, times: int) -> tuple[list[int], Callable[[], str]]:
+    calls: list[int] = []
+
+    def call() -> str:
+        calls.append(code)
+        if len(calls) <= times:
+            raise KafkaException(KafkaError(code))
+        return "answer"
+
+    return calls, call
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError._WAIT_COORD,
+        # A listed partition whose leader is away.
+        KafkaError._UNKNOWN_PARTITION,
+    ],
+)
+def test_what_comes_back_is_asked_again(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_clients, "_AGAIN_SECONDS", 0.0)
+    calls, call = failing(code, times=2)
+    assert patiently(ACCESS, call) == "answer"
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("code", [KafkaError._TIMED_OUT, KafkaError.TOPIC_AUTHORIZATION_FAILED])
+def test_what_does_not_is_an_error_at_once(code: int) -> None:
+    calls, call = failing(code, times=1)
+    with pytest.raises(KafkaUnreachableError, match="cannot talk to Kafka"):
+        patiently(ACCESS, call)
+    assert len(calls) == 1
+
+
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_clients, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(kafka_clients, "REQUEST_SECONDS", 0.05)
+    calls, call = failing(KafkaError.LEADER_NOT_AVAILABLE, times=1_000_000)
+    with pytest.raises(KafkaUnreachableError):
+        patiently(ACCESS, call)
+    assert len(calls) > 1
