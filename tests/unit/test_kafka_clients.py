@@ -6,8 +6,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from connectors import kafka_clients
-from connectors.kafka_clients import KafkaAccess, patiently
-from operators.errors import KafkaUnreachableError
+from connectors.kafka_clients import KafkaAccess, KafkaUnreachableError, patiently
 
 ACCESS = KafkaAccess("127.0.0.1:1", "app")
 
