@@ -19,9 +19,7 @@ def broker_kills(stage: Stage, scale: Scale, broker: Broker) -> None:
     job: Job | None = None
     try:
         for _ in range(max(1, scale.times // 4)):
-            if job is None:
-                job = stage.start().__enter__()
-            stage.run_on(job, seconds=_CATCH_UP_SECONDS)
+            job = _running(stage, job)
             broker.kill()
             stage.fault()
             time.sleep(stage.draw.uniform(0.0, 5.0))
@@ -38,9 +36,7 @@ def network(stage: Stage, scale: Scale, proxy: Proxy) -> None:
     troubles: list[Callable[[], None]] = [lambda: proxy.slow(0.05), proxy.stall, proxy.cut]
     try:
         for turn in range(max(3, scale.times // 2)):
-            if job is None:
-                job = stage.start().__enter__()
-            stage.run_on(job, seconds=_CATCH_UP_SECONDS)
+            job = _running(stage, job)
             troubles[turn % len(troubles)]()
             stage.fault()
             time.sleep(stage.draw.uniform(1.0, 8.0))
@@ -50,6 +46,16 @@ def network(stage: Stage, scale: Scale, proxy: Proxy) -> None:
         proxy.restore()
         if job is not None:
             job.kill()
+
+
+def _running(stage: Stage, job: Job | None) -> Job:
+    """Let the job write some more; start one if it has ended since, as it may after a fault."""
+    if job is not None:
+        job = _goes_on(stage, job)
+    if job is None:
+        job = stage.start().__enter__()
+        stage.run_on(job, seconds=_CATCH_UP_SECONDS)
+    return job
 
 
 def _goes_on(stage: Stage, job: Job) -> Job | None:
