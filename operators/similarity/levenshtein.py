@@ -34,7 +34,7 @@ from operators.similarity.signatures import (
 _LONG_PIECE, _SHORT_PIECE = 14, 6
 # For each so many pieces another one that similar texts share, if there are as many to
 # spare: one may be shared by chance, and a few more among many cost little.
-_PIECES_A_SHARED = 24
+_PIECES_A_SHARED = 16
 # From so many texts on, comparing them in one call is faster.
 _TOGETHER = 4
 _SLACK = 1e-9
