@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -123,3 +123,35 @@ class Slice:
     def __len__(self) -> int:
         """Return the number of records."""
         return len(self.records)
+
+
+def select_rows(slice_: Slice, kept: Bools) -> Slice:
+    """Leave only some records in a slice; its span stays."""
+    rows = np.flatnonzero(kept).tolist()
+    records, decided = slice_.records, slice_.decided
+
+    def pick(column: Any) -> Any:  # noqa: ANN401 - of the column's type
+        return None if column is None else [column[row] for row in rows]
+
+    position = {row: new for new, row in enumerate(rows)}
+    return Slice(
+        lane=slice_.lane,
+        span=slice_.span,
+        records=Records(
+            offsets=records.offsets[kept],
+            values=pick(records.values),
+            keys=pick(records.keys),
+            headers=pick(records.headers),
+            timestamps=pick(records.timestamps),
+        ),
+        decided=Decided(
+            times=decided.times[kept],
+            largest_before=decided.largest_before[kept],
+            hashes=decided.hashes[kept],
+            invalid={position[r]: p for r, p in decided.invalid.items() if r in position},
+            shards=None if decided.shards is None else decided.shards[kept],
+            types=None if decided.types is None else decided.types[kept],
+            texts=None if decided.texts is None else decided.texts[kept],
+        ),
+        largest=slice_.largest,
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Bools, Decided, Floats, Hashes, Ints, Records, Slice
+from operators.batches import Floats, Hashes, Ints, Slice, select_rows
 from operators.errors import StateError
 from operators.hot_keys import HotKeys
 from operators.similarity.deciding import Asked, NearSpec, decide_near
@@ -349,38 +349,6 @@ class Lane:
         if self._spec.on_snapshot is not None:
             self._spec.on_snapshot()
         return self.snapshot()
-
-
-def select_rows(slice_: Slice, kept: Bools) -> Slice:
-    """Leave only some records in a slice; its span stays."""
-    rows = np.flatnonzero(kept).tolist()
-    records, decided = slice_.records, slice_.decided
-
-    def pick(column: Any) -> Any:  # noqa: ANN401 - of the column's type
-        return None if column is None else [column[row] for row in rows]
-
-    position = {row: new for new, row in enumerate(rows)}
-    return Slice(
-        lane=slice_.lane,
-        span=slice_.span,
-        records=Records(
-            offsets=records.offsets[kept],
-            values=pick(records.values),
-            keys=pick(records.keys),
-            headers=pick(records.headers),
-            timestamps=pick(records.timestamps),
-        ),
-        decided=Decided(
-            times=decided.times[kept],
-            largest_before=decided.largest_before[kept],
-            hashes=decided.hashes[kept],
-            invalid={position[r]: p for r, p in decided.invalid.items() if r in position},
-            shards=None if decided.shards is None else decided.shards[kept],
-            types=None if decided.types is None else decided.types[kept],
-            texts=None if decided.texts is None else decided.texts[kept],
-        ),
-        largest=slice_.largest,
-    )
 
 
 def check_fingerprint(stored: dict[str, str], wanted: dict[str, str], where: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.batches import Decided, Records, Slice, Span
+from operators.batches import Decided, Records, Slice, Span, select_rows
 from operators.deduplicate import (
     Lane,
     LaneSnapshot,
