@@ -17,7 +17,6 @@ from operators.deduplicate import (
     LaneSpec,
     check_fingerprint,
     lane_mapper,
-    select_rows,
 )
 from operators.errors import StateError
 from operators.event_types import EventTypes
