@@ -7,23 +7,20 @@ run say something: machines are noisy.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import statistics
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
 from bench.contenders import CONTENDERS, RATIOS
 from bench.inputs import Input
-from bench.machine import machine
+from bench.machine import write_results
 from bench.measuring import PARTITIONS, ContenderError, Measured, run
 from deploy.kafka import start_broker
 
 INPUT = "bench-events"
-_RESULTS = Path("bench/results/throughput.json")
 _BROKER = {"log.segment.bytes": "268435456"}
 
 
@@ -103,21 +100,16 @@ def main() -> int:
     )
     for pair, ratio in ratios.items():
         print(f"{pair:64} {ratio:6.2f} of the records/s, {cpu_ratios[pair]:6.2f} of the CPU")
-    _RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    _RESULTS.write_text(
-        json.dumps(
-            {
-                "machine": machine(),
-                "options": vars(options),
-                "busy": busy,
-                "ratios": ratios,
-                "cpu_ratios": cpu_ratios,
-                "medians": {n: {"rate": r, "spread": s} for n, (r, s) in rates.items()},
-                "runs": [asdict(one) for runs in results.values() for one in runs],
-            },
-            indent=1,
-        )
-        + "\n"
+    write_results(
+        "throughput",
+        {
+            "options": vars(options),
+            "busy": busy,
+            "ratios": ratios,
+            "cpu_ratios": cpu_ratios,
+            "medians": {n: {"rate": r, "spread": s} for n, (r, s) in rates.items()},
+            "runs": [asdict(one) for runs in results.values() for one in runs],
+        },
     )
     return 0
 

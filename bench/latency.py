@@ -11,20 +11,18 @@ seconds (`WARM_UP_SECONDS`) do not count: programs begin to compile or to alloca
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.contenders_for_latency import CONTENDERS, Topics
-from bench.machine import machine
+from bench.machine import write_results
 from deploy.kafka import start_broker
 
 WARM_UP_SECONDS = 20.0
@@ -33,7 +31,6 @@ _TICK_SECONDS = 0.005
 _DUPLICATES_EVERY = 5
 # Clients' threads do not survive a fork.
 _PROCESSES = multiprocessing.get_context("spawn")
-_RESULTS = Path("bench/results/latency.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +195,7 @@ def main() -> None:
                     f"({result.records} records)",
                     flush=True,
                 )
-    _RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    _RESULTS.write_text(
-        json.dumps({"machine": machine(), "latency": [asdict(one) for one in results]}, indent=1)
-        + "\n"
-    )
+    write_results("latency", {"latency": [asdict(one) for one in results]})
 
 
 if __name__ == "__main__":

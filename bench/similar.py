@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -31,7 +30,7 @@ from datasketch import MinHash, MinHashLSH
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
-from bench.machine import machine
+from bench.machine import write_results
 from bench.texts import KINDS, with_typos
 from operators.batches import Batch, Records, Span
 from operators.decode import Decoder
@@ -57,7 +56,6 @@ _BRUTE_LIVE, _BRUTE_MEASURED = 5000, 20
 _LSH_LIVE, _LSH_MEASURED = 10_000, 2000
 _PERMUTATIONS = 128
 _BATCH = 1000
-_RESULTS = Path("bench/results/similar.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,16 +315,11 @@ def main() -> None:
                 for contender in contenders:
                     show(contender(metric, kind, size, arguments.live, arguments.records))
             show(min_hash(kind, size))
-    _RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    document = {
-        "machine": machine(),
-        "threshold": THRESHOLD,
-        "results": [
-            {name: None if value != value else value for name, value in asdict(one).items()}  # noqa: PLR0124 - NaN
-            for one in results
-        ],
-    }
-    _RESULTS.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    rows = [
+        {name: None if value != value else value for name, value in asdict(one).items()}  # noqa: PLR0124 - NaN
+        for one in results
+    ]
+    write_results("similar", {"threshold": THRESHOLD, "results": rows})
 
 
 if __name__ == "__main__":
