@@ -2,7 +2,8 @@
 
 Signatures: of n pieces of a text that do not overlap, d edits leave at least n − d
 as they were, though they may move.  So a text is found by d + 1 of its pieces of w
-characters, those that fewest others have, and looks for all of its windows of w.
+characters, those that fewest others have, and looks for all of its windows of w; in
+long texts near where they are, since d edits move a piece by d characters at most.
 Source: Li, Deng, Wang & Feng 2011 (PassJoin) for pieces; Qin, Wang, Lu, Xiao & Lin
 2011 for windows on one side and pieces on the other.
 """
@@ -46,6 +47,11 @@ _BASE = 0x9E3779B97F4A7C15 | 1
 _INVERSE = pow(_BASE, -1, 1 << 64)
 # Stands for "any text of this group": no piece of it need be left as it was.
 _ANY = 0
+# Where a piece may be: in texts of many edits a zone of 2 ** n characters, or the next one,
+# which leaves a part of the candidates at the price of twice the look-ups.
+_MANY_EDITS = 20
+_ONE_ZONE, _ZONE_BITS = 62, 6
+_ZONE = np.uint64(0xD1342543DE82EF95)
 
 
 class LevenshteinSimilarity:
@@ -57,7 +63,7 @@ class LevenshteinSimilarity:
         self._least = lowered(threshold)
         self._groups = Groups(threshold, smallest=0)
         self._edits = np.zeros(0, np.int64)
-        self._shared = self._edits
+        self._shared = self._zones = self._edits
         self._widths: list[Ints] = []
         self._powers, self._inverses = np.ones(1, np.uint64), np.ones(1, np.uint64)
         self._distance, self._distances = _rapidfuzz()
@@ -84,11 +90,18 @@ class LevenshteinSimilarity:
         groups = np.stack([np.minimum(first + step, last) for step in range(steps)])
         any_, of_any = np.nonzero(self._widths[0][groups] == _ANY)
         asked = [Signatures(of_any, _any_of(groups[any_, of_any]))]
-        wanted = np.concatenate([widths[groups] for widths in self._widths])
-        for width in np.unique(wanted[wanted != _ANY]).tolist():
-            rows = np.flatnonzero((wanted == width).any(axis=0))
+        widths = np.concatenate([widths[groups] for widths in self._widths])
+        kinds = widths << _ZONE_BITS | np.tile(self._zones[groups], (len(self._widths), 1))
+        for kind in np.unique(kinds[widths != _ANY]).tolist():
+            width, zone = np.array([kind >> _ZONE_BITS]), kind & (1 << _ZONE_BITS) - 1
+            rows = np.flatnonzero((kinds == kind).any(axis=0))
             number, at = spread(starts[rows], np.maximum(sizes[rows] - width + 1, 0))
-            asked.append(Signatures(rows[number], windows.hashes(at, np.array([width]))))
+            rows = rows[number]
+            place, moved = at - starts[rows], (1 << zone - 1) - 1
+            first, last = np.maximum(place - moved, 0) >> zone, (place + moved) >> zone
+            asked.append(Signatures(rows, windows.hashes(at, width, first)))
+            two = np.flatnonzero(first != last)
+            asked.append(Signatures(rows[two], windows.hashes(at[two], width, last[two])))
         return join(asked)
 
     def _prepare(self, longest: int, total: int) -> None:
@@ -96,6 +109,9 @@ class LevenshteinSimilarity:
             edges = self._groups.edges
             smallest, largest = edges[:-1], (edges[1:] - 1).astype(np.float64)
             self._edits = floor_of(largest * (1 - self._least) / self._least)
+            # More than twice as wide as a piece can move.
+            zones = np.frexp(2.0 * self._edits)[1].astype(np.int64)
+            self._zones = np.where(self._edits < _MANY_EDITS, _ONE_ZONE, zones)
             pieces = self._edits + 1
             long = np.minimum(smallest // pieces, _LONG_PIECE)
             short = np.minimum(long, _SHORT_PIECE)
@@ -108,13 +124,14 @@ class LevenshteinSimilarity:
             self._powers = _powers(_BASE, size)
             self._inverses = _powers(_INVERSE, size)
 
-    @staticmethod
-    def _pieces(windows: _Windows, starts: Ints, widths: Ints, own: Ints) -> Signatures:
+    def _pieces(self, windows: _Windows, starts: Ints, widths: Ints, own: Ints) -> Signatures:
         """Pieces that a text can be found by: one after another, from its start."""
         counts = np.where(widths == _ANY, 0, np.diff(starts) // np.maximum(widths, 1))
         number, piece = spread(np.zeros(len(own), np.int64), counts)
         width = widths[number]
-        hashes = windows.hashes(starts[number] + piece * width, width)
+        place = piece * width
+        zones = place >> self._zones[own][number]
+        hashes = windows.hashes(starts[number] + place, width, zones)
         any_ = np.flatnonzero(widths == _ANY)
         return join([Signatures(number, hashes), Signatures(any_, _any_of(own[any_]))])
 
@@ -170,10 +187,10 @@ class _Windows:
         np.cumsum((codes + np.uint64(1)) * powers[: len(codes)], out=self._sums[1:])
         self._inverses = inverses
 
-    def hashes(self, at: Ints, width: Ints) -> Words:
-        """Hashes of the windows that begin at some positions."""
+    def hashes(self, at: Ints, width: Ints, zones: Ints) -> Words:
+        """Hashes of the windows that begin at some positions, in some zones of their texts."""
         windows = (self._sums[at + width] - self._sums[at]) * self._inverses[at]
-        return mix(windows + width.astype(np.uint64) * GOLDEN)
+        return mix(windows + width.astype(np.uint64) * GOLDEN + zones.astype(np.uint64) * _ZONE)
 
 
 def _rapidfuzz() -> tuple[Any, Callable[..., list[int]]]:

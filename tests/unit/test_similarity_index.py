@@ -118,3 +118,21 @@ def test_levenshtein_without_rapidfuzz_names_the_extra(monkeypatch: pytest.Monke
     with pytest.raises(SettingsError, match=r"extra `similarity`.*bytewax-dedup\[similarity\]"):
         LevenshteinSimilarity(0.95)
     NearSpec(0.95, "jaccard", "3c", 10, 100, one_shard=True).index()
+
+
+@pytest.mark.parametrize("length", [60, 500, 1000, 3000])
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.7, 1.0])
+def test_a_piece_is_found_wherever_edits_have_moved_it(length: int, share: float) -> None:
+    measure = LevenshteinSimilarity(0.95)
+    rng = random.Random(length)
+    text = "".join(rng.choices("abcdefghijklmnop", k=length))
+    edits = max(int(length * 0.05 * share), 1)
+    longer = "".join(rng.choices("qrstuvwxyz", k=edits)) + text
+    for original, other, lost in ((text, longer, 0), (longer, text, edits)):
+        reading = measure.read([original, other])
+        asked = set(reading.asked.hashes[reading.asked.rows == 1].tolist())
+        for offered in reading.offered:
+            pieces = set(offered.hashes[offered.rows == 0].tolist())
+            # One edit leaves all pieces but one as they were.
+            assert len(pieces - asked) <= lost
+            assert len(pieces) > lost
