@@ -91,6 +91,8 @@ class BloomStore:
         if not row or row[-1].filter.count >= row[-1].keys:
             part = min(-(-self._bound.max_keys // _PARTS), _MAX_FILTER_KEYS)
             keys = min(_FIRST_KEYS * _GROWTH ** min(len(row), _PARTS), part)
+            # Nor more than will go into it before the oldest one is evicted.
+            keys = min(keys, max(self._bound.max_keys - self._keys, _FIRST_KEYS))
             error = self._error * keys / self._bound.max_keys
             self._born += 1
             row.append(_Aged(self._born, BloomFilter(BloomSize.of(keys, error)), keys))

@@ -45,8 +45,8 @@ def test_a_full_store_has_the_error_it_was_made_for_in_at_most_some_bytes(error:
     assert store.false_positive_rate == pytest.approx(observed, rel=0.2)
     assert store.evicted == 0
     if error == 0.001:
-        # Half a part's filter may be empty; with 10 million keys it is 2.4 bytes (bench/state.py).
-        assert store.size_bytes() / KEYS < 2.65
+        # With 10 million keys it is 2.4 bytes (bench/state.py).
+        assert store.size_bytes() / KEYS <= 2.5
 
 
 def test_hashes_that_are_not_random_at_all() -> None:
