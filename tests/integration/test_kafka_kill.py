@@ -1,11 +1,14 @@
 """kill -9 in mid-stream: nothing is lost, and nothing is committed that was not written."""
 
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, finish, recovery_directory
@@ -69,6 +72,33 @@ def test_killed_twice_and_restarted_with_recovery(
 
     check_outputs(topics, records, guarantee)
     assert topics.committed() == topics.ends()
+
+
+@pytest.mark.parametrize("disk_is_kept", [True, False], ids=["kept", "lost"])
+def test_state_on_disk_through_kills(
+    make_topics: MakeTopics, tmp_path: Path, disk_is_kept: bool
+) -> None:
+    """Killed at any moment, restarted on the same disk or on an empty one."""
+    draw = random.Random(2)
+    topics = make_topics(3)
+    recovery = recovery_directory(tmp_path / "recovery")
+    state = tmp_path / "state"
+    settings = topics.settings | {"DEDUP_STATE": "rocksdb", "DEDUP_STATE_DIR": str(state)}
+    going = settings | {"DEDUP_STOP_AT_END": "false"}
+
+    with Trickle(topics, stream(ENDLESS, seed=16, partitions=3), RATE) as trickle:
+        for _ in range(3):
+            with Job(going, tmp_path, recovery=recovery) as job:
+                wait_until_the_group_moves(topics, job)
+                time.sleep(draw.uniform(0, 1.2))
+                job.kill()
+            assert len(list(state.glob("*/lane-*/CURRENT"))) == 4
+            if not disk_is_kept:
+                shutil.rmtree(state)
+        records = trickle.stop()
+    finish(Job(settings, tmp_path, recovery=recovery))
+
+    check_outputs(topics, records, "exactly_once")
 
 
 def test_killed_and_restarted_without_recovery(
