@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
@@ -114,21 +115,27 @@ def read_latencies(brokers: str, topics: Sequence[str], answer: Connection) -> N
     answer.send((np.array(produced, np.float64), np.array(read)))
 
 
-def measure(brokers: str, name: str, rate: int, seconds: float, keys: int) -> Latency:
-    """Run one contender under one load."""
-    topics = Topics(
-        *(f"{kind}-{name}-{rate}-{keys}" for kind in ("in", "unique", "duplicate", "late", "bad"))
-    )
+def begin(brokers: str, topics: Topics, keys: int) -> tuple[SpawnProcess, Connection]:
+    """Make the topics, produce so many records, and start to read the outputs."""
     admin = AdminClient({"bootstrap.servers": brokers})
-    for future in admin.create_topics(
-        [NewTopic(topic, PARTITIONS, 1) for topic in topics.all()]
-    ).values():
+    new = [NewTopic(topic, PARTITIONS, 1) for topic in topics.all()]
+    for future in admin.create_topics(new).values():
         future.result()
     preload(brokers, topics.input, keys)
     ours, theirs = _PROCESSES.Pipe()
     outputs = [topics.unique, topics.duplicate]
     reader = _PROCESSES.Process(target=read_latencies, args=(brokers, outputs, theirs), daemon=True)
     reader.start()
+    return reader, ours
+
+
+def measure(brokers: str, name: str, rate: int, seconds: float, keys: int) -> Latency:
+    """Run one contender under one load."""
+    topics = Topics(
+        *(f"{kind}-{name}-{rate}-{keys}" for kind in ("in", "unique", "duplicate", "late", "bad"))
+    )
+    outputs = [topics.unique, topics.duplicate]
+    reader, ours = begin(brokers, topics, keys)
     with CONTENDERS[name](brokers, topics, f"latency-{name}-{rate}"):
         _wait_for(brokers, outputs, keys)
         begun = time.time()

@@ -21,11 +21,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.contenders_for_latency import Topics, job_of
 from bench.inputs import any_name
-from bench.latency import PARTITIONS, preload, produce_paced, read_latencies
+from bench.latency import begin, produce_paced
 from bench.machine import write_results
 from deploy.kafka import start_broker
 
@@ -62,15 +61,7 @@ def _load(brokers: str, topics: Topics, rate: int, seconds: float, first: int) -
 def measure(brokers: str, rate: int, keys: int) -> Restart:
     """Start, kill -9, start again, until everything is out."""
     topics = Topics(*(any_name(f"restart-{kind}") for kind in ("in", "u", "d", "l", "i")))
-    admin = AdminClient({"bootstrap.servers": brokers})
-    new = [NewTopic(topic, PARTITIONS, 1) for topic in topics.all()]
-    for future in admin.create_topics(new).values():
-        future.result()
-    preload(brokers, topics.input, keys)
-    ours, theirs = _PROCESSES.Pipe()
-    outputs = [topics.unique, topics.duplicate]
-    reader = _PROCESSES.Process(target=read_latencies, args=(brokers, outputs, theirs), daemon=True)
-    reader.start()
+    reader, ours = begin(brokers, topics, keys)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "bytewax.recovery", folder, "1"], check=True)
         start = partial(job_of, brokers, topics, any_name("restart"), Path(folder), {})

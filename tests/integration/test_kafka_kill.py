@@ -50,6 +50,13 @@ def wait_until_the_group_moves(topics: Topics, job: Job) -> None:
     job.wait_until(lambda: sum(topics.committed().values()) > before)
 
 
+def kill_in_mid_stream(topics: Topics, job: Job, draw: random.Random) -> None:
+    """Kill a job at some moment after it has finished something."""
+    wait_until_the_group_moves(topics, job)
+    time.sleep(draw.uniform(0, 1.2))
+    job.kill()
+
+
 def test_killed_twice_and_restarted_with_recovery(
     make_topics: MakeTopics, tmp_path: Path, guarantee: str
 ) -> None:
@@ -62,9 +69,7 @@ def test_killed_twice_and_restarted_with_recovery(
     with Trickle(topics, stream(ENDLESS, seed=11, partitions=3), RATE) as trickle:
         for _ in range(2):
             with Job(going, tmp_path, recovery=recovery) as job:
-                wait_until_the_group_moves(topics, job)
-                time.sleep(draw.uniform(0, 1.2))
-                job.kill()
+                kill_in_mid_stream(topics, job, draw)
             check_nothing_lost(topics, below_the_group(topics, trickle.records), settled=False)
         records = trickle.stop()
     assert len(below_the_group(topics, records)) < len(records)
@@ -89,9 +94,7 @@ def test_state_on_disk_through_kills(
     with Trickle(topics, stream(ENDLESS, seed=16, partitions=3), RATE) as trickle:
         for _ in range(3):
             with Job(going, tmp_path, recovery=recovery) as job:
-                wait_until_the_group_moves(topics, job)
-                time.sleep(draw.uniform(0, 1.2))
-                job.kill()
+                kill_in_mid_stream(topics, job, draw)
             assert len(list(state.glob("*/lane-*/CURRENT"))) == 4
             if not disk_is_kept:
                 shutil.rmtree(state)

@@ -161,6 +161,11 @@ def test_a_process_that_ends_closes_its_databases(tmp_path: Path) -> None:
 
 def test_closing_again_is_nothing(tmp_path: Path) -> None:
     database = opened(tmp_path / "lane")
+    batch = database.batch()
+    batch.put(KEYS, b"key", b"value")
+    database.write(batch)
     database.close()
     database.close()
-    opened(tmp_path / "lane").close()
+    again = opened(tmp_path / "lane")
+    assert again.get_one(KEYS, b"key") == b"value"
+    again.close()
