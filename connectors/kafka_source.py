@@ -9,11 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from operator import itemgetter
 from threading import Lock
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import (
     Consumer,
@@ -25,7 +23,8 @@ from confluent_kafka import (
 
 from connectors.ending import begun, one_line_errors, stopping
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
-from operators.batches import Batch, Records, Span
+from connectors.message_columns import MessageColumns
+from operators.batches import Batch, Span
 from operators.errors import SourceError
 from operators.metrics import Metrics
 from operators.observing import Observer
@@ -37,6 +36,8 @@ _MOST_RECORDS = 10_000
 _FEWEST_RECORDS = 16
 # What one batch may hold of values, so that large records do not fill the memory.
 _BATCH_BYTES = 4_000_000
+# Messages are taken apart so many at a time, while they are still in the processor's cache.
+_AT_ONCE = 1000
 _POLL_SECONDS = 0.02
 _MUCH = 1000
 _HEARTBEAT_SECONDS = 0.5
@@ -97,24 +98,13 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         if self._ended or stopping.is_set():
             raise StopIteration
         self._observer.pulse.beat()
-        try:
-            messages = self._consumer.consume(self._most, 0)
-        except KafkaException as error:
-            raise SourceError(self._gone(explain(error))) from error
+        columns, end = self._read()
         now = self._clock()
-        end = self._next
-        if any(map(Message.error, messages)):
-            messages, end = self._take_out_events(messages)
-        if messages:
-            end = max(end, (messages[-1].offset() or 0) + 1)
-        if self._stop_at is not None and end >= self._stop_at:
-            stop_at = self._stop_at
-            messages = [one for one in messages if (one.offset() or 0) < stop_at]
-            end = max(self._next, stop_at)
-            self._ended = True
-        self._found_much = len(messages) >= min(_MUCH, self._most)
-        if messages:
+        self._found_much = len(columns) >= min(_MUCH, self._most)
+        if len(columns):
             self._last_data = now
+            wanted = _BATCH_BYTES * len(columns) // max(columns.size_bytes, 1)
+            self._most = max(_FEWEST_RECORDS, min(_MOST_RECORDS, wanted))
         elif (
             end == self._next and now - self._last_emitted < _HEARTBEAT_SECONDS and not self._ended
         ):
@@ -132,7 +122,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._last_emitted = now
         if now - self._lag_told >= _LAG_SECONDS:
             self._tell_lag(now)
-        return (Batch(span, self._columns(messages)),)
+        return (Batch(span, columns.records()),)
 
     def _tell_lag(self, now: float) -> None:
         """Tell how far behind the end this is, by what the last fetch said of the end."""
@@ -141,25 +131,33 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         if ends[1] >= 0:  # else nothing has been fetched yet
             self._observer.lagging(self._partition, max(ends[1] - self._next, 0))
 
-    def _columns(self, messages: list[Message]) -> Records:
-        values = list(map(Message.value, messages))
-        headers: Any = list(map(Message.headers, messages))
-        size = sum(map(len, filter(None, values)))
-        if values:
-            wanted = _BATCH_BYTES * len(values) // max(size, 1)
-            self._most = max(_FEWEST_RECORDS, min(_MOST_RECORDS, wanted))
-        return Records(
-            offsets=np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
-            values=values,
-            keys=list(map(Message.key, messages)),
-            headers=headers if any(headers) else None,
-            # A timestamp is (type, milliseconds).
-            timestamps=list(map(itemgetter(1), map(Message.timestamp, messages))),
-        )
+    def _read(self) -> tuple[MessageColumns, int]:
+        """Read what is waiting, a batch at most; return it, and how far was read."""
+        columns, end = MessageColumns(), self._next
+        while len(columns) < self._most and columns.size_bytes < _BATCH_BYTES and not self._ended:
+            wanted = min(_AT_ONCE, self._most - len(columns))
+            try:
+                messages = self._consumer.consume(wanted, 0)
+            except KafkaException as error:
+                raise SourceError(self._gone(explain(error))) from error
+            more = len(messages) == wanted
+            if any(map(Message.error, messages)):
+                messages, end = self._take_out_events(messages, end)
+            if messages:
+                end = max(end, (messages[-1].offset() or 0) + 1)
+            if self._stop_at is not None and end >= self._stop_at:
+                stop_at = self._stop_at
+                messages = [one for one in messages if (one.offset() or 0) < stop_at]
+                end = max(self._next, stop_at)
+                self._ended = True
+            columns.add(messages)
+            if not more:
+                break
+        return columns, end
 
-    def _take_out_events(self, messages: list[Message]) -> tuple[list[Message], int]:
+    def _take_out_events(self, messages: list[Message], end: int) -> tuple[list[Message], int]:
         """Take out what is not a record; return the records and how far was read."""
-        records, end = [], self._next
+        records = []
         for message in messages:
             error = message.error()
             if error is None:
