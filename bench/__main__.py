@@ -54,6 +54,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--warm-up", type=int, default=1, help="rounds before those that count")
     parser.add_argument("--only", help="contenders, separated by semicolons")
     parser.add_argument("--duplicates", type=float, default=0.2)
     parser.add_argument("--bytes", type=int, default=190)
@@ -69,7 +70,9 @@ def main() -> int:
         unique = stream.produce(broker.bootstrap, INPUT)
         order = [name for name in names for _ in range(options.rounds)]
         random.Random(options.seed).shuffle(order)
-        for name in order:
+        # A broker that has just begun compiles for seconds, on the contenders' processors.
+        before = names * options.warm_up
+        for turn, name in enumerate((*before, *order)):
             try:
                 one = run(broker.bootstrap, name, CONTENDERS[name], INPUT, options.records)
             except FileNotFoundError as error:
@@ -86,11 +89,13 @@ def main() -> int:
             if (one.unique, one.duplicate) != truth:
                 print(f"{name}: {one} should have found {truth}", file=sys.stderr)
                 return 1
-            results[name].append(one)
+            counts = turn >= len(before)
+            if counts:
+                results[name].append(one)
             print(
                 f"{name:32} {one.records_per_second:>9,.0f} records/s  "
                 f"{one.cpu_seconds:6.1f} CPU s/million  {one.peak_mb:7.0f} MB  "
-                f"{one.wall_seconds:6.1f} s",
+                f"{one.wall_seconds:6.1f} s{'' if counts else '  (warm-up)'}",
                 flush=True,
             )
     rates = {name: _median(runs) for name, runs in results.items() if runs}

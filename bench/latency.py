@@ -28,6 +28,7 @@ from deploy.kafka import start_broker
 
 WARM_UP_SECONDS = 20.0
 PARTITIONS = 4
+_WARM_UP_RATE = 10_000
 _TICK_SECONDS = 0.005
 _DUPLICATES_EVERY = 5
 # Clients' threads do not survive a fork.
@@ -189,9 +190,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=50.0)
     parser.add_argument("--only", default=",".join(CONTENDERS))
     parser.add_argument("--live-keys", type=int, default=0)
+    parser.add_argument("--warm-up", type=float, default=75.0, help="seconds of load before all")
     options = parser.parse_args()
     results = []
     with start_broker(own=True) as broker:
+        if options.warm_up:
+            # For a minute a broker that has just begun compiles, with most of a processor.
+            measure(broker.bootstrap, "ours", _WARM_UP_RATE, options.warm_up, 1)
         for rate in map(int, options.rates.split(",")):
             for name in options.only.split(","):
                 result = measure(broker.bootstrap, name, rate, options.seconds, options.live_keys)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
@@ -19,9 +21,12 @@ from operators.windows.table import Bound
 _BYTES_A_KEY = 430
 
 
-@dataclass(slots=True)
-class Session:
-    """From a key's smallest to its largest event time, and the unique record it began with."""
+class Session(msgspec.Struct, frozen=True, gc=False):
+    """From a key's smallest to its largest event time, and the unique record it began with.
+
+    Millions of them live long: neither they nor tuples of them are anything to Python's
+    garbage collector, which would stand still for seconds to look at all of them.
+    """
 
     first: float
     last: float
@@ -56,7 +61,7 @@ class SessionStore:
         self._gap = seconds
         self._bound = bound or Bound()
         self.evicted = 0
-        self._sessions: dict[bytes, list[Session]] = {}
+        self._sessions: dict[bytes, tuple[Session, ...]] = {}
         self._buckets: dict[float, _Bucket] = {}
         self._order: list[float] = []
         self._keys = 0
@@ -89,7 +94,7 @@ class SessionStore:
         bucket.keys[key] = None
         bucket.newest = max(bucket.newest, last)
 
-    def _forget(self, key: bytes, gone: list[Session]) -> None:
+    def _forget(self, key: bytes, gone: Sequence[Session]) -> None:
         """Have the key no longer looked at for sessions that moved on, or are no more."""
         still = {self._stretch(one.last) for one in self._sessions.get(key, ())}
         for one in gone:
@@ -117,12 +122,12 @@ class SessionStore:
     def _begin(self, key: bytes, time: float, reference: int) -> None:
         if self._keys >= self._bound.max_keys:
             self._evict()
-        self._put(key, [*self._sessions.get(key, ()), Session(time, time, reference)])
+        self._put(key, (*self._sessions.get(key, ()), Session(time, time, reference)))
         self._keys += 1
         self._remember(key, time)
         self._changed.append((key, (time, time, reference)))
 
-    def _put(self, key: bytes, sessions: list[Session]) -> None:
+    def _put(self, key: bytes, sessions: tuple[Session, ...]) -> None:
         if self._bound.renew:
             self._sessions.pop(key, None)  # to come last
         self._sessions[key] = sessions
@@ -137,17 +142,18 @@ class SessionStore:
         )
         sessions = self._sessions[key]
         if len(sessions) == 1:
-            kept = [session]
+            kept: tuple[Session, ...] = (session,)
         else:
             gone = {id(one) for one in touched[1:]}
-            kept = [session if one is first else one for one in sessions if id(one) not in gone]
+            left = (one for one in sessions if id(one) not in gone)
+            kept = tuple([session if one is first else one for one in left])
         self._put(key, kept)
         self._keys -= len(touched) - 1
         self._move(key, touched, session.last)
         self._changed.append((key, (session.first, session.last, session.reference)))
         return session.reference
 
-    def _move(self, key: bytes, gone: list[Session], last: float) -> None:
+    def _move(self, key: bytes, gone: Sequence[Session], last: float) -> None:
         """Note that one session, up to `last`, is now in the place of others."""
         if len(gone) != 1 or last != gone[0].last:
             self._forget(key, gone)
@@ -209,15 +215,15 @@ class SessionStore:
             strict=True,
         )
         for key, first, last, reference in rows:
-            sessions = self._sessions.get(key, [])
+            sessions = self._sessions.get(key, ())
             inside = [one for one in sessions if first <= one.first and one.last <= last]
             if not inside and self._keys >= self._bound.max_keys:
                 self._evict()
-                sessions = self._sessions.get(key, [])
+                sessions = self._sessions.get(key, ())
             place = sessions.index(inside[0]) if inside else len(sessions)
             kept = [one for one in sessions if one not in inside]
             kept.insert(place, Session(first, last, reference))
-            self._put(key, kept)
+            self._put(key, tuple(kept))
             self._keys += len(kept) - len(sessions)
             self._move(key, inside, last)
 
@@ -231,7 +237,7 @@ class SessionStore:
                 live = [one for one in sessions if not horizon - one.last >= self._gap]
                 self._keys -= len(sessions) - len(live)
                 if live:
-                    self._sessions[key] = live
+                    self._sessions[key] = tuple(live)
                 else:
                     del self._sessions[key]
 
@@ -266,7 +272,8 @@ class SessionStore:
             strict=True,
         )
         for key, first, last, reference in rows:
-            self._sessions.setdefault(key, []).append(Session(first, last, reference))
+            of_key = self._sessions.get(key, ())
+            self._sessions[key] = (*of_key, Session(first, last, reference))
             self._keys += 1
             self._remember(key, last)
         # So that sessions are dropped when those of the dumped state would be.
