@@ -137,7 +137,7 @@ def measure(brokers: str, name: str, rate: int, seconds: float, keys: int) -> La
     )
     outputs = [topics.unique, topics.duplicate]
     reader, ours = begin(brokers, topics, keys)
-    with CONTENDERS[name](brokers, topics, f"latency-{name}-{rate}"):
+    with CONTENDERS[name](brokers, topics, f"latency-{name}-{rate}-{keys}"):
         _wait_for(brokers, outputs, keys)
         begun = time.time()
         load = _PROCESSES.Process(
