@@ -20,6 +20,7 @@ from typing import NoReturn, ParamSpec, TypeVar
 
 from operators.errors import DedupError, SinkError
 
+log = logging.getLogger("dedup")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 FAILED = 1
@@ -84,7 +85,11 @@ def fail(error: DedupError) -> NoReturn:
 
 
 def one_line_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let a DedupError end the process with one line; anything else is a bug and passes."""
+    """Let a DedupError end the process with one line; anything else is a bug, and passes.
+
+    It is logged before: where the process has peers, Bytewax forgets it over the panic of
+    a thread that wrote to them.
+    """
 
     @wraps(function)
     def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -92,5 +97,8 @@ def one_line_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
             return function(*args, **kwargs)
         except DedupError as error:
             fail(error)
+        except Exception:
+            log.exception("not to be expected: a bug, or something about this machine")
+            raise
 
     return guarded

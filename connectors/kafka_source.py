@@ -299,10 +299,7 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
         settings, access = self._settings, self._settings.access
         consumer = Consumer(access.consumer_settings("starts"))
         try:
-            listed = patiently(
-                access, lambda: consumer.list_topics(settings.topic, REQUEST_SECONDS)
-            )
-            numbers = sorted(listed.topics[settings.topic].partitions)
+            numbers = patiently(access, lambda: _partitions(consumer, settings.topic))
             wanted = [TopicPartition(settings.topic, number) for number in numbers]
             committed = patiently(
                 access, lambda: consumer.committed(wanted, timeout=REQUEST_SECONDS)
@@ -318,6 +315,18 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
         finally:
             consumer.close()
         return dict(sorted(starts.items()))
+
+
+def _partitions(consumer: Consumer, topic: str) -> list[int]:
+    """Numbers of a topic's partitions.  Of none the input would seem to have been read whole."""
+    listed = consumer.list_topics(topic, REQUEST_SECONDS).topics[topic]
+    error = listed.error
+    if error is not None and error.code() in _REFUSED:
+        msg = f"cannot read topic {topic}: {explain(error)}. Was it deleted just now?"
+        raise SourceError(msg)
+    if error is not None or not listed.partitions:
+        raise KafkaException(error or KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+    return sorted(listed.partitions)
 
 
 def _ends(consumer: Consumer, access: KafkaAccess, partition: TopicPartition) -> tuple[int, int]:

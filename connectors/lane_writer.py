@@ -39,9 +39,12 @@ _OPEN_RECORDS, _OPEN_BYTES = 200_000, 8 << 20
 # which the brokers would abort the transaction and fence its producer.
 _LONGEST_OPEN_SECONDS = 20.0
 
-# A commit costs the brokers the same for one record as for thousands.  A lane that has
-# few after half the interval has time to spare: it commits then, for latency.
+# A commit costs the brokers the same for one record as for thousands.  Lanes with few have
+# time to spare: they commit twice an interval, for latency, and all at the same moments of
+# the wall clock: a `read_committed` reader stops at the first open transaction of any lane.
+# Whoever asks for a long interval wants few commits.
 _FEW_RECORDS = 1_000
+_LONG_INTERVAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,14 @@ class WriterSettings:
     expired: Callable[[float, float], bool]
     fingerprint: dict[str, str]
     trim_seconds: float = 30.0
+
+
+def until_tick(now: float, seconds: float) -> float:
+    """Seconds, more than none, until the clock is a multiple of so many seconds (> 0).
+
+    now: the wall clock, the same for every lane of every process.
+    """
+    return seconds - now % seconds
 
 
 class LaneWriter:
@@ -89,6 +100,7 @@ class LaneWriter:
         self._open = HeldBatches(_OPEN_RECORDS, _OPEN_BYTES)
         self._in_transaction = False
         self._due: float | None = None
+        self._due_if_few = math.inf
         self._asked = False
         self._committing = False
         self._closed = False
@@ -137,7 +149,10 @@ class LaneWriter:
                 return
             self._begin()
             interval = min(self._settings.interval_seconds, _LONGEST_OPEN_SECONDS)
-            self._due = time.monotonic() + interval
+            now = time.monotonic()
+            self._due = self._due_if_few = now + interval
+            if interval <= _LONG_INTERVAL_SECONDS:
+                self._due_if_few = now + until_tick(time.time(), interval / 2)
             self._state.notify_all()
         self._produce(batch)
         if self._open.too_much:
@@ -223,11 +238,10 @@ class LaneWriter:
         """Seconds until the open transaction is to be looked at; 0: commit it, None: no such."""
         if self._due is None:
             return None
-        left = self._due - time.monotonic()
-        half = min(self._settings.interval_seconds, _LONGEST_OPEN_SECONDS) / 2
-        if left > half:
-            return left - half
-        return 0.0 if self._open.records <= _FEW_RECORDS else max(left, 0.0)
+        now = time.monotonic()
+        if now < self._due_if_few:
+            return self._due_if_few - now
+        return 0.0 if self._open.records <= _FEW_RECORDS else max(self._due - now, 0.0)
 
     def _commit(self) -> None:
         """Commit the open transaction with its changelog record; repeat it if need be."""

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -122,7 +121,7 @@ class Stage:
             self.topics.create(topic)
         self.settings = self.topics.settings | _SETTINGS | dict(settings or {})
         self.reader = Reader(self.topics)
-        self._numbers = count()
+        self._next = 0  # number of the next record
         drafts = stream(_RECORDS, seed=seed, partitions=partitions, late=True)
         self._feed = Trickle(self.topics, self._numbered(drafts), rate)
         self._fed: list[Record] | None = None
@@ -167,9 +166,13 @@ class Stage:
         self.faults += 1
 
     def run_on(self, job: Job, records: int = 300, seconds: float = 60.0) -> None:
-        """Let the job write some more; fails if it ends, or writes nothing."""
-        wanted = len(self.reader.seen) + records
-        job.wait_until(lambda: len(self.reader.seen) >= wanted, seconds)
+        """Let the job answer so many records that are fed from now on; fails if it ends.
+
+        Only of those is it known who answered them: what a stopped job wrote can be read
+        late.  They are of all lanes, so that none is still being opened afterwards.
+        """
+        wanted = range(self._next, self._next + records)
+        job.wait_until(lambda: all(number in self.reader.seen for number in wanted), seconds)
 
     def finish(self, processes: int = 1, settings: Mapping[str, str] | None = None) -> Outcome:
         """Have the job answer everything, sentinels last, and count."""
@@ -209,7 +212,8 @@ class Stage:
 
     def _numbered(self, drafts: Iterator[Record]) -> Iterator[Record]:
         for draft in drafts:
-            number = b"%d" % next(self._numbers)
+            number = b"%d" % self._next
+            self._next += 1
             yield replace(draft, headers=[*(draft.headers or []), (NUMBER, number)])
 
     def _sentinels(self) -> Iterator[Record]:

@@ -6,9 +6,14 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from connectors.ending import one_line_errors
+from connectors.kafka_clients import KafkaAccess
+from connectors.kafka_source import KafkaSource, SourceSettings
 from deploy.kafka.ports import free_ports
+from operators.errors import SourceError
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
+from tests.integration.lanes_rig import raising
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
 from tests.integration.topics import Topics
 from tests.model import Record
@@ -120,3 +125,29 @@ def alter_topic(topics: Topics, topic: str, name: str, value: str) -> None:
     admin = topics.admin()
     for future in admin.incremental_alter_configs([resource]).values():
         future.result(30)
+
+
+def test_a_topic_that_was_deleted_meanwhile_is_not_taken_for_one_that_was_read(
+    make_topics: MakeTopics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without partitions a source has ended, and the job with status 0."""
+    raising(monkeypatch, [])
+    topics = make_topics()
+    access = KafkaAccess(topics.bootstrap, topics.prefix)
+    source = KafkaSource(SourceSettings(access, f"{topics.input}-gone"))
+    with pytest.raises(SourceError, match="Was it deleted"):
+        source.list_parts()
+
+
+def test_what_is_no_error_of_a_user_is_logged_before_bytewax_can_lose_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @one_line_errors
+    def broken() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        broken()
+    [record] = caplog.records
+    assert "a bug" in record.message
+    assert record.exc_info is not None
