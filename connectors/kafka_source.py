@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from threading import Lock
 from typing import Literal
@@ -24,6 +24,7 @@ from confluent_kafka import (
 from connectors.ending import begun, one_line_errors, stopping
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
 from connectors.message_columns import MessageColumns
+from connectors.ticks import Reading
 from operators.batches import Batch, Span
 from operators.errors import SourceError
 from operators.metrics import Metrics
@@ -38,7 +39,6 @@ _FEWEST_RECORDS = 16
 _BATCH_BYTES = 4_000_000
 # Messages are taken apart so many at a time, while they are still in the processor's cache.
 _AT_ONCE = 1000
-_POLL_SECONDS = 0.02
 _MUCH = 1000
 _HEARTBEAT_SECONDS = 0.5
 _LAG_SECONDS = 1.0
@@ -50,7 +50,7 @@ class SourceSettings:
 
     start: where a new application begins.  stop_at_end: stop at the offsets that
     were the end when the run began.  idle_seconds: without data for this long (wall
-    clock) a partition is idle.
+    clock) a partition is idle.  reading: when to read where little comes in.
     """
 
     access: KafkaAccess
@@ -58,6 +58,7 @@ class SourceSettings:
     start: Literal["earliest", "latest"] = "earliest"
     stop_at_end: bool = False
     idle_seconds: float = 30.0
+    reading: Reading = field(default_factory=Reading)
 
 
 class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
@@ -185,11 +186,13 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
     def next_awake(self) -> datetime | None:
         """Ask again at once while much is waiting, else after a short rest.
 
-        A batch has its price, however few records are in it.
+        A batch has its price, however few records are in it, and so has waking up: all
+        partitions of a worker at a time.
         """
         if self._found_much or self._ended or stopping.is_set():
             return None
-        return datetime.now(timezone.utc) + timedelta(seconds=_POLL_SECONDS)
+        now = datetime.now(timezone.utc)
+        return now + timedelta(seconds=self._settings.reading.wait(now.timestamp()))
 
     @one_line_errors
     def snapshot(self) -> int:

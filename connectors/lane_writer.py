@@ -21,6 +21,7 @@ from connectors.fault_points import reach
 from connectors.held_batches import HeldBatch, HeldBatches
 from connectors.kafka_errors import PATIENCE_SECONDS
 from connectors.opened_lanes import OpenedLane
+from connectors.ticks import commit_seconds, until_tick
 from operators.deduplicate import LaneChange
 from operators.encode import Output
 from operators.errors import DedupError, SinkError, StateError
@@ -39,12 +40,9 @@ _OPEN_RECORDS, _OPEN_BYTES = 200_000, 8 << 20
 # which the brokers would abort the transaction and fence its producer.
 _LONGEST_OPEN_SECONDS = 20.0
 
-# A commit costs the brokers the same for one record as for thousands.  Lanes with few have
-# time to spare: they commit twice an interval, for latency, and all at the same moments of
-# the wall clock: a `read_committed` reader stops at the first open transaction of any lane.
-# Whoever asks for a long interval wants few commits.
+# A lane with few records commits at the next tick, for latency, all others when their
+# interval has passed.
 _FEW_RECORDS = 1_000
-_LONG_INTERVAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +61,6 @@ class WriterSettings:
     expired: Callable[[float, float], bool]
     fingerprint: dict[str, str]
     trim_seconds: float = 30.0
-
-
-def until_tick(now: float, seconds: float) -> float:
-    """Seconds, more than none, until the clock is a multiple of so many seconds (> 0).
-
-    now: the wall clock, the same for every lane of every process.
-    """
-    return seconds - now % seconds
 
 
 class LaneWriter:
@@ -151,8 +141,8 @@ class LaneWriter:
             interval = min(self._settings.interval_seconds, _LONGEST_OPEN_SECONDS)
             now = time.monotonic()
             self._due = self._due_if_few = now + interval
-            if interval <= _LONG_INTERVAL_SECONDS:
-                self._due_if_few = now + until_tick(time.time(), interval / 2)
+            if (seconds := commit_seconds(interval)) is not None:
+                self._due_if_few = now + until_tick(time.time(), seconds)
             self._state.notify_all()
         self._produce(batch)
         if self._open.too_much:

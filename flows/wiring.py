@@ -26,6 +26,7 @@ from connectors.lines_sink import LinesSink, LinesSinkSettings
 from connectors.lines_source import STDIN, LinesSource
 from connectors.opened_lanes import OpenedLanes
 from connectors.stats_sink import StatsLinesSink, StatsSink
+from connectors.ticks import Reading
 from flows.disk_state import disk_stores
 from flows.launch import Launch
 from flows.settings import Settings, fingerprint
@@ -189,6 +190,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         needs[changelog.topic] = CHANGELOG
     check_permissions(access, needs)
     ensure_topics(access, settings.input_topic, wanted, create=settings.create_topics)
+    interval = settings.commit_interval_ms / 1000.0
     source = KafkaSource(
         SourceSettings(
             access=access,
@@ -196,6 +198,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
             start=settings.start,
             stop_at_end=settings.stop_at_end,
             idle_seconds=settings.idle_seconds,
+            reading=Reading() if changelog is None else Reading.before_commits(interval),
         ),
         observer=observer,
     )
@@ -208,7 +211,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     opened = OpenedLanes(access, changelog, spec.fingerprint, recovery=launch.recovery is not None)
     writer = WriterSettings(
         topics=topics,
-        interval_seconds=settings.commit_interval_ms / 1000.0,
+        interval_seconds=interval,
         allowed_lateness_seconds=settings.allowed_lateness_seconds,
         expired=spec.expiry(),
         fingerprint=spec.fingerprint,
