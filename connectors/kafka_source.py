@@ -24,7 +24,7 @@ from confluent_kafka import (
 from connectors.ending import begun, one_line_errors, stopping
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
 from connectors.message_columns import MessageColumns
-from connectors.ticks import Reading
+from connectors.pace import ReadingPace
 from operators.batches import Batch, Span
 from operators.errors import SourceError
 from operators.metrics import Metrics
@@ -58,7 +58,7 @@ class SourceSettings:
     start: Literal["earliest", "latest"] = "earliest"
     stop_at_end: bool = False
     idle_seconds: float = 30.0
-    reading: Reading = field(default_factory=Reading)
+    reading: ReadingPace = field(default_factory=ReadingPace)
 
 
 class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):

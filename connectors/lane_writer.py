@@ -21,7 +21,7 @@ from connectors.fault_points import reach
 from connectors.held_batches import HeldBatch, HeldBatches
 from connectors.kafka_errors import PATIENCE_SECONDS
 from connectors.opened_lanes import OpenedLane
-from connectors.ticks import commit_seconds, until_tick
+from connectors.pace import CommitPace
 from operators.deduplicate import LaneChange
 from operators.encode import Output
 from operators.errors import DedupError, SinkError, StateError
@@ -39,10 +39,6 @@ _OPEN_RECORDS, _OPEN_BYTES = 200_000, 8 << 20
 # However long the interval, well under transaction.timeout.ms (60 s unless set), at
 # which the brokers would abort the transaction and fence its producer.
 _LONGEST_OPEN_SECONDS = 20.0
-
-# A lane with few records commits at the next tick, for latency, all others when their
-# interval has passed.
-_FEW_RECORDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +85,7 @@ class LaneWriter:
         self._backlog = HeldBatches(_BACKLOG_RECORDS, _BACKLOG_BYTES)
         self._open = HeldBatches(_OPEN_RECORDS, _OPEN_BYTES)
         self._in_transaction = False
-        self._due: float | None = None
-        self._due_if_few = math.inf
+        self._pace = CommitPace(min(settings.interval_seconds, _LONGEST_OPEN_SECONDS))
         self._asked = False
         self._committing = False
         self._closed = False
@@ -126,6 +121,7 @@ class LaneWriter:
         with self._state:
             while self._backlog.too_much:
                 self._wait()
+            self._pace.written(time.monotonic())
             if self._committing or self._open.too_much:
                 self._backlog.append(batch)
             else:
@@ -138,11 +134,7 @@ class LaneWriter:
             if not batch.records:
                 return
             self._begin()
-            interval = min(self._settings.interval_seconds, _LONGEST_OPEN_SECONDS)
-            now = time.monotonic()
-            self._due = self._due_if_few = now + interval
-            if (seconds := commit_seconds(interval)) is not None:
-                self._due_if_few = now + until_tick(time.time(), seconds)
+            self._pace.began(time.monotonic())
             self._state.notify_all()
         self._produce(batch)
         if self._open.too_much:
@@ -197,7 +189,6 @@ class LaneWriter:
                 with self._state:
                     self._open.clear()
                     self._committing = self._in_transaction = self._asked = False
-                    self._due = None
                     while self._backlog and not self._open.too_much:
                         self._add(self._backlog.popleft())
                     self._state.notify_all()
@@ -217,21 +208,14 @@ class LaneWriter:
         """Wait for the next commit; False if there will be none."""
         with self._state:
             while not self._closed:
-                wait = self._until_due()
+                now = time.monotonic()
+                wait = self._pace.wait(now, self._open.records)
                 if self._open and (self._asked or (wait is not None and wait <= 0)):
+                    self._pace.commits(now)
                     self._committing = True
                     return True
                 self._state.wait(wait)
             return False
-
-    def _until_due(self) -> float | None:
-        """Seconds until the open transaction is to be looked at; 0: commit it, None: no such."""
-        if self._due is None:
-            return None
-        now = time.monotonic()
-        if now < self._due_if_few:
-            return self._due_if_few - now
-        return 0.0 if self._open.records <= _FEW_RECORDS else max(self._due - now, 0.0)
 
     def _commit(self) -> None:
         """Commit the open transaction with its changelog record; repeat it if need be."""

@@ -25,8 +25,8 @@ from connectors.lane_writer import WriterSettings
 from connectors.lines_sink import LinesSink, LinesSinkSettings
 from connectors.lines_source import STDIN, LinesSource
 from connectors.opened_lanes import OpenedLanes
+from connectors.pace import ReadingPace
 from connectors.stats_sink import StatsLinesSink, StatsSink
-from connectors.ticks import Reading
 from flows.disk_state import disk_stores
 from flows.launch import Launch
 from flows.settings import Settings, fingerprint
@@ -198,7 +198,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
             start=settings.start,
             stop_at_end=settings.stop_at_end,
             idle_seconds=settings.idle_seconds,
-            reading=Reading() if changelog is None else Reading.before_commits(interval),
+            reading=ReadingPace() if changelog is None else ReadingPace(interval),
         ),
         observer=observer,
     )
