@@ -46,22 +46,24 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     parts = parts_for(settings, launch, observer)
     names = lane_names(settings.lanes)
 
+    @one_line_errors
     def cut_into_lanes(batch: DecodedBatch) -> list[tuple[str, Slice]]:
         return [(names[slice_.lane], slice_) for slice_ in cut(batch, settings.lanes)]
 
-    decide = lane_mapper(parts.open_lane, observer.decided)
+    decide = one_line_errors(lane_mapper(parts.open_lane, observer.decided))
+    encode = one_line_errors(parts.encode)
     flow = Dataflow("dedup")
     batches = op.input("source", flow, parts.source)
-    decoded = op.map("decode", batches, Decoder(event_spec(settings)))
+    decoded = op.map("decode", batches, one_line_errors(Decoder(event_spec(settings))))
     slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)
-    verdicts = op.stateful_map("deduplicate", slices, one_line_errors(decide))
+    verdicts = op.stateful_map("deduplicate", slices, decide)
     answers = split("split", verdicts)
     outputs = op.merge(
         "merge",
-        op.map_value("encode_unique", answers.unique, parts.encode),
-        op.map_value("encode_duplicate", answers.duplicate, parts.encode),
-        op.map_value("encode_late", answers.late, parts.encode),
-        op.map_value("encode_invalid", answers.invalid, parts.encode),
+        op.map_value("encode_unique", answers.unique, encode),
+        op.map_value("encode_duplicate", answers.duplicate, encode),
+        op.map_value("encode_late", answers.late, encode),
+        op.map_value("encode_invalid", answers.invalid, encode),
     )
     op.output("sink", outputs, parts.sink)
     if (sink := stats_sink(settings, launch)) is not None:
