@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from connectors.changelog_format import ChangelogRecord, unpack
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
@@ -141,6 +148,27 @@ class Changelog:
 
         return patiently(self._access, ask)
 
+    def last_offsets(self, lanes: Iterable[int]) -> dict[int, int]:
+        """Offset after the last committed record of each lane, all asked for at once.
+
+        Lanes for which there is no answer are missing.
+        """
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        futures = self._own_admin().list_offsets(
+            {TopicPartition(self.topic, lane): latest for lane in lanes},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=REQUEST_SECONDS,
+        )
+        found = {}
+        for position, future in futures.items():
+            try:
+                found[position.partition] = future.result().offset
+            except KafkaException as error:
+                log.warning(
+                    "lane %d: cannot ask for the end: %s", position.partition, explain(error)
+                )
+        return found
+
     def read(self, consumer: Consumer, lane: int, start: int) -> Iterator[ChangelogEntry]:
         """Read a lane's committed records from an offset to the end, showing progress.
 
@@ -176,11 +204,14 @@ class Changelog:
                 log.info("lane %d: restoring, %.0f%% after %.0f s", lane, share * 100, now - begun)
         consumer.unassign()
 
-    def trim(self, lane: int, before: int) -> None:
-        """Delete a lane's records before an offset; it does not wait for that."""
+    def _own_admin(self) -> AdminClient:
         if self._admin is None:
             self._admin = self._access.admin()
-        futures = self._admin.delete_records([TopicPartition(self.topic, lane, before)])
+        return self._admin
+
+    def trim(self, lane: int, before: int) -> None:
+        """Delete a lane's records before an offset; it does not wait for that."""
+        futures = self._own_admin().delete_records([TopicPartition(self.topic, lane, before)])
         for future in futures.values():
             future.add_done_callback(lambda done: _log_failure(lane, done.exception()))
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
-from confluent_kafka import Consumer
 
 from connectors.assembling import Assembler
 from connectors.changelog import Changelog
 from connectors.ending import one_line_errors
 from connectors.fault_points import reach
-from connectors.kafka_clients import KafkaUnreachableError
 from connectors.lane_writer import LaneWriter, WriterSettings
 from connectors.opened_lanes import OpenedLanes, Resume
 from operators.encode import Output
 from operators.errors import StateError
 from operators.lanes import lane_names
 from operators.observing import Observer
-
-log = logging.getLogger("dedup.sink")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +61,7 @@ class _TransactionalPartition(StatefulSinkPartition[Output, Resume | None]):
         self._sink.request_all()
         self._writer.wait()
         reach("in_snapshot")
-        # It may lie before what was just committed, never behind: markers take their time.
+        # It may lie before what was just committed, never behind: the next one is later.
         end = self._sink.changelog_end(self._lane, 0 if self._resume is None else self._resume.end)
         if self._resume is None or end != self._resume.end:
             self._writer.mark(end)
@@ -101,7 +96,7 @@ class TransactionalKafkaSink(FixedPartitionedSink[Output, Resume | None]):
         self._changelog = changelog
         self._observer = observer
         self._writers: dict[int, LaneWriter] = {}
-        self._consumer: Consumer | None = None
+        self._ends: dict[int, int] = {}
 
     def list_parts(self) -> list[str]:
         """Name the lanes: a lane's outputs are written where its state is."""
@@ -136,14 +131,12 @@ class TransactionalKafkaSink(FixedPartitionedSink[Output, Resume | None]):
             writer.request()
 
     def changelog_end(self, lane: int, before: int) -> int:
-        """Where a lane's changelog ends now; where it ended before if the brokers do not answer.
+        """Where a lane's changelog ended a moment ago; before, if the brokers do not answer.
 
-        A restart then reads a little more than it has to.
+        The first lane to end an epoch asks for all: a question takes milliseconds, in
+        which nothing is decided.  Behind the last transaction a restart reads a little more
+        than it has to.
         """
-        if self._consumer is None:
-            self._consumer = self._changelog.consumer()
-        try:
-            return self._changelog.ends(self._consumer, lane)[1]
-        except KafkaUnreachableError as error:
-            log.warning("lane %d: %s", lane, error)
-            return before
+        if lane not in self._ends:
+            self._ends = self._changelog.last_offsets(list(self._writers))
+        return max(before, self._ends.pop(lane, before))
