@@ -9,6 +9,9 @@ from pathlib import Path
 from flows.launch import Launch
 from operators.errors import StateError
 
+# Whoever lives holds a lock for as long as the disk takes.
+_LOCK_SECONDS = 10.0
+
 
 def check_recovery_directory(launch: Launch) -> None:
     """Raise StateError, which says how to go on, for one that cannot be used.
@@ -27,6 +30,8 @@ def check_recovery_directory(launch: Launch) -> None:
         msg = f"the recovery directory {folder} has no partitions: {_make(folder, 'N')}"
         raise StateError(msg)
     counts = [_partition(path) for path in found]
+    for path in found:
+        _check_lock(path)
     if not launch.one_host or not counts:
         return
     _, count = counts[0]
@@ -55,3 +60,22 @@ def _partition(path: Path) -> tuple[int, int]:
         msg = f"{path} is no recovery partition, or cannot be read: {error}"
         raise StateError(msg) from error
     return int(index), int(count)
+
+
+def _check_lock(path: Path) -> None:
+    """Raise StateError if the partition cannot be written."""
+    try:
+        with closing(
+            sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
+        ) as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        msg = f"{path} cannot be written: {error}"
+        if "locked" in str(error):
+            msg = (
+                f"{path} is locked by another process, for longer than {_LOCK_SECONDS:.0f} s: an "
+                "old job that was stopped, or whose disk hangs? End it with kill -9 and start "
+                "again; with DEDUP_GUARANTEE=exactly_once nothing is lost by that"
+            )
+        raise StateError(msg) from error

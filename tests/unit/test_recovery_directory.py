@@ -1,5 +1,7 @@
 """A recovery directory that cannot be used is said in one line, with what to do."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,17 @@ def test_partitions_of_two_sets(directory: Path, tmp_path_factory: pytest.TempPa
 def test_a_file_that_is_no_database(directory: Path) -> None:
     (directory / "part-1.sqlite3").write_bytes(b"no database, but long enough to be looked at" * 99)
     with pytest.raises(StateError, match=r"part-1.sqlite3 is no recovery partition"):
+        check_recovery_directory(launch(directory))
+
+
+def test_one_that_another_process_writes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was stopped in the middle of it: Bytewax would panic."""
+    monkeypatch.setattr("flows.recovery_directory._LOCK_SECONDS", 0.1)
+    with closing(sqlite3.connect(directory / "part-1.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateError, match=r"part-1.sqlite3 is locked by another process"):
+            check_recovery_directory(launch(directory))
+        other.execute("ROLLBACK")
         check_recovery_directory(launch(directory))
 
 
