@@ -97,6 +97,8 @@ def one_line_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
             return function(*args, **kwargs)
         except DedupError as error:
             fail(error)
+        except StopIteration:
+            raise  # how a source says that it has ended
         except Exception:
             log.exception("not to be expected: a bug, or something about this machine")
             raise

@@ -151,3 +151,13 @@ def test_what_is_no_error_of_a_user_is_logged_before_bytewax_can_lose_it(
     [record] = caplog.records
     assert "a bug" in record.message
     assert record.exc_info is not None
+
+
+def test_that_a_source_has_ended_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    @one_line_errors
+    def ended() -> None:
+        raise StopIteration
+
+    with pytest.raises(StopIteration):
+        ended()
+    assert not caplog.records
