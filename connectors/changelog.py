@@ -164,9 +164,8 @@ class Changelog:
             try:
                 found[position.partition] = future.result().offset
             except KafkaException as error:
-                log.warning(
-                    "lane %d: cannot ask for the end: %s", position.partition, explain(error)
-                )
+                lane = position.partition
+                log.warning("lane %d: cannot ask for its last offset: %s", lane, explain(error))
         return found
 
     def read(self, consumer: Consumer, lane: int, start: int) -> Iterator[ChangelogEntry]:

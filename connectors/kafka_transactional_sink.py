@@ -61,7 +61,7 @@ class _TransactionalPartition(StatefulSinkPartition[Output, Resume | None]):
         self._sink.request_all()
         self._writer.wait()
         reach("in_snapshot")
-        # It may lie before what was just committed, never behind: the next one is later.
+        # It may lie before what was just committed, never behind.
         end = self._sink.changelog_end(self._lane, 0 if self._resume is None else self._resume.end)
         if self._resume is None or end != self._resume.end:
             self._writer.mark(end)
@@ -133,9 +133,9 @@ class TransactionalKafkaSink(FixedPartitionedSink[Output, Resume | None]):
     def changelog_end(self, lane: int, before: int) -> int:
         """Where a lane's changelog ended a moment ago; before, if the brokers do not answer.
 
-        The first lane to end an epoch asks for all: a question takes milliseconds, in
-        which nothing is decided.  Behind the last transaction a restart reads a little more
-        than it has to.
+        The first lane to end an epoch asks for all: each question takes milliseconds, in
+        which nothing is decided.  For the others it may be the end before their last
+        transaction: a restart then reads a little more than it has to.
         """
         if lane not in self._ends:
             self._ends = self._changelog.last_offsets(list(self._writers))
