@@ -1,8 +1,7 @@
 """Fixtures of the tests that run the job as a whole."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import pytest
 
@@ -49,9 +48,18 @@ def failures(monkeypatch: pytest.MonkeyPatch) -> list[DedupError]:
 
 
 @pytest.fixture
-def make_rig(make_topics: MakeTopics, failures: list[DedupError]) -> MakeRig:
+def make_rig(make_topics: MakeTopics, failures: list[DedupError]) -> Iterator[MakeRig]:
     """Lanes on a real broker, with settings of the test's own."""
-    return partial(Rig, make_topics(1), failures=failures)
+    topics = make_topics(1)
+    made: list[Rig] = []
+
+    def make(**settings: Any) -> Rig:  # noqa: ANN401 - whatever a rig has
+        made.append(Rig(topics, failures=failures, **settings))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        rig.end()
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ class Rig:
     failures: list[DedupError] = field(default_factory=list)
     producer: dict[str, str | int | float | bool] = field(default_factory=dict)
     message_bytes: int = 1_000_000
+    runs: list["Run"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for topic in self.topics.outputs.values():
@@ -78,7 +79,13 @@ class Rig:
         rig = copy.copy(self)
         for name, value in changed.items():
             setattr(rig, name, value)
-        return Run(rig, snapshot)
+        self.runs.append(Run(rig, snapshot))
+        return self.runs[-1]
+
+    def end(self) -> None:
+        """End the threads of all processes: none may write, or fail, in another test's time."""
+        for run in self.runs:
+            run.end()
 
     def source(self, start: Literal["earliest", "latest"] = "earliest") -> KafkaSource:
         """The source of a process, for `Run.begin`."""
@@ -221,6 +228,16 @@ class Run:
             sinks={number: part.snapshot() for number, part in self.parts.items()},
             positions=dict(self.positions),
         )
+
+    def end(self) -> None:
+        """End the lanes' threads, without a further commit."""
+        writers = [part._writer for part in self.parts.values() if part._writer is not None]
+        for writer in writers:
+            with writer._state:
+                writer._closed = True
+                writer._state.notify_all()
+        for writer in writers:
+            writer._thread.join(_SECONDS)
 
     def keys(self) -> int:
         """How many keys the lanes hold."""
