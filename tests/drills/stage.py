@@ -124,7 +124,6 @@ class Stage:
         self._next = 0  # number of the next record
         drafts = stream(_RECORDS, seed=seed, partitions=partitions, late=True)
         self._feed = Trickle(self.topics, self._numbered(drafts), rate)
-        self._fed: list[Record] | None = None
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:

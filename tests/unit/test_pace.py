@@ -37,6 +37,14 @@ def test_a_reading_for_each_commit(interval: float, seconds: float) -> None:
     assert ReadingPace(interval).seconds == pytest.approx(seconds)
 
 
+def given_records(interval: float) -> CommitPace:
+    """A lane whose transaction was begun, and given records, at 5 s."""
+    pace = CommitPace(interval)
+    pace.began(5.0)
+    pace.written(5.0)
+    return pace
+
+
 def test_nothing_is_committed_where_nothing_is_open() -> None:
     pace = CommitPace(0.1)
     pace.written(1.0)
@@ -56,9 +64,7 @@ def test_few_records_are_committed_once_no_more_are_given() -> None:
 
 
 def test_many_records_are_committed_when_the_interval_has_passed() -> None:
-    pace = CommitPace(0.1)
-    pace.began(5.0)
-    pace.written(5.0)
+    pace = given_records(0.1)
     assert pace.wait(5.04, _MANY) == pytest.approx(0.06)
     assert pace.wait(5.1, _MANY) == pytest.approx(0.0, abs=1e-9)
     assert pace.wait(6.0, _MANY) == 0.0
@@ -66,8 +72,7 @@ def test_many_records_are_committed_when_the_interval_has_passed() -> None:
 
 def test_few_records_wait_no_longer_than_many() -> None:
     """However often more are given."""
-    pace = CommitPace(0.1)
-    pace.began(5.0)
+    pace = given_records(0.1)
     pace.written(5.099)
     assert pace.wait(5.099, _FEW) == pytest.approx(0.001)
 
@@ -83,7 +88,5 @@ def test_few_records_wait_for_the_commit_before_to_be_a_while_ago() -> None:
 
 
 def test_whoever_asks_for_a_long_interval_gets_few_commits() -> None:
-    pace = CommitPace(1.5)
-    pace.began(5.0)
-    pace.written(5.0)
+    pace = given_records(1.5)
     assert pace.wait(5.5, 1) == pytest.approx(1.0)
