@@ -45,7 +45,7 @@ DEFAULTS: dict[str, Any] = {
     "max_future_seconds": 86400,
     "state": "memory",
     "state_dir": "state",
-    "snapshot_max_bytes": 4194304,
+    "snapshot_max_bytes": 262144,
     "max_keys": 10000000,
     "eviction": "oldest",
     "bloom_error": 0.001,
