@@ -31,6 +31,7 @@ from deploy.kafka import start_broker
 _PROCESSES = multiprocessing.get_context("spawn")
 _CAUGHT_UP_MS = 500.0
 _RUN_SECONDS = 20.0
+_READ_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ def measure(brokers: str, rate: int, keys: int) -> Restart:
             job.kill()
             job.wait()
             killed = time.time()
+            # The reader is still given what was committed last.
+            time.sleep(_READ_SECONDS)
             again = time.time()
             job = start()
         time.sleep(3.0)
