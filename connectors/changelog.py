@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from threading import Lock
 
 from confluent_kafka import (
     Consumer,
@@ -59,6 +60,7 @@ class Changelog:
         self._access = access
         self._lanes = lanes
         self._admin: AdminClient | None = None
+        self._lock = Lock()
 
     def ensure(self, input_topic: str) -> None:
         """Create the topic, or check that it is as it must be.
@@ -204,9 +206,12 @@ class Changelog:
         consumer.unassign()
 
     def _own_admin(self) -> AdminClient:
-        if self._admin is None:
-            self._admin = self._access.admin()
-        return self._admin
+        # Never two: with a client that is thrown away go the answers that it waits for, and
+        # whoever asked would wait for ever.
+        with self._lock:
+            if self._admin is None:
+                self._admin = self._access.admin()
+            return self._admin
 
     def trim(self, lane: int, before: int) -> None:
         """Delete a lane's records before an offset; it does not wait for that."""

@@ -27,6 +27,8 @@ def settings_of(topics: Topics, guarantee: str, port: int) -> dict[str, str]:
         "DEDUP_GUARANTEE": guarantee,
         "DEDUP_METRICS_PORT": str(port),
         "DEDUP_STOP_AT_END": "false",
+        # A partition that turns idle moves the watermark, which tests compare.
+        "DEDUP_IDLE_SECONDS": "600",
     }
 
 

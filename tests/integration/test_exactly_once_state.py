@@ -3,13 +3,16 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from threading import Thread
 
 import pytest
 from confluent_kafka import Consumer
+from confluent_kafka.admin import AdminClient
 
 from connectors import kafka_source, lane_writer, opened_lanes
 from connectors.changelog import Changelog
 from connectors.changelog_format import pack
+from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_source import _KafkaSourcePartition
 from operators import deduplicate
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot
@@ -20,6 +23,31 @@ from tests.integration.lanes_rig import WINDOW_SECONDS, Rig, make_records, repea
 from tests.model import Settings
 
 SECONDS = 30.0
+
+
+class SlowAccess(KafkaAccess):
+    """A client takes its time to be made, as on a busy machine."""
+
+    def admin(self) -> AdminClient:
+        admin = super().admin()
+        time.sleep(0.05)
+        return admin
+
+
+def test_workers_that_ask_at_the_same_moment_are_all_answered(rig: Rig) -> None:
+    changelog = Changelog(SlowAccess(rig.topics.bootstrap, rig.topics.prefix), rig.lanes)
+    found: list[dict[int, int]] = []
+
+    def ask() -> None:
+        found.append(changelog.last_offsets(range(rig.lanes)))
+
+    workers = [Thread(target=ask, daemon=True) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(SECONDS)
+
+    assert found == [dict.fromkeys(range(rig.lanes), 0)] * len(workers)
 
 
 # Rule 5: the source begins at or before what the lanes have answered, never behind it.
