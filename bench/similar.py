@@ -183,7 +183,7 @@ def decided(metric: str, kind: str, size: int, live: int, measured: int) -> Meas
         part = values[begin : begin + _BATCH]
         span = Span(0, 1, begin, begin + len(part), 0.0)
         records = Records(np.arange(begin, begin + len(part)), part)
-        (slice_,) = cut(decoder(Batch(span, records)), 1)
+        (slice_,) = cut(decoder(Batch.of(span, records)), 1)
         found += int((lane.decide(slice_).verdicts == DUPLICATE).sum())
     cpu, wall = watch.rates(measured)
     return Measured(f"decided, {metric}", kind, size, live, measured, cpu, wall, math.nan, found)

@@ -93,7 +93,8 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
             read_at=self._clock(),
             ended=self._ended,
         )
-        return (Batch(span, Records(np.array(rows, np.int64) + start, values)),)
+        records = Records(np.array(rows, np.int64) + start, values)
+        return (Batch.of(span, records, sum(map(len, values))),)
 
     def _read(self) -> bool:
         """Read what there is into `_lines`; True at the end of the file."""

@@ -61,7 +61,7 @@ def key_reader(settings: Settings) -> Callable[[Records], tuple[Floats, Hashes]]
 
     def read(records: Records) -> tuple[Floats, Hashes]:
         span = Span(partition=0, partitions=1, start=0, end=0, read_at=math.inf)
-        decided = decode(Batch(span, records)).decided
+        decided = decode(Batch.of(span, records)).decided
         keys = decided.hashes
         if decided.shards is not None:
             # An odd factor, so that a key that is its own shard does not cancel out.

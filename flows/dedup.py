@@ -1,6 +1,6 @@
 """The main job.  Run it with `python -m bytewax.run flows.dedup`.
 
-    source ─ decode ─ cut into lanes ─ deduplicate: stateful_map keyed by lane
+    source ─ join ─ decode ─ cut into lanes ─ deduplicate: stateful_map keyed by lane
                                             │ verdict batches ─ windowed statistics ─ sink
                 branch: unique │ duplicate │ late │ invalid
                            └────── encode ─────┘
@@ -32,6 +32,7 @@ from operators.batches import DecodedBatch, Slice
 from operators.decode import Decoder
 from operators.deduplicate import lane_mapper
 from operators.errors import DedupError
+from operators.joining import join
 from operators.lanes import cut, lane_names
 from operators.metrics import Metrics
 from operators.observing import Observer
@@ -54,7 +55,8 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     encode = one_line_errors(parts.encode)
     flow = Dataflow("dedup")
     batches = op.input("source", flow, parts.source)
-    decoded = op.map("decode", batches, one_line_errors(Decoder(event_spec(settings))))
+    joined = op.flat_map_batch("join", batches, join)
+    decoded = op.map("decode", joined, one_line_errors(Decoder(event_spec(settings))))
     slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)
     verdicts = op.stateful_map("deduplicate", slices, decide)
     answers = split("split", verdicts)

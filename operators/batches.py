@@ -1,13 +1,13 @@
 """The items of the dataflow: batches of columns, never single records.
 
-A source emits a `Batch`; `decode` adds what decides (`DecodedBatch`); `cut`
-makes one `Slice` of it for every lane; a lane answers a slice with a
-`VerdictBatch` (operators/verdicts.py).
+A source emits a `Batch`; `join` puts those together that were read at the same moment;
+`decode` adds what decides (`DecodedBatch`); `cut` makes one `Slice` of it for every lane;
+a lane answers a slice with a `VerdictBatch` (operators/verdicts.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -27,7 +27,7 @@ Headers: TypeAlias = Sequence[Header] | None
 
 @dataclass(slots=True)
 class Records:
-    """Columns of raw records of one input partition, in offset order.
+    """Columns of raw records, in offset order within an input partition.
 
     Every column has the same length.  `timestamps` are milliseconds since the
     epoch, 0 or less where the record has none.  A column that is `None` has no
@@ -66,11 +66,57 @@ class Span:
 
 
 @dataclass(slots=True)
-class Batch:
-    """What a source emits: some records, or none (a heartbeat), of one partition."""
+class Spans:
+    """Where the rows of an item come from: one span after another.
 
-    span: Span
+    ends: for each span, which row is the first after its own; it may have none.
+    """
+
+    spans: Sequence[Span]
+    ends: Sequence[int]
+
+    @staticmethod
+    def of(span: Span, rows: int) -> Spans:
+        """Make those of one span."""
+        return Spans((span,), (rows,))
+
+    def __iter__(self) -> Iterator[tuple[Span, slice]]:
+        """Return each span with its rows."""
+        begin = 0
+        for span, end in zip(self.spans, self.ends, strict=True):
+            yield span, slice(begin, end)
+            begin = end
+
+    @property
+    def read_at(self) -> float:
+        """When the first of them was read: wall clock, epoch seconds."""
+        return self.spans[0].read_at
+
+    @property
+    def partitions(self) -> Ints:
+        """Input partition of each row."""
+        return np.repeat([span.partition for span in self.spans], np.diff(self.ends, prepend=0))
+
+    def to_rows(self, rows: Ints) -> Spans:
+        """Leave only some rows, in order; the spans stay."""
+        return Spans(self.spans, np.searchsorted(rows, self.ends).tolist())
+
+
+@dataclass(slots=True)
+class Batch:
+    """Some records, or none (a heartbeat), of one or more spans.
+
+    size_bytes: of the values.  A source emits batches of one span.
+    """
+
+    spans: Spans
     records: Records
+    size_bytes: int = 0
+
+    @staticmethod
+    def of(span: Span, records: Records, size_bytes: int = 0) -> Batch:
+        """Make a batch of one span."""
+        return Batch(Spans.of(span, len(records)), records, size_bytes)
 
 
 Invalid: TypeAlias = dict[int, tuple[str, str]]
@@ -82,7 +128,7 @@ class Decided:
     """The columns that decide, one row a record.
 
     times: event time in epoch seconds, NaN where invalid.
-    largest_before: the largest event time of a valid record of the same batch
+    largest_before: the largest event time of a valid record of the same span
     before this one, −inf for the first: lateness is decided record by record,
     however the partition happened to be cut into batches.
     hashes: shape (n, combinations, 2), the 128-bit hash of each key.
@@ -101,24 +147,30 @@ class Decided:
 
 @dataclass(slots=True)
 class DecodedBatch:
-    """A batch with its deciding columns; `lanes` says which lane each record goes to."""
+    """A batch with its deciding columns.
 
-    span: Span
+    lanes: which lane each record goes to.  largest: largest event time of each span.
+    """
+
+    spans: Spans
     records: Records
     decided: Decided
     lanes: Ints
-    largest: float
+    largest: Sequence[float]
 
 
 @dataclass(slots=True)
 class Slice:
-    """A batch's part for one lane; empty ones carry progress and event time."""
+    """A batch's part for one lane; empty ones carry progress and event time.
+
+    largest: largest event time of each span, of the records of all lanes.
+    """
 
     lane: int
-    span: Span
+    spans: Spans
     records: Records
     decided: Decided
-    largest: float
+    largest: Sequence[float]
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -126,8 +178,9 @@ class Slice:
 
 
 def select_rows(slice_: Slice, kept: Bools) -> Slice:
-    """Leave only some records in a slice; its span stays."""
-    rows = np.flatnonzero(kept).tolist()
+    """Leave only some records in a slice; its spans stay."""
+    left = np.flatnonzero(kept)
+    rows = left.tolist()
     records, decided = slice_.records, slice_.decided
 
     def pick(column: Any) -> Any:  # noqa: ANN401 - of the column's type
@@ -136,7 +189,7 @@ def select_rows(slice_: Slice, kept: Bools) -> Slice:
     position = {row: new for new, row in enumerate(rows)}
     return Slice(
         lane=slice_.lane,
-        span=slice_.span,
+        spans=slice_.spans.to_rows(left),
         records=Records(
             offsets=records.offsets[kept],
             values=pick(records.values),

@@ -8,13 +8,14 @@ last word.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from operators.batches import Batch, Decided, DecodedBatch, Records
+from operators.batches import Batch, Decided, DecodedBatch, Records, Span
 from operators.decode_columns import ColumnReader
 from operators.decode_one import Accepted, OneByOne
 from operators.event_types import EventTypes
@@ -131,8 +132,8 @@ class Decoder:
             decided.texts[row] = answer.text
 
     def _finish(self, batch: Batch, decided: Decided) -> DecodedBatch:
-        """Reason `future`, the running maximum, and the lanes."""
-        span, lanes, times = batch.span, self._spec.lanes, decided.times
+        """The lanes, and what depends on the span: reason `future`, the running maximum."""
+        spans, lanes, times = batch.spans, self._spec.lanes, decided.times
         if self._one_shard:
             lane_of = np.zeros(len(times), np.int64)
         else:
@@ -141,17 +142,24 @@ class Decoder:
         if decided.invalid:
             rows = np.fromiter(decided.invalid, np.int64, len(decided.invalid))
             lane_of[rows] = batch.records.offsets[rows] % lanes
+        decided.largest_before = np.full(len(times), -np.inf)
+        largest = [self._order(span, rows, decided) for span, rows in spans]
+        return DecodedBatch(spans, batch.records, decided, lane_of, largest)
+
+    def _order(self, span: Span, rows: slice, decided: Decided) -> float:
+        """Reason `future` and the running maximum of a span; return its largest event time."""
+        times = decided.times[rows]
+        if not len(times):
+            return -math.inf
         # A record in the future keeps the lane of its key: after a restart the
         # clock may let it in, and the lane that answered it must see it again.
         for row in np.flatnonzero(times > span.read_at + self._spec.max_future_seconds).tolist():
             ahead = float(times[row]) - span.read_at
-            decided.invalid[row] = (
+            decided.invalid[rows.start + row] = (
                 "future",
                 f"event time is {ahead:.0f} s ahead of the clock, more than max_future_seconds",
             )
             times[row] = np.nan
-        known = np.where(np.isnan(times), -np.inf, times)
-        running = np.maximum.accumulate(known)
-        decided.largest_before = np.concatenate(([-np.inf], running[:-1]))[: len(times)]
-        largest = float(running[-1]) if len(running) else -np.inf
-        return DecodedBatch(span, batch.records, decided, lane_of, largest)
+        running = np.fmax.accumulate(times)
+        np.fmax(running[:-1], -np.inf, out=decided.largest_before[rows][1:])
+        return float(np.fmax(running[-1], -np.inf))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Floats, Hashes, Ints, Slice, select_rows
+from operators.batches import Floats, Hashes, Ints, Slice, Span, select_rows
 from operators.errors import StateError
 from operators.hot_keys import HotKeys
 from operators.similarity.deciding import Asked, NearSpec, decide_near
@@ -112,9 +112,10 @@ class LaneChange:
 class Lane:
     """Decides slices one after another; everything that must agree is in here.
 
-    Promises: rows that were answered before are skipped; a slice that does not
+    Promises: rows that were answered before are skipped; a span that does not
     begin where the last one of its partition ended raises StateError (a gap is a
-    bug or a foreign recovery directory, never data to guess about).
+    bug or a foreign recovery directory, never data to guess about); a slice of many
+    spans is answered as one slice of each would be, in their order.
     """
 
     def __init__(self, lane: int, spec: LaneSpec) -> None:
@@ -134,17 +135,16 @@ class Lane:
 
     def decide(self, slice_: Slice) -> VerdictBatch:
         """Give each record of a slice that was not answered before its verdict."""
-        before = (self.progress.get(slice_.span.partition), self.watermark.value)
+        before = (dict(self.progress), self.watermark.value)
         slice_, skipped = self._unanswered(slice_)
-        span, decided = slice_.span, slice_.decided
+        decided = slice_.decided
         count = len(slice_)
-        self.watermark.idle_ended(span.read_at, self._spec.idle_seconds)
+        marks = self._advance(slice_)
         verdicts = np.zeros(count, np.int8)
         behind = np.full(count, np.nan)
         matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
         delta, similarity = Delta.empty(), None
         if count:
-            marks = self.watermark.before_each(span, decided.largest_before)
             # Differences of the largest doubles may be infinite, which no JSON can say.
             with np.errstate(over="ignore"):
                 # NaN, the time of an invalid record, compares as not late.
@@ -154,10 +154,9 @@ class Lane:
             if decided.invalid:
                 verdicts[list(decided.invalid)] = INVALID
             delta, similarity = self._match(slice_, verdicts, matches)
-        self.watermark.advance(span, slice_.largest)
         self._expire()
         # A heartbeat that changes nothing is not worth a number, and is not written.
-        moved = before != (self.progress[span.partition], self.watermark.value)
+        moved = before != (self.progress, self.watermark.value)
         self.number += moved
         summary = None
         if count and self._spec.stats_seconds is not None:
@@ -182,6 +181,17 @@ class Lane:
             recovered=recovered,
         )
 
+    def _advance(self, slice_: Slice) -> Floats:
+        """Move the watermark to the slice's end; return it as each record meets it."""
+        watermark = self.watermark
+        marks = np.empty(len(slice_))
+        for (span, rows), largest in zip(slice_.spans, slice_.largest, strict=True):
+            watermark.idle_ended(span.read_at, self._spec.idle_seconds)
+            if rows.start < rows.stop:
+                marks[rows] = watermark.before_each(span, slice_.decided.largest_before[rows])
+            watermark.advance(span, largest)
+        return marks
+
     def _expire(self) -> None:
         horizon = self.watermark.value - self._spec.allowed_lateness_seconds
         self.store.expire(horizon)
@@ -199,7 +209,7 @@ class Lane:
         everything = len(asked) == len(verdicts)
         hashes = decided.hashes if everything else decided.hashes[asked]
         times = decided.times if everything else decided.times[asked]
-        refs = references(slice_.span.partition, slice_.records.offsets)
+        refs = references(slice_.spans.partitions, slice_.records.offsets)
         refs = refs if everything else refs[asked]
         similarity = None
         if self.near is None or self._spec.near is None or decided.texts is None:
@@ -233,7 +243,16 @@ class Lane:
 
     def _unanswered(self, slice_: Slice) -> tuple[Slice, int]:
         """Check that a slice follows on the last one, and leave out what was answered."""
-        span = slice_.span
+        kept = np.ones(len(slice_), np.bool_)
+        for span, rows in slice_.spans:
+            reached = self._follow(span)
+            if span.start < reached:
+                kept[rows] = slice_.records.offsets[rows] >= reached
+        skipped = len(slice_) - int(kept.sum())
+        return (select_rows(slice_, kept) if skipped else slice_), skipped
+
+    def _follow(self, span: Span) -> int:
+        """Go on with the next span of a partition; return up to where it was answered."""
         partition = span.partition
         reached = self.progress.get(partition, span.start)
         position = self._position.get(partition)
@@ -248,10 +267,7 @@ class Lane:
             raise StateError(msg)
         self._position[partition] = span.end
         self.progress[partition] = max(reached, span.end)
-        if span.start < reached and len(slice_):
-            kept = slice_.records.offsets >= reached
-            return select_rows(slice_, kept), len(slice_) - int(kept.sum())
-        return slice_, 0
+        return reached
 
     def snapshot(self) -> LaneSnapshot:
         """Copy what a restart needs; cheap where the keys are left to the changelog."""

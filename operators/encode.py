@@ -103,7 +103,7 @@ def _output(part: Part, records: Records, names: Sequence[str]) -> Output:
         parts=part.parts,
         verdict=part.verdict,
         records=records,
-        read_at=batch.slice.span.read_at,
+        read_at=batch.slice.spans.read_at,
         progress=_progress(part, names) if part.verdict == 0 else None,
     )
 
@@ -123,15 +123,16 @@ def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
     def headers_of(part: Part, offsets: list[int]) -> list[Headers]:
         """Headers of every record of a part, after those that it came with."""
         batch = part.batch
-        partition = str(batch.slice.span.partition).encode()
         origin: list[Header] = [
             ("dedup.verdict", VERDICTS[part.verdict].encode()),
             ("dedup.topic", topic_bytes),
-            ("dedup.partition", partition),
         ]
         own = batch.slice.records.headers
-        numbers = zip(repeat("dedup.offset"), map(b"%d".__mod__, offsets))
-        columns = [*map(repeat, origin), numbers]
+        columns = [
+            *map(repeat, origin),
+            _partition_headers(part, "dedup.partition"),
+            zip(repeat("dedup.offset"), map(b"%d".__mod__, offsets)),
+        ]
         more = _duplicate_columns(part, matched_headers) if part.verdict == DUPLICATE else []
         # Those of all records are endless.
         added = list(map(list, zip(*columns, *(more or ()), strict=False)))
@@ -142,7 +143,7 @@ def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
             for headers, behind in zip(added, batch.behind[part.rows].tolist(), strict=True):
                 headers.append(("dedup.reason", repr(behind).encode()))
         elif part.verdict == INVALID:
-            _add_invalid(added, batch, rows, topic_bytes)
+            _add_invalid(added, part, topic_bytes)
         if own is None:
             return added  # type: ignore[return-value]  # a list of lists is what is wanted
         return [[*(own[row] or ()), *extra] for row, extra in zip(rows, added, strict=True)]
@@ -156,19 +157,26 @@ def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
     return encode
 
 
-def _add_invalid(
-    added: list[list[Header]], batch: VerdictBatch, rows: list[int], topic: bytes
-) -> None:
-    problems = batch.slice.decided.invalid
-    offsets = batch.slice.records.offsets
-    connect: list[Header] = [
-        ("__connect.errors.topic", topic),
-        ("__connect.errors.partition", str(batch.slice.span.partition).encode()),
-    ]
-    for headers, row in zip(added, rows, strict=True):
+def _partition_headers(part: Part, name: str) -> list[Header]:
+    """Return a header for each record that tells its input partition."""
+    spans = part.batch.slice.spans
+    headers: dict[int, Header] = {
+        span.partition: (name, b"%d" % span.partition) for span in spans.spans
+    }
+    if len(headers) == 1:
+        return [*headers.values()] * len(part.rows)
+    return list(map(headers.__getitem__, spans.partitions[part.rows].tolist()))
+
+
+def _add_invalid(added: list[list[Header]], part: Part, topic: bytes) -> None:
+    problems = part.batch.slice.decided.invalid
+    offsets = part.batch.slice.records.offsets
+    partitions = _partition_headers(part, "__connect.errors.partition")
+    for headers, row, partition in zip(added, part.rows.tolist(), partitions, strict=True):
         reason, message = problems[row]
         headers.append(("dedup.reason", reason.encode()))
-        headers.extend(connect)
+        headers.append(("__connect.errors.topic", topic))
+        headers.append(partition)
         headers.append(("__connect.errors.offset", b"%d" % offsets[row]))
         headers.append(("__connect.errors.exception.class.name", _class_name(reason)))
         headers.append(("__connect.errors.exception.message", message.encode()))

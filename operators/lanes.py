@@ -124,7 +124,7 @@ def cut(batch: DecodedBatch, lanes: int) -> list[Slice]:
     """Cut a batch into one slice for every lane, empty ones too.
 
     Records keep their order within a lane.  Empty slices carry how far the
-    partition has been read and its largest event time.
+    partitions have been read and their largest event times.
     """
     records, decided = batch.records, batch.decided
     order = np.argsort(batch.lanes, kind="stable")
@@ -148,7 +148,7 @@ def cut(batch: DecodedBatch, lanes: int) -> list[Slice]:
         slices.append(
             Slice(
                 lane=lane,
-                span=batch.span,
+                spans=batch.spans.to_rows(mine),
                 records=Records(
                     offsets=records.offsets[mine],
                     values=_part(values, begin, end),

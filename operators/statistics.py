@@ -52,12 +52,12 @@ def summarize(slice_: Slice, verdicts: Codes, watermark: float, seconds: float) 
     verdicts: a code a record.  watermark: after the slice, −inf if there is none yet.
     seconds: length of the windows.  Unique and duplicate records count in the window
     of their event time, late and invalid ones in that of the watermark.  Before there
-    is a watermark: in that of the partition's largest event time; before there is
+    is a watermark: in that of the slice's largest event time; before there is
     that either, in that of the wall clock.
     """
     placed = slice_.decided.times
     if verdicts.max() >= LATE:
-        times = (watermark, slice_.largest, slice_.span.read_at)
+        times = (watermark, max(slice_.largest), slice_.spans.read_at)
         current = next(time for time in times if time > float("-inf"))
         placed = np.where(verdicts >= LATE, current, placed)
     within = np.minimum(np.maximum(placed, _FIRST_SECOND), _LAST_SECOND)

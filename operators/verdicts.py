@@ -28,9 +28,9 @@ NOTHING = 0
 """Number of a verdict batch that changes nothing and is not written."""
 
 
-def references(partition: int, offsets: Ints) -> Ints:
-    """References of a partition's records."""
-    return offsets | np.int64(partition << _OFFSET_BITS)
+def references(partitions: int | Ints, offsets: Ints) -> Ints:
+    """References of records of one partition, or each of its own."""
+    return offsets | (np.int64(partitions) << _OFFSET_BITS)
 
 
 @overload

@@ -1,8 +1,8 @@
-"""The real operators without Bytewax: decode, cut, decide; driven by the streams of the strategies.
+"""The real operators without Bytewax: join, decode, cut, decide; driven by the strategies' streams.
 
 Everything that must not change a verdict can be set: where a partition is cut into batches, how
-many lanes there are, whether slices travel pickled, where lanes are restarted from a snapshot and
-how far the source then goes back.
+many of these are joined, how many lanes there are, whether slices travel pickled, where lanes are
+restarted from a snapshot and how far the source then goes back.
 """
 
 import copy
@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from typing import TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from operators.batches import Batch, Headers, Records, Slice, Span
 from operators.decode import Decoder
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.events import EventSpec
+from operators.joining import join
 from operators.keypaths import parse_keys, resolve_shard
 from operators.lanes import cut
 from operators.similarity.deciding import SIMILAR, NearSpec
@@ -142,10 +144,10 @@ def batches_of(
 
 def verdicts_of(batch: VerdictBatch, names: Sequence[str]) -> Iterable[tuple[Place, Verdict]]:
     """A verdict batch as the model's verdicts."""
-    partition = batch.slice.span.partition
-    for row, (code, offset) in enumerate(
-        zip(batch.verdicts.tolist(), batch.slice.records.offsets.tolist(), strict=True)
-    ):
+    partitions = batch.slice.spans.partitions.tolist()
+    offsets = batch.slice.records.offsets.tolist()
+    rows = zip(batch.verdicts.tolist(), partitions, offsets, strict=True)
+    for row, (code, partition, offset) in enumerate(rows):
         matched = original = reason = late_by = similarity = None
         if code == DUPLICATE:
             matched = names[int(batch.matches.combination[row])]
@@ -168,6 +170,8 @@ def verdicts_of(batch: VerdictBatch, names: Sequence[str]) -> Iterable[tuple[Pla
 class Pipeline:
     """Lanes that are fed batch after batch; collects their verdicts.
 
+    joined: how many batches are joined, one number after another, and again from the first.
+
     Asserts that no record is answered twice, except that after a restart what was
     decided since the snapshot, or since the last commit, is decided again, and to the same end.
     """
@@ -177,6 +181,7 @@ class Pipeline:
     lanes: int = 3
     pickled: bool = False
     make_store: Callable[[Settings], KeyStore] = new_store
+    joined: Sequence[int] = (1,)
     verdicts: Verdicts = field(default_factory=dict)
     batches: list[VerdictBatch] = field(default_factory=list)
 
@@ -190,6 +195,9 @@ class Pipeline:
         self.positions = dict.fromkeys(range(self.partitions), 0)
         self.idle: set[int] = set()
         self._again: Verdicts = {}
+        self._waiting: list[Batch] = []
+        self._wanted = cycle(self.joined)
+        self._most = next(self._wanted)
 
     def _open(self, lane: int) -> Lane:
         return Lane(lane, lane_spec(self.settings, self.make_store))
@@ -215,15 +223,26 @@ class Pipeline:
         end = int(records.offsets[-1]) + 1
         span = Span(own, self.partitions, self.positions[own], end, now)
         self.positions[own] = end
-        self._decide(Batch(span, records))
+        self._add(Batch.of(span, records))
 
     def heartbeat(self, partition: int, now: float, *, idle: bool) -> None:
         """Tell the lanes that a partition is idle or awake, and has nothing new."""
         (self.idle.add if idle else self.idle.discard)(partition)
         at = self.positions[partition]
-        self._decide(
-            Batch(Span(partition, self.partitions, at, at, now, idle=idle), records_of([]))
-        )
+        span = Span(partition, self.partitions, at, at, now, idle=idle)
+        self._add(Batch.of(span, records_of([])))
+
+    def _add(self, batch: Batch) -> None:
+        self._waiting.append(batch)
+        if len(self._waiting) >= self._most:
+            self.flush()
+            self._most = next(self._wanted)
+
+    def flush(self) -> None:
+        """Decide what waits to be joined with more."""
+        waiting, self._waiting = self._waiting, []
+        for batch in join(waiting):
+            self._decide(batch)
 
     def _decide(self, batch: Batch) -> None:
         for slice_ in cut(self.decoder(batch), self.lanes):
@@ -244,6 +263,7 @@ class Pipeline:
 
     def snapshot(self) -> list[bytes]:
         """What Bytewax would write at the end of an epoch."""
+        self.flush()
         self.batches.clear()
         return [pickle.dumps(copy.deepcopy(judge)) for judge in self.judges]
 
@@ -256,6 +276,7 @@ class Pipeline:
         changelog (modulo as many as there are); none without a changelog.
         """
         self._again = {}
+        self._waiting.clear()
         for lane, stored in enumerate(snapshots):
             snapshot = pickle.loads(stored)  # noqa: S301 - our own
             assert isinstance(snapshot, LaneSnapshot)
@@ -299,9 +320,10 @@ def run(
     restart: Restart | None = None,
     pickled: bool = False,
     make_store: Callable[[Settings], KeyStore] = new_store,
+    joined: Sequence[int] = (1,),
 ) -> Verdicts:
     """Verdicts of the operators on a stream; each record has one when this returns."""
-    pipeline = Pipeline(stream.settings, len(stream.partitions), lanes, pickled, make_store)
+    pipeline = Pipeline(stream.settings, len(stream.partitions), lanes, pickled, make_store, joined)
     steps, first = stream.steps, 0
     if restart is not None:
         borders = {*cuts, restart.snapshot_at, restart.crash_at}
@@ -317,6 +339,7 @@ def run(
         cuts = restart.recut
     for begin, end in batches_of(steps, cuts, first) if first < len(steps) else ():
         pipeline.feed(steps[begin:end])
+    pipeline.flush()
     assert not pipeline.undecided
     assert pipeline.verdicts.keys() == {place_of(step) for step in steps}
     return pipeline.verdicts

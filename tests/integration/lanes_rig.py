@@ -174,12 +174,13 @@ class Run:
         rows = [record for record in records if record.offset >= begin]
         end = records[-1].offset + 1
         span = Span(partition, self._rig.topics.partitions, begin, end, time.time())
-        self._answer(Batch(span, records_of(rows)))
+        self._answer(Batch.of(span, records_of(rows)))
 
     def _answer(self, batch: Batch) -> None:
         for slice_ in cut(self._decode(batch), self._rig.lanes):
             self.decide(slice_)
-        self.positions[batch.span.partition] = batch.span.end
+        for span in batch.spans.spans:
+            self.positions[span.partition] = span.end
 
     def begin(self, source: KafkaSource) -> None:
         """Let a source begin partition 0, at the snapshot or where it chooses."""

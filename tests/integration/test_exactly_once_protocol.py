@@ -235,8 +235,8 @@ def test_broken_skip(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _keep_all(lane: Lane, slice_: Slice) -> tuple[Slice, int]:
-    span = slice_.span
-    lane.progress[span.partition] = max(lane.progress.get(span.partition, 0), span.end)
+    for span in slice_.spans.spans:
+        lane.progress[span.partition] = max(lane.progress.get(span.partition, 0), span.end)
     return slice_, 0
 
 

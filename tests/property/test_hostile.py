@@ -59,7 +59,7 @@ def decode(
         headers=[headers] * count,
         timestamps=[1] * count,
     )
-    decoded = Decoder(spec)(Batch(Span(0, 1, 0, count, NOW), records))
+    decoded = Decoder(spec)(Batch.of(Span(0, 1, 0, count, NOW), records))
     invalid = decoded.decided.invalid
     for row in range(count):
         assert np.isfinite(decoded.decided.times[row]) != (row in invalid)

@@ -65,6 +65,11 @@ def cuts(stream: Stream) -> st.SearchStrategy[frozenset[int]]:
     return st.sampled_from([frozenset(), everywhere]) | some
 
 
+def joins() -> st.SearchStrategy[list[int]]:
+    """How many batches are joined, one number after another."""
+    return st.just([1]) | st.lists(st.integers(1, 9), min_size=1, max_size=4)
+
+
 def differences(one: Verdicts, other: Verdicts) -> dict[Any, Any]:
     return {place: (one[place], other[place]) for place in one if one[place] != other[place]}
 
@@ -82,6 +87,7 @@ def test_verdicts_are_those_of_the_model(data: st.DataObject, window: Window) ->
         lanes=data.draw(st.sampled_from([1, 3])),
         cuts=data.draw(cuts(stream)),
         pickled=data.draw(st.booleans()),
+        joined=data.draw(joins()),
     )
     assert not differences(decided, expected)
 
@@ -90,7 +96,8 @@ def test_verdicts_are_those_of_the_model(data: st.DataObject, window: Window) ->
 @given(data=st.data())
 def test_one_verdict_a_record(data: st.DataObject) -> None:
     stream = data.draw(streams(idle=True))
-    decided = run(stream, lanes=4, cuts=data.draw(cuts(stream)))  # asserts: none twice
+    asked = data.draw(cuts(stream)), data.draw(joins())
+    decided = run(stream, lanes=4, cuts=asked[0], joined=asked[1])  # asserts: none twice
     assert len(decided) == len(stream.steps)
 
 
@@ -101,6 +108,16 @@ def test_the_cut_into_batches_changes_nothing(data: st.DataObject) -> None:
     one_by_one = run(stream, cuts=range(len(stream.steps)))
     assert not differences(run(stream), one_by_one)
     assert not differences(run(stream, cuts=data.draw(cuts(stream))), one_by_one)
+
+
+@_FEW
+@given(data=st.data())
+def test_joining_batches_changes_nothing(data: st.DataObject) -> None:
+    stream = data.draw(streams(partitions=3, idle=True))
+    with_cuts = data.draw(cuts(stream))
+    expected = run(stream, cuts=with_cuts)
+    for joined in ([len(stream.steps) + 1], data.draw(joins())):
+        assert not differences(run(stream, cuts=with_cuts, joined=joined), expected)
 
 
 @_FEW
@@ -123,7 +140,8 @@ def test_restart_at_any_point_changes_nothing(data: st.DataObject) -> None:
     # Each lane commits by itself: when all die, some have come further than others.
     committed = data.draw(st.just(()) | st.tuples(*[st.integers(0, 20)] * 3))
     restart = Restart(snapshot_at, crash_at, rewind_to, data.draw(cuts(stream)), committed)
-    restarted = run(stream, cuts=data.draw(cuts(stream)), restart=restart)
+    joined = data.draw(joins())
+    restarted = run(stream, cuts=data.draw(cuts(stream)), restart=restart, joined=joined)
     assert not differences(restarted, run(stream))
 
 

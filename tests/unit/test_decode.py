@@ -14,6 +14,7 @@ from operators.batches import Batch, DecodedBatch, Records, Span
 from operators.decode import Decoder, decode_column, not_utf8
 from operators.decode_columns import ColumnReader
 from operators.events import EventSpec, explain
+from operators.joining import join
 from operators.keypaths import parse_keys, resolve_shard
 from operators.keys import Combination
 from tests import strategies
@@ -34,7 +35,7 @@ def spec_of(*keys: object, shard: tuple[str, ...] | None = None, **more: Any) ->
 
 def batch_of(records: Records, read_at: float = NOW) -> Batch:
     end = int(records.offsets[-1]) + 1 if len(records) else 0
-    return Batch(Span(0, 1, 0, end, read_at), records)
+    return Batch.of(Span(0, 1, 0, end, read_at), records)
 
 
 def one_by_one(spec: EventSpec) -> Decoder:
@@ -262,9 +263,25 @@ def test_the_running_maximum_counts_valid_records_before_each() -> None:
     values = [event(timestamp=text) for text in ("5", '"x"', "3", repr(NOW * 2), "7", "-1", "7.5")]
     decoded = decode(EVENT, *values)
     assert decoded.decided.largest_before.tolist() == [-np.inf, 5, 5, 5, 5, 7, 7]
-    assert decoded.largest == 7.5
-    assert decode(EVENT).largest == -np.inf
-    assert decode(EVENT, None, b"[]").largest == -np.inf
+    assert decoded.largest == [7.5]
+    assert decode(EVENT).largest == [-np.inf]
+    assert decode(EVENT, None, b"[]").largest == [-np.inf]
+
+
+def test_each_span_has_its_own_running_maximum_and_clock() -> None:
+    times: tuple[list[int], ...] = ([5, 3, 9], [], [4, 9, 6])
+    batches = [
+        Batch.of(
+            Span(partition, 3, 0, len(own), read_at),
+            Records(np.arange(len(own)), [event(timestamp=str(time)) for time in own]),
+        )
+        for partition, (own, read_at) in enumerate(zip(times, (8, 8, 20), strict=True))
+    ]
+    [joined] = join(batches)
+    decoded = Decoder(replace(EVENT, max_future_seconds=0))(joined)
+    assert reasons(decoded) == {2: "future"}
+    assert decoded.decided.largest_before.tolist() == [-np.inf, 5, 5, -np.inf, 4, 9]
+    assert decoded.largest == [5, -np.inf, 9]
 
 
 def test_types_are_kept_for_statistics() -> None:

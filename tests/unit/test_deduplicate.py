@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.batches import Decided, Records, Slice, Span, select_rows
+from operators.batches import Decided, Records, Slice, Span, Spans, select_rows
 from operators.deduplicate import (
     Lane,
     LaneSnapshot,
@@ -56,7 +56,9 @@ def slice_of(
     before = np.maximum.accumulate(np.concatenate(([-INF], known)))
     return Slice(
         lane=0,
-        span=Span(partition, span.pop("partitions", 1), start, end, 1000.0, **span),
+        spans=Spans.of(
+            Span(partition, span.pop("partitions", 1), start, end, 1000.0, **span), len(events)
+        ),
         records=Records(
             offsets=np.arange(start, start + len(events)),
             values=[b"%d" % offset for offset in range(start, start + len(events))],
@@ -69,7 +71,7 @@ def slice_of(
             else np.zeros((0, 1, 2), np.uint64),
             invalid=invalid or {},
         ),
-        largest=float(before[-1]),
+        largest=(float(before[-1]),),
     )
 
 
@@ -121,7 +123,8 @@ def test_a_watermark_that_moves_has_a_number() -> None:
     lane.decide(slice_of(0, [(50, "a")], partitions=2))
     heartbeat = slice_of(0, [], partition=1, partitions=2)
     assert lane.decide(heartbeat).number == 2  # first word of partition 1
-    assert lane.decide(replace(heartbeat, span=replace(heartbeat.span, idle=True))).watermark == 50
+    idle = slice_of(0, [], partition=1, partitions=2, idle=True)
+    assert lane.decide(idle).watermark == 50
     assert lane.number == 3
 
 
@@ -272,7 +275,8 @@ def test_selected_rows_keep_every_column() -> None:
         texts=np.array(["p", "q", "r"], object),
     )
     some = select_rows(whole, np.array([False, True, True]))
-    assert (some.lane, some.span, some.largest) == (whole.lane, whole.span, whole.largest)
+    assert (some.lane, some.largest) == (whole.lane, whole.largest)
+    assert some.spans == Spans(whole.spans.spans, [2])
     records, decided = some.records, some.decided
     assert (records.keys, records.headers, records.timestamps) == (
         [b"1", b"2"],

@@ -24,34 +24,36 @@ TOPIC = "raw-é"
 NUMBERS = ("dedup.reason", "reason")
 
 
-def decided(stream: Stream) -> Pipeline:
-    pipeline = Pipeline(stream.settings, len(stream.partitions))
+def decided(stream: Stream, joined: int = 1) -> Pipeline:
+    pipeline = Pipeline(stream.settings, len(stream.partitions), joined=[joined])
     for begin, end in batches_of(stream.steps, ()):
         pipeline.feed(stream.steps[begin:end])
+    pipeline.flush()
     return pipeline
 
 
-def outputs(pipeline: Pipeline, encoder: Callable[..., Any]) -> list[tuple[int, Output]]:
-    """Every part of every batch, encoded, with its input partition."""
+def outputs(pipeline: Pipeline, encoder: Callable[..., Any]) -> list[tuple[list[int], Output]]:
+    """Every part of every batch, encoded, with the input partition of each record."""
     return [
-        (batch.slice.span.partition, encoder(part))
+        (batch.slice.spans.partitions[part.rows].tolist(), encoder(part))
         for batch in pipeline.batches
         for part in parts_of(batch)
     ]
 
 
-def by_place(found: list[tuple[int, Output]]) -> dict[tuple[int, int], tuple[int, Any]]:
+def by_place(found: list[tuple[list[int], Output]]) -> dict[tuple[int, int], tuple[int, Any]]:
     """Verdict and columns of each record."""
     rows: dict[tuple[int, int], tuple[int, Any]] = {}
-    for partition, output in found:
+    for partitions, output in found:
         records = output.records
         columns = [
             [None] * len(records) if column is None else list(column)
             for column in (records.keys, records.values, records.headers, records.timestamps)
         ]
-        for offset, *row in zip(records.offsets.tolist(), *columns, strict=True):
-            assert (partition, offset) not in rows
-            rows[partition, offset] = (output.verdict, row)
+        places = zip(partitions, records.offsets.tolist(), strict=True)
+        for place, *row in zip(places, *columns, strict=True):
+            assert place not in rows
+            rows[place] = (output.verdict, row)
     return rows
 
 
@@ -83,7 +85,7 @@ def same_headers(found: Headers, expected: list[tuple[str, Any]], own: int) -> N
 def test_kafka_records_are_those_of_the_model(data: st.DataObject) -> None:
     settings = data.draw(strategies.settings())
     stream = data.draw(strategies.streams(settings))
-    pipeline = decided(stream)
+    pipeline = decided(stream, data.draw(st.sampled_from([1, 3, 100])))
     names = pipeline.names
     rows = by_place(outputs(pipeline, kafka_encoder(TOPIC, names)))
     assert rows.keys() == {place_of(step) for step in stream.steps}

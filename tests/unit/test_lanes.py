@@ -16,7 +16,7 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from bytewax.testing import cluster_main
 
-from operators.batches import Decided, DecodedBatch, Records, Span
+from operators.batches import Decided, DecodedBatch, Records, Span, Spans
 from operators.event_types import EventTypes
 from operators.lanes import EVEN_WORKERS, cut, lane_names, lanes_meet, siphash13
 
@@ -157,7 +157,7 @@ def _batch(lanes: list[int], **more: Any) -> DecodedBatch:  # noqa: ANN401
     count = len(lanes)
     rows = np.arange(count)
     return DecodedBatch(
-        span=Span(0, 1, 100, 100 + count, 1.0),
+        spans=Spans.of(Span(0, 1, 100, 100 + count, 1.0), count),
         records=Records(
             offsets=100 + rows,
             values=[b"%d" % row for row in rows],
@@ -175,7 +175,7 @@ def _batch(lanes: list[int], **more: Any) -> DecodedBatch:  # noqa: ANN401
             **more,
         ),
         lanes=np.array(lanes, np.int64),
-        largest=float(count),
+        largest=(float(count),),
     )
 
 
@@ -197,7 +197,7 @@ def test_cut_keeps_order_and_makes_empty_slices(
     assert [slice_.lane for slice_ in slices] == [0, 1, 2]
     for slice_, rows in zip(slices, expected, strict=True):
         assert len(slice_) == len(rows)
-        assert slice_.span == batch.span
+        assert slice_.spans == Spans(batch.spans.spans, [len(rows)])
         assert slice_.largest == batch.largest
         records, decided = slice_.records, slice_.decided
         assert records.offsets.tolist() == [100 + row for row in rows]

@@ -143,7 +143,7 @@ def test_shards(shard: _Shard) -> None:
         for number, (user, text, *_) in enumerate(table)
     ]
     records = Records(np.arange(len(values)), values)
-    (slice_,) = cut(Decoder(event_spec(settings))(Batch(Span(0, 1, 0, 4, 0.0), records)), 1)
+    (slice_,) = cut(Decoder(event_spec(settings))(Batch.of(Span(0, 1, 0, 4, 0.0), records)), 1)
     verdicts = [VERDICTS[code] for code in lane.decide(slice_).verdicts.tolist()]
     assert verdicts == [row[shard.column] for row in table]
 

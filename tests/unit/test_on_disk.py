@@ -10,7 +10,7 @@ import pytest
 
 from flows.disk_state import disk_stores
 from flows.wiring import bound_of
-from operators.batches import Decided, Records, Slice, Span
+from operators.batches import Decided, Records, Slice, Span, Spans
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.errors import SettingsError
 from operators.rocks import RocksDatabase, RocksMemory
@@ -147,10 +147,10 @@ def slice_of(start: int, names: str, at: float = 1.0) -> Slice:
     count = len(names)
     return Slice(
         lane=0,
-        span=Span(0, 1, start, start + count, 1e9),
+        spans=Spans.of(Span(0, 1, start, start + count, 1e9), count),
         records=Records(np.arange(start, start + count), [b""] * count),
         decided=Decided(np.full(count, at), np.full(count, -math.inf), hashes[:, None]),
-        largest=at,
+        largest=(at,),
     )
 
 

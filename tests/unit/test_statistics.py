@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.batches import Decided, Records, Slice, Span
+from operators.batches import Decided, Records, Slice, Span, Spans
 from operators.event_types import EventTypes
 from operators.statistics import Statistic, statistics_of, summarize, window_of
 from operators.summaries import Summary
@@ -27,10 +27,10 @@ def slice_of(rows: Sequence[Row], *, largest: float = -INF, read_at: float = 9e8
     empty = np.zeros((count, 1, 2), np.uint64)
     return Slice(
         lane=0,
-        span=Span(0, 1, 0, count, read_at),
+        spans=Spans.of(Span(0, 1, 0, count, read_at), count),
         records=Records(np.arange(count), [b""] * count),
         decided=Decided(times, times, empty, types=types),
-        largest=largest,
+        largest=(largest,),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from operators.batches import Decided, Records, Slice, Span
+from operators.batches import Decided, Records, Slice, Span, Spans
 from operators.statistics import Statistic
 from operators.summaries import Summary
 from operators.verdicts import NOTHING, Delta, Matches, VerdictBatch
@@ -34,7 +34,13 @@ def batch(
         number=number,
         positions={},
         largest={},
-        slice=Slice(lane, Span(0, 1, 0, 0, 0), Records(np.zeros(0, np.int64), []), decided, -INF),
+        slice=Slice(
+            lane,
+            Spans.of(Span(0, 1, 0, 0, 0), 0),
+            Records(np.zeros(0, np.int64), []),
+            decided,
+            (-INF,),
+        ),
         verdicts=np.zeros(0, np.int8),
         matches=Matches(np.zeros(0, np.int8), np.zeros(0, np.int64)),
         behind=none,

@@ -1,0 +1,68 @@
+"""Join: few records of each of many partitions cost as much as many of one, save together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from operators.batches import Batch, Records, Spans
+
+# As much as a source reads at once: larger batches are no cheaper by the record, and what
+# is decided is held until it is committed.
+_MOST_RECORDS = 10_000
+_MOST_BYTES = 4_000_000
+
+
+def join(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Put batches that follow each other into one, as long as it does not become too large.
+
+    Their spans stay as they are, in the same order: it makes no difference to a verdict.
+    """
+    joined: list[Batch] = []
+    records = size_bytes = 0
+    for batch in batches:
+        records += len(batch.records)
+        size_bytes += batch.size_bytes
+        if joined and (records > _MOST_RECORDS or size_bytes > _MOST_BYTES):
+            yield _joined(joined)
+            joined, records, size_bytes = [], len(batch.records), batch.size_bytes
+        joined.append(batch)
+    if joined:
+        yield _joined(joined)
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
+    spans = [batch.spans for batch in batches]
+    sizes = [len(batch.records) for batch in batches]
+    begins = np.cumsum([0, *sizes[:-1]]).tolist()
+    records = [batch.records for batch in batches]
+    return Batch(
+        spans=Spans(
+            [span for one in spans for span in one.spans],
+            [begin + end for begin, one in zip(begins, spans, strict=True) for end in one.ends],
+        ),
+        records=Records(
+            offsets=np.concatenate([one.offsets for one in records]),
+            values=_column([one.values for one in records], sizes, None) or (),
+            keys=_column([one.keys for one in records], sizes, None),
+            headers=_column([one.headers for one in records], sizes, None),
+            timestamps=_column([one.timestamps for one in records], sizes, 0),
+        ),
+        size_bytes=sum(batch.size_bytes for batch in batches),
+    )
+
+
+def _column(
+    columns: Sequence[Sequence[Any] | None], sizes: Sequence[int], nothing: object
+) -> list[Any] | None:
+    """One column of those of the batches; `nothing` for the records of one that has none."""
+    if all(column is None for column in columns):
+        return None
+    joined: list[Any] = []
+    for column, size in zip(columns, sizes, strict=True):
+        joined += [nothing] * size if column is None else column
+    return joined

@@ -1,0 +1,96 @@
+"""Batches that are joined: the same rows, spans and columns, and never too many."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.batches import Batch, Records, Span
+from operators.joining import join
+
+
+def batch_of(
+    partition: int, count: int, *, size_bytes: int = 0, columns: bool = True, start: int = 0
+) -> Batch:
+    """Records whose values say where they are; columns: whether there are more than those."""
+    names = [f"{partition}-{start + row}" for row in range(count)]
+    return Batch.of(
+        Span(partition, 9, start, start + count, 1000.0 + partition),
+        Records(
+            offsets=np.arange(start, start + count),
+            values=[name.encode() for name in names],
+            keys=[b"k" + name.encode() for name in names] if columns else None,
+            headers=[[("h", name.encode())] for name in names] if columns else None,
+            timestamps=[7 + row for row in range(count)] if columns else None,
+        ),
+        size_bytes,
+    )
+
+
+def rows_of(batch: Batch) -> list[tuple[int, int, bytes | None]]:
+    """Partition, offset and value of each record, by the spans' rows."""
+    found = []
+    for span, rows in batch.spans:
+        records = batch.records
+        offsets = records.offsets[rows].tolist()
+        assert all(span.start <= offset < span.end for offset in offsets)
+        values = zip(offsets, records.values[rows], strict=True)
+        found += [(span.partition, offset, value) for offset, value in values]
+    assert [row[0] for row in found] == batch.spans.partitions.tolist()
+    return found
+
+
+@given(sizes=st.lists(st.integers(0, 5), max_size=6))
+def test_rows_and_spans_are_those_that_were_joined(sizes: list[int]) -> None:
+    batches = [batch_of(partition, size) for partition, size in enumerate(sizes)]
+    joined = list(join(batches))
+    assert len(joined) == min(len(batches), 1)
+    for one in joined:
+        assert rows_of(one) == [row for batch in batches for row in rows_of(batch)]
+        assert one.spans.spans == [span for batch in batches for span in batch.spans.spans] or (
+            len(batches) == 1
+        )
+        names = [(value or b"") for value in one.records.values]
+        assert list(one.records.keys or ()) == [b"k" + name for name in names]
+        assert list(one.records.headers or ()) == [[("h", name)] for name in names]
+        assert list(one.records.timestamps or ()) == [7 + row for n in sizes for row in range(n)]
+
+
+def test_a_column_that_only_some_have_says_so_of_the_others() -> None:
+    [joined] = join([batch_of(0, 1, columns=False), batch_of(1, 2), batch_of(2, 1, columns=False)])
+    records = joined.records
+    assert records.keys == [None, b"k1-0", b"k1-1", None]
+    assert records.headers == [None, [("h", b"1-0")], [("h", b"1-1")], None]
+    assert records.timestamps == [0, 7, 8, 0]
+    [bare] = join([batch_of(0, 1, columns=False), batch_of(1, 1, columns=False)])
+    assert (bare.records.keys, bare.records.headers, bare.records.timestamps) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "sizes, size_bytes, expected",
+    [
+        ([10_000, 10_000], 0, [10_000, 10_000]),
+        ([4_000, 6_000, 1, 9_999], 0, [10_000, 10_000]),
+        ([20_000, 1], 0, [20_000, 1]),
+        ([1, 1, 1], 2_000_000, [2, 1]),
+        ([1, 1], 5_000_000, [1, 1]),
+        ([0, 0, 3], 0, [3]),
+    ],
+)
+def test_large_batches_stay_apart(sizes: list[int], size_bytes: int, expected: list[int]) -> None:
+    batches = [batch_of(n, size, size_bytes=size_bytes) for n, size in enumerate(sizes)]
+    joined = list(join(batches))
+    assert [len(one.records) for one in joined] == expected
+    assert [row for one in joined for row in rows_of(one)] == [
+        row for batch in batches for row in rows_of(batch)
+    ]
+    assert sum(one.size_bytes for one in joined) == size_bytes * len(batches)
+
+
+def test_a_partition_may_come_more_than_once() -> None:
+    [joined] = join([batch_of(3, 2), batch_of(1, 1), batch_of(3, 2, start=2)])
+    assert [row[:2] for row in rows_of(joined)] == [(3, 0), (3, 1), (1, 0), (3, 2), (3, 3)]
+
+
+def test_nothing_joins_to_nothing() -> None:
+    assert list(join([])) == []
