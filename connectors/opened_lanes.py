@@ -19,8 +19,9 @@ from connectors.changelog_format import changes_of
 from connectors.fault_points import reach
 from connectors.kafka_clients import KafkaAccess
 from connectors.transactions import LaneProducer
-from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec, check_fingerprint
+from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.errors import StateError
+from operators.fingerprints import check_fingerprint
 from operators.verdicts import Delta
 
 log = logging.getLogger("dedup.restore")

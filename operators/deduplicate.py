@@ -15,6 +15,7 @@ import numpy as np
 
 from operators.batches import Floats, Hashes, Ints, Slice, Span, select_rows
 from operators.errors import StateError
+from operators.fingerprints import check_fingerprint
 from operators.hot_keys import HotKeys
 from operators.similarity.deciding import Asked, NearSpec, decide_near
 from operators.similarity.records import NearRecords
@@ -365,18 +366,6 @@ class Lane:
         if self._spec.on_snapshot is not None:
             self._spec.on_snapshot()
         return self.snapshot()
-
-
-def check_fingerprint(stored: dict[str, str], wanted: dict[str, str], where: str) -> None:
-    """Raise StateError that names the first setting that changed since `stored` was made."""
-    for name in sorted({*stored, *wanted}):
-        if stored.get(name) != wanted.get(name):
-            msg = (
-                f"{name} was {stored.get(name)} when {where} was made and is {wanted.get(name)} "
-                "now: it changes what the state means. Set it back, or choose another "
-                "DEDUP_APP_ID (and recovery directory) to begin anew."
-            )
-            raise StateError(msg)
 
 
 OpenLane = Callable[[int, LaneSnapshot | None], Lane]

@@ -15,11 +15,11 @@ from operators.deduplicate import (
     Lane,
     LaneSnapshot,
     LaneSpec,
-    check_fingerprint,
     lane_mapper,
 )
 from operators.errors import StateError
 from operators.event_types import EventTypes
+from operators.fingerprints import check_fingerprint
 from operators.verdicts import (
     NO_REFERENCE,
     NOTHING,
