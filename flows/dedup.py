@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from functools import partial
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -55,7 +56,7 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     encode = one_line_errors(parts.encode)
     flow = Dataflow("dedup")
     batches = op.input("source", flow, parts.source)
-    joined = op.flat_map_batch("join", batches, join)
+    joined = op.flat_map_batch("join", batches, partial(join, lanes=settings.lanes))
     decoded = op.map("decode", joined, one_line_errors(Decoder(event_spec(settings))))
     slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)
     verdicts = op.stateful_map("deduplicate", slices, decide)

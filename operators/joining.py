@@ -9,23 +9,26 @@ import numpy as np
 
 from operators.batches import Batch, Records, Spans
 
-# As much as a source reads at once: larger batches are no cheaper by the record, and what
-# is decided is held until it is committed.
+# As much as a source reads at once, or more where it is cut into many slices: these are no
+# cheaper by the record if they are larger, and what is decided is held until it is committed.
 _MOST_RECORDS = 10_000
+_MOST_A_LANE = 2_500
 _MOST_BYTES = 4_000_000
 
 
-def join(batches: Iterable[Batch]) -> Iterator[Batch]:
+def join(batches: Iterable[Batch], lanes: int) -> Iterator[Batch]:
     """Put batches that follow each other into one, as long as it does not become too large.
 
-    Their spans stay as they are, in the same order: it makes no difference to a verdict.
+    lanes: how many slices are made of it.  Spans stay as they are, in the same order: to a
+    verdict it makes no difference.
     """
+    most = max(_MOST_RECORDS, _MOST_A_LANE * lanes)
     joined: list[Batch] = []
     records = size_bytes = 0
     for batch in batches:
         records += len(batch.records)
         size_bytes += batch.size_bytes
-        if joined and (records > _MOST_RECORDS or size_bytes > _MOST_BYTES):
+        if joined and (records > most or size_bytes > _MOST_BYTES):
             yield _joined(joined)
             joined, records, size_bytes = [], len(batch.records), batch.size_bytes
         joined.append(batch)

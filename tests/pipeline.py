@@ -241,7 +241,7 @@ class Pipeline:
     def flush(self) -> None:
         """Decide what waits to be joined with more."""
         waiting, self._waiting = self._waiting, []
-        for batch in join(waiting):
+        for batch in join(waiting, self.lanes):
             self._decide(batch)
 
     def _decide(self, batch: Batch) -> None:

@@ -277,7 +277,7 @@ def test_each_span_has_its_own_running_maximum_and_clock() -> None:
         )
         for partition, (own, read_at) in enumerate(zip(times, (8, 8, 20), strict=True))
     ]
-    [joined] = join(batches)
+    [joined] = join(batches, 1)
     decoded = Decoder(replace(EVENT, max_future_seconds=0))(joined)
     assert reasons(decoded) == {2: "future"}
     assert decoded.decided.largest_before.tolist() == [-np.inf, 5, 5, -np.inf, 4, 9]

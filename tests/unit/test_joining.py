@@ -43,7 +43,7 @@ def rows_of(batch: Batch) -> list[tuple[int, int, bytes | None]]:
 @given(sizes=st.lists(st.integers(0, 5), max_size=6))
 def test_rows_and_spans_are_those_that_were_joined(sizes: list[int]) -> None:
     batches = [batch_of(partition, size) for partition, size in enumerate(sizes)]
-    joined = list(join(batches))
+    joined = list(join(batches, 4))
     assert len(joined) == min(len(batches), 1)
     for one in joined:
         assert rows_of(one) == [row for batch in batches for row in rows_of(batch)]
@@ -57,29 +57,34 @@ def test_rows_and_spans_are_those_that_were_joined(sizes: list[int]) -> None:
 
 
 def test_a_column_that_only_some_have_says_so_of_the_others() -> None:
-    [joined] = join([batch_of(0, 1, columns=False), batch_of(1, 2), batch_of(2, 1, columns=False)])
+    [joined] = join(
+        [batch_of(0, 1, columns=False), batch_of(1, 2), batch_of(2, 1, columns=False)], 1
+    )
     records = joined.records
     assert records.keys == [None, b"k1-0", b"k1-1", None]
     assert records.headers == [None, [("h", b"1-0")], [("h", b"1-1")], None]
     assert records.timestamps == [0, 7, 8, 0]
-    [bare] = join([batch_of(0, 1, columns=False), batch_of(1, 1, columns=False)])
+    [bare] = join([batch_of(0, 1, columns=False), batch_of(1, 1, columns=False)], 1)
     assert (bare.records.keys, bare.records.headers, bare.records.timestamps) == (None, None, None)
 
 
 @pytest.mark.parametrize(
-    "sizes, size_bytes, expected",
+    "sizes, size_bytes, lanes, expected",
     [
-        ([10_000, 10_000], 0, [10_000, 10_000]),
-        ([4_000, 6_000, 1, 9_999], 0, [10_000, 10_000]),
-        ([20_000, 1], 0, [20_000, 1]),
-        ([1, 1, 1], 2_000_000, [2, 1]),
-        ([1, 1], 5_000_000, [1, 1]),
-        ([0, 0, 3], 0, [3]),
+        ([10_000, 10_000], 0, 4, [10_000, 10_000]),
+        ([10_000, 10_000, 1], 0, 8, [20_000, 1]),
+        ([4_000, 6_000, 1, 9_999], 0, 1, [10_000, 10_000]),
+        ([20_000, 1], 0, 4, [20_000, 1]),
+        ([1, 1, 1], 2_000_000, 4, [2, 1]),
+        ([1, 1], 5_000_000, 8, [1, 1]),
+        ([0, 0, 3], 0, 4, [3]),
     ],
 )
-def test_large_batches_stay_apart(sizes: list[int], size_bytes: int, expected: list[int]) -> None:
+def test_large_batches_stay_apart(
+    sizes: list[int], size_bytes: int, lanes: int, expected: list[int]
+) -> None:
     batches = [batch_of(n, size, size_bytes=size_bytes) for n, size in enumerate(sizes)]
-    joined = list(join(batches))
+    joined = list(join(batches, lanes))
     assert [len(one.records) for one in joined] == expected
     assert [row for one in joined for row in rows_of(one)] == [
         row for batch in batches for row in rows_of(batch)
@@ -88,9 +93,9 @@ def test_large_batches_stay_apart(sizes: list[int], size_bytes: int, expected: l
 
 
 def test_a_partition_may_come_more_than_once() -> None:
-    [joined] = join([batch_of(3, 2), batch_of(1, 1), batch_of(3, 2, start=2)])
+    [joined] = join([batch_of(3, 2), batch_of(1, 1), batch_of(3, 2, start=2)], 1)
     assert [row[:2] for row in rows_of(joined)] == [(3, 0), (3, 1), (1, 0), (3, 2), (3, 3)]
 
 
 def test_nothing_joins_to_nothing() -> None:
-    assert list(join([])) == []
+    assert list(join([], 1)) == []
