@@ -27,10 +27,10 @@ class Watermark:
     _ended: dict[int, float] = field(default_factory=dict)
 
     def before_each(self, span: Span, largest_before: Floats) -> Floats:
-        """Watermark as each record of a slice meets it.
+        """Watermark as each record of a span meets it.
 
         largest_before: for each record the largest event time before it in its
-        batch.  Moves the watermark only as far as the last record's.
+        span.  Moves the watermark only as far as the last record's.
         """
         mine = np.maximum(largest_before, self.largest.get(span.partition, -math.inf))
         others = self._smallest_of_others(span)
@@ -39,7 +39,7 @@ class Watermark:
         return marks
 
     def advance(self, span: Span, largest: float) -> None:
-        """Take note of a slice, records or not: its largest event time, idle, ended."""
+        """Take note of a span, records or not: its largest event time, idle, ended."""
         partition = span.partition
         if largest > self.largest.get(partition, -math.inf):
             self.largest[partition] = largest
