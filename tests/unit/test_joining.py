@@ -47,9 +47,7 @@ def test_rows_and_spans_are_those_that_were_joined(sizes: list[int]) -> None:
     assert len(joined) == min(len(batches), 1)
     for one in joined:
         assert rows_of(one) == [row for batch in batches for row in rows_of(batch)]
-        assert one.spans.spans == [span for batch in batches for span in batch.spans.spans] or (
-            len(batches) == 1
-        )
+        assert list(one.spans.spans) == [span for batch in batches for span in batch.spans.spans]
         names = [(value or b"") for value in one.records.values]
         assert list(one.records.keys or ()) == [b"k" + name for name in names]
         assert list(one.records.headers or ()) == [[("h", name)] for name in names]
@@ -95,6 +93,14 @@ def test_large_batches_stay_apart(
 def test_a_partition_may_come_more_than_once() -> None:
     [joined] = join([batch_of(3, 2), batch_of(1, 1), batch_of(3, 2, start=2)], 1)
     assert [row[:2] for row in rows_of(joined)] == [(3, 0), (3, 1), (1, 0), (3, 2), (3, 3)]
+
+
+def test_what_was_joined_can_be_joined_again() -> None:
+    batches = [batch_of(0, 2), batch_of(1, 0), batch_of(2, 3), batch_of(4, 1)]
+    [first] = join(batches[:3], 1)
+    [joined] = join([first, batches[3]], 1)
+    assert rows_of(joined) == [row for batch in batches for row in rows_of(batch)]
+    assert list(joined.spans.ends) == [2, 2, 5, 6]
 
 
 def test_nothing_joins_to_nothing() -> None:
