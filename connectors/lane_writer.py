@@ -4,6 +4,10 @@ The worker's thread adds verdict batches (`write`); when the commit interval has
 passed, or when an epoch ends (`request`, `wait`), the lane's thread commits.  A
 commit is waiting for the brokers: several lanes wait at the same time, and what is
 decided meanwhile waits in a bounded backlog.
+
+What the brokers say of each record is taken by the worker's thread, as far as it can be
+(`serve`): the client library takes the interpreter's lock once for every record, and a
+second thread that does so makes both wait for each other all the time.
 """
 
 from __future__ import annotations
@@ -35,6 +39,10 @@ _BACKLOG_RECORDS, _BACKLOG_BYTES = 20_000, 8 << 20
 # Records of an open transaction are held until it is committed, to be repeated if
 # need be: so many, and it is committed before its time.
 _OPEN_RECORDS, _OPEN_BYTES = 200_000, 8 << 20
+
+# A transaction with more records than this that nobody knows to be delivered waits so long
+# for the worker's thread to ask; with fewer, or then, the lane's own thread asks.
+_MANY_REPORTS, _REPORTS_SECONDS = 1_000, 0.025
 
 # However long the interval, well under transaction.timeout.ms (60 s unless set), at
 # which the brokers would abort the transaction and fence its producer.
@@ -88,6 +96,8 @@ class LaneWriter:
         self._pace = CommitPace(min(settings.interval_seconds, _LONGEST_OPEN_SECONDS))
         self._asked = False
         self._committing = False
+        self._alone = False  # whether delivery reports are the lane's thread's to take
+        self._worker_waits = False
         self._closed = False
         self._failure: DedupError | None = None
         self._trimmed = time.monotonic()
@@ -151,6 +161,14 @@ class LaneWriter:
             if topic and len(part.records):
                 self._producer.produce(topic, part.records)
 
+    def serve(self) -> None:
+        """Take the delivery reports there are, unless the lane's thread does so by now."""
+        with self._state:
+            if self._in_transaction and not self._alone:
+                self._producer.serve()
+                if self._committing:
+                    self._state.notify_all()
+
     def request(self) -> None:
         """Ask for a commit of everything given so far, without waiting for it."""
         with self._state:
@@ -170,7 +188,10 @@ class LaneWriter:
     def _wait(self) -> None:
         """Wait for the lane's thread; raise what ended it."""
         if self._failure is None:
+            self._worker_waits = True
+            self._state.notify_all()
             self._state.wait()
+            self._worker_waits = False
         if self._failure is not None:
             raise self._failure
 
@@ -188,7 +209,7 @@ class LaneWriter:
                 self._commit()
                 with self._state:
                     self._open.clear()
-                    self._committing = self._in_transaction = self._asked = False
+                    self._committing = self._in_transaction = self._asked = self._alone = False
                     while self._backlog and not self._open.too_much:
                         self._add(self._backlog.popleft())
                     self._state.notify_all()
@@ -213,9 +234,19 @@ class LaneWriter:
                 if self._open and (self._asked or (wait is not None and wait <= 0)):
                     self._pace.commits(now)
                     self._committing = True
+                    self._wait_for_reports(now + _REPORTS_SECONDS)
+                    self._alone = True
                     return True
                 self._state.wait(wait)
             return False
+
+    def _wait_for_reports(self, deadline: float) -> None:
+        """Give the worker's thread the time to take most delivery reports, if it runs."""
+        while self._producer.unreported > _MANY_REPORTS and not self._worker_waits:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._state.wait(left)
 
     def _commit(self) -> None:
         """Commit the open transaction with its changelog record; repeat it if need be."""

@@ -20,7 +20,7 @@ class MessageColumns:
         self._values: list[bytes | None] = []
         self._keys: list[bytes | None] = []
         self._headers: list[Headers] = []
-        self._timestamps: list[int] = []
+        self._timestamps: list[Ints] = []
 
     def __len__(self) -> int:
         """Return the number of messages."""
@@ -34,7 +34,8 @@ class MessageColumns:
         self._keys += map(Message.key, messages)
         self._headers += map(Message.headers, messages)  # type: ignore[arg-type]
         # A timestamp is (type, milliseconds).
-        self._timestamps += map(itemgetter(1), map(Message.timestamp, messages))
+        stamps = map(itemgetter(1), map(Message.timestamp, messages))
+        self._timestamps.append(np.fromiter(stamps, np.int64, len(messages)))
         self._offsets.append(_offsets(messages))
 
     def records(self) -> Records:
@@ -44,7 +45,7 @@ class MessageColumns:
             values=self._values,
             keys=self._keys,
             headers=self._headers if any(self._headers) else None,
-            timestamps=self._timestamps,
+            timestamps=np.concatenate(self._timestamps),
         )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import repeat
+from itertools import repeat, starmap
 from typing import Any
 
+import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.kafka_clients import explain
-from operators.batches import Records
+from operators.batches import Ints, Records
 from operators.errors import SinkError
 
 _FULL_POLL_SECONDS = 0.01
@@ -43,7 +44,8 @@ def produce_records(
     if records.headers is not None:
         columns.append([headers or [] for headers in records.headers])
     produce = producer.produce
-    calls = map(produce, repeat(topic, count), *columns)
+    # An argument tuple each, as a C function of keywords wants it: `map` would copy it.
+    calls = starmap(produce, zip(repeat(topic, count), *columns, strict=False))
     done: list[None] = []
     while True:
         try:
@@ -59,13 +61,9 @@ def produce_records(
             return
 
 
-def _stamps(timestamps: Sequence[int] | None) -> Iterable[int]:
+def _stamps(timestamps: Ints | None) -> Iterable[int]:
     """Timestamps to produce with; 0 lets the client take the time of day."""
-    if timestamps is None:
-        return repeat(0)
-    if min(timestamps, default=0) >= 0:
-        return timestamps
-    return [max(stamp, 0) for stamp in timestamps]
+    return repeat(0) if timestamps is None else np.maximum(timestamps, 0).tolist()
 
 
 def _produce_when_room(
@@ -77,7 +75,7 @@ def _produce_when_room(
             produce(
                 value=records.values[row],
                 key=None if records.keys is None else records.keys[row],
-                timestamp=0 if records.timestamps is None else max(records.timestamps[row], 0),
+                timestamp=0 if records.timestamps is None else max(int(records.timestamps[row]), 0),
                 headers=list((records.headers[row] if records.headers else None) or []),
             )
         except BufferError:

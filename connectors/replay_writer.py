@@ -83,7 +83,7 @@ class ReplayWriter:
                 values=[one.value for one in found],
                 keys=[one.key for one in found],
                 headers=[one.headers for one in found],
-                timestamps=[one.timestamp_ms for one in found],
+                timestamps=np.array([one.timestamp_ms for one in found], np.int64),
             )
             for partition, found in parts.items()
         }

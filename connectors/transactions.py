@@ -116,6 +116,15 @@ class LaneProducer:
             else:
                 return
 
+    @property
+    def unreported(self) -> int:
+        """Number of records of which nobody knows yet whether they are delivered."""
+        return len(self._producer)
+
+    def serve(self) -> None:
+        """Take the delivery reports there are; from any thread, but not beside `commit`."""
+        self._poll()
+
     def abort(self) -> None:
         """Abort the open transaction."""
         self._call("abort a transaction", self._producer.abort_transaction)

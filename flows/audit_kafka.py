@@ -110,7 +110,7 @@ def _read_input(reader: TopicReader, settings: Settings) -> InputTable:
                 values=list(map(Message.value, messages)),
                 keys=list(map(Message.key, messages)),
                 headers=headers if any(headers) else None,
-                timestamps=_timestamps(messages) if reader.timestamps else None,
+                timestamps=np.array(_timestamps(messages), np.int64) if reader.timestamps else None,
             )
             builder.add(records, list(map(_label, headers)) if any(headers) else None)
     return builder.build()

@@ -146,9 +146,10 @@ class InputBuilder:
     def add(self, records: Records, labels: Sequence[int] | None = None) -> None:
         """Add records of the current partition.  labels: indexes, −1 for none."""
         times, keys = self.read_keys(records)
+        stamps = None if records.timestamps is None else records.timestamps.tolist()
         columns: dict[str, npt.NDArray[Any]] = {
             "offsets": records.offsets,
-            "digests": digests(records.values, records.keys, records.headers, records.timestamps),
+            "digests": digests(records.values, records.keys, records.headers, stamps),
             "times": times,
             "keys": keys,
             "labels": np.full(len(records), -1, np.int8)

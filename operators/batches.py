@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,11 +39,33 @@ class Records:
     values: Sequence[bytes | None]
     keys: Sequence[bytes | None] | None = None
     headers: Sequence[Headers] | None = None
-    timestamps: Sequence[int] | None = None
+    timestamps: Ints | None = None
 
     def __len__(self) -> int:
         """Return the number of records."""
         return len(self.values)
+
+    def take(self, rows: Ints) -> Records:
+        """Select rows, in order; each at most once."""
+        if len(rows) == len(self):
+            return self
+        return Records(
+            offsets=self.offsets[rows],
+            values=_pick(self.values, rows) or (),
+            keys=_pick(self.keys, rows),
+            headers=_pick(self.headers, rows),
+            timestamps=None if self.timestamps is None else self.timestamps[rows],
+        )
+
+
+def _pick(column: Sequence[Any] | None, rows: Ints) -> Sequence[Any] | None:
+    """Items of a column at some rows, in C."""
+    if column is None:
+        return None
+    if len(rows) > 1:
+        picked: tuple[Any, ...] = itemgetter(*rows.tolist())(column)
+        return picked
+    return [column[row] for row in rows.tolist()]
 
 
 @dataclass(slots=True)
@@ -163,40 +186,44 @@ class DecodedBatch:
 class Slice:
     """A batch's part for one lane; empty ones carry progress and event time.
 
+    records: of the whole batch, since few of its columns are looked at before they are
+    written.  rows: which of them are the slice's own, ascending.  decided: of these.
     largest: largest event time of each span, of the records of all lanes.
     """
 
     lane: int
     spans: Spans
     records: Records
+    rows: Ints
     decided: Decided
     largest: Sequence[float]
 
     def __len__(self) -> int:
         """Return the number of records."""
-        return len(self.records)
+        return len(self.rows)
+
+    @property
+    def offsets(self) -> Ints:
+        """Offset of each record."""
+        return self.records.offsets[self.rows]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes only what is the slice's own."""
+        own = np.arange(len(self))
+        records = self.records.take(self.rows)
+        return Slice, (self.lane, self.spans, records, own, self.decided, self.largest)
 
 
 def select_rows(slice_: Slice, kept: Bools) -> Slice:
     """Leave only some records in a slice; its spans stay."""
     left = np.flatnonzero(kept)
-    rows = left.tolist()
-    records, decided = slice_.records, slice_.decided
-
-    def pick(column: Any) -> Any:  # noqa: ANN401 - of the column's type
-        return None if column is None else [column[row] for row in rows]
-
-    position = {row: new for new, row in enumerate(rows)}
+    position = {row: new for new, row in enumerate(left.tolist())}
+    decided = slice_.decided
     return Slice(
         lane=slice_.lane,
         spans=slice_.spans.to_rows(left),
-        records=Records(
-            offsets=records.offsets[kept],
-            values=pick(records.values),
-            keys=pick(records.keys),
-            headers=pick(records.headers),
-            timestamps=pick(records.timestamps),
-        ),
+        records=slice_.records,
+        rows=slice_.rows[left],
         decided=Decided(
             times=decided.times[kept],
             largest_before=decided.largest_before[kept],

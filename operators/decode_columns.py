@@ -198,7 +198,9 @@ class ColumnReader:
 
     def _times(self, records: Records, structs: list[Any], at: _Rows, refused: Invalid) -> Floats:
         if self._spec.time == RECORD_TIME:
-            stamps = np.asarray(records.timestamps or [0] * len(records), np.float64)[at]
+            found = records.timestamps
+            found = np.zeros(len(records), np.int64) if found is None else found
+            stamps = found[at].astype(np.float64)
             for position in np.flatnonzero(stamps <= 0).tolist():
                 refused.setdefault(position, NO_RECORD_TIME)
             times: Floats = stamps / 1000.0

@@ -134,7 +134,7 @@ class OneByOne:
     def _time(self, records: Records, row: int, event: dict[str, object]) -> float | Rejected:
         path = self._spec.time
         if path == RECORD_TIME:
-            stamp = 0 if records.timestamps is None else records.timestamps[row]
+            stamp = 0 if records.timestamps is None else int(records.timestamps[row])
             return stamp / 1000.0 if stamp > 0 else Rejected(*NO_RECORD_TIME)
         value = look_up(path, event, None, None)
         if value is MISSING:

@@ -210,7 +210,7 @@ class Lane:
         everything = len(asked) == len(verdicts)
         hashes = decided.hashes if everything else decided.hashes[asked]
         times = decided.times if everything else decided.times[asked]
-        refs = references(slice_.spans.partitions, slice_.records.offsets)
+        refs = references(slice_.spans.partitions, slice_.offsets)
         refs = refs if everything else refs[asked]
         similarity = None
         if self.near is None or self._spec.near is None or decided.texts is None:
@@ -248,7 +248,7 @@ class Lane:
         for span, rows in slice_.spans:
             reached = self._follow(span)
             if span.start < reached:
-                kept[rows] = slice_.records.offsets[rows] >= reached
+                kept[rows] = slice_.offsets[rows] >= reached
         skipped = len(slice_) - int(kept.sum())
         return (select_rows(slice_, kept) if skipped else slice_), skipped
 

@@ -6,12 +6,10 @@ import base64
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from operator import itemgetter
-from typing import Any
 
 import msgspec
 
-from operators.batches import Header, Headers, Ints, Records
+from operators.batches import Header, Headers, Records
 from operators.deduplicate import LaneChange
 from operators.split import Part
 from operators.verdicts import (
@@ -51,27 +49,9 @@ class Output:
     progress: Progress | None = None
 
 
-def pick(column: Sequence[Any] | None, rows: Ints, size: int) -> Sequence[Any] | None:
-    """Items of a column at some rows, in C; the column itself if it is all of them."""
-    if column is None or len(rows) == size:
-        return column
-    if len(rows) > 1:
-        picked: tuple[Any, ...] = itemgetter(*rows.tolist())(column)
-        return picked
-    return [column[row] for row in rows.tolist()]
-
-
 def _records(part: Part) -> Records:
-    records, rows = part.batch.slice.records, part.rows
-    size = len(records)
-    values = pick(records.values, rows, size)
-    return Records(
-        offsets=records.offsets[rows],
-        values=() if values is None else values,
-        keys=pick(records.keys, rows, size),
-        headers=pick(records.headers, rows, size),
-        timestamps=pick(records.timestamps, rows, size),
-    )
+    slice_ = part.batch.slice
+    return slice_.records.take(slice_.rows[part.rows])
 
 
 def _progress(part: Part, names: Sequence[str]) -> Progress:
@@ -127,6 +107,7 @@ def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
             ("dedup.verdict", VERDICTS[part.verdict].encode()),
             ("dedup.topic", topic_bytes),
         ]
+        # Headers that the records came with, by row of the batch.
         own = batch.slice.records.headers
         columns = [
             *map(repeat, origin),
@@ -146,7 +127,8 @@ def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
             _add_invalid(added, part, topic_bytes)
         if own is None:
             return added  # type: ignore[return-value]  # a list of lists is what is wanted
-        return [[*(own[row] or ()), *extra] for row, extra in zip(rows, added, strict=True)]
+        places = batch.slice.rows[part.rows].tolist()
+        return [[*(own[place] or ()), *extra] for place, extra in zip(places, added, strict=True)]
 
     def encode(part: Part) -> Output:
         records = _records(part)
@@ -170,7 +152,7 @@ def _partition_headers(part: Part, name: str) -> list[Header]:
 
 def _add_invalid(added: list[list[Header]], part: Part, topic: bytes) -> None:
     problems = part.batch.slice.decided.invalid
-    offsets = part.batch.slice.records.offsets
+    offsets = part.batch.slice.offsets
     partitions = _partition_headers(part, "__connect.errors.partition")
     for headers, row, partition in zip(added, part.rows.tolist(), partitions, strict=True):
         reason, message = problems[row]

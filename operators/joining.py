@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Batch, Records, Spans
+from operators.batches import Batch, Ints, Records, Spans
 
 # As much as a source reads at once, or more where it is cut into many slices: these are no
 # cheaper by the record if they are larger, and what is decided is held until it is committed.
@@ -50,22 +50,31 @@ def _joined(batches: Sequence[Batch]) -> Batch:
         ),
         records=Records(
             offsets=np.concatenate([one.offsets for one in records]),
-            values=_column([one.values for one in records], sizes, None) or (),
-            keys=_column([one.keys for one in records], sizes, None),
-            headers=_column([one.headers for one in records], sizes, None),
-            timestamps=_column([one.timestamps for one in records], sizes, 0),
+            values=_column([one.values for one in records], sizes) or (),
+            keys=_column([one.keys for one in records], sizes),
+            headers=_column([one.headers for one in records], sizes),
+            timestamps=_timestamps(records),
         ),
         size_bytes=sum(batch.size_bytes for batch in batches),
     )
 
 
-def _column(
-    columns: Sequence[Sequence[Any] | None], sizes: Sequence[int], nothing: object
-) -> list[Any] | None:
-    """One column of those of the batches; `nothing` for the records of one that has none."""
+def _column(columns: Sequence[Sequence[Any] | None], sizes: Sequence[int]) -> list[Any] | None:
+    """One column of those of the batches; None for the records of one that has none."""
     if all(column is None for column in columns):
         return None
     joined: list[Any] = []
     for column, size in zip(columns, sizes, strict=True):
-        joined += [nothing] * size if column is None else column
+        joined += [None] * size if column is None else column
     return joined
+
+
+def _timestamps(records: Sequence[Records]) -> Ints | None:
+    if all(one.timestamps is None for one in records):
+        return None
+    return np.concatenate(
+        [
+            np.zeros(len(one), np.int64) if one.timestamps is None else one.timestamps
+            for one in records
+        ]
+    )

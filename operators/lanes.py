@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from operator import itemgetter
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Decided, DecodedBatch, Records, Slice
+from operators.batches import Decided, DecodedBatch, Slice
 
 # Lane i goes to worker i mod W for every W up to this.  The search for names
 # grows with lcm(1..W): 2,520 for 10, but 27,720 for 11 and 720,720 for 16.
@@ -107,55 +105,32 @@ def lanes_meet(lanes: int, workers: int) -> bool:
     return bool((hashes % np.uint64(workers) == np.arange(lanes) % workers).all())
 
 
-def _pick(column: Sequence[Any] | None, order: list[int]) -> Sequence[Any] | None:
-    if column is None or not order:
-        return None if column is None else ()
-    if len(order) == 1:
-        return (column[order[0]],)
-    picked: tuple[Any, ...] = itemgetter(*order)(column)
-    return picked
-
-
-def _part(column: Sequence[Any] | None, begin: int, end: int) -> Any:  # noqa: ANN401 - of the column's type
-    return None if column is None else column[begin:end]
-
-
 def cut(batch: DecodedBatch, lanes: int) -> list[Slice]:
     """Cut a batch into one slice for every lane, empty ones too.
 
     Records keep their order within a lane.  Empty slices carry how far the
     partitions have been read and their largest event times.
     """
-    records, decided = batch.records, batch.decided
-    order = np.argsort(batch.lanes, kind="stable")
+    decided = batch.decided
+    # Numbers of 16 bits are sorted in one go, without comparing them.
+    order = np.argsort(batch.lanes.astype(np.uint16), kind="stable")
     borders = np.searchsorted(batch.lanes[order], np.arange(lanes + 1)).tolist()
-    rows = order.tolist()
-    values = _pick(records.values, rows)
-    keys = _pick(records.keys, rows)
-    headers = _pick(records.headers, rows)
-    timestamps = _pick(records.timestamps, rows)
     invalid: list[dict[int, tuple[str, str]]] = [{} for _ in range(lanes)]
     if decided.invalid:
-        position = np.empty(len(rows), np.int64)
-        position[order] = np.arange(len(rows))
+        position = np.empty(len(order), np.int64)
+        position[order] = np.arange(len(order))
         for row, problem in decided.invalid.items():
             lane = int(batch.lanes[row])
             invalid[lane][int(position[row]) - borders[lane]] = problem
     slices = []
     for lane in range(lanes):
-        begin, end = borders[lane], borders[lane + 1]
-        mine = order[begin:end]
+        mine = order[borders[lane] : borders[lane + 1]]
         slices.append(
             Slice(
                 lane=lane,
                 spans=batch.spans.to_rows(mine),
-                records=Records(
-                    offsets=records.offsets[mine],
-                    values=_part(values, begin, end),
-                    keys=_part(keys, begin, end),
-                    headers=_part(headers, begin, end),
-                    timestamps=_part(timestamps, begin, end),
-                ),
+                records=batch.records,
+                rows=mine,
                 decided=Decided(
                     times=decided.times[mine],
                     largest_before=decided.largest_before[mine],

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Hashes, Ints
+from operators.compiled import compiled
 from operators.windows.batch_repeats import first_occurrences
 
-_HALF = np.uint64(32)
+_ONE, _HALF = np.uint64(1), np.uint64(32)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
 
 
@@ -34,40 +35,60 @@ class CountMinSketch:
         self.total = 0
         self._cells: npt.NDArray[np.int64] = np.zeros((self.depth, self.width), np.int64)
 
-    def _positions(self, keys: Hashes) -> Ints:
-        """Cells of each key, of shape (depth, n), as positions in all rows one after another."""
-        rows = np.arange(self.depth, dtype=np.uint64)[:, None]
-        hashes = keys[:, 0] + rows * (keys[:, 1] | np.uint64(1))
-        hashes ^= hashes >> _HALF
-        hashes *= _SPREAD
-        hashes ^= hashes >> _HALF
-        hashes *= _SPREAD
-        cells = (hashes >> _HALF) * np.uint64(self.width) >> _HALF
-        positions: Ints = (cells + rows * np.uint64(self.width)).view(np.int64)
-        return positions
-
     def add(self, keys: Hashes) -> tuple[Ints, Ints]:
         """Count keys, of shape (n, 2), repeats included.
 
         Returns the first row of each different key, and the new estimate of each.
         """
         first = first_occurrences(keys)
-        rows = np.flatnonzero(first == np.arange(len(first)))
-        times = np.bincount(first, minlength=len(first))[rows]
-        positions = self._positions(keys[rows])
-        cells = self._cells.reshape(-1)
-        estimates: Ints = cells[positions].min(axis=0) + times
-        # Keys of a batch that share a cell: the larger estimate stays, as one after another.
-        np.maximum.at(cells, positions, np.broadcast_to(estimates, positions.shape))
+        estimates = np.zeros(len(keys), np.int64)
+        _count(self._cells, keys, first, estimates)
         self.total += len(keys)
-        return rows, estimates
+        rows = np.flatnonzero(first == np.arange(len(first)))
+        return rows, estimates[rows]
 
     def estimate(self, keys: Hashes) -> Ints:
         """How often each key was counted, or a little more."""
-        estimates: Ints = self._cells.reshape(-1)[self._positions(keys)].min(axis=0)
+        estimates = np.zeros(len(keys), np.int64)
+        _estimate(self._cells, keys, estimates)
         return estimates
 
     def halve(self) -> None:
         """Let half of all counts be forgotten, so that the recent ones weigh more."""
         self._cells >>= 1
         self.total >>= 1
+
+
+@compiled
+def _cell(key: Hashes, row: int, width: int) -> np.int64:
+    """Where a key is counted in a row of the sketch."""
+    mixed = key[0] + np.uint64(row) * (key[1] | _ONE)
+    mixed ^= mixed >> _HALF
+    mixed *= _SPREAD
+    mixed ^= mixed >> _HALF
+    mixed *= _SPREAD
+    return np.int64((mixed >> _HALF) * np.uint64(width) >> _HALF)
+
+
+@compiled
+def _count(cells: Ints, keys: Hashes, first: Ints, estimates: Ints) -> None:
+    """Count keys one after another; the estimate of each goes to the first row that has it."""
+    depth, width = cells.shape
+    for at in range(len(keys)):
+        smallest = cells[0, _cell(keys[at], 0, width)]
+        for row in range(1, depth):
+            smallest = min(smallest, cells[row, _cell(keys[at], row, width)])
+        for row in range(depth):
+            cell = _cell(keys[at], row, width)
+            cells[row, cell] = max(cells[row, cell], smallest + 1)
+        estimates[first[at]] = smallest + 1
+
+
+@compiled
+def _estimate(cells: Ints, keys: Hashes, estimates: Ints) -> None:
+    depth, width = cells.shape
+    for at in range(len(keys)):
+        smallest = cells[0, _cell(keys[at], 0, width)]
+        for row in range(1, depth):
+            smallest = min(smallest, cells[row, _cell(keys[at], row, width)])
+        estimates[at] = smallest

@@ -115,7 +115,7 @@ def records_of(records: Sequence[Record]) -> Records:
         values=[record.value for record in records],
         keys=[r.key for r in records] if any(r.key is not None for r in records) else None,
         headers=[headers_of(r) for r in records] if any(r.headers for r in records) else None,
-        timestamps=[0 if r.timestamp_ms is None else r.timestamp_ms for r in records]
+        timestamps=np.array([r.timestamp_ms or 0 for r in records], np.int64)
         if any(r.timestamp_ms is not None for r in records)
         else None,
     )
@@ -145,7 +145,7 @@ def batches_of(
 def verdicts_of(batch: VerdictBatch, names: Sequence[str]) -> Iterable[tuple[Place, Verdict]]:
     """A verdict batch as the model's verdicts."""
     partitions = batch.slice.spans.partitions.tolist()
-    offsets = batch.slice.records.offsets.tolist()
+    offsets = batch.slice.offsets.tolist()
     rows = zip(batch.verdicts.tolist(), partitions, offsets, strict=True)
     for row, (code, partition, offset) in enumerate(rows):
         matched = original = reason = late_by = similarity = None

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from operators.batches import Bools, Hashes, Ints
+from operators.compiled import compiled
 from operators.verdicts import Codes
 
 # Slots for each key, so that few different keys meet in one.
-_SLOTS_A_KEY = 8
-_MULTIPLIERS = tuple(np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
+_SLOTS_A_KEY = 4
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
+_ONE, _WORD_BITS = np.uint64(1), np.uint64(64)
 
 
 def first_occurrences(keys: Hashes) -> Ints:
@@ -19,31 +22,27 @@ def first_occurrences(keys: Hashes) -> Ints:
 
     keys: shape (n, 2).
     """
-    first = np.arange(len(keys))
-    rows = first
-    words = keys[:, 0] ^ (keys[:, 1] << np.uint64(1))
-    round_ = 0
-    while len(rows) > 1:
-        bits = (len(rows) * _SLOTS_A_KEY).bit_length()
-        mixed = words * _MULTIPLIERS[round_ % 2]
-        slots = (mixed >> np.uint64(64 - bits)).view(np.int64)
-        # Of several rows the last one written stays: written backwards, the first.
-        owner = np.empty(1 << bits, np.int64)
-        owner[slots[::-1]] = rows[::-1]
-        owners = owner[slots]
-        behind = np.flatnonzero(owners != rows)
-        if not len(behind):
-            break
-        rows, owners, words = rows[behind], owners[behind], mixed[behind]
-        same = (keys[rows] == keys[owners]).all(axis=1)
-        first[rows[same]] = owners[same]
-        # A slot that another key owns: all rows with this key lost it, and try again.
-        rows, words = rows[~same], words[~same]
-        words ^= words >> np.uint64(29)
-        if round_ > 1:
-            words ^= keys[rows, round_ % 2]
-        round_ += 1
+    first = np.empty(len(keys), np.int64)
+    bits = (len(keys) * _SLOTS_A_KEY).bit_length()
+    _find_first(keys, bits, np.full(1 << bits, -1, np.int32), first)
     return first
+
+
+@compiled
+def _find_first(keys: Hashes, bits: int, owners: npt.NDArray[np.int32], first: Ints) -> None:
+    """owners: a free slot (−1) for each number of so many bits."""
+    last = np.int64(len(owners) - 1)
+    for row in range(len(keys)):
+        low, high = keys[row, 0], keys[row, 1]
+        slot = np.int64(((low ^ high << _ONE) * _SPREAD) >> (_WORD_BITS - np.uint64(bits)))
+        step = np.int64(high >> _ONE) | 1  # odd: it comes by all slots
+        owner = owners[slot]
+        while owner >= 0 and (keys[owner, 0] != low or keys[owner, 1] != high):
+            slot = (slot + step) & last
+            owner = owners[slot]
+        if owner < 0:
+            owner = owners[slot] = row
+        first[row] = owner
 
 
 def sharing(first: Ints, combinations: int) -> Bools:

@@ -1,9 +1,8 @@
 """A hash index from 128-bit keys to entry numbers, for batches of keys.
 
-Numpy has no hash table; a loop in Python would cost a microsecond a key.  Here a
-step of the search is done for all keys of a batch at once, so that few steps must
-do: slots stand in groups, and one 64-bit word says what is in a group.  After
-Abseil's Swiss tables and Folly's F14; growing after Litwin's linear hashing (1980).
+Slots stand in groups, and one 64-bit word says what is in a group, so that nearly
+every search looks at one word, one slot and one key.  After Abseil's Swiss tables and
+Folly's F14; growing after Litwin's linear hashing (1980).
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Hashes, Ints
+from operators.compiled import compiled
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 Entries: TypeAlias = npt.NDArray[np.uint32]
@@ -37,15 +37,14 @@ _HIGH_BITS = np.uint64(0x8080808080808000)
 _LOW_BYTE = np.uint64(0xFF)
 _TAG_SHIFT, _TAG_BIT = np.uint64(57), np.uint64(0x80)
 _GROUP_SHIFT = np.uint64(24)
-_HALF, _ONE, _SEVEN = np.uint64(32), np.uint64(1), np.uint64(7)
+_NONE, _ONE, _SEVEN, _EIGHT = np.uint64(0), np.uint64(1), np.uint64(7), np.uint64(8)
+_HALF = np.uint64(32)
 # Multiplied by a word with the lowest bit of byte i set, its three highest bits are i.
 _WHICH_BYTE = np.uint64(sum(byte << (61 - 8 * byte) for byte in range(8)))
 _TOP_THREE = np.uint64(61)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
 # A count that has come here stays: it may have been more.
-_MANY = 255
-# So few that a loop is faster than sorting them.
-_FEW = 100
+_MANY = np.uint64(255)
 
 
 def spread(keys: Hashes) -> Words:
@@ -84,16 +83,6 @@ class KeyIndex:
         """Memory taken."""
         return self._words.nbytes + self._slots.nbytes
 
-    def _home(self, spread_keys: Words) -> Ints:
-        """Group where a key's search begins."""
-        low = spread_keys.view(np.int64)
-        bits = (self._regions - 1).bit_length()
-        region = low & ((1 << bits) - 1)
-        if self._regions != 1 << bits:
-            region -= (region >= self._regions) * np.int64(1 << (bits - 1))
-        within = (spread_keys >> _GROUP_SHIFT).view(np.int64) & _GROUP_MASK
-        return region * GROUPS + within
-
     def find(
         self, spread_keys: Words, wanted: Hashes, keys: Hashes, stamps: Entries | None = None
     ) -> Ints:
@@ -102,100 +91,18 @@ class KeyIndex:
         keys: of the entries.  stamps: of the entries; those stamped `DROPPED` do not
         count.  None: there are none such.
         """
-        found = np.full(len(wanted), -1, np.int64)
-        groups = self._home(spread_keys)
-        patterns = _pattern(spread_keys)
-        rows = np.arange(len(wanted))
-        while len(rows):
-            words = self._words[groups]
-            matching = _matching(words, patterns)
-            at = np.flatnonzero(matching)
-            while len(at):
-                lowest = matching[at] & (~matching[at] + _ONE)
-                entries = self._slots[groups[at] * SLOTS + _byte(lowest) - 1]
-                there, asked = keys[entries], wanted[rows[at]]
-                same = (there[:, 0] == asked[:, 0]) & (there[:, 1] == asked[:, 1])
-                if stamps is not None:
-                    same &= stamps[entries] != DROPPED
-                hit = at[same]
-                found[rows[hit]] = entries[same]
-                words[hit] = 0  # its search is over
-                at, lowest = at[~same], lowest[~same]
-                matching[at] ^= lowest
-                at = at[matching[at] != 0]
-            on = np.flatnonzero(words & _LOW_BYTE)
-            if not len(on):
-                break
-            rows, patterns = rows[on], patterns[on]
-            groups = _next(groups[on], patterns)
+        found = np.empty(len(wanted), np.int64)
+        some = np.zeros(0, np.uint32) if stamps is None else stamps
+        _find(self._words, self._slots, self._regions, spread_keys, wanted, keys, some, found)
         return found
 
     def add(self, spread_keys: Words, entries: Ints) -> None:
         """Add entries whose keys are not in the index, and differ; `make_room` first."""
-        groups = self._home(spread_keys)
-        patterns = _pattern(spread_keys)
-        tags = (spread_keys >> _TAG_SHIFT | _TAG_BIT).astype(np.uint8)
-        numbers = entries.astype(np.uint32)
-        # Bytes of the words, so that two keys of one group do not write one another's.
-        view = self._words.view(np.uint8)
-        while len(groups):
-            free = ~self._words[groups] & _HIGH_BITS
-            full = free == 0
-            if full.any():
-                self._count(groups[full], 1)
-                groups[full] = _next(groups[full], patterns[full])
-                free = ~self._words[groups] & _HIGH_BITS
-            byte = _byte(free & (~free + _ONE))
-            slots = groups * SLOTS + byte - 1
-            # Where several want one slot the last gets it, and the others try again.
-            open_ = free != 0
-            self._slots[slots[open_]] = numbers[open_]
-            won = open_ & (self._slots[slots] == numbers)
-            view[groups[won] * 8 + byte[won]] = tags[won]
-            if won.all():
-                return
-            lost = ~won
-            groups, patterns, tags = groups[lost], patterns[lost], tags[lost]
-            numbers = numbers[lost]
+        _add(self._words, self._slots, self._regions, spread_keys, entries)
 
     def remove(self, spread_keys: Words, entries: Ints) -> None:
         """Remove entries that are in the index."""
-        groups = self._home(spread_keys)
-        patterns = _pattern(spread_keys)
-        numbers = entries.astype(np.uint32)
-        view = self._words.view(np.uint8)
-        while len(groups):
-            matching = _matching(self._words[groups], patterns)
-            gone = np.zeros(len(groups), np.bool_)
-            at = np.flatnonzero(matching)
-            while len(at):
-                lowest = matching[at] & (~matching[at] + _ONE)
-                byte = _byte(lowest)
-                same = self._slots[groups[at] * SLOTS + byte - 1] == numbers[at]
-                view[groups[at[same]] * 8 + byte[same]] = 0
-                gone[at[same]] = True
-                at, lowest = at[~same], lowest[~same]
-                matching[at] ^= lowest
-                at = at[matching[at] != 0]
-            left = np.flatnonzero(~gone)
-            if not len(left):
-                return
-            groups, patterns, numbers = groups[left], patterns[left], numbers[left]
-            self._count(groups, -1)
-            groups = _next(groups, patterns)
-
-    def _count(self, groups: Ints, by: int) -> None:
-        """Count keys that went on from groups, or (−1) no longer do."""
-        if len(groups) < _FEW:
-            bytes_ = self._words.view(np.uint8)
-            for at in (groups * 8).tolist():
-                count = int(bytes_[at])
-                bytes_[at] = count if count == _MANY else count + by
-            return
-        passed, times = np.unique(groups, return_counts=True)
-        view = self._words.view(np.uint8)
-        counts = view[passed * 8].astype(np.int64)
-        view[passed * 8] = np.where(counts < _MANY, np.minimum(counts + by * times, _MANY), _MANY)
+        _remove(self._words, self._slots, self._regions, spread_keys, entries)
 
     def make_room(self, size: int, keys: Hashes) -> None:
         """Grow to a number of entries, region by region.
@@ -214,69 +121,127 @@ class KeyIndex:
         grown(self._slots, (new + 1) * GROUPS * SLOTS)
         taken = self._words[groups].view(np.uint8).reshape(GROUPS, SLOTS + 1)[:, 1:] != 0
         slots = self._slots[groups.start * SLOTS : groups.stop * SLOTS].reshape(GROUPS, SLOTS)
-        entries = slots[taken]
+        entries = slots[taken].astype(np.int64)
         self._words[groups] = 0
         self._regions = new + 1
-        words = spread(keys[entries])
-        homes = self._home(words)
-        # Nearer than region · GROUPS + group: radix sorted as 16 bits.
-        near = (homes & _GROUP_MASK) + np.where(homes >= new * GROUPS, GROUPS, 0)
-        self._fill(near, words, entries, np.array([old, new - 1]) * GROUPS)
-
-    def _fill(self, near: Ints, spread_keys: Words, entries: Entries, begins: Ints) -> None:
-        """Put keys into two empty regions, many at once.
-
-        near: the group where a key begins, those of the second region after those of
-        the first.  begins: what makes groups of `near` into those of the index.
-        """
-        patterns = _pattern(spread_keys)
-        tags = (spread_keys >> _TAG_SHIFT | _TAG_BIT).astype(np.uint8)
-        view = self._words.view(np.uint8)
-        held = np.zeros(2 * GROUPS, np.int64)
-        while len(near):
-            order = np.argsort(near.astype(np.uint16), kind="stable")
-            near, patterns, tags, entries = (
-                near[order],
-                patterns[order],
-                tags[order],
-                entries[order],
-            )
-            coming = np.bincount(near, minlength=2 * GROUPS)
-            before = np.cumsum(coming) - coming
-            place = np.arange(len(near)) - before[near] + held[near]
-            fits = place < SLOTS
-            group = near + begins[near // GROUPS]
-            view[group[fits] * 8 + place[fits] + 1] = tags[fits]
-            self._slots[group[fits] * SLOTS + place[fits]] = entries[fits]
-            held = np.minimum(held + coming, SLOTS)
-            on = ~fits
-            self._count(group[on], 1)
-            near, patterns, tags, entries = near[on], patterns[on], tags[on], entries[on]
-            near = _next(near, patterns)
+        self.add(spread(keys[entries]), entries)
 
 
-def _pattern(spread_keys: Words) -> Words:
-    """The key's tag, never 0, in bytes 1 to 7."""
-    pattern: Words = (spread_keys >> _TAG_SHIFT | _TAG_BIT) * _TAGS
-    return pattern
+@compiled
+def _home(spread_key: np.uint64, regions: int) -> np.int64:
+    """Group where a key's search begins."""
+    whole = 1  # the power of two that is not less than the number of regions
+    while whole < regions:
+        whole *= 2
+    region = np.int64(spread_key & np.uint64(whole - 1))
+    if region >= regions:
+        region -= whole // 2
+    return region * GROUPS + (np.int64(spread_key >> _GROUP_SHIFT) & _GROUP_MASK)
 
 
-def _matching(words: Words, patterns: Words) -> Words:
-    """Words with the highest bit of a byte set where a group has the tag.
+@compiled
+def _tag(spread_key: np.uint64) -> np.uint64:
+    """What tells a key from others of its group, mostly; never 0."""
+    return spread_key >> _TAG_SHIFT | _TAG_BIT
+
+
+@compiled
+def _matching(word: np.uint64, tag: np.uint64) -> np.uint64:
+    """Return the word with the highest bit of a byte set where the group has the tag.
 
     The byte above a match may be set without having it: a key is compared anyway.
     """
-    differing = (words | _LOW_BYTE) ^ patterns
-    matching: Words = (differing - _BYTES) & ~differing & _HIGH_BITS
-    return matching
+    differing = (word | _LOW_BYTE) ^ (tag * _TAGS)
+    return (differing - _BYTES) & ~differing & _HIGH_BITS
 
 
-def _byte(highest_bit: Words) -> Ints:
+@compiled
+def _lowest(bits: np.uint64) -> np.uint64:
+    """The lowest bit that is set, alone."""
+    return bits & (~bits + _ONE)
+
+
+@compiled
+def _byte(highest_bit: np.uint64) -> np.int64:
     """Which byte has its highest bit set, given one that has."""
-    return ((highest_bit >> _SEVEN) * _WHICH_BYTE >> _TOP_THREE).view(np.int64)
+    return np.int64((highest_bit >> _SEVEN) * _WHICH_BYTE >> _TOP_THREE)
 
 
-def _next(groups: Ints, patterns: Words) -> Ints:
+@compiled
+def _next(group: np.int64, tag: np.uint64) -> np.int64:
     """Where a search goes on after a full group: odd steps come by all groups of the region."""
-    steps = (patterns >> _TAG_SHIFT).view(np.int64) * 2 + 1
-    return (groups & ~_GROUP_MASK) | ((groups + steps) & _GROUP_MASK)
+    step = np.int64(tag) * 2 + 1
+    return (group & ~_GROUP_MASK) | ((group + step) & _GROUP_MASK)
+
+
+@compiled
+def _find(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
+    words: Words,
+    slots: Entries,
+    regions: int,
+    spread_keys: Words,
+    wanted: Hashes,
+    keys: Hashes,
+    stamps: Entries,
+    found: Ints,
+) -> None:
+    """Put the entry of each wanted key, or −1, into `found`; no stamps: none is dropped."""
+    # Words are far apart in memory: the processor fetches many at once if nothing hangs on them.
+    first_words = np.empty(len(wanted), np.uint64)
+    for row in range(len(wanted)):
+        found[row] = _home(spread_keys[row], regions)
+        first_words[row] = words[found[row]]
+    for row in range(len(wanted)):
+        tag, group, word = _tag(spread_keys[row]), found[row], first_words[row]
+        found[row] = -1
+        for _ in range(GROUPS):
+            matching = _matching(word, tag)
+            while matching != _NONE:
+                lowest = _lowest(matching)
+                entry = slots[group * SLOTS + _byte(lowest) - 1]
+                same = keys[entry, 0] == wanted[row, 0] and keys[entry, 1] == wanted[row, 1]
+                if same and (len(stamps) == 0 or stamps[entry] != DROPPED):
+                    found[row] = entry
+                    break
+                matching ^= lowest
+            if found[row] >= 0 or word & _LOW_BYTE == _NONE:
+                break
+            group = _next(group, tag)
+            word = words[group]
+
+
+@compiled
+def _add(words: Words, slots: Entries, regions: int, spread_keys: Words, entries: Ints) -> None:
+    for row in range(len(entries)):
+        tag = _tag(spread_keys[row])
+        group = _home(spread_keys[row], regions)
+        while ~words[group] & _HIGH_BITS == _NONE:
+            if words[group] & _LOW_BYTE != _MANY:
+                words[group] += _ONE
+            group = _next(group, tag)
+        byte = _byte(_lowest(~words[group] & _HIGH_BITS))
+        slots[group * SLOTS + byte - 1] = entries[row]
+        words[group] |= tag << (np.uint64(byte) * _EIGHT)
+
+
+@compiled
+def _remove(words: Words, slots: Entries, regions: int, spread_keys: Words, entries: Ints) -> None:
+    for row in range(len(entries)):
+        tag = _tag(spread_keys[row])
+        group = _home(spread_keys[row], regions)
+        for _ in range(GROUPS):
+            matching = _matching(words[group], tag)
+            gone = False
+            while matching != _NONE and not gone:
+                lowest = _lowest(matching)
+                byte = _byte(lowest)
+                if slots[group * SLOTS + byte - 1] == entries[row]:
+                    words[group] &= ~(_LOW_BYTE << (np.uint64(byte) * _EIGHT))
+                    gone = True
+                matching ^= lowest
+            if gone:
+                break
+            count = words[group] & _LOW_BYTE
+            if count % _MANY != _NONE:  # it is neither none nor many
+                words[group] -= _ONE
+            group = _next(group, tag)

@@ -57,7 +57,7 @@ def decode(
         list(values),
         keys=[b"k"] * count,
         headers=[headers] * count,
-        timestamps=[1] * count,
+        timestamps=np.ones(count, np.int64),
     )
     decoded = Decoder(spec)(Batch.of(Span(0, 1, 0, count, NOW), records))
     invalid = decoded.decided.invalid
@@ -68,7 +68,7 @@ def decode(
         assert len(message) <= LONGEST_MESSAGE
         assert "\n" not in message
     slices = cut(decoded, LANES)
-    assert sum(len(one.records) for one in slices) == count
+    assert sum(len(one) for one in slices) == count
     return decoded
 
 

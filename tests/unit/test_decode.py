@@ -191,7 +191,9 @@ def test_reason_with_an_open_schema(value: bytes, reason: str | None) -> None:
 
 def test_a_missing_record_key_header_or_timestamp() -> None:
     by_key = spec_of(["@key"], time="@record")
-    decoded = decode(by_key, *[event()] * 4, keys=[b"", None, b"a", None], timestamps=[1, 1, 0, 0])
+    decoded = decode(
+        by_key, *[event()] * 4, keys=[b"", None, b"a", None], timestamps=np.array([1, 1, 0, 0])
+    )
     assert reasons(decoded) == {1: "key", 2: "time", 3: "key"}
     assert decoded.decided.times[0] == 0.001
     assert reasons(decode(by_key, event())) == {0: "key"}
@@ -367,7 +369,9 @@ def test_no_depth_of_nesting_ends_the_job(spec: EventSpec) -> None:
     values = [b'{"x":1,"id":' + b"[" * depth + b"]" * depth + b"}" for depth in depths]
     count = len(values)
     headers = [[("h", b"1")]] * count
-    records = Records(np.arange(count), values, headers=headers, timestamps=[1] * count)
+    records = Records(
+        np.arange(count), values, headers=headers, timestamps=np.ones(count, np.int64)
+    )
     decoded = Decoder(spec)(batch_of(records))
     rejected = decoded.decided.invalid
     assert {reason for reason, _ in rejected.values()} == {"json"}

@@ -21,7 +21,7 @@ def batch_of(
             values=[name.encode() for name in names],
             keys=[b"k" + name.encode() for name in names] if columns else None,
             headers=[[("h", name.encode())] for name in names] if columns else None,
-            timestamps=[7 + row for row in range(count)] if columns else None,
+            timestamps=7 + np.arange(count) if columns else None,
         ),
         size_bytes,
     )
@@ -51,7 +51,8 @@ def test_rows_and_spans_are_those_that_were_joined(sizes: list[int]) -> None:
         names = [(value or b"") for value in one.records.values]
         assert list(one.records.keys or ()) == [b"k" + name for name in names]
         assert list(one.records.headers or ()) == [[("h", name)] for name in names]
-        assert list(one.records.timestamps or ()) == [7 + row for n in sizes for row in range(n)]
+        assert one.records.timestamps is not None
+        assert one.records.timestamps.tolist() == [7 + row for n in sizes for row in range(n)]
 
 
 def test_a_column_that_only_some_have_says_so_of_the_others() -> None:
@@ -61,7 +62,8 @@ def test_a_column_that_only_some_have_says_so_of_the_others() -> None:
     records = joined.records
     assert records.keys == [None, b"k1-0", b"k1-1", None]
     assert records.headers == [None, [("h", b"1-0")], [("h", b"1-1")], None]
-    assert records.timestamps == [0, 7, 8, 0]
+    assert records.timestamps is not None
+    assert records.timestamps.tolist() == [0, 7, 8, 0]
     [bare] = join([batch_of(0, 1, columns=False), batch_of(1, 1, columns=False)], 1)
     assert (bare.records.keys, bare.records.headers, bare.records.timestamps) == (None, None, None)
 

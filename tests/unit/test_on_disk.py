@@ -149,6 +149,7 @@ def slice_of(start: int, names: str, at: float = 1.0) -> Slice:
         lane=0,
         spans=Spans.of(Span(0, 1, start, start + count, 1e9), count),
         records=Records(np.arange(start, start + count), [b""] * count),
+        rows=np.arange(count),
         decided=Decided(np.full(count, at), np.full(count, -math.inf), hashes[:, None]),
         largest=(at,),
     )

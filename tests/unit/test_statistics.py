@@ -29,6 +29,7 @@ def slice_of(rows: Sequence[Row], *, largest: float = -INF, read_at: float = 9e8
         lane=0,
         spans=Spans.of(Span(0, 1, 0, count, read_at), count),
         records=Records(np.arange(count), [b""] * count),
+        rows=np.arange(count),
         decided=Decided(times, times, empty, types=types),
         largest=(largest,),
     )

@@ -38,6 +38,7 @@ def batch(
             lane,
             Spans.of(Span(0, 1, 0, 0, 0), 0),
             Records(np.zeros(0, np.int64), []),
+            np.zeros(0, np.int64),
             decided,
             (-INF,),
         ),

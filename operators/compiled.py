@@ -1,0 +1,25 @@
+"""Loops over columns, compiled: for what numpy can only do in many steps over many keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from numba import njit
+
+_Loop = TypeVar("_Loop", bound=Callable[..., object])
+
+
+def compiled(loop: _Loop) -> _Loop:
+    """Compile a function of arrays and numbers on its first call; the same function otherwise.
+
+    It holds the interpreter's lock all the time: a worker that lets it go for a moment
+    in each step waits for every other thread that takes it.  What is compiled is kept
+    beside the source, in the user's cache, or where NUMBA_CACHE_DIR says, for this kind
+    of processor; where none of these can be written it is compiled at every start.
+    """
+    try:
+        made = njit(cache=True)(loop)
+    except RuntimeError:
+        made = njit(loop)
+    return cast("_Loop", made)
