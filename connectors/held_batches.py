@@ -20,9 +20,8 @@ class HeldBatch:
     @classmethod
     def of(cls, parts: Sequence[Output]) -> HeldBatch:
         """Weigh the outputs of a batch."""
-        values = [part.records.values for part in parts]
-        size = sum([sum(map(len, filter(None, column))) for column in values])
-        return cls(parts, sum(map(len, values)), size)
+        records = sum([len(part.records) for part in parts])
+        return cls(parts, records, sum([part.records.size_bytes for part in parts]))
 
 
 class HeldBatches:

@@ -123,7 +123,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._last_emitted = now
         if now - self._lag_told >= _LAG_SECONDS:
             self._tell_lag(now)
-        return (Batch.of(span, columns.records(), columns.size_bytes),)
+        return (Batch.of(span, columns.records()),)
 
     def _tell_lag(self, now: float) -> None:
         """Tell how far behind the end this is, by what the last fetch said of the end."""

@@ -94,7 +94,7 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
             ended=self._ended,
         )
         records = Records(np.array(rows, np.int64) + start, values)
-        return (Batch.of(span, records, sum(map(len, values))),)
+        return (Batch.of(span, records),)
 
     def _read(self) -> bool:
         """Read what there is into `_lines`; True at the end of the file."""

@@ -21,6 +21,7 @@ class MessageColumns:
         self._keys: list[bytes | None] = []
         self._headers: list[Headers] = []
         self._timestamps: list[Ints] = []
+        self._sizes: list[Ints] = []
 
     def __len__(self) -> int:
         """Return the number of messages."""
@@ -29,7 +30,9 @@ class MessageColumns:
     def add(self, messages: list[Message]) -> None:
         """Add messages of one partition, in the order of their offsets."""
         values = list(map(Message.value, messages))
-        self.size_bytes += sum(map(len, filter(None, values)))
+        sizes = _sizes(values)
+        self.size_bytes += int(sizes.sum())
+        self._sizes.append(sizes)
         self._values += values
         self._keys += map(Message.key, messages)
         self._headers += map(Message.headers, messages)  # type: ignore[arg-type]
@@ -46,7 +49,15 @@ class MessageColumns:
             keys=self._keys,
             headers=self._headers if any(self._headers) else None,
             timestamps=np.concatenate(self._timestamps),
+            sizes=np.concatenate(self._sizes),
         )
+
+
+def _sizes(values: list[bytes | None]) -> Ints:
+    try:
+        return np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
+    except TypeError:  # a record without a value
+        return np.array([len(value or b"") for value in values], np.int64)
 
 
 def _offsets(messages: list[Message]) -> Ints:

@@ -20,6 +20,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from connectors.ending import fail, one_line_errors, stop_on_signals
+from flows.allocator import suit_allocator
 from flows.endpoints import serve_endpoints
 from flows.health import health_of
 from flows.launch import Launch, read_launch
@@ -81,6 +82,7 @@ def flow() -> Dataflow:
         settings = load_settings()
         set_up_logging(settings.log, settings.log_level)
         stop_on_signals()
+        suit_allocator()
         launch = read_launch(sys.argv[1:], os.environ)
         check_recovery_directory(launch)
         observer = Observer(Metrics())

@@ -33,6 +33,7 @@ class Records:
     Every column has the same length.  `timestamps` are milliseconds since the
     epoch, 0 or less where the record has none.  A column that is `None` has no
     value in any record: most topics have no headers, and a file has only values.
+    `sizes` are the bytes of the values, where whoever reads them counted.
     """
 
     offsets: Ints
@@ -40,6 +41,7 @@ class Records:
     keys: Sequence[bytes | None] | None = None
     headers: Sequence[Headers] | None = None
     timestamps: Ints | None = None
+    sizes: Ints | None = None
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -55,7 +57,15 @@ class Records:
             keys=_pick(self.keys, rows),
             headers=_pick(self.headers, rows),
             timestamps=None if self.timestamps is None else self.timestamps[rows],
+            sizes=None if self.sizes is None else self.sizes[rows],
         )
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all values together."""
+        if self.sizes is None:
+            return sum(map(len, filter(None, self.values)))
+        return int(self.sizes.sum())
 
 
 def _pick(column: Sequence[Any] | None, rows: Ints) -> Sequence[Any] | None:
@@ -129,17 +139,16 @@ class Spans:
 class Batch:
     """Some records, or none (a heartbeat), of one or more spans.
 
-    size_bytes: of the values.  A source emits batches of one span.
+    A source emits batches of one span.
     """
 
     spans: Spans
     records: Records
-    size_bytes: int = 0
 
     @staticmethod
-    def of(span: Span, records: Records, size_bytes: int = 0) -> Batch:
+    def of(span: Span, records: Records) -> Batch:
         """Make a batch of one span."""
-        return Batch(Spans.of(span, len(records)), records, size_bytes)
+        return Batch(Spans.of(span, len(records)), records)
 
 
 Invalid: TypeAlias = dict[int, tuple[str, str]]

@@ -21,6 +21,9 @@ from operators.decode_one import Accepted, OneByOne
 from operators.event_types import EventTypes
 from operators.events import EventSpec
 
+# What is made of so many records is still in the processor's cache when it is looked at.
+_AT_ONCE = 1_000
+
 _UNREADABLE = (ValueError, TypeError, RecursionError, msgspec.MsgspecError)
 
 
@@ -62,6 +65,29 @@ def not_utf8(values: Sequence[bytes | None]) -> list[int]:
     return rows
 
 
+def _records(records: Records, rows: slice) -> Records:
+    """What is read of some records."""
+    return Records(
+        offsets=records.offsets[rows],
+        values=records.values[rows],
+        keys=None if records.keys is None else records.keys[rows],
+        headers=None if records.headers is None else records.headers[rows],
+        timestamps=None if records.timestamps is None else records.timestamps[rows],
+    )
+
+
+def _part(decided: Decided, rows: slice) -> Decided:
+    """Those rows of the columns themselves, to be filled in; none is invalid yet."""
+    return Decided(
+        times=decided.times[rows],
+        largest_before=decided.largest_before[rows],
+        hashes=decided.hashes[rows],
+        shards=None if decided.shards is None else decided.shards[rows],
+        types=None if decided.types is None else decided.types.part(rows),
+        texts=None if decided.texts is None else decided.texts[rows],
+    )
+
+
 class Decoder:
     """Turns a `Batch` into a `DecodedBatch`; pure, the same for every worker.
 
@@ -89,8 +115,11 @@ class Decoder:
             types=EventTypes.unknown(count) if self._spec.types else None,
             texts=np.full(count, None, object) if self._spec.text_fields else None,
         )
-        if count:
-            self._read(batch.records, decided)
+        for begin in range(0, count, _AT_ONCE):
+            rows = slice(begin, begin + _AT_ONCE)
+            part = _part(decided, rows)
+            self._read(_records(batch.records, rows), part)
+            decided.invalid.update({begin + row: why for row, why in part.invalid.items()})
         if decided.shards is not None:
             # Duplicates share the shard too: without the same values there, two keys
             # must not be equal.  The hashes have different seeds, so nothing cancels out.

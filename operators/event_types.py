@@ -49,6 +49,10 @@ class EventTypes:
         # In C but for the first of each name.
         self.numbers[rows] = np.fromiter(map(self.names.__getitem__, names), np.int64, count)
 
+    def part(self, rows: slice) -> EventTypes:
+        """Return those rows of the column itself, not of a copy."""
+        return EventTypes(self.numbers[rows], self.names)
+
     def __len__(self) -> int:
         """Return the number of records."""
         return len(self.numbers)

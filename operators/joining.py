@@ -27,10 +27,10 @@ def join(batches: Iterable[Batch], lanes: int) -> Iterator[Batch]:
     records = size_bytes = 0
     for batch in batches:
         records += len(batch.records)
-        size_bytes += batch.size_bytes
+        size_bytes += batch.records.size_bytes
         if joined and (records > most or size_bytes > _MOST_BYTES):
             yield _joined(joined)
-            joined, records, size_bytes = [], len(batch.records), batch.size_bytes
+            joined, records, size_bytes = [], len(batch.records), batch.records.size_bytes
         joined.append(batch)
     if joined:
         yield _joined(joined)
@@ -54,8 +54,8 @@ def _joined(batches: Sequence[Batch]) -> Batch:
             keys=_column([one.keys for one in records], sizes),
             headers=_column([one.headers for one in records], sizes),
             timestamps=_timestamps(records),
+            sizes=_sizes(records),
         ),
-        size_bytes=sum(batch.size_bytes for batch in batches),
     )
 
 
@@ -69,12 +69,18 @@ def _column(columns: Sequence[Sequence[Any] | None], sizes: Sequence[int]) -> li
     return joined
 
 
-def _timestamps(records: Sequence[Records]) -> Ints | None:
-    if all(one.timestamps is None for one in records):
+def _timestamps(batches: Sequence[Records]) -> Ints | None:
+    """The same of timestamps; 0 for the records of one that has none."""
+    if all(one.timestamps is None for one in batches):
         return None
-    return np.concatenate(
-        [
-            np.zeros(len(one), np.int64) if one.timestamps is None else one.timestamps
-            for one in records
-        ]
-    )
+    found = [
+        np.zeros(len(one), np.int64) if one.timestamps is None else one.timestamps
+        for one in batches
+    ]
+    return np.concatenate(found)
+
+
+def _sizes(batches: Sequence[Records]) -> Ints | None:
+    """The same of sizes; None where one has none: they can be counted any time."""
+    found = [one.sizes for one in batches if one.sizes is not None]
+    return np.concatenate(found) if len(found) == len(batches) else None

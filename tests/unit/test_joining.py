@@ -10,7 +10,7 @@ from operators.joining import join
 
 
 def batch_of(
-    partition: int, count: int, *, size_bytes: int = 0, columns: bool = True, start: int = 0
+    partition: int, count: int, *, size: int | None = None, columns: bool = True, start: int = 0
 ) -> Batch:
     """Records whose values say where they are; columns: whether there are more than those."""
     names = [f"{partition}-{start + row}" for row in range(count)]
@@ -22,8 +22,8 @@ def batch_of(
             keys=[b"k" + name.encode() for name in names] if columns else None,
             headers=[[("h", name.encode())] for name in names] if columns else None,
             timestamps=7 + np.arange(count) if columns else None,
+            sizes=None if size is None else np.full(count, size),
         ),
-        size_bytes,
     )
 
 
@@ -69,7 +69,7 @@ def test_a_column_that_only_some_have_says_so_of_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes, size_bytes, lanes, expected",
+    "sizes, size, lanes, expected",
     [
         ([10_000, 10_000], 0, 4, [10_000, 10_000]),
         ([10_000, 10_000, 1], 0, 8, [20_000, 1]),
@@ -81,15 +81,22 @@ def test_a_column_that_only_some_have_says_so_of_the_others() -> None:
     ],
 )
 def test_large_batches_stay_apart(
-    sizes: list[int], size_bytes: int, lanes: int, expected: list[int]
+    sizes: list[int], size: int, lanes: int, expected: list[int]
 ) -> None:
-    batches = [batch_of(n, size, size_bytes=size_bytes) for n, size in enumerate(sizes)]
+    batches = [batch_of(n, count, size=size) for n, count in enumerate(sizes)]
     joined = list(join(batches, lanes))
     assert [len(one.records) for one in joined] == expected
     assert [row for one in joined for row in rows_of(one)] == [
         row for batch in batches for row in rows_of(batch)
     ]
-    assert sum(one.size_bytes for one in joined) == size_bytes * len(batches)
+    assert sum(one.records.size_bytes for one in joined) == size * sum(sizes)
+
+
+def test_bytes_that_not_all_have_counted_are_counted_again() -> None:
+    counted, not_counted = batch_of(0, 2, size=3), batch_of(1, 2)
+    [joined] = join([counted, not_counted], 1)
+    assert joined.records.sizes is None
+    assert joined.records.size_bytes == 4 * len(b"0-0")
 
 
 def test_a_partition_may_come_more_than_once() -> None:
