@@ -350,6 +350,59 @@ def test_the_worker_waits_while_too_much_waits_for_a_commit(
     rig.check(records)
 
 
+def test_a_lane_commits_though_the_worker_asks_for_no_delivery_reports(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_writer, "_MANY_REPORTS", 5)
+    rig = make_rig(lanes=1)
+    run = rig.run()
+    records = make_records(0, 100)
+    run.feed(records)
+    writer = run.parts[0]._writer
+    assert writer is not None
+    writer.request()
+    deadline = time.monotonic() + SECONDS
+    while rig.doubled(records)[0]:
+        assert time.monotonic() < deadline, "nothing was committed"
+    rig.check(records)
+
+
+def test_the_worker_takes_delivery_reports_as_it_writes(make_rig: MakeRig) -> None:
+    rig = make_rig(lanes=1)
+    run = rig.run()
+    records = make_records(0, 1000)
+    run.feed(records[:500])
+    writer = run.parts[0]._writer
+    assert writer is not None
+    assert writer._producer.unreported > 400
+    fed, deadline = 500, time.monotonic() + SECONDS
+    while writer._producer.unreported > 100:
+        assert fed < 1000, "delivery reports are left to the lane"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+        run.feed(records[fed : fed + 1])
+        fed += 1
+    run.snapshot()
+    rig.check(records[:fed])
+
+
+def test_a_refusal_that_the_worker_was_told_of_names_the_topic(make_rig: MakeRig) -> None:
+    rig = make_rig(lanes=1, message_bytes=500)
+    [record] = make_records(0, 1)
+    run = rig.run()
+    run.feed([replace(record, value=(record.value or b"").ljust(2000))])
+    writer = run.parts[0]._writer
+    assert writer is not None
+    deadline = time.monotonic() + SECONDS
+    while writer._producer.unreported:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        run.sink.serve_all()
+
+    with pytest.raises(SinkError, match=r"topic .*-unique refused a record.*max.message.bytes"):
+        run.snapshot()
+
+
 def test_a_lane_that_was_opened_again_goes_on(rig: Rig) -> None:
     records = make_records(0, 50)
     for begin in range(0, 50, 10):

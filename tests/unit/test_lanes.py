@@ -2,6 +2,7 @@
 
 import math
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -231,3 +232,21 @@ def test_columns_that_are_not_there_stay_so() -> None:
         assert slice_.decided.shards is None
         assert slice_.decided.types is None
         assert slice_.decided.texts is None
+
+
+def test_to_another_process_goes_only_what_is_a_slices_own() -> None:
+    for slice_ in cut(_batch([1, 0, 1, 2], invalid={2: ("json", "no")}), 3):
+        again = pickle.loads(pickle.dumps(slice_))  # noqa: S301 - our own
+        records, own = again.records, slice_.records.take(slice_.rows)
+        assert len(records) == len(slice_) == len(again)
+        assert again.offsets.tolist() == own.offsets.tolist()
+        assert [list(records.values), list(records.keys or ())] == [
+            list(own.values),
+            list(own.keys or ()),
+        ]
+        assert again.decided.invalid == slice_.decided.invalid
+        assert (again.lane, again.spans, again.largest) == (
+            slice_.lane,
+            slice_.spans,
+            slice_.largest,
+        )

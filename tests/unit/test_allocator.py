@@ -1,0 +1,35 @@
+"""The C library's allocator, asked how it is set."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+_PIECES = """
+import ctypes, sys
+from flows.allocator import suit_allocator
+if sys.argv[1] == "suited":
+    suit_allocator()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+class Info(ctypes.Structure):  # struct mallinfo
+    _fields_ = [(name, ctypes.c_int) for name in
+                ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks",
+                 "uordblks", "fordblks", "keepcost")]
+libc.mallinfo.restype = Info
+for piece in [libc.malloc(24) for _ in range(1000)]:
+    libc.free(piece)
+print(libc.mallinfo().smblks)  # small pieces that wait in a list apart
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is no glibc")
+def test_no_small_pieces_wait_apart() -> None:
+    def waiting(how: str) -> int:
+        line = [sys.executable, "-c", _PIECES, how]
+        return int(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+
+    assert waiting("as it is") > 0
+    assert waiting("suited") == 0
