@@ -19,7 +19,8 @@ class Info(ctypes.Structure):  # struct mallinfo
                 ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks",
                  "uordblks", "fordblks", "keepcost")]
 libc.mallinfo.restype = Info
-for piece in [libc.malloc(24) for _ in range(1000)]:
+pieces = [libc.malloc(24) for _ in range(1000)]
+for piece in pieces:
     libc.free(piece)
 print(libc.mallinfo().smblks)  # small pieces that wait in a list apart
 """
