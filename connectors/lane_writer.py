@@ -242,9 +242,9 @@ class LaneWriter:
 
     def _wait_for_reports(self, deadline: float) -> None:
         """Give the worker's thread the time to take most delivery reports, if it runs."""
-        while self._producer.unreported > _MANY_REPORTS and not self._worker_waits:
+        while self._producer.unreported > _MANY_REPORTS:
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self._asked or self._worker_waits:
                 return
             self._state.wait(left)
 
