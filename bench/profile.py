@@ -20,6 +20,7 @@ from typing import Any
 from bench.inputs import Input, any_name
 from bench.machine import write_results
 from deploy.kafka import start_broker
+from flows.allocator import suit_allocator
 from flows.launch import Launch
 from flows.settings import load_settings
 from flows.wiring import event_spec, parts_for
@@ -140,7 +141,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
     options = parser.parse_args()
+    suit_allocator()
     with start_broker(own=True) as broker:
+        profile(broker.bootstrap, options.records // 5)  # what is compiled, is; the broker's too
         found = profile(broker.bootstrap, options.records)
     for step, microseconds in found.items():
         print(f"{step:14} {microseconds:6.2f} us/record")

@@ -8,7 +8,7 @@ a lane answers a slice with a `VerdictBatch` (operators/verdicts.py).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -48,9 +48,9 @@ class Records:
         return len(self.values)
 
     def take(self, rows: Ints) -> Records:
-        """Select rows, in order; each at most once."""
+        """Select rows, in order, each at most once; what is returned may be changed."""
         if len(rows) == len(self):
-            return self
+            return replace(self)
         return Records(
             offsets=self.offsets[rows],
             values=_pick(self.values, rows) or (),

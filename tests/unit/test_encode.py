@@ -214,3 +214,12 @@ def test_columns_that_no_record_has_stay_away() -> None:
         assert output.records.keys is None
         assert output.records.headers is None
         assert output.records.timestamps is None
+
+
+@pytest.mark.parametrize(
+    "encoder", [kafka_encoder("raw", ["event_id"]), json_encoder(["event_id"])]
+)
+def test_a_batch_that_is_one_part_whole_is_not_changed(encoder: Callable[..., Any]) -> None:
+    pipeline = decided(_stream(b"[]"))
+    first, again = (by_place(outputs(pipeline, encoder)) for _ in range(2))
+    assert first == again
