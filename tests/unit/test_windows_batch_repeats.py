@@ -32,6 +32,8 @@ def test_keys_that_differ_in_one_half_only() -> None:
         keys = np.zeros((500, 2), np.uint64)
         keys[:, column] = np.arange(500) << 40
         assert first_occurrences(keys).tolist() == list(range(500))
+        keys[:, column] = np.random.default_rng(5).permutation(1 << 16)[:500]
+        assert first_occurrences(keys).tolist() == list(range(500))
     crossed = np.array([[0, 1], [2, 0], [0, 1]], np.uint64)  # alike once folded into one word
     assert first_occurrences(crossed).tolist() == [0, 1, 0]
 

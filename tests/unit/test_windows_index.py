@@ -75,6 +75,16 @@ def test_equal_tags_are_not_equal_keys() -> None:
     assert index.find(tag, keys, keys).tolist() == [0, 1, 2, 3, 4, *[-1] * 15]
 
 
+@pytest.mark.parametrize("half", [0, 1])
+def test_keys_that_differ_in_one_half_only(half: int) -> None:
+    keys = np.full((4, 2), 9, np.uint64)
+    keys[:, half] = range(4)
+    index = KeyIndex()
+    same = np.full(4, 7 << 57 | 5, np.uint64)
+    index.add(same[:2], np.arange(2))
+    assert index.find(same, keys, keys).tolist() == [0, 1, -1, -1]
+
+
 def test_dropped_entries_do_not_count_and_may_be_there_twice() -> None:
     keys = keys_of([1, 1, 2])
     stamps = np.array([DROPPED, 7, DROPPED], np.uint32)
