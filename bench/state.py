@@ -188,7 +188,11 @@ def measure(name: str, keys: int, folder: Path) -> Cost:
     """Measure one store in this process."""
     store = _store(STORES[name], folder, keys)
     filling = Filling(store, _WINDOW_SECONDS / keys / 2)
-    filling.batch()  # whatever is made once is made now
+    # Whatever is made once is made now: loops are compiled, or fetched from where they are kept.
+    first = Filling(_store(STORES[name], folder / "first", keys), 1.0)
+    for _ in range(2):
+        first.add(first.batch())
+    filling.batch()
     filling.given = 0
     before = _rss()
     took: list[float] = []
@@ -198,7 +202,7 @@ def measure(name: str, keys: int, folder: Path) -> Cost:
     held = _rss() - before
     peak = process.memory_info().rss
     last = took[-len(took) // 10 :]
-    again = [filling.add(filling.batch(_BATCH)) for _ in range(100)]
+    repeated = [filling.add(filling.batch(_BATCH)) for _ in range(100)]
     unseen = keys_from(np.arange(_UNSEEN) + 2 * keys)
     times = np.full(_UNSEEN, _BEGAN + 1.0)
     wrong = float(np.mean(store.repeats(unseen, times)))
@@ -224,7 +228,7 @@ def measure(name: str, keys: int, folder: Path) -> Cost:
         disk_bytes_a_key=round(disk / count, 2),
         us_insert=round(sum(took) / len(took) / _BATCH * 1e6, 3),
         us_at_last=round(sum(last) / len(last) / _BATCH * 1e6, 3),
-        us_repeat=round(sum(again) / len(again) / _BATCH * 1e6, 3),
+        us_repeat=round(sum(repeated) / len(repeated) / _BATCH * 1e6, 3),
         longest_ms=round(max(took) * 1e3, 1),
         dump_seconds=round(dumped, 2),
         load_seconds=round(loaded, 2),
