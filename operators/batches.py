@@ -60,6 +60,17 @@ class Records:
             sizes=None if self.sizes is None else self.sizes[rows],
         )
 
+    def part(self, rows: slice) -> Records:
+        """Select rows that follow each other."""
+        return Records(
+            offsets=self.offsets[rows],
+            values=self.values[rows],
+            keys=None if self.keys is None else self.keys[rows],
+            headers=None if self.headers is None else self.headers[rows],
+            timestamps=None if self.timestamps is None else self.timestamps[rows],
+            sizes=None if self.sizes is None else self.sizes[rows],
+        )
+
     @property
     def size_bytes(self) -> int:
         """Bytes of all values together."""
@@ -175,6 +186,17 @@ class Decided:
     shards: Hashes | None = None
     types: EventTypes | None = None
     texts: Objects | None = None
+
+    def part(self, rows: slice) -> Decided:
+        """Return those rows of the columns themselves, to be filled in; none is invalid yet."""
+        return Decided(
+            times=self.times[rows],
+            largest_before=self.largest_before[rows],
+            hashes=self.hashes[rows],
+            shards=None if self.shards is None else self.shards[rows],
+            types=None if self.types is None else self.types.part(rows),
+            texts=None if self.texts is None else self.texts[rows],
+        )
 
 
 @dataclass(slots=True)

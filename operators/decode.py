@@ -65,29 +65,6 @@ def not_utf8(values: Sequence[bytes | None]) -> list[int]:
     return rows
 
 
-def _records(records: Records, rows: slice) -> Records:
-    """What is read of some records."""
-    return Records(
-        offsets=records.offsets[rows],
-        values=records.values[rows],
-        keys=None if records.keys is None else records.keys[rows],
-        headers=None if records.headers is None else records.headers[rows],
-        timestamps=None if records.timestamps is None else records.timestamps[rows],
-    )
-
-
-def _part(decided: Decided, rows: slice) -> Decided:
-    """Those rows of the columns themselves, to be filled in; none is invalid yet."""
-    return Decided(
-        times=decided.times[rows],
-        largest_before=decided.largest_before[rows],
-        hashes=decided.hashes[rows],
-        shards=None if decided.shards is None else decided.shards[rows],
-        types=None if decided.types is None else decided.types.part(rows),
-        texts=None if decided.texts is None else decided.texts[rows],
-    )
-
-
 class Decoder:
     """Turns a `Batch` into a `DecodedBatch`; pure, the same for every worker.
 
@@ -117,8 +94,8 @@ class Decoder:
         )
         for begin in range(0, count, _AT_ONCE):
             rows = slice(begin, begin + _AT_ONCE)
-            part = _part(decided, rows)
-            self._read(_records(batch.records, rows), part)
+            part = decided.part(rows)
+            self._read(batch.records.part(rows), part)
             decided.invalid.update({begin + row: why for row, why in part.invalid.items()})
         if decided.shards is not None:
             # Duplicates share the shard too: without the same values there, two keys

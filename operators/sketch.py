@@ -71,24 +71,28 @@ def _cell(key: Hashes, row: int, width: int) -> np.int64:
 
 
 @compiled
+def _smallest(cells: Ints, key: Hashes) -> np.int64:
+    """The smallest count of a key's cells."""
+    depth, width = cells.shape
+    smallest = cells[0, _cell(key, 0, width)]
+    for row in range(1, depth):
+        smallest = min(smallest, cells[row, _cell(key, row, width)])
+    return np.int64(smallest)
+
+
+@compiled
 def _count(cells: Ints, keys: Hashes, first: Ints, estimates: Ints) -> None:
     """Count keys one after another; the estimate of each goes to the first row that has it."""
     depth, width = cells.shape
     for at in range(len(keys)):
-        smallest = cells[0, _cell(keys[at], 0, width)]
-        for row in range(1, depth):
-            smallest = min(smallest, cells[row, _cell(keys[at], row, width)])
+        count = _smallest(cells, keys[at]) + 1
         for row in range(depth):
             cell = _cell(keys[at], row, width)
-            cells[row, cell] = max(cells[row, cell], smallest + 1)
-        estimates[first[at]] = smallest + 1
+            cells[row, cell] = max(cells[row, cell], count)
+        estimates[first[at]] = count
 
 
 @compiled
 def _estimate(cells: Ints, keys: Hashes, estimates: Ints) -> None:
-    depth, width = cells.shape
     for at in range(len(keys)):
-        smallest = cells[0, _cell(keys[at], 0, width)]
-        for row in range(1, depth):
-            smallest = min(smallest, cells[row, _cell(keys[at], row, width)])
-        estimates[at] = smallest
+        estimates[at] = _smallest(cells, keys[at])
