@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
-from operators.verdicts import NO_REFERENCE, Codes, Delta, Matches
+from operators.compiled import compiled
+from operators.verdicts import NO_REFERENCE, Delta, Matches
 from operators.windows.batch_repeats import first_occurrences
+from operators.windows.in_turn import Answers, Asked, marks_of, placed
+from operators.windows.index import Words
 from operators.windows.store import Renewals, renewing_delta
 from operators.windows.table import Bound, KeyTable
-
-_ODD = np.uint64(0xD6E8FEB86659FD93)
-_ODD_LEVEL = 0xA0761D6478BD642F
-_64_BITS = (1 << 64) - 1
-
-
-@dataclass(slots=True)
-class Answers:
-    """What keys say of some records, were there room for all that is new.
-
-    keys: all keys as they are placed, record by record.  ats: window or time of the
-    records.  chosen: combination that matched, −1 for none.  originals: reference of the record
-    repeated.  entries: that record's entry, −1 where it is of this batch or there is
-    none.  added: keys to be added, as row · combinations + combination, in order.
-    """
-
-    keys: Hashes
-    ats: Floats
-    chosen: Codes
-    originals: Ints
-    entries: Ints
-    added: Ints
 
 
 class CompactStore:
@@ -46,6 +26,8 @@ class CompactStore:
         self._seconds = seconds
         self._bound = bound or Bound()
         self._table = KeyTable(self._bound)
+        # How many keys that are equal may be in one stretch: one, but for rounding.
+        self._levels = 1
         self._renewed: list[Renewals] = []
 
     def __len__(self) -> int:
@@ -66,16 +48,16 @@ class CompactStore:
         """Keys evicted so far to make room for others."""
         return self._table.evicted
 
-    def _answer(self, hashes: Hashes, times: Floats, references: Ints) -> Answers:
-        """Match records against the table and each other; change nothing."""
+    def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Asked:
+        """Tell where to look for records."""
         raise NotImplementedError
 
     def _add(self, keys: Hashes, ats: Floats, references: Ints, stamps: Ints) -> None:
         """Add placed keys that are new in their window; at least one."""
         raise NotImplementedError
 
-    def _renewal_times(self, entries: Ints, times: Floats) -> Floats:
-        """Event times under which to find keys again, given those of their duplicates."""
+    def _added(self, ats: Floats) -> None:
+        """Take note of windows or times that keys were added with."""
         raise NotImplementedError
 
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
@@ -84,82 +66,44 @@ class CompactStore:
         self._bound.check(combinations)
         matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
         self._renewed = []
-        most = self._most_rows(count, combinations)
-        at = 0
-        while at < count:
-            next_ = slice(at, at + most)
-            answers = self._answer(hashes[next_], times[next_], references[next_])
+        if not count:
+            return matches
+        asked = self._asked(hashes, times, references)
+        most = count if self._bound.renew else 0
+        answers = Answers(
+            matches.combination,
+            matches.originals,
+            np.empty(most, np.int64),
+            np.empty(most),
+            np.empty(most, np.int64),
+        )
+        row = 0
+        while True:
             # Eviction has its moment: how the records are cut into batches must not matter.
-            room = self._table.room
-            full = len(answers.added) > room
-            rows = int(answers.added[room]) // combinations if full else len(answers.chosen)
-            if rows:
-                done = slice(at, at + rows)
-                matches.combination[done] = answers.chosen[:rows]
-                matches.originals[done] = answers.originals[:rows]
-                self._enter(times[done], references[done], answers, combinations, at)
-            if full:
-                self._table.evict()
-            at += rows
+            row, renewed, self._levels = self._table.decide(asked, self._levels, row, answers)
+            if renewed:
+                rows = answers.renewed[:renewed].copy()
+                self._renewed.append(
+                    Renewals(
+                        rows * combinations + matches.combination[rows],
+                        self._renewal_times(answers.renewed_at[:renewed].copy(), times[rows]),
+                        matches.originals[rows],
+                    )
+                )
+            if row == count:
+                break
+            self._table.evict()
+        unique = matches.combination < 0
+        if unique.any():
+            self._added(asked.ats[unique])
         return matches
 
-    def _enter(
-        self, times: Floats, references: Ints, answers: Answers, combinations: int, at: int
-    ) -> None:
-        """Add the keys of unique records and renew those of duplicates, in one order.
+    def _renewal_times(self, held: Floats, times: Floats) -> Floats:
+        """Event times under which to find renewed keys again.
 
-        at: where in the batch these records begin.
+        held: what they are held with.  times: of the duplicates.
         """
-        count = len(times)
-        added = answers.added
-        if len(added) and added[-1] >= count * combinations:
-            added = added[added < count * combinations]
-        repeated = added[:0]
-        if self._bound.renew:
-            repeated = self._due(answers.entries[:count], added // combinations)
-        renewed = repeated * combinations + answers.chosen[repeated]
-        stamps = self._table.stamp(len(added) + len(renewed))
-        if len(renewed):
-            entries = answers.entries[repeated]
-            self._renewed.append(
-                Renewals(
-                    renewed + at * combinations,
-                    self._renewal_times(entries, times[repeated]),
-                    self._table.references[entries],
-                )
-            )
-            ranks = np.argsort(np.argsort(np.concatenate([added, renewed])))
-            self._table.renew(entries, stamps[ranks[len(added) :]])
-            stamps = stamps[ranks[: len(added)]]
-        if len(added):
-            rows = added if combinations == 1 else added // combinations
-            self._add(answers.keys[added], answers.ats[rows], references[rows], stamps)
-
-    def _most_rows(self, count: int, combinations: int) -> int:
-        """How many records are decided together: none may renew what another of them added."""
-        if not self._bound.renew:
-            return count
-        return max(1, min(count, self._bound.renewed_after // combinations))
-
-    def _due(self, entries: Ints, added: Ints) -> Ints:
-        """Rows of the duplicates that renew their key, as if they were decided one by one.
-
-        entries: of each record, −1 for those that are not duplicates.  added: the row
-        of each key that is added, in order.
-        """
-        repeated = np.flatnonzero(entries >= 0)
-        entries = entries[repeated]
-        by_adding = np.searchsorted(added, repeated)
-        due = repeated[:0]
-        while True:
-            # A renewal makes all that is not renewed older, and so may bring others about.
-            given = by_adding + np.searchsorted(due, repeated)
-            stale = np.flatnonzero(self._table.stale(entries, given))
-            found = repeated[stale[np.unique(entries[stale], return_index=True)[1]]]
-            found.sort()
-            if np.array_equal(found, due):
-                return due
-            due = found
+        raise NotImplementedError
 
     def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
         """What `decide` did: the keys of the unique records, and keys that were renewed."""
@@ -224,7 +168,13 @@ def place(hashes: Hashes, stretch: Floats, level: int = 0) -> Hashes:
     hashes: shape (n, combinations, 2).  stretch: n numbers.  level: another place for
     the same key in the same stretch.  Mixing again undoes it.
     """
-    placed = hashes.copy()
-    bits = (stretch + 0.0).view(np.uint64) * _ODD  # −0.0 is 0.0
-    placed[:, :, 0] ^= (bits + np.uint64(level * _ODD_LEVEL & _64_BITS))[:, None]
-    return placed
+    held = hashes.copy()
+    _place(held, marks_of(stretch), level)
+    return held
+
+
+@compiled
+def _place(hashes: Hashes, marks: Words, level: int) -> None:
+    for row in range(len(hashes)):
+        for combination in range(hashes.shape[1]):
+            hashes[row, combination, 0] = placed(hashes[row, combination, 0], marks[row], level)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from operators.batches import Hashes, Ints
 from operators.compiled import compiled
+from operators.windows.column import Column
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 Entries: TypeAlias = npt.NDArray[np.uint32]
@@ -45,6 +46,8 @@ _TOP_THREE = np.uint64(61)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
 # A count that has come here stays: it may have been more.
 _MANY = np.uint64(255)
+# So many keys are fetched into the processor's cache before they are looked at.
+AT_ONCE = 1024
 
 
 def spread(keys: Hashes) -> Words:
@@ -56,16 +59,6 @@ def spread(keys: Hashes) -> Words:
     return words
 
 
-def grown(column: npt.NDArray[np.generic], size: int) -> None:
-    """Make a column at least `size` long, in place, with zeros; there must be no view of it.
-
-    An eighth more than needed: large blocks are moved by the kernel's page tables,
-    not copied.
-    """
-    if size > len(column):
-        column.resize((size + size // 8, *column.shape[1:]), refcheck=False)
-
-
 class KeyIndex:
     """Finds, adds and removes entry numbers by key; the keys themselves are the caller's.
 
@@ -74,14 +67,24 @@ class KeyIndex:
     """
 
     def __init__(self) -> None:
-        self._regions = 1
-        self._words: Words = np.zeros(GROUPS, np.uint64)
-        self._slots: Entries = np.zeros(GROUPS * SLOTS, np.uint32)
+        self.regions = 1
+        self._words = Column(np.uint64, GROUPS)
+        self._slots = Column(np.uint32, GROUPS * SLOTS)
+
+    @property
+    def words(self) -> Words:
+        """A word for each group; no longer this array once there is made room."""
+        return self._words.rows
+
+    @property
+    def slots(self) -> Entries:
+        """The entries of each group; no longer this array once there is made room."""
+        return self._slots.rows
 
     @property
     def size_bytes(self) -> int:
         """Memory taken."""
-        return self._words.nbytes + self._slots.nbytes
+        return self.words.nbytes + self.slots.nbytes
 
     def find(
         self, spread_keys: Words, wanted: Hashes, keys: Hashes, stamps: Entries | None = None
@@ -93,46 +96,48 @@ class KeyIndex:
         """
         found = np.empty(len(wanted), np.int64)
         some = np.zeros(0, np.uint32) if stamps is None else stamps
-        _find(self._words, self._slots, self._regions, spread_keys, wanted, keys, some, found)
+        _find(self.words, self.slots, self.regions, spread_keys, wanted, keys, some, found)
         return found
 
     def add(self, spread_keys: Words, entries: Ints) -> None:
         """Add entries whose keys are not in the index, and differ; `make_room` first."""
-        _add(self._words, self._slots, self._regions, spread_keys, entries)
+        _add(self.words, self.slots, self.regions, spread_keys, entries)
 
     def remove(self, spread_keys: Words, entries: Ints) -> None:
         """Remove entries that are in the index."""
-        _remove(self._words, self._slots, self._regions, spread_keys, entries)
+        _remove(self.words, self.slots, self.regions, spread_keys, entries)
 
     def make_room(self, size: int, keys: Hashes) -> None:
         """Grow to a number of entries, region by region.
 
         keys: of the entries.
         """
-        while size > self._regions * KEYS_A_REGION:
-            self._split(keys)
-
-    def _split(self, keys: Hashes) -> None:
-        """Add a region, with half the keys of the one whose turn it is."""
-        new = self._regions
-        old = new - (1 << (new.bit_length() - 1))
-        groups = slice(old * GROUPS, (old + 1) * GROUPS)
-        grown(self._words, (new + 1) * GROUPS)
-        grown(self._slots, (new + 1) * GROUPS * SLOTS)
-        taken = self._words[groups].view(np.uint8).reshape(GROUPS, SLOTS + 1)[:, 1:] != 0
-        slots = self._slots[groups.start * SLOTS : groups.stop * SLOTS].reshape(GROUPS, SLOTS)
-        entries = slots[taken].astype(np.int64)
-        self._words[groups] = 0
-        self._regions = new + 1
-        self.add(spread(keys[entries]), entries)
+        before, self.regions = self.regions, max(self.regions, -(-size // KEYS_A_REGION))
+        self._words.grow(self.regions * GROUPS)
+        self._slots.grow(self.regions * GROUPS * SLOTS)
+        for new in range(before, self.regions):
+            _split(self.words, self.slots, new, keys)
 
 
 @compiled
-def _home(spread_key: np.uint64, regions: int) -> np.int64:
-    """Group where a key's search begins."""
-    whole = 1  # the power of two that is not less than the number of regions
+def whole_of(regions: int) -> int:
+    """Return the power of two that is not less than the number of regions."""
+    whole = 1
     while whole < regions:
         whole *= 2
+    return whole
+
+
+@compiled
+def spread_one(low: np.uint64, high: np.uint64) -> np.uint64:
+    """`spread` for one key."""
+    word = ((high >> _HALF | high << _HALF) ^ low) * _SPREAD
+    return word ^ word >> _HALF
+
+
+@compiled
+def home(spread_key: np.uint64, regions: int, whole: int) -> np.int64:
+    """Group where a key's search begins.  whole: `whole_of` the regions."""
     region = np.int64(spread_key & np.uint64(whole - 1))
     if region >= regions:
         region -= whole // 2
@@ -175,6 +180,76 @@ def _next(group: np.int64, tag: np.uint64) -> np.int64:
 
 
 @compiled
+def find_one(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
+    words: Words,
+    slots: Entries,
+    group: np.int64,
+    spread_key: np.uint64,
+    low: np.uint64,
+    high: np.uint64,
+    keys: Hashes,
+    stamps: Entries,
+) -> np.int64:
+    """Entry of a key, −1 for none.  group: its `home`.  No stamps: none is dropped."""
+    tag = _tag(spread_key)
+    for _ in range(GROUPS):
+        word = words[group]
+        matching = _matching(word, tag)
+        while matching != _NONE:
+            lowest = _lowest(matching)
+            entry = np.int64(slots[group * SLOTS + _byte(lowest) - 1])
+            same = keys[entry, 0] == low and keys[entry, 1] == high
+            if same and (len(stamps) == 0 or stamps[entry] != DROPPED):
+                return entry
+            matching ^= lowest
+        if word & _LOW_BYTE == _NONE:
+            break
+        group = _next(group, tag)
+    return np.int64(-1)
+
+
+@compiled
+def fetch(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
+    words: Words,
+    slots: Entries,
+    keys: Hashes,
+    groups: Ints,
+    spread_keys: Words,
+    fetched: Words,
+) -> None:
+    """Read what the searches for some keys will look at.
+
+    All of it is far apart in memory, and in a search each look hangs on the one before:
+    the processor fetches many at once if nothing does.  fetched: room for as many words,
+    so that no compiler takes the reading for useless.
+    """
+    for row in range(len(groups)):
+        fetched[row] = words[groups[row]]
+    for row in range(len(groups)):
+        fetched[row] += slots[groups[row] * SLOTS]
+    for row in range(len(groups)):
+        matching = _matching(words[groups[row]], _tag(spread_keys[row]))
+        if matching != _NONE:
+            slot = groups[row] * SLOTS + _byte(_lowest(matching)) - 1
+            fetched[row] += keys[slots[slot], 0]
+
+
+@compiled
+def add_one(
+    words: Words, slots: Entries, group: np.int64, spread_key: np.uint64, entry: np.int64
+) -> None:
+    """Add an entry.  group: its `home`."""
+    tag = _tag(spread_key)
+    while ~words[group] & _HIGH_BITS == _NONE:
+        if words[group] & _LOW_BYTE != _MANY:
+            words[group] += _ONE
+        group = _next(group, tag)
+    byte = _byte(_lowest(~words[group] & _HIGH_BITS))
+    slots[group * SLOTS + byte - 1] = entry
+    words[group] |= tag << (np.uint64(byte) * _EIGHT)
+
+
+@compiled
 def _find(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
     words: Words,
     slots: Entries,
@@ -186,49 +261,53 @@ def _find(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be comp
     found: Ints,
 ) -> None:
     """Put the entry of each wanted key, or −1, into `found`; no stamps: none is dropped."""
-    # Words are far apart in memory: the processor fetches many at once if nothing hangs on them.
-    first_words = np.empty(len(wanted), np.uint64)
+    whole = whole_of(regions)
     for row in range(len(wanted)):
-        found[row] = _home(spread_keys[row], regions)
-        first_words[row] = words[found[row]]
-    for row in range(len(wanted)):
-        tag, group, word = _tag(spread_keys[row]), found[row], first_words[row]
-        found[row] = -1
-        for _ in range(GROUPS):
-            matching = _matching(word, tag)
-            while matching != _NONE:
-                lowest = _lowest(matching)
-                entry = slots[group * SLOTS + _byte(lowest) - 1]
-                same = keys[entry, 0] == wanted[row, 0] and keys[entry, 1] == wanted[row, 1]
-                if same and (len(stamps) == 0 or stamps[entry] != DROPPED):
-                    found[row] = entry
-                    break
-                matching ^= lowest
-            if found[row] >= 0 or word & _LOW_BYTE == _NONE:
-                break
-            group = _next(group, tag)
-            word = words[group]
+        found[row] = home(spread_keys[row], regions, whole)
+    fetched = np.empty(AT_ONCE, np.uint64)
+    for begin in range(0, len(wanted), AT_ONCE):
+        rows = slice(begin, begin + AT_ONCE)
+        fetch(words, slots, keys, found[rows], spread_keys[rows], fetched)
+        for row in range(begin, min(begin + AT_ONCE, len(wanted))):
+            low, high = wanted[row, 0], wanted[row, 1]
+            found[row] = find_one(
+                words, slots, found[row], spread_keys[row], low, high, keys, stamps
+            )
 
 
 @compiled
 def _add(words: Words, slots: Entries, regions: int, spread_keys: Words, entries: Ints) -> None:
+    whole = whole_of(regions)
     for row in range(len(entries)):
-        tag = _tag(spread_keys[row])
-        group = _home(spread_keys[row], regions)
-        while ~words[group] & _HIGH_BITS == _NONE:
-            if words[group] & _LOW_BYTE != _MANY:
-                words[group] += _ONE
-            group = _next(group, tag)
-        byte = _byte(_lowest(~words[group] & _HIGH_BITS))
-        slots[group * SLOTS + byte - 1] = entries[row]
-        words[group] |= tag << (np.uint64(byte) * _EIGHT)
+        group = home(spread_keys[row], regions, whole)
+        add_one(words, slots, group, spread_keys[row], entries[row])
+
+
+@compiled
+def _split(words: Words, slots: Entries, new: int, keys: Hashes) -> None:
+    """Move what belongs into a new region there from the one whose turn it is.
+
+    new: its number, which is that of the regions there were.
+    """
+    whole = whole_of(new + 1)
+    old = new - whole // 2
+    taken = words[old * GROUPS : (old + 1) * GROUPS].copy()
+    entries = slots[old * GROUPS * SLOTS : (old + 1) * GROUPS * SLOTS].copy()
+    words[old * GROUPS : (old + 1) * GROUPS] = _NONE
+    for place in range(len(entries)):
+        tag = taken[place // SLOTS] >> (np.uint64(place % SLOTS + 1) * _EIGHT) & _LOW_BYTE
+        if tag != _NONE:
+            entry = np.int64(entries[place])
+            spread_key = spread_one(keys[entry, 0], keys[entry, 1])
+            add_one(words, slots, home(spread_key, new + 1, whole), spread_key, entry)
 
 
 @compiled
 def _remove(words: Words, slots: Entries, regions: int, spread_keys: Words, entries: Ints) -> None:
+    whole = whole_of(regions)
     for row in range(len(entries)):
         tag = _tag(spread_keys[row])
-        group = _home(spread_keys[row], regions)
+        group = home(spread_keys[row], regions, whole)
         for _ in range(GROUPS):
             matching = _matching(words[group], tag)
             gone = False

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
-from operators.verdicts import NO_REFERENCE
-from operators.windows.batch_repeats import first_occurrences, sharing
-from operators.windows.compact import Answers, CompactStore, place
+from operators.windows.batch_repeats import first_occurrences
+from operators.windows.compact import CompactStore, place
+from operators.windows.in_turn import Asked, marks_of
 from operators.windows.store import stretches
 from operators.windows.table import Bound
-
-_NONE = np.int64(np.iinfo(np.int64).max)
 
 
 class SlidingStore(CompactStore):
@@ -33,11 +31,15 @@ class SlidingStore(CompactStore):
     def __init__(self, seconds: float, bound: Bound | None = None) -> None:
         """seconds: length W of the window, > 0 and finite."""
         super().__init__(seconds, bound)
-        # Whether the last keys added may have met others in their bucket.
-        self.crowded = False
-        self._levels = 1
+        # Whether keys that are applied may meet others in their bucket.
+        self._crowded = False
         self._newest: dict[float, float] = {}
         self._order: list[float] = []
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a bucket may hold a key more than once."""
+        return self._levels > 1
 
     def around(self, times: Floats) -> list[Floats]:
         """Numbers of the buckets with times less than W away; that of the time itself first.
@@ -53,86 +55,18 @@ class SlidingStore(CompactStore):
             return [here, first, last]
         return [here, first, last, first + 1, last - 1]
 
-    def _near(self, hashes: Hashes, times: Floats) -> tuple[Hashes, Ints, Bools]:
-        """Entries of each key in each bucket around, and whether they are less than W away.
-
-        Both of shape (buckets · levels, n, combinations); the first is the record's own,
-        and before them the keys as they are placed there.
-        """
-        shape = (-1, *hashes.shape[:2])
-        around = self.around(times)
-        keys = [
-            place(hashes, numbers, level) for level in range(self._levels) for numbers in around
-        ]
-        entries = self._table.find(np.concatenate(keys).reshape(-1, 2)).reshape(shape)
-        with np.errstate(over="ignore"):
-            away = np.abs(times[:, None] - self._table.ats[entries])
-        own = keys[0].reshape(-1, 2)
-        return own, entries, (entries >= 0) & (away < self._seconds)
-
-    def _answer(self, hashes: Hashes, times: Floats, references: Ints) -> Answers:
-        count, combinations = hashes.shape[:2]
-        keys, entries, near = self._near(hashes, times)
-        # Rounding again, or W so short that there is no telling: the own bucket has the key.
-        self.crowded = bool(((entries[0] >= 0) & ~near[0]).any()) or self._levels > 1
-        found = np.where(near, self._table.references[entries], _NONE)
-        nearest = found.argmin(axis=0)[None]
-        originals = np.take_along_axis(found, nearest, 0)[0]
-        matched = np.take_along_axis(entries, nearest, 0)[0]
-        hit = (originals != _NONE).argmax(axis=1)
-        rows = np.arange(count)
-        original = originals[rows, hit]
-        unique = original == _NONE
-        answers = Answers(
-            keys=keys,
-            ats=times,
-            chosen=np.where(unique, -1, hit).astype(np.int8),
-            originals=np.where(unique, NO_REFERENCE, original),
-            entries=np.where(unique, -1, matched[rows, hit]),
-            added=rows[:0],
+    def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Asked:
+        return Asked(
+            np.ascontiguousarray(hashes),
+            np.stack([marks_of(numbers) for numbers in self.around(times)]),
+            np.ascontiguousarray(times),
+            np.ascontiguousarray(references),
+            self._seconds,
         )
-        first = first_occurrences(hashes.reshape(-1, 2))
-        again = self._in_turn(answers, first, times, references, originals)
-        unique = answers.chosen < 0
-        places = np.flatnonzero(unique)[:, None] * combinations + np.arange(combinations)
-        answers.added = np.setdiff1d(places, again) if again else places.reshape(-1)
-        return answers
-
-    def _in_turn(
-        self, answers: Answers, first: Ints, times: Floats, references: Ints, originals: Ints
-    ) -> list[int]:
-        """Decide records that share a key in turn, since they hang on each other.
-
-        originals: in the table, of each combination.  Returns keys that a record has twice.
-        """
-        combinations = originals.shape[1]
-        mine: dict[int, list[tuple[float, int]]] = {}
-        again: list[int] = []
-        for row in np.flatnonzero(sharing(first, combinations)).tolist():
-            keys = first[row * combinations : (row + 1) * combinations].tolist()
-            time = float(times[row])
-            for index, key in enumerate(keys):
-                known = int(originals[row, index])
-                near = [one for at, one in mine.get(key, ()) if abs(at - time) < self._seconds]
-                if near or known != _NONE:
-                    original = min([*near, known])
-                    answers.chosen[row], answers.originals[row] = index, original
-                    if original != known:
-                        answers.entries[row] = -1
-                    break
-            else:
-                answers.chosen[row] = -1
-                for index, key in enumerate(keys):
-                    if key in keys[:index]:
-                        again.append(row * combinations + index)
-                        continue
-                    self.crowded = self.crowded or key in mine
-                    mine.setdefault(key, []).append((time, int(references[row])))
-        return again
 
     def _add(self, keys: Hashes, ats: Floats, references: Ints, stamps: Ints) -> None:
-        self._note(ats)
-        if not self.crowded:
+        self._added(ats)
+        if not self._crowded:
             self._table.add(keys, ats, references, stamps)
             return
         numbers = stretches(ats, self._seconds)
@@ -147,10 +81,10 @@ class SlidingStore(CompactStore):
             level += 1
         self._levels = max(self._levels, level)
 
-    def _note(self, times: Floats) -> None:
+    def _added(self, ats: Floats) -> None:
         """Remember the newest time of each bucket."""
         # Sorted by time they are sorted by bucket, too.
-        times = np.sort(times)
+        times = np.sort(ats)
         numbers, firsts = np.unique(stretches(times, self._seconds), return_index=True)
         newest = times[np.append(firsts[1:], len(times)) - 1]
         for number, time in zip(numbers.tolist(), newest.tolist(), strict=True):
@@ -158,14 +92,21 @@ class SlidingStore(CompactStore):
                 heapq.heappush(self._order, number)
             self._newest[number] = max(self._newest.get(number, time), time)
 
-    def _renewal_times(self, entries: Ints, times: Floats) -> Floats:
+    def _renewal_times(self, held: Floats, times: Floats) -> Floats:
         del times
-        return self._table.ats[entries]
+        return held
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
         """Tell which records repeat a unique one, each for itself; add nothing."""
-        near = self._near(hashes, times)[2]
-        found: Bools = np.logical_or.reduce(near, axis=(0, 2))
+        near = np.zeros(hashes.shape[:2], np.bool_)
+        for level in range(self._levels):
+            for numbers in self.around(times):
+                keys = place(hashes, numbers, level).reshape(-1, 2)
+                entries = self._table.find(keys).reshape(near.shape)
+                with np.errstate(over="ignore"):
+                    away = np.abs(times[:, None] - self._table.ats[entries])
+                near |= (entries >= 0) & (away < self._seconds)
+        found: Bools = np.logical_or.reduce(near, axis=1)
         return found
 
     def _held(
@@ -173,14 +114,14 @@ class SlidingStore(CompactStore):
     ) -> tuple[Hashes, Floats, Ints, int]:
         numbers = stretches(times, self._seconds)
         entries = np.full(len(times), -1, np.int64)
-        self.crowded = self._levels > 1
+        self._crowded = self._levels > 1
         for level in reversed(range(self._levels)):
             keys = place(hashes[:, None], numbers, level)[:, 0]
             found = self._table.find(keys)
             same = (found >= 0) & (self._table.ats[found] == times)
             same &= self._table.references[found] == references
             entries[same] = found[same]
-            self.crowded |= bool(((found >= 0) & ~same).any())
+            self._crowded |= bool(((found >= 0) & ~same).any())
         again = np.flatnonzero(first_occurrences(keys) != np.arange(len(keys)))
         return keys, times, entries, int(again[0]) if len(again) else len(times)
 
@@ -211,4 +152,4 @@ class SlidingStore(CompactStore):
         self._levels = state["levels"]
         self._newest, self._order = {}, []
         if len(state["ats"]):
-            self._note(state["ats"])
+            self._added(state["ats"])

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from operators.batches import Bools, Floats, Hashes, Ints
-from operators.windows.index import DROPPED, KeyIndex, grown, spread
+from operators.batches import Floats, Hashes, Ints
+from operators.windows.column import Column
+from operators.windows.in_turn import Answers, Asked, Columns, Filling, decide_in_turn
+from operators.windows.index import DROPPED, Entries, KeyIndex, spread
 
 # Rows of a batch to itself; smaller ones would only be moved more often.
 _FIRST_SIZE = 1024
@@ -82,11 +83,11 @@ class KeyTable:
 
     def _clear(self) -> None:
         self._index = KeyIndex()
-        self.keys: Hashes = np.zeros((_FIRST_SIZE, 2), np.uint64)
-        self.ats: Floats = np.zeros(_FIRST_SIZE)
-        self.references: Ints = np.zeros(_FIRST_SIZE, np.int64)
-        self.stamps: npt.NDArray[np.uint32] = np.zeros(_FIRST_SIZE, np.uint32)
-        self._free: npt.NDArray[np.uint32] = np.zeros(_FIRST_SIZE, np.uint32)
+        self._keys = Column(np.uint64, _FIRST_SIZE, width=2)
+        self._ats = Column(np.float64, _FIRST_SIZE)
+        self._references = Column(np.int64, _FIRST_SIZE)
+        self._stamps = Column(np.uint32, _FIRST_SIZE)
+        self._free = Column(np.uint32, _FIRST_SIZE)
         self._free_count = 0
         self._end = 0
         self._held = 0
@@ -98,10 +99,31 @@ class KeyTable:
         """Return the number of keys held."""
         return self._held
 
+    # Arrays of entries; no longer these once keys are added.
+    @property
+    def keys(self) -> Hashes:
+        """The keys."""
+        return self._keys.rows
+
+    @property
+    def ats(self) -> Floats:
+        """A window or a time for each key, NaN for one that is dropped."""
+        return self._ats.rows
+
+    @property
+    def references(self) -> Ints:
+        """Reference of the record that each key came with."""
+        return self._references.rows
+
+    @property
+    def stamps(self) -> Entries:
+        """A stamp for each key, `DROPPED` for one that is to be removed."""
+        return self._stamps.rows
+
     @property
     def size_bytes(self) -> int:
         """Memory taken, free rows included."""
-        columns = (self.keys, self.ats, self.references, self.stamps, self._free)
+        columns = (self.keys, self.ats, self.references, self.stamps, self._free.rows)
         return sum(column.nbytes for column in columns) + self._index.size_bytes
 
     @property
@@ -114,12 +136,54 @@ class KeyTable:
         stamps = self.stamps if self._dropped else None
         return self._index.find(spread(keys), keys, self.keys, stamps)
 
+    def decide(
+        self, asked: Asked, levels: int, begin: int, answers: Answers
+    ) -> tuple[int, int, int]:
+        """Decide records from `begin` on, as far as there is room for what they add.
+
+        Returns the row where it ended, how many keys it renewed, and the levels there
+        are now (operators/windows/in_turn.py).
+        """
+        most = (len(asked.ats) - begin) * asked.hashes.shape[1]
+        self._make_room(min(most, self.room))
+        self._leave_stamps(most)
+        filling = Filling(
+            regions=self._index.regions,
+            end=self._end,
+            free=self._free_count,
+            room=self.room,
+            now=self._now,
+            renewed_after=self._bound.renewed_after if self._bound.renew else -1,
+        )
+        stamps = self.stamps
+        columns = Columns(
+            words=self._index.words,
+            slots=self._index.slots,
+            keys=self.keys,
+            ats=self.ats,
+            references=self.references,
+            stamps=stamps,
+            dropped=stamps if self._dropped else stamps[:0],
+            free=self._free.rows,
+        )
+        row, added, renewed, levels = decide_in_turn(
+            columns, filling, asked, levels, begin, answers
+        )
+        self._took(added)
+        self._count(self.stamp(added + renewed), 1)
+        self._count(answers.stamps_before[:renewed], -1)
+        return row, renewed, levels
+
     def stamp(self, count: int) -> Ints:
         """Give the next stamps."""
-        if self._now + count > _LAST_STAMP:
-            self._restamp()
+        self._leave_stamps(count)
         self._now += count
         return np.arange(self._now - count, self._now)
+
+    def _leave_stamps(self, count: int) -> None:
+        """See to it that so many stamps can be given."""
+        if self._now + count > _LAST_STAMP:
+            self._restamp()
 
     def _restamp(self) -> None:
         """Take a half off all stamps; what is older than that is equally old from now on."""
@@ -153,34 +217,32 @@ class KeyTable:
         count = len(keys)
         if not count:
             return
-        entries = self._allocate(count)
+        self._make_room(count)
+        reused = min(count, self._free_count)
+        again = self._free.rows[self._free_count - reused : self._free_count]
+        new = np.arange(self._end, self._end + count - reused)
+        entries = np.concatenate([again.astype(np.int64), new])
         self.keys[entries] = keys
         self.ats[entries] = ats
         self.references[entries] = references
         self.stamps[entries] = stamps
-        self._index.make_room(self._end - self._free_count, self.keys)
         self._index.add(spread(keys), entries)
-        self._held += count
+        self._took(count)
         self._count(stamps, 1)
 
-    def _allocate(self, count: int) -> Ints:
+    def _make_room(self, count: int) -> None:
+        """Make room for so many keys more."""
+        in_use = self._end - self._free_count
+        for column in (self._keys, self._ats, self._references, self._stamps):
+            column.grow(self._end + max(count - self._free_count, 0))
+        self._index.make_room(in_use + count, self.keys)
+
+    def _took(self, count: int) -> None:
+        """Take note that so many keys were added: free entries first, then those at the end."""
         reused = min(count, self._free_count)
-        again = self._free[self._free_count - reused : self._free_count].astype(np.int64)
         self._free_count -= reused
-        begin, self._end = self._end, self._end + count - reused
-        for column in (self.keys, self.ats, self.references, self.stamps):
-            grown(column, self._end)
-        if not reused:
-            return np.arange(begin, self._end)
-        return np.concatenate([again, np.arange(begin, self._end)])
-
-    def stale(self, entries: Ints, given: Ints) -> Bools:
-        """Tell which keys are so old that a duplicate renews them.
-
-        given: for each, how many stamps will have been given by then.
-        """
-        stale: Bools = self.stamps[entries] < self._now + given - self._bound.renewed_after
-        return stale
+        self._end += count - reused
+        self._held += count
 
     def renew(self, entries: Ints, stamps: Ints) -> None:
         """Give keys later stamps; an entry may be given more than once: the last one counts."""
@@ -238,8 +300,8 @@ class KeyTable:
                 entries = entries[:limit]
             limit -= len(entries)
             self._index.remove(spread(self.keys[entries]), entries)
-            grown(self._free, self._free_count + len(entries))
-            self._free[self._free_count : self._free_count + len(entries)] = entries
+            self._free.grow(self._free_count + len(entries))
+            self._free.rows[self._free_count : self._free_count + len(entries)] = entries
             self._free_count += len(entries)
 
     def dump(self) -> dict[str, Any]:

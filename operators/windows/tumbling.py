@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
-from operators.verdicts import NO_REFERENCE
-from operators.windows.batch_repeats import first_occurrences, settle
-from operators.windows.compact import Answers, CompactStore, place
+from operators.windows.batch_repeats import first_occurrences
+from operators.windows.compact import CompactStore, place
+from operators.windows.in_turn import Asked, marks_of
 from operators.windows.store import stretches
 from operators.windows.table import Bound
 
@@ -31,31 +31,25 @@ class TumblingStore(CompactStore):
     def _window(self, times: Floats) -> Floats:
         return np.zeros(len(times)) if np.isinf(self._seconds) else stretches(times, self._seconds)
 
-    def _answer(self, hashes: Hashes, times: Floats, references: Ints) -> Answers:
+    def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Asked:
         windows = self._window(times)
-        keys = place(hashes, windows).reshape(-1, 2)
-        entries = self._table.find(keys).reshape(hashes.shape[:2])
-        settled = settle(entries >= 0, first_occurrences(keys))
-        matched = entries[np.arange(len(times)), settled.chosen]
-        # Of a unique record, or one that repeats another of the batch, no key is held.
-        originals = np.where(
-            matched >= 0, self._table.references[matched], references[settled.sources]
-        )
-        return Answers(
-            keys=keys,
-            ats=windows,
-            chosen=settled.chosen,
-            originals=np.where(settled.chosen >= 0, originals, NO_REFERENCE),
-            entries=matched,
-            added=settled.added,
+        return Asked(
+            np.ascontiguousarray(hashes),
+            marks_of(windows)[None],
+            windows,
+            np.ascontiguousarray(references),
+            np.inf,
         )
 
     def _add(self, keys: Hashes, ats: Floats, references: Ints, stamps: Ints) -> None:
-        self._oldest = min(self._oldest, float(ats.min()))
+        self._added(ats)
         self._table.add(keys, ats, references, stamps)
 
-    def _renewal_times(self, entries: Ints, times: Floats) -> Floats:
-        del entries
+    def _added(self, ats: Floats) -> None:
+        self._oldest = min(self._oldest, float(ats.min()))
+
+    def _renewal_times(self, held: Floats, times: Floats) -> Floats:
+        del held
         return times
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:

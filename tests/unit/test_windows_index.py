@@ -38,7 +38,7 @@ def test_it_grows_and_forgets_without_a_trace(batch: int) -> None:
         part = entries[begin : begin + batch]
         index.make_room(begin + len(part), keys)
         index.add(spread(keys[part]), part)
-    assert index._regions == -(-count // KEYS_A_REGION)
+    assert index.regions == -(-count // KEYS_A_REGION)
     assert (index.find(spread(keys), keys, keys) == entries).all()
     others = keys_of(range(count, 2 * count))
     assert (index.find(spread(others), others, keys) == -1).all()
@@ -48,7 +48,7 @@ def test_it_grows_and_forgets_without_a_trace(batch: int) -> None:
     assert (found[half] == -1).all()
     assert (found == entries).sum() == count - len(half)
     index.remove(spread(keys[found >= 0]), entries[found >= 0])
-    assert not index._words.any()
+    assert not index.words.any()
 
 
 @pytest.mark.parametrize("count", [SLOTS, SLOTS + 1, 600])

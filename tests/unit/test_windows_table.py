@@ -67,9 +67,7 @@ def test_memory_stays_flat_while_keys_come_and_go() -> None:
 def test_renewed_keys_go_later() -> None:
     table = KeyTable(Bound(1000, renew=True))
     add(table, range(1000))
-    entries = table.find(keys_of([0, 5, 990]))
-    assert table.stale(entries, np.array([0, 0, 52])).tolist() == [True, True, False]
-    assert table.stale(entries, np.array([0, 0, 53])).tolist() == [True, True, True]
+    entries = table.find(keys_of([0, 5]))
     table.renew(entries[[0, 1, 1]], table.stamp(3))
     table.evict()
     assert held(table, range(30)) == [0, 5, *range(1000 - len(table) + 2, 30)]
