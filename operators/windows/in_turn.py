@@ -117,6 +117,26 @@ def _again(hashes: Hashes, row: int, combination: int) -> bool:
 
 
 @compiled
+def _homes(hashes: Hashes, marks: Words, regions: int, groups: Ints, spread_keys: Words) -> int:
+    """Tell where the searches for some records begin; return how many there are.
+
+    There may be more than there is room for: it is for those that come first.
+    """
+    whole = whole_of(regions)
+    coming = 0
+    for row in range(len(hashes)):
+        for combination in range(hashes.shape[1]):
+            for bucket in range(len(marks)):
+                if coming == len(groups):
+                    return coming
+                low = placed(hashes[row, combination, 0], marks[bucket, row], 0)
+                spread_keys[coming] = spread_one(low, hashes[row, combination, 1])
+                groups[coming] = home(spread_keys[coming], regions, whole)
+                coming += 1
+    return coming
+
+
+@compiled
 def decide_in_turn(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop, compiled whole
     table: Columns, filling: Filling, asked: Asked, levels: int, begin: int, answers: Answers
 ) -> tuple[int, int, int, int]:
@@ -134,22 +154,18 @@ def decide_in_turn(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop
     regions, within, room = filling.regions, asked.within, filling.room
     whole = whole_of(regions)
     anywhere = within == np.inf
+    looked_at = held_ats[:0] if anywhere else held_ats
     groups, spread_keys = np.empty(AT_ONCE, np.int64), np.empty(AT_ONCE, np.uint64)
     fetched = np.empty(AT_ONCE, np.uint64)
     at_once = max(1, AT_ONCE // (combinations * buckets))
+    own = np.empty(combinations, np.int64)  # of the record's own bucket, for each key
     added, renewed = 0, 0
     for row in range(begin, count):
         if (row - begin) % at_once == 0:
-            coming = 0
-            for other in range(row, min(row + at_once, count)):
-                for combination in range(combinations):
-                    for bucket in range(buckets):
-                        low = placed(hashes[other, combination, 0], marks[bucket, other], 0)
-                        key = spread_one(low, hashes[other, combination, 1])
-                        groups[coming % AT_ONCE] = home(key, regions, whole)
-                        spread_keys[coming % AT_ONCE] = key
-                        coming += 1
-            fetch(words, slots, keys, groups[:coming], spread_keys[:coming], fetched)
+            rows = slice(row, min(row + at_once, count))
+            coming = _homes(hashes[rows], marks[:, rows], regions, groups, spread_keys)
+            soon, soon_keys = groups[:coming], spread_keys[:coming]
+            fetch(words, slots, keys, held_references, looked_at, soon, soon_keys, fetched)
         found = np.int64(-1)
         matching = -1
         while found < 0 and matching + 1 < combinations:
@@ -161,6 +177,8 @@ def decide_in_turn(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop
                     key = spread_one(low, high)
                     group = home(key, regions, whole)
                     entry = find_one(words, slots, group, key, low, high, keys, dropped)
+                    if level == 0 and bucket == 0:
+                        own[matching] = entry
                     near = entry >= 0 and (anywhere or abs(ats[row] - held_ats[entry]) < within)
                     # Of two it is the one of the smaller reference.
                     if near and (found < 0 or held_references[entry] < held_references[found]):
@@ -188,12 +206,14 @@ def decide_in_turn(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop
                 continue
             high = hashes[row, combination, 1]
             level = 0
+            # Only rounding puts two unique records with one key into one bucket.
             while True:
                 low = placed(hashes[row, combination, 0], marks[0, row], level)
                 key = spread_one(low, high)
                 group = home(key, regions, whole)
-                # Only rounding puts two unique records with one key into one bucket.
-                if anywhere or find_one(words, slots, group, key, low, high, keys, dropped) < 0:
+                if level > 0:
+                    own[combination] = find_one(words, slots, group, key, low, high, keys, dropped)
+                if own[combination] < 0:
                     break
                 level += 1
             levels = max(levels, level + 1)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Hashes, Ints
+from operators.batches import Floats, Hashes, Ints
 from operators.compiled import compiled
 from operators.windows.column import Column
 
@@ -46,6 +46,7 @@ _TOP_THREE = np.uint64(61)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
 # A count that has come here stays: it may have been more.
 _MANY = np.uint64(255)
+_NO_INTS, _NO_FLOATS = np.zeros(0, np.int64), np.zeros(0)
 # So many keys are fetched into the processor's cache before they are looked at.
 AT_ONCE = 1024
 
@@ -213,6 +214,8 @@ def fetch(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be comp
     words: Words,
     slots: Entries,
     keys: Hashes,
+    references: Ints,
+    ats: Floats,
     groups: Ints,
     spread_keys: Words,
     fetched: Words,
@@ -220,8 +223,9 @@ def fetch(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be comp
     """Read what the searches for some keys will look at.
 
     All of it is far apart in memory, and in a search each look hangs on the one before:
-    the processor fetches many at once if nothing does.  fetched: room for as many words,
-    so that no compiler takes the reading for useless.
+    the processor fetches many at once if nothing does.  references, ats: of the keys,
+    empty where they will not be looked at.  fetched: room for as many words, so that no
+    compiler takes the reading for useless.
     """
     for row in range(len(groups)):
         fetched[row] = words[groups[row]]
@@ -230,8 +234,12 @@ def fetch(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be comp
     for row in range(len(groups)):
         matching = _matching(words[groups[row]], _tag(spread_keys[row]))
         if matching != _NONE:
-            slot = groups[row] * SLOTS + _byte(_lowest(matching)) - 1
-            fetched[row] += keys[slots[slot], 0]
+            entry = slots[groups[row] * SLOTS + _byte(_lowest(matching)) - 1]
+            fetched[row] += keys[entry, 0]
+            if len(references):
+                fetched[row] += np.uint64(references[entry])
+            if len(ats) and ats[entry] > 0:
+                fetched[row] += _ONE
 
 
 @compiled
@@ -267,7 +275,7 @@ def _find(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be comp
     fetched = np.empty(AT_ONCE, np.uint64)
     for begin in range(0, len(wanted), AT_ONCE):
         rows = slice(begin, begin + AT_ONCE)
-        fetch(words, slots, keys, found[rows], spread_keys[rows], fetched)
+        fetch(words, slots, keys, _NO_INTS, _NO_FLOATS, found[rows], spread_keys[rows], fetched)
         for row in range(begin, min(begin + AT_ONCE, len(wanted))):
             low, high = wanted[row, 0], wanted[row, 1]
             found[row] = find_one(
