@@ -34,3 +34,9 @@ def test_no_small_pieces_wait_apart() -> None:
 
     assert waiting("as it is") > 0
     assert waiting("suited") == 0
+
+
+def test_the_job_starts_no_threads_for_linear_algebra() -> None:
+    count = "import flows.dedup, psutil; print(psutil.Process().num_threads())"
+    line = [sys.executable, "-c", count]
+    assert subprocess.run(line, check=True, capture_output=True, text=True).stdout == "1\n"

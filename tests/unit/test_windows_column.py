@@ -1,0 +1,59 @@
+"""Columns that grow."""
+
+import mmap
+import sys
+
+import numpy as np
+import psutil
+import pytest
+
+from operators.windows.column import Column
+
+
+class Unmovable(mmap.mmap):
+    """What a system without `mremap` says."""
+
+    def resize(self, newsize: int) -> None:
+        del newsize
+        raise SystemError
+
+
+@pytest.mark.parametrize("width", [0, 2])
+@pytest.mark.parametrize("memory", [mmap.mmap, Unmovable])
+def test_it_keeps_what_is_in_it_and_goes_on_with_zeros(
+    width: int, memory: type[mmap.mmap], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mmap, "mmap", memory)
+    column = Column(np.uint32, 3, width)
+    shape = (width,) if width else ()
+    assert column.rows.shape == (3, *shape)
+    assert column.rows.dtype == np.uint32
+    column.rows[:] = 7
+    for size in (2, 3, 4, 5_000, 1_000_000):
+        column.grow(size)
+        assert size <= len(column.rows) <= max(size + size // 8, 4)
+        assert (column.rows[:3] == 7).all()
+        assert not column.rows[3:].any()
+
+
+def test_with_a_view_it_stays_as_it_is() -> None:
+    column = Column(np.int64, 10)
+    column.rows[:] = range(10)
+    view = column.rows[3:]
+    with pytest.raises(BufferError):
+        column.grow(100)
+    assert column.rows.tolist() == list(range(10))
+    del view
+    column.grow(100)
+    assert column.rows[:10].tolist() == list(range(10))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems may count it at once")
+def test_what_was_never_touched_takes_no_memory() -> None:
+    column = Column(np.uint64, 1)
+    process = psutil.Process()
+    before = process.memory_info().rss
+    column.grow(1 << 25)  # 256 MB
+    assert process.memory_info().rss - before < 8 << 20
+    column.rows[: 1 << 21] = 1
+    assert process.memory_info().rss - before >= 16 << 20
