@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from operators.windows.table import Bound
 from operators.windows.tumbling import TumblingStore
 from tests.stores import Asking, times
 
@@ -94,3 +95,34 @@ def test_a_batch_may_hold_many_windows() -> None:
     }
     store.expire(1500)
     assert len(store) == 1500
+
+
+def test_a_key_is_renewed_only_once_it_is_old_enough() -> None:
+    bound = Bound(1600, renew=True)
+    store = TumblingStore(math.inf, bound)
+
+    def renewals(*numbers: int) -> int:
+        hashes = np.array([[[number, 1]] for number in numbers], np.uint64)
+        times, references = np.zeros(len(numbers)), np.arange(len(numbers))
+        matches = store.decide(hashes, times, references)
+        delta = store.delta(hashes, times, references, matches)
+        return len(delta) - int((matches.combination < 0).sum())
+
+    assert bound.renewed_after == 100
+    assert renewals(*range(100)) == 0
+    assert renewals(0) == 0  # a hundred keys, itself among them, are not too many
+    assert renewals(1000, 0, 0) == 1  # one more is; renewed, it is young again
+
+
+def test_a_record_with_one_key_twice_needs_room_for_one() -> None:
+    store = TumblingStore(math.inf, Bound(4))
+    keys = np.array([[[1, 0], [2, 0]], [[3, 0], [4, 0]]], np.uint64)
+    store.decide(keys[:1], np.zeros(1), np.zeros(1, np.int64))
+    twice = np.array([[[5, 0], [5, 0]]], np.uint64)
+    store.decide(twice, np.zeros(1), np.ones(1, np.int64))
+    again = np.array([[[6, 0], [6, 0]]], np.uint64)
+    store.decide(again, np.zeros(1), np.ones(1, np.int64))
+    assert (len(store), store.evicted) == (4, 0)
+    store.decide(keys[1:], np.zeros(1), np.ones(1, np.int64))
+    assert len(store) <= 4
+    assert store.evicted > 0
