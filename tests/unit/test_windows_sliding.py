@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.windows.sliding import SlidingStore
-from tests.stores import Asking, times
+from operators.windows.table import Bound
+from tests.stores import Asking, contents, times
 
 
 @pytest.mark.parametrize(
@@ -95,3 +96,15 @@ def test_a_bucket_is_dropped_when_its_newest_key_is_out_of_reach(horizon: float,
     store.expire(horizon)
     assert len(store) == held
     assert store.expired(28, horizon) == (held == 0)
+
+
+def test_a_renewed_key_keeps_its_time() -> None:
+    stores = [SlidingStore(10, Bound(32, renew=True)) for _ in range(2)]
+    asking = Asking(stores[0])
+    assert asking((100, "a"), (101, "b"), (102, "c"), (103, "d")) == "u u u u"
+    assert asking((105, "a")) == "d0"
+    renewing = asking.deltas[-1]
+    assert (renewing.times.tolist(), renewing.references.tolist()) == ([100.0], [0])
+    for delta in asking.deltas:
+        stores[1].apply(delta)
+    assert contents(stores[1]) == contents(stores[0])

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from operators.windows import table
 from operators.windows.table import Bound
 from operators.windows.tumbling import TumblingStore
 from tests.stores import Asking, times
@@ -112,6 +113,38 @@ def test_a_key_is_renewed_only_once_it_is_old_enough() -> None:
     assert renewals(*range(100)) == 0
     assert renewals(0) == 0  # a hundred keys, itself among them, are not too many
     assert renewals(1000, 0, 0) == 1  # one more is; renewed, it is young again
+    assert renewals(*range(1, 11)) == 10  # each renewal makes the next key older
+
+
+def test_what_was_evicted_but_not_yet_swept_is_not_found() -> None:
+    store = TumblingStore(10, Bound(20_000))
+
+    def decide(numbers: range, time: float) -> int:
+        hashes = np.stack([np.arange(numbers.start, numbers.stop), np.ones(len(numbers))], axis=1)
+        times = np.full(len(numbers), time)
+        matches = store.decide(hashes.astype(np.uint64)[:, None], times, np.arange(len(numbers)))
+        return int((matches.combination < 0).sum())
+
+    assert decide(range(10_000), 5) == decide(range(10_000), 15) == 10_000
+    store.expire(10)  # more keys than are swept at once
+    assert decide(range(10_000, 20_000), 15) == 10_000
+    assert decide(range(20_000, 20_001), 15) == 1
+    evicted = store.evicted
+    assert evicted > 0
+    assert decide(range(evicted), 15) == evicted
+
+
+def test_stamps_begin_anew_while_records_are_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_LAST_STAMP", 1000)
+    monkeypatch.setattr(table, "_HALF_OF_STAMPS", 500)
+    store = TumblingStore(math.inf, Bound(300))
+    for begin in range(0, 5_000, 130):
+        hashes = np.array([[[number, 1]] for number in range(begin, begin + 130)], np.uint64)
+        store.decide(hashes, np.zeros(130), np.arange(begin, begin + 130))
+        state = store.dump()
+        assert state["stamps"].max() <= 1000
+        kept = state["references"].tolist()
+        assert kept == list(range(begin + 130 - len(kept), begin + 130))
 
 
 def test_a_record_with_one_key_twice_needs_room_for_one() -> None:
