@@ -207,6 +207,7 @@ class LaneWriter:
         try:
             while self._next():
                 self._commit()
+                self._producer.begin_ahead()
                 with self._state:
                     self._open.clear()
                     self._committing = self._in_transaction = self._asked = self._alone = False

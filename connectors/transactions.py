@@ -46,6 +46,7 @@ class LaneProducer:
         self._id = f"{access.app_id}-lane-{lane}"
         self._undelivered: tuple[str, KafkaError] | None = None
         self._broken = False
+        self._ahead = False
         try:
             self._producer = Producer(
                 {
@@ -60,11 +61,22 @@ class LaneProducer:
         self._call("open the transactional producer", self._producer.init_transactions)
 
     def begin(self) -> None:
-        """Begin a transaction."""
+        """Begin a transaction, unless that was done ahead."""
+        if not self._ahead:
+            self.begin_ahead()
+        self._ahead = False
+
+    def begin_ahead(self) -> None:
+        """Begin the next transaction before there is a record for it.
+
+        No broker hears of it before the first record, but the client's own thread has to
+        answer: whoever has the records need not wait for that.
+        """
         self._topics.clear()
         self._undelivered = None
         self._broken = False
         self._call("begin a transaction", lambda _: self._producer.begin_transaction())
+        self._ahead = True
 
     def produce(self, topic: str, records: Records, partition: int = ANY_PARTITION) -> None:
         """Add records to the transaction; waits while the queue is full.

@@ -82,7 +82,7 @@ class CompactStore:
             # Eviction has its moment: how the records are cut into batches must not matter.
             row, renewed, self._levels = self._table.decide(asked, self._levels, row, answers)
             if renewed:
-                rows = answers.renewed[:renewed].copy()
+                rows = answers.renewed[:renewed]
                 self._renewed.append(
                     Renewals(
                         rows * combinations + matches.combination[rows],

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -418,4 +418,26 @@ def test_a_full_producer_queue_is_waited_for(make_rig: MakeRig) -> None:
     run.feed(records)
     run.snapshot()
 
+    rig.check(records)
+
+
+def test_the_worker_waits_for_the_client_to_begin_only_once(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
+    class Noted(Producer):
+        def begin_transaction(self) -> None:
+            super().begin_transaction()
+            begun.append(current_thread().name)
+
+    monkeypatch.setattr(transactions, "Producer", Noted)
+    rig = make_rig(lanes=1)
+    run = rig.run()
+    records = make_records(0, 30)
+    for begin in (0, 10, 20):
+        run.feed(records[begin : begin + 10])
+        run.snapshot()
+    # And there is one begun for what never comes.
+    assert begun == [current_thread().name, *["lane-0-writer"] * 3]
     rig.check(records)
