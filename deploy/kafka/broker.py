@@ -18,6 +18,10 @@ __all__ = ["Broker", "BrokerStartError", "NoBrokerError", "start_broker"]
 
 EXTERNAL = "DEDUP_TEST_BROKERS"
 
+# How often a broker is started that may have any port, while somebody else takes them.
+_TRIES = 3
+_TAKEN = ("Address already in use", "already listens on")
+
 _WHAT_TO_DO = (
     "Install Java 17 or later and Maven (Debian: openjdk-17-jre-headless and maven), "
     "or start Docker, "
@@ -125,7 +129,7 @@ def start_broker(
         except NoBrokerError as error:
             reasons.append(str(error))
     try:
-        return _started("java", JavaServer(settings or {}, data_dir, port))
+        return _start_java(settings or {}, data_dir, port)
     except NoBrokerError as error:
         reasons.append(str(error))
     message = f"No Kafka broker can be started here: {'; '.join(reasons)}. {_WHAT_TO_DO}"
@@ -139,6 +143,18 @@ def _start_docker(settings: Mapping[str, str], port: int | None) -> Broker:
         message = "testcontainers is not installed"
         raise NoBrokerError(message) from error
     return _started("docker", DockerServer(settings, port))
+
+
+def _start_java(settings: Mapping[str, str], data_dir: Path | None, port: int | None) -> Broker:
+    tries = 1 if port is not None else _TRIES
+    while True:
+        tries -= 1
+        try:
+            return _started("java", JavaServer(settings, data_dir, port))
+        except BrokerStartError as error:
+            # Java takes its ports seconds after they were found free.
+            if not tries or not any(taken in str(error) for taken in _TAKEN):
+                raise
 
 
 def _started(kind: Literal["docker", "java"], server: _Server) -> Broker:

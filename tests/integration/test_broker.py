@@ -1,13 +1,15 @@
 """The local broker itself: what the other tests stand on."""
 
+import socket
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from deploy.kafka import Broker, BrokerStartError, NoBrokerError, start_broker
+from deploy.kafka import Broker, BrokerStartError, NoBrokerError, java, start_broker
 from deploy.kafka.java import find_java
+from deploy.kafka.ports import free_ports
 
 QUIET = {"log_level": "0"}
 SECONDS = 30.0
@@ -89,6 +91,25 @@ def test_a_port_that_another_broker_has_is_an_error(broker: Broker) -> None:
 
     with pytest.raises(BrokerStartError, match="another Kafka broker already listens"):
         start_broker(port=taken)
+
+
+def test_a_port_that_is_taken_before_java_takes_it_is_not_the_end(
+    kafka_wanted: None, tmp_path: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        find_java()
+    except NoBrokerError as error:
+        pytest.skip(f"only a broker in Java takes its port itself: {error}")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = [taken.getsockname()[1], *free_ports(3)]
+        monkeypatch.setattr(java, "free_ports", lambda count: [ports.pop(0) for _ in range(count)])
+        with start_broker(data_dir=tmp_path) as broker:
+            make_topic(broker.bootstrap, topic_prefix)
+            produce(broker.bootstrap, topic_prefix, [b"written"])
+            assert consume(broker.bootstrap, topic_prefix, 1) == [b"written"]
+    assert not ports
 
 
 def test_an_external_broker_is_used_and_never_killed(
