@@ -139,10 +139,12 @@ class TransactionalKafkaSink(FixedPartitionedSink[Output, Resume | None]):
     def changelog_end(self, lane: int, before: int) -> int:
         """Where a lane's changelog ended a moment ago; before, if the brokers do not answer.
 
-        The first lane to end an epoch asks for all: each question takes milliseconds, in
-        which nothing is decided.  For the others it may be the end before their last
-        transaction: a restart then reads a little more than it has to.
+        The first lane to end an epoch asks for all, once: each question takes milliseconds,
+        or seconds where there is no answer, in which nothing is decided.  For the others it
+        may be the end before their last transaction: a restart then reads a little more
+        than it has to.
         """
         if lane not in self._ends:
-            self._ends = self._changelog.last_offsets(list(self._writers))
+            lanes = list(self._writers)
+            self._ends = dict.fromkeys(lanes, 0) | self._changelog.last_offsets(lanes)
         return max(before, self._ends.pop(lane, before))

@@ -17,7 +17,13 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, unreachable
+from connectors.kafka_clients import (
+    REQUEST_SECONDS,
+    KafkaAccess,
+    explain,
+    patiently,
+    unreachable,
+)
 from connectors.kafka_topics import partition_counts
 from flows.progress import Progress
 from operators.errors import SourceError
@@ -43,7 +49,7 @@ class TopicReader:
         self._counts = partition_counts(self._admin, access)
         self._consumer = Consumer(access.consumer_settings("audit"))
         # Once for all: the first `assign` of each topic would take a second otherwise.
-        self._consumer.list_topics(timeout=REQUEST_SECONDS)
+        patiently(access, lambda: self._consumer.list_topics(timeout=REQUEST_SECONDS))
         self.timestamps = timestamps
 
     def close(self) -> None:

@@ -6,11 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from confluent_kafka import KafkaError, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
 from deploy.kafka import Broker
-from flows import cli
+from flows import audit_reader, cli
 from flows.generate import Labelled, StreamOptions, generate
 
 SECONDS = 30.0
@@ -355,3 +362,19 @@ def test_a_topic_that_is_not_there_is_named(
         f"dedup: there is no topic {run.topic('nowhere')}: check the settings (`dedup config` "
         "shows them)\n"
     )
+
+
+def test_a_broker_that_falls_silent_is_one_line(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unanswered(Consumer):
+        def list_topics(self, *_: object, **__: object) -> ClusterMetadata:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "Failed to get metadata"))
+
+    monkeypatch.setattr(audit_reader, "Consumer", Unanswered)
+
+    status, report = audit()
+
+    assert status == 2
+    [line] = report.splitlines()
+    assert line.startswith("dedup: cannot talk to Kafka at DEDUP_BROKERS=")

@@ -1,5 +1,6 @@
 """Rules 5 to 7 of the protocol (docs/adr/0002), and what a snapshot holds: kept and broken."""
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -397,3 +398,38 @@ def _make_again(rig: Rig) -> None:
             time.sleep(0.2)
         else:
             return
+
+
+def test_an_epoch_ends_though_nobody_says_where_the_changelog_ended(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart then reads from where it ended an epoch before."""
+    rig = make_rig(lanes=4)
+    records = make_records(0, 120)
+    run = rig.run()
+    for begin in (0, 20):
+        run.feed(records[begin : begin + 20])
+        run.settle()
+    run.snapshot()
+    ends = {}
+    for lane, part in run.parts.items():
+        assert part._resume is not None
+        # As they are after some epochs in which not all lanes had records.
+        part._resume = replace(part._resume, end=part._resume.end - lane)
+        ends[lane] = part._resume.end
+    with socket.socket() as silent, monkeypatch.context() as patched:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+        patched.setattr(Changelog, "_own_admin", lambda _: admin)
+        run.feed(records[40:80])
+        began = time.monotonic()
+        snapshot = run.snapshot()
+        # One question for all lanes; a process that is told to stop has nine seconds.
+        assert time.monotonic() - began < 6.0
+    assert {lane: resume.end for lane, resume in snapshot.sinks.items() if resume} == ends
+    after = rig.run(snapshot)
+    after.feed(records, start=0)
+    after.snapshot()
+    rig.check(records)
