@@ -93,8 +93,8 @@ def test_a_port_that_another_broker_has_is_an_error(broker: Broker) -> None:
         start_broker(port=taken)
 
 
-def test_a_port_that_is_taken_before_java_takes_it_is_not_the_end(
-    kafka_wanted: None, tmp_path: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+def test_other_ports_are_tried_where_one_is_taken_before_java_takes_it(
+    kafka_wanted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
         find_java()
@@ -103,13 +103,17 @@ def test_a_port_that_is_taken_before_java_takes_it_is_not_the_end(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        ports = [taken.getsockname()[1], *free_ports(3)]
-        monkeypatch.setattr(java, "free_ports", lambda count: [ports.pop(0) for _ in range(count)])
-        with start_broker(data_dir=tmp_path) as broker:
-            make_topic(broker.bootstrap, topic_prefix)
-            produce(broker.bootstrap, topic_prefix, [b"written"])
-            assert consume(broker.bootstrap, topic_prefix, 1) == [b"written"]
-    assert not ports
+        found = [[taken.getsockname()[1], *free_ports(1)]]
+
+        def ports(_: int) -> list[int]:
+            if not found:
+                message = "asked again"
+                raise BrokerStartError(message)
+            return found.pop()
+
+        monkeypatch.setattr(java, "free_ports", ports)
+        with pytest.raises(BrokerStartError, match="asked again"):
+            start_broker(data_dir=tmp_path)
 
 
 def test_an_external_broker_is_used_and_never_killed(
