@@ -229,3 +229,19 @@ def test_settings_open_a_store_for_each_lane(tmp_path: Path) -> None:
             assert isinstance(store, DiskStore)
             store.close()
     assert disk_stores(load(), Bound()) is None
+
+
+def test_two_unique_records_that_rounding_puts_into_one_bucket_are_both_kept(
+    tmp_path: Path,
+) -> None:
+    """So late that the next double is a window further."""
+    times = (900719925474099.4, 900719925474099.5)
+    shelf = SlidingShelf(0.1)
+    store = opened(tmp_path / "lane", shelf)
+    asking = Asking(store)
+    for number, time in enumerate(times, 1):
+        assert asking((time, "a")) == "u"
+        store.committed(Change(progress(number), asking.deltas[-1]))
+    left = killed(store, tmp_path / "lane", tmp_path / "left")
+    again = Asking(opened(left, shelf))
+    assert again((times[0], "a"), (times[1], "a")) == "d0 d1"
