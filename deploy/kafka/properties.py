@@ -25,9 +25,6 @@ _ALONE = {
     # A node that is alone has nobody to leave its partitions to, however long a busy disk holds
     # it up: nine seconds by default.
     "broker.session.timeout.ms": "60000",
-    # The processes of a job open more than the default of 50 connections at once, and on a busy
-    # machine those that find no place in the queue stand still for seconds.
-    "socket.listen.backlog.size": "1000",
     # The default of 128 MiB is a sixth of the heap that a local broker gets.
     "log.cleaner.dedupe.buffer.size": "16777216",
 }
