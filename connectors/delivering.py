@@ -6,9 +6,11 @@ import logging
 import time
 from collections.abc import Callable
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException
 
+from connectors.column_producer import ColumnProducer
 from connectors.kafka_clients import KafkaAccess, explain, unreachable
+from connectors.packed_records import PackedRecords
 from connectors.producing import produce_records, refused
 from operators.batches import Records
 from operators.errors import SinkError
@@ -26,37 +28,34 @@ class DeliveringProducer:
         """role: names the client at the brokers.  Raises KafkaUnreachableError."""
         self._access = access
         self._log = log
-        self._failure: tuple[str, str] | None = None
+        self._failure: str | None = None
         try:
-            self._producer = Producer(
-                {
-                    **access.producer_settings(role),
-                    "delivery.report.only.error": True,
-                    "error_cb": self._on_error,
-                }
+            self._producer = ColumnProducer(
+                {**access.producer_settings(role), "error_cb": self._on_error}
             )
         except KafkaException as error:
             raise unreachable(access, error) from error
 
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None and self._failure is None:
-            self._failure = (message.topic() or "", explain(error))
-
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() and self._failure is None:
-            self._failure = ("any", explain(error))
+            self._failure = (
+                f"the client that writes has failed: {explain(error)}. Nothing is lost: see the "
+                "brokers' logs, start again."
+            )
         else:
             self._log.warning("writing: %s", explain(error))
 
     def produce(self, topic: str, records: Records) -> None:
         """Hand over records; waits while the queue is full.  Raises SinkError."""
-        produce_records(self._producer, topic, records, self._on_delivery)
+        produce_records(self._producer, topic, PackedRecords(records))
 
     def check(self) -> bool:
         """Tell whether everything is delivered; raise SinkError if a record was refused."""
-        self._producer.poll(0)
+        self._producer.poll()
+        for topic, error in self._producer.failures:
+            raise refused(topic, explain(error))
         if self._failure is not None:
-            raise refused(*self._failure)
+            raise SinkError(self._failure)
         return not len(self._producer)
 
     def flush(self, meanwhile: Callable[[], None] | None = None) -> None:

@@ -6,22 +6,37 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from connectors.packed_records import PackedRecords
+from operators.deduplicate import LaneChange
 from operators.encode import Output
+from operators.observing import Written
 
 
 @dataclass(frozen=True, slots=True)
 class HeldBatch:
-    """The outputs of a verdict batch, how many records they have, and the bytes of their values."""
+    """What is kept of a verdict batch until it is committed, and how much memory that is.
 
-    parts: Sequence[Output]
+    packed: verdict, and its records.  changes: what it changes in its lane.  written: what is
+    to be counted then.  size_bytes: of the values.
+    """
+
+    packed: Sequence[tuple[int, PackedRecords]]
+    changes: Sequence[LaneChange]
+    written: Sequence[Written]
     records: int
     size_bytes: int
 
     @classmethod
     def of(cls, parts: Sequence[Output]) -> HeldBatch:
-        """Weigh the outputs of a batch."""
-        records = sum([len(part.records) for part in parts])
-        return cls(parts, records, sum([part.records.size_bytes for part in parts]))
+        """Pack the outputs of a batch."""
+        packed = [(part.verdict, PackedRecords(part.records)) for part in parts]
+        return cls(
+            packed=packed,
+            changes=[part.progress.change for part in parts if part.progress is not None],
+            written=list(map(Written.of, parts)),
+            records=sum([len(records) for _, records in packed]),
+            size_bytes=sum([records.size_bytes for _, records in packed]),
+        )
 
 
 class HeldBatches:

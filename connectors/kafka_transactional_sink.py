@@ -49,7 +49,6 @@ class _TransactionalPartition(StatefulSinkPartition[Output, Resume | None]):
         for output in values:
             for batch in self._assembler.add(output):
                 self._writer.write(batch)
-        self._sink.serve_all()
 
     @one_line_errors
     def snapshot(self) -> Resume | None:
@@ -125,11 +124,6 @@ class TransactionalKafkaSink(FixedPartitionedSink[Output, Resume | None]):
         )
         self._writers[lane] = writer
         return writer
-
-    def serve_all(self) -> None:
-        """Take the delivery reports of all lanes of this process."""
-        for writer in list(self._writers.values()):
-            writer.serve()
 
     def request_all(self) -> None:
         """Have all lanes of this process commit side by side."""

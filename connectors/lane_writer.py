@@ -4,10 +4,6 @@ The worker's thread adds verdict batches (`write`); when the commit interval has
 passed, or when an epoch ends (`request`, `wait`), the lane's thread commits.  A
 commit is waiting for the brokers: several lanes wait at the same time, and what is
 decided meanwhile waits in a bounded backlog.
-
-What the brokers say of each record is taken by the worker's thread, as far as it can be
-(`serve`): the client library takes the interpreter's lock once for every record, and a
-second thread that does so makes both wait for each other all the time.
 """
 
 from __future__ import annotations
@@ -29,7 +25,7 @@ from connectors.pace import CommitPace
 from operators.deduplicate import LaneChange
 from operators.encode import Output
 from operators.errors import DedupError, SinkError, StateError
-from operators.observing import Observer, Written
+from operators.observing import Observer
 from operators.summaries import Summary
 from operators.verdicts import VERDICTS, Delta
 
@@ -39,10 +35,6 @@ _BACKLOG_RECORDS, _BACKLOG_BYTES = 20_000, 8 << 20
 # Records of an open transaction are held until it is committed, to be repeated if
 # need be: so many, and it is committed before its time.
 _OPEN_RECORDS, _OPEN_BYTES = 200_000, 8 << 20
-
-# A transaction with more records than this that nobody knows to be delivered waits so long
-# for the worker's thread to ask; with fewer, or then, the lane's own thread asks.
-_MANY_REPORTS, _REPORTS_SECONDS = 1_000, 0.025
 
 # However long the interval, well under transaction.timeout.ms (60 s unless set), at
 # which the brokers would abort the transaction and fence its producer.
@@ -96,8 +88,6 @@ class LaneWriter:
         self._pace = CommitPace(min(settings.interval_seconds, _LONGEST_OPEN_SECONDS))
         self._asked = False
         self._committing = False
-        self._alone = False  # whether delivery reports are the lane's thread's to take
-        self._worker_waits = False
         self._closed = False
         self._failure: DedupError | None = None
         self._trimmed = time.monotonic()
@@ -156,18 +146,10 @@ class LaneWriter:
         self._in_transaction = True
 
     def _produce(self, batch: HeldBatch) -> None:
-        for part in batch.parts:
-            topic = self._settings.topics[VERDICTS[part.verdict]]
-            if topic and len(part.records):
-                self._producer.produce(topic, part.records)
-
-    def serve(self) -> None:
-        """Take the delivery reports there are, unless the lane's thread does so by now."""
-        with self._state:
-            if self._in_transaction and not self._alone:
-                self._producer.serve()
-                if self._committing:
-                    self._state.notify_all()
+        for verdict, records in batch.packed:
+            topic = self._settings.topics[VERDICTS[verdict]]
+            if topic and len(records):
+                self._producer.produce(topic, records)
 
     def request(self) -> None:
         """Ask for a commit of everything given so far, without waiting for it."""
@@ -188,10 +170,7 @@ class LaneWriter:
     def _wait(self) -> None:
         """Wait for the lane's thread; raise what ended it."""
         if self._failure is None:
-            self._worker_waits = True
-            self._state.notify_all()
             self._state.wait()
-            self._worker_waits = False
         if self._failure is not None:
             raise self._failure
 
@@ -210,7 +189,7 @@ class LaneWriter:
                 self._producer.begin_ahead()
                 with self._state:
                     self._open.clear()
-                    self._committing = self._in_transaction = self._asked = self._alone = False
+                    self._committing = self._in_transaction = self._asked = False
                     while self._backlog and not self._open.too_much:
                         self._add(self._backlog.popleft())
                     self._state.notify_all()
@@ -235,19 +214,9 @@ class LaneWriter:
                 if self._open and (self._asked or (wait is not None and wait <= 0)):
                     self._pace.commits(now)
                     self._committing = True
-                    self._wait_for_reports(now + _REPORTS_SECONDS)
-                    self._alone = True
                     return True
                 self._state.wait(wait)
             return False
-
-    def _wait_for_reports(self, deadline: float) -> None:
-        """Give the worker's thread the time to take most delivery reports, if it runs."""
-        while self._producer.unreported > _MANY_REPORTS:
-            left = deadline - time.monotonic()
-            if left <= 0 or self._asked or self._worker_waits:
-                return
-            self._state.wait(left)
 
     def _commit(self) -> None:
         """Commit the open transaction with its changelog record; repeat it if need be."""
@@ -279,7 +248,7 @@ class LaneWriter:
         self._observer.committed(time.monotonic() - began)
         now = time.time()
         for batch in batches:
-            self._observer.written(list(map(Written.of, batch.parts)), now)
+            self._observer.written(batch.written, now)
 
     def mark(self, end: int) -> None:
         """Note where the changelog ends, now that everything is committed; trim it (rule 6)."""
@@ -305,12 +274,7 @@ class LaneWriter:
 
 def _change(batches: Iterable[HeldBatch]) -> LaneChange:
     """What a transaction changed: the keys of all its batches, and where the last one got to."""
-    changes = [
-        part.progress.change
-        for batch in batches
-        for part in batch.parts
-        if part.progress is not None
-    ]
+    changes = [change for batch in batches for change in batch.changes]
     last = changes[-1]
     return LaneChange(
         number=last.number,

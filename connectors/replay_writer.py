@@ -13,10 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from connectors.column_producer import ANY_PARTITION
 from connectors.fault_points import reach
 from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_errors import PATIENCE_SECONDS
-from connectors.producing import ANY_PARTITION
+from connectors.packed_records import PackedRecords
 from connectors.replay_log import log_topic, pack
 from connectors.transactions import FencedError, LaneProducer
 from operators.batches import Records
@@ -71,19 +72,21 @@ class ReplayWriter:
             raise FencedError(msg) from error
         reach("after_commit")
 
-    def _by_partition(self, replays: Sequence[Replay]) -> dict[int, Records]:
+    def _by_partition(self, replays: Sequence[Replay]) -> dict[int, PackedRecords]:
         """Columns for each partition; back in its own topic a record returns to its own."""
         parts: dict[int, list[Replay]] = defaultdict(list)
         for one in replays:
             home = one.origin.topic == self._to and one.origin.partition < self._partitions
             parts[one.origin.partition if home else ANY_PARTITION].append(one)
         return {
-            partition: Records(
-                offsets=np.array([one.origin.offset for one in found], np.int64),
-                values=[one.value for one in found],
-                keys=[one.key for one in found],
-                headers=[one.headers for one in found],
-                timestamps=np.array([one.timestamp_ms for one in found], np.int64),
+            partition: PackedRecords(
+                Records(
+                    offsets=np.array([one.origin.offset for one in found], np.int64),
+                    values=[one.value for one in found],
+                    keys=[one.key for one in found],
+                    headers=[one.headers for one in found],
+                    timestamps=np.array([one.timestamp_ms for one in found], np.int64),
+                )
             )
             for partition, found in parts.items()
         }

@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+import numpy as np
+from confluent_kafka import KafkaError, KafkaException
 
+from connectors.column_producer import ANY_PARTITION, ColumnProducer, NotTakenError
 from connectors.fault_points import is_due, reach
 from connectors.kafka_clients import KafkaAccess, explain
 from connectors.kafka_errors import PATIENCE_SECONDS, Action, action_for
 from connectors.kafka_permissions import WRITE, advice, forbidden_topics
-from connectors.producing import ANY_PARTITION, produce_records, refused
+from connectors.packed_records import PackedRecords
+from connectors.producing import produce_records, refused
 from operators.batches import Records
 from operators.errors import SinkError
 
@@ -24,6 +27,8 @@ _CALL_SECONDS = 15.0
 _PAUSE_SECONDS = 0.1
 # What `produce` says once a transaction, or the producer, has failed.
 _BROKEN = (KafkaError._STATE, KafkaError._FATAL, KafkaError._FENCED)  # noqa: SLF001
+# Records that an abort throws away say nothing about why there was one.
+_PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)  # noqa: SLF001
 
 
 class FencedError(SinkError):
@@ -44,16 +49,11 @@ class LaneProducer:
         self._access = access
         self._topics: set[str] = set()
         self._id = f"{access.app_id}-lane-{lane}"
-        self._undelivered: tuple[str, KafkaError] | None = None
         self._broken = False
         self._ahead = False
         try:
-            self._producer = Producer(
-                {
-                    **access.producer_settings(f"lane-{lane}"),
-                    "transactional.id": self._id,
-                    "delivery.report.only.error": True,
-                }
+            self._producer = ColumnProducer(
+                {**access.producer_settings(f"lane-{lane}"), "transactional.id": self._id}
             )
         except KafkaException as error:
             msg = f"cannot make the producer of lane {lane}: {explain(error)}"
@@ -73,12 +73,12 @@ class LaneProducer:
         answer: whoever has the records need not wait for that.
         """
         self._topics.clear()
-        self._undelivered = None
+        self._producer.failures.clear()
         self._broken = False
         self._call("begin a transaction", lambda _: self._producer.begin_transaction())
         self._ahead = True
 
-    def produce(self, topic: str, records: Records, partition: int = ANY_PARTITION) -> None:
+    def produce(self, topic: str, records: PackedRecords, partition: int = ANY_PARTITION) -> None:
         """Add records to the transaction; waits while the queue is full.
 
         Once a record of a transaction has failed librdkafka takes no more: `commit`
@@ -88,13 +88,11 @@ class LaneProducer:
             return
         self._topics.add(topic)
         try:
-            produce_records(self._producer, topic, records, self._on_delivery, partition)
+            produce_records(self._producer, topic, records, partition)
         except SinkError as error:
             if not _is_broken(error.__cause__):
                 raise
             self._broken = True
-        except (KafkaException, SystemError):
-            self._broken = True  # met while waiting for room
 
     def commit(self, changelog: str, changes: Sequence[bytes]) -> Action | None:
         """Add the changelog's records and commit.
@@ -102,58 +100,20 @@ class LaneProducer:
         Returns None if it is committed, `Action.REPEAT` if it was aborted and has to
         be written again.  Raises FencedError, or SinkError for what no retry cures.
         """
-        for change in changes:
-            self._topics.add(changelog)
-            self._add_change(changelog, change)
+        written = PackedRecords(Records(np.zeros(len(changes), np.int64), changes))
+        self.produce(changelog, written, partition=self.lane)
         reach("before_flush")
         if is_due("before_commit"):  # else the commit flushes
             self._producer.flush(_CALL_SECONDS)
         reach("before_commit")
         action = self._try(self._producer.commit_transaction)
-        self._poll()
+        self._producer.poll()
         return action
-
-    def _add_change(self, changelog: str, change: bytes) -> None:
-        while not self._broken:
-            try:
-                self._producer.produce(
-                    changelog, change, partition=self.lane, on_delivery=self._on_delivery
-                )
-            except BufferError:
-                self._poll(_PAUSE_SECONDS)
-            except KafkaException as error:
-                if not _is_broken(error):
-                    raise refused(changelog, explain(error)) from error
-                self._broken = True
-            else:
-                return
-
-    @property
-    def unreported(self) -> int:
-        """Number of records of which nobody knows yet whether they are delivered."""
-        return len(self._producer)
-
-    def serve(self) -> None:
-        """Take the delivery reports there are; from any thread, but not beside `commit`."""
-        self._poll()
 
     def abort(self) -> None:
         """Abort the open transaction."""
         self._call("abort a transaction", self._producer.abort_transaction)
-        self._poll()
-
-    def _poll(self, seconds: float = 0.0) -> None:
-        """Take delivery reports.  A fatal error is raised by whichever call meets it first."""
-        try:
-            self._producer.poll(seconds)
-        except (KafkaException, SystemError):
-            self._broken = True  # the next call that matters says what it is
-
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        # Records purged by an abort say nothing about why it was aborted.
-        purged = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)  # noqa: SLF001
-        if error is not None and error.code() not in purged and self._undelivered is None:
-            self._undelivered = (message.topic() or "", error)
+        self._producer.poll()
 
     def _try(self, call: Callable[[float], Any]) -> Action | None:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -163,7 +123,7 @@ class LaneProducer:
             except KafkaException as exception:
                 error = exception.args[0]
                 action = action_for(error)
-                self._poll()
+                self._producer.poll()
                 self._check_undelivered(exception)
                 if action is Action.REPEAT:
                     log.warning("lane %d: repeating a transaction: %s", self.lane, explain(error))
@@ -172,19 +132,15 @@ class LaneProducer:
                     raise self._ended(action, error) from exception
                 log.warning("lane %d: asking again: %s", self.lane, explain(error))
                 time.sleep(_PAUSE_SECONDS)
-            except SystemError:
-                # confluent-kafka's way to say that it met a fatal error in a callback, and
-                # forgot which: asked again it knows.
-                if time.monotonic() > deadline:
-                    raise
             else:
                 return None
 
     def _check_undelivered(self, exception: KafkaException) -> None:
         """Raise SinkError if a call failed because a record was refused."""
-        if self._undelivered is None:
+        undelivered = [one for one in self._producer.failures if one[1].code() not in _PURGED]
+        if not undelivered:
             return
-        topic, cause = self._undelivered
+        topic, cause = undelivered[0]
         if advice(cause, self._access.app_id):  # it is not about the topic
             raise self._ended(Action.REFUSED, cause) from exception
         if action_for(cause) is Action.REFUSED:
@@ -214,4 +170,6 @@ class LaneProducer:
 
 def _is_broken(error: BaseException | None) -> bool:
     """Whether a record was not taken because the transaction, or the producer, is past saving."""
-    return isinstance(error, KafkaException) and error.args[0].code() in _BROKEN
+    if not isinstance(error, NotTakenError):
+        return False
+    return error.error.fatal() or error.error.code() in _BROKEN

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError
 from connectors import kafka_permissions, transactions
 from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_errors import Action
+from connectors.packed_records import PackedRecords
 from connectors.transactions import FencedError, LaneProducer
 from operators.errors import SinkError
 from tests.integration.mock_brokers import MockBrokers, Request, mock_brokers
@@ -53,7 +54,7 @@ def commit_one(brokers: MockBrokers, request: Request, *codes: int) -> Action | 
         if actions:
             producer.abort()
         producer.begin()
-        producer.produce(OUTPUT, records_of([Record(0, 0, b"key", b"value")]))
+        producer.produce(OUTPUT, PackedRecords(records_of([Record(0, 0, b"key", b"value")])))
         actions.append(producer.commit(CHANGELOG, [b"change"]))
     assert actions[-1] is None
     return actions[0]

@@ -7,15 +7,15 @@ from dataclasses import replace
 from threading import Event, Thread, current_thread
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from connectors import kafka_errors, lane_writer, transactions
+from connectors.column_producer import ColumnProducer
 from connectors.held_batches import HeldBatch
 from connectors.kafka_errors import Action
 from connectors.lane_writer import LaneWriter
 from connectors.transactions import FencedError, LaneProducer
 from operators.errors import DedupError, SinkError, StateError
-from tests.integration import lanes_rig
 from tests.integration.conftest import MakeRig
 from tests.integration.lanes_rig import Rig, Run, make_records
 
@@ -28,18 +28,18 @@ SECONDS = 30.0
 def commit_late(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each lane's first commit time out; restart from a snapshot of after that."""
 
-    class Slow(Producer):
+    class Slow(ColumnProducer):
         asked = False
 
-        def commit_transaction(self, *args: float) -> None:
+        def commit_transaction(self, seconds: float) -> None:
             if not self.asked:
                 self.asked = True
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "late", retriable=True))
-            super().commit_transaction(*args)
+            super().commit_transaction(seconds)
 
     records = make_records(0, 20)
     with monkeypatch.context() as slow:
-        slow.setattr(transactions, "Producer", Slow)
+        slow.setattr(transactions, "ColumnProducer", Slow)
         run = rig.run()
         run.feed(records[:10])
         snapshot = run.snapshot()
@@ -322,12 +322,12 @@ def test_the_worker_waits_while_too_much_waits_for_a_commit(
 ) -> None:
     gate = Event()
 
-    class Held(Producer):
-        def commit_transaction(self, *args: float) -> None:
+    class Held(ColumnProducer):
+        def commit_transaction(self, seconds: float) -> None:
             gate.wait(SECONDS)
-            super().commit_transaction(*args)
+            super().commit_transaction(seconds)
 
-    monkeypatch.setattr(transactions, "Producer", Held)
+    monkeypatch.setattr(transactions, "ColumnProducer", Held)
     monkeypatch.setattr(lane_writer, "_OPEN_RECORDS", 5)
     monkeypatch.setattr(lane_writer, limit, 5)
     rig = make_rig(lanes=1)
@@ -349,57 +349,6 @@ def test_the_worker_waits_while_too_much_waits_for_a_commit(
     worker.join(SECONDS)
     run.snapshot()
     rig.check(records)
-
-
-def test_a_lane_commits_though_the_worker_asks_for_no_delivery_reports(
-    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lane_writer, "_MANY_REPORTS", 5)
-    monkeypatch.setattr(lanes_rig, "_NEVER_SECONDS", 0.1)  # it commits by itself
-    rig = make_rig(lanes=1)
-    run = rig.run()
-    records = make_records(0, 100)
-    run.feed(records)
-    deadline = time.monotonic() + SECONDS
-    while rig.doubled(records)[0]:
-        assert time.monotonic() < deadline, "nothing was committed"
-    rig.check(records)
-
-
-def test_the_worker_takes_delivery_reports_as_it_writes(make_rig: MakeRig) -> None:
-    rig = make_rig(lanes=1)
-    run = rig.run()
-    records = make_records(0, 1000)
-    run.feed(records[:500])
-    writer = run.parts[0]._writer
-    assert writer is not None
-    assert writer._producer.unreported > 400
-    fed, deadline = 500, time.monotonic() + SECONDS
-    while writer._producer.unreported > 100:
-        assert fed < 1000, "delivery reports are left to the lane"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-        run.feed(records[fed : fed + 1])
-        fed += 1
-    run.snapshot()
-    rig.check(records[:fed])
-
-
-def test_a_refusal_that_the_worker_was_told_of_names_the_topic(make_rig: MakeRig) -> None:
-    rig = make_rig(lanes=1, message_bytes=500)
-    [record] = make_records(0, 1)
-    run = rig.run()
-    run.feed([replace(record, value=(record.value or b"").ljust(2000))])
-    writer = run.parts[0]._writer
-    assert writer is not None
-    deadline = time.monotonic() + SECONDS
-    while writer._producer.unreported:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-        run.sink.serve_all()
-
-    with pytest.raises(SinkError, match=r"topic .*-unique refused a record.*max.message.bytes"):
-        run.snapshot()
 
 
 def test_a_lane_that_was_opened_again_goes_on(rig: Rig) -> None:
@@ -426,12 +375,12 @@ def test_the_worker_waits_for_the_client_to_begin_only_once(
 ) -> None:
     begun: list[str] = []
 
-    class Noted(Producer):
+    class Noted(ColumnProducer):
         def begin_transaction(self) -> None:
             super().begin_transaction()
             begun.append(current_thread().name)
 
-    monkeypatch.setattr(transactions, "Producer", Noted)
+    monkeypatch.setattr(transactions, "ColumnProducer", Noted)
     rig = make_rig(lanes=1)
     run = rig.run()
     records = make_records(0, 30)

@@ -1,0 +1,260 @@
+"""A producer that takes columns of records: one compiled loop instead of a call for each.
+
+confluent_kafka's own producer takes a record a call, makes an object for it, and takes the
+interpreter's lock once more to report that it was delivered, asked or not.  That was a
+third of the deciding thread's time (docs/adr/0005).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import llvmlite.binding as llvm
+import numpy as np
+from confluent_kafka import KafkaError, KafkaException
+from numba import types
+
+from connectors.client_library import (
+    LIBRARY,
+    DeliveryCallback,
+    ErrorCallback,
+    LogCallback,
+)
+from connectors.packed_records import NOTHING, PackedRecords
+from operators.batches import Ints
+from operators.compiled import compiled
+
+ANY_PARTITION: Final = -1
+
+# `rd_kafka_vu_t`: what it is, then up to 64 bytes of it; here as words of 8 bytes.
+_WORDS: Final = 9
+_RKT, _PARTITION, _VALUE, _KEY, _FLAGS, _TIMESTAMP, _HEADER = 2, 3, 4, 5, 7, 8, 9
+_COPY: Final = 2  # RD_KAFKA_MSG_F_COPY
+_FULL_POLL_SECONDS: Final = 0.01
+_BEFORE_HEADERS: Final = 6
+
+_LEVELS: Final = (
+    *(logging.CRITICAL,) * 3,
+    logging.ERROR,
+    logging.WARNING,
+    *(logging.INFO,) * 2,
+    logging.DEBUG,
+)
+"""Python's level for each of syslog's, as librdkafka has them."""
+
+llvm.add_symbol("rd_kafka_produceva", LIBRARY.address("produceva"))
+_produceva: Any = types.ExternalFunction(
+    "rd_kafka_produceva", types.intp(types.intp, types.intp, types.uintp)
+)
+
+
+class NotTakenError(Exception):
+    """A record that the client does not take.  row: which one; those before it were taken."""
+
+    def __init__(self, row: int, error: KafkaError) -> None:
+        super().__init__(error.str())
+        self.row, self.error = row, error
+
+
+class ColumnProducer:
+    """librdkafka's producer, with or without transactions.
+
+    Promises what librdkafka does; errors are confluent_kafka's.  Only records that were not
+    delivered are reported: they are in `failures` after `poll`, `flush`, or a transaction's end.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """settings: librdkafka's, and `logger` and `error_cb` as confluent_kafka has them.
+
+        Raises KafkaException for a setting that librdkafka does not take.
+        """
+        rest = dict(settings)
+        logger: logging.Logger | None = rest.pop("logger", None)
+        on_error: Callable[[KafkaError], object] | None = rest.pop("error_cb", None)
+        # Topic, and why a record was not delivered, in the order that it was met.
+        self.failures: list[tuple[str, KafkaError]] = []
+        self._handle = 0
+        self._topics: dict[str, int] = {}
+        rest["delivery.report.only.error"] = True
+        if logger is not None:
+            rest["log.queue"] = True  # else threads of librdkafka's call us whenever they like
+        conf = LIBRARY.settings(rest)
+        # librdkafka calls them until it is destroyed.
+        self._callbacks = (
+            _on_failure(self.failures),
+            _on_error(on_error),
+            _on_log(logger) if logger is not None else None,
+        )
+        LIBRARY.conf_set_dr_msg_cb(conf, self._callbacks[0])
+        LIBRARY.conf_set_error_cb(conf, self._callbacks[1])
+        if self._callbacks[2] is not None:
+            LIBRARY.conf_set_log_cb(conf, self._callbacks[2])
+        self._handle = LIBRARY.producer(conf)
+        if logger is not None:
+            LIBRARY.set_log_queue(self._handle, None)
+        self._units = NOTHING
+
+    def __del__(self) -> None:
+        """Let go of it; what was not flushed is lost."""
+        if self._handle:
+            for topic in self._topics.values():
+                LIBRARY.topic_destroy(topic)
+            LIBRARY.destroy(self._handle)
+
+    def __len__(self) -> int:
+        """Return the number of records of which nobody knows yet whether they are delivered."""
+        waiting: int = LIBRARY.outq_len(self._handle)
+        return waiting
+
+    def produce(self, topic: str, records: PackedRecords, partition: int = ANY_PARTITION) -> None:
+        """Add records with their key, value, headers and timestamp; wait while there is no room.
+
+        partition: of the topic; the partitioner chooses without one.  Raises NotTakenError.
+        """
+        values, keys, headers = records.values, records.keys, records.headers
+        units = self._units_for(headers.most)
+        rkt = self._topic(topic)
+        row = 0
+        while True:
+            row, error = _produce(
+                *(self._handle, rkt, partition, row, units, records.stamps),
+                *(values.places, values.sizes, keys.places, keys.sizes),
+                *(headers.ends, headers.names, headers.places, headers.sizes),
+            )
+            if not error:
+                return
+            try:
+                LIBRARY.check(error)
+            except KafkaException as exception:
+                if exception.args[0].code() != KafkaError._QUEUE_FULL:  # noqa: SLF001
+                    raise NotTakenError(row, exception.args[0]) from exception
+            self.poll(_FULL_POLL_SECONDS)
+
+    def _topic(self, name: str) -> int:
+        topic = self._topics.get(name)
+        if topic is None:
+            topic = LIBRARY.topic_new(self._handle, name.encode(), None)
+            if topic is None:
+                raise KafkaException(KafkaError(LIBRARY.last_error()))
+            self._topics[name] = topic
+        return topic
+
+    def _units_for(self, headers: int) -> Ints:
+        """Memory for a record with so many headers."""
+        if len(self._units) < (_BEFORE_HEADERS + headers) * _WORDS:
+            self._units = np.zeros((_BEFORE_HEADERS + headers) * _WORDS, np.int64)
+        return self._units
+
+    def poll(self, seconds: float = 0.0) -> None:
+        """Take what the client has to tell: failures, errors, log.  Waits if there is nothing."""
+        LIBRARY.poll(self._handle, _milliseconds(seconds))
+
+    def flush(self, seconds: float) -> int:
+        """Wait until everything is with the brokers; return how many records are not."""
+        LIBRARY.flush(self._handle, _milliseconds(seconds))
+        return len(self)
+
+    def init_transactions(self, seconds: float) -> None:
+        """Fence older producers of the transactional id.  Raises KafkaException."""
+        LIBRARY.check(LIBRARY.init_transactions(self._handle, _milliseconds(seconds)))
+
+    def begin_transaction(self) -> None:
+        """Begin a transaction.  Raises KafkaException."""
+        LIBRARY.check(LIBRARY.begin_transaction(self._handle))
+
+    def commit_transaction(self, seconds: float) -> None:
+        """Flush, and commit the transaction.  Raises KafkaException."""
+        LIBRARY.check(LIBRARY.commit_transaction(self._handle, _milliseconds(seconds)))
+
+    def abort_transaction(self, seconds: float) -> None:
+        """Throw away what waits, and abort the transaction.  Raises KafkaException."""
+        LIBRARY.check(LIBRARY.abort_transaction(self._handle, _milliseconds(seconds)))
+
+
+@compiled
+def _produce(  # noqa: PLR0913, PLR0917 - columns, and where they go
+    handle: int,
+    topic: int,
+    partition: int,
+    row: int,
+    units: Ints,
+    stamps: Ints,
+    values: Ints,
+    value_sizes: Ints,
+    keys: Ints,
+    key_sizes: Ints,
+    header_ends: Ints,
+    header_names: Ints,
+    header_values: Ints,
+    header_sizes: Ints,
+) -> tuple[int, int]:
+    """Produce from a row on; return the row that was not taken and `rd_kafka_error_t`, or 0.
+
+    units: memory for the `rd_kafka_vu_t` of one record, its headers last.
+    """
+    units[0 * _WORDS], units[0 * _WORDS + 1] = _RKT, topic
+    units[1 * _WORDS], units[1 * _WORDS + 1] = _PARTITION, partition
+    units[2 * _WORDS], units[2 * _WORDS + 1] = _FLAGS, _COPY
+    units[3 * _WORDS] = _VALUE
+    units[4 * _WORDS] = _KEY
+    units[5 * _WORDS] = _TIMESTAMP
+    for header in range(_BEFORE_HEADERS * _WORDS, len(units), _WORDS):
+        units[header] = _HEADER
+    header = 0
+    if row and len(header_ends):
+        header = header_ends[row - 1]
+    while row < len(values):
+        units[3 * _WORDS + 1], units[3 * _WORDS + 2] = values[row], value_sizes[row]
+        units[4 * _WORDS + 1], units[4 * _WORDS + 2] = keys[row], key_sizes[row]
+        units[5 * _WORDS + 1] = stamps[row]
+        count = _BEFORE_HEADERS
+        if len(header_ends):
+            while header < header_ends[row]:
+                at = count * _WORDS
+                units[at + 1] = header_names[header]
+                units[at + 2] = header_values[header]
+                units[at + 3] = header_sizes[header]
+                count += 1
+                header += 1
+        error = _produceva(handle, units.ctypes.data, count)
+        if error:
+            return row, error
+        row += 1
+    return row, 0
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)
+
+
+# What librdkafka calls.  They hold on to nothing but what they are given, so that a producer
+# that nobody needs any more goes at once.
+
+
+def _on_failure(failures: list[tuple[str, KafkaError]]) -> Any:  # noqa: ANN401 - ctypes' own
+    def failed(_: int, message: Any, __: int) -> None:  # noqa: ANN401
+        record = message.contents
+        said = LIBRARY.message_produce_errstr(message)  # mostly nothing
+        why = KafkaError(record.err, LIBRARY.text(said)) if said else KafkaError(record.err)
+        failures.append((LIBRARY.text(LIBRARY.topic_name(record.topic)), why))
+
+    return DeliveryCallback(failed)
+
+
+def _on_error(on_error: Callable[[KafkaError], object] | None) -> Any:  # noqa: ANN401
+    def met(handle: int, code: int, reason: bytes, _: int) -> None:
+        if on_error is not None:
+            on_error(LIBRARY.met(handle, code, reason))
+
+    return ErrorCallback(met)
+
+
+def _on_log(logger: logging.Logger) -> Any:  # noqa: ANN401
+    def log(handle: int, level: int, facility: bytes, message: bytes) -> None:
+        name = LIBRARY.name(handle) if handle else b""
+        parts = (LIBRARY.text(part) for part in (facility, name, message))
+        logger.log(_LEVELS[level], "%s [%s] %s", *parts)
+
+    return LogCallback(log)
