@@ -21,6 +21,9 @@ log.addFilter(Repeats(time.monotonic))
 # Long enough for a rolling restart's leader change, short enough for a person.
 REQUEST_SECONDS = 15.0
 _LARGEST_MESSAGE_BYTES = 1_000_000_000
+# The one way to sign in that confluent_kafka adds to librdkafka, which our producers use
+# without it (connectors/column_producer.py).
+_METADATA, _AWS = "sasl.oauthbearer.metadata.authentication.type", "aws_iam"
 
 Scalar = str | int | float | bool
 
@@ -63,6 +66,13 @@ class KafkaAccess:
 
         Raises SettingsError that names the setting at fault.
         """
+        for setting, given in (("DEDUP_KAFKA", self.common), ("DEDUP_PRODUCER", self.producer)):
+            if given.get(_METADATA) == _AWS:
+                msg = (
+                    f"{setting}: {_METADATA}={_AWS} is not for a client that writes: librdkafka "
+                    "itself cannot do it. Use TLS certificates or SASL/SCRAM."
+                )
+                raise SettingsError(msg)
         kinds: tuple[tuple[str, Callable[[], object]], ...] = (
             ("DEDUP_KAFKA", self.admin),
             ("DEDUP_CONSUMER", lambda: Consumer(self.consumer_settings("check"))),
@@ -148,6 +158,8 @@ _AGAIN = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError._WAIT_COORD,  # noqa: SLF001 - librdkafka's own codes begin with _
+        # A busy broker; whether there is one at all was asked before (`list_topics`).
+        KafkaError._TIMED_OUT,  # noqa: SLF001
         # What a partition without a leader looks like; only those that were listed are asked for.
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
     )
@@ -155,7 +167,7 @@ _AGAIN = frozenset(
 
 
 def patiently(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
-    """Call Kafka; ask again while it says that a leader or coordinator is moving.
+    """Call Kafka; ask again while a leader or coordinator is moving, or nothing comes back.
 
     Raises KafkaUnreachableError for everything else, and after twice the time of
     a request.

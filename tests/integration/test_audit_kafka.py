@@ -16,6 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
+from connectors import kafka_clients
 from deploy.kafka import Broker
 from flows import audit_reader, cli
 from flows.generate import Labelled, StreamOptions, generate
@@ -372,6 +373,7 @@ def test_a_broker_that_falls_silent_is_one_line(
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "Failed to get metadata"))
 
     monkeypatch.setattr(audit_reader, "Consumer", Unanswered)
+    monkeypatch.setattr(kafka_clients, "REQUEST_SECONDS", 0.1)
 
     status, report = audit()
 

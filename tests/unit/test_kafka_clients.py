@@ -1,12 +1,14 @@
 """Asking Kafka again while a partition's leader, or a coordinator, is not there yet."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from connectors import kafka_clients
 from connectors.kafka_clients import KafkaAccess, KafkaUnreachableError, patiently
+from operators.errors import SettingsError
 
 ACCESS = KafkaAccess("127.0.0.1:1", "app")
 
@@ -29,6 +31,8 @@ def failing(code: int, times: int) -> tuple[list[int], Callable[[], str]]:
         KafkaError.NOT_COORDINATOR,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError._WAIT_COORD,
+        # A broker that was there a moment ago, and is busy.
+        KafkaError._TIMED_OUT,
         # A listed partition whose leader is away.
         KafkaError._UNKNOWN_PARTITION,
     ],
@@ -40,7 +44,9 @@ def test_what_comes_back_is_asked_again(code: int, monkeypatch: pytest.MonkeyPat
     assert len(calls) == 3
 
 
-@pytest.mark.parametrize("code", [KafkaError._TIMED_OUT, KafkaError.TOPIC_AUTHORIZATION_FAILED])
+@pytest.mark.parametrize(
+    "code", [KafkaError._AUTHENTICATION, KafkaError.TOPIC_AUTHORIZATION_FAILED]
+)
 def test_what_does_not_is_an_error_at_once(code: int) -> None:
     calls, call = failing(code, times=1)
     with pytest.raises(KafkaUnreachableError, match="cannot talk to Kafka"):
@@ -55,3 +61,20 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KafkaUnreachableError):
         patiently(ACCESS, call)
     assert len(calls) > 1
+
+
+_AWS = {"sasl.oauthbearer.metadata.authentication.type": "aws_iam"}
+
+
+@pytest.mark.parametrize(
+    "setting, access",
+    [
+        ("DEDUP_KAFKA", replace(ACCESS, common=_AWS)),
+        ("DEDUP_PRODUCER", replace(ACCESS, producer=_AWS)),
+    ],
+)
+def test_a_way_in_that_only_consumers_know_is_refused(setting: str, access: KafkaAccess) -> None:
+    with pytest.raises(
+        SettingsError, match=f"{setting}: .*aws_iam is not for a client that writes"
+    ):
+        access.check()
