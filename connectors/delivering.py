@@ -52,10 +52,10 @@ class DeliveringProducer:
     def check(self) -> bool:
         """Tell whether everything is delivered; raise SinkError if a record was refused."""
         self._producer.poll()
-        for topic, error in self._producer.failures:
-            raise refused(topic, explain(error))
         if self._failure is not None:
             raise SinkError(self._failure)
+        for topic, error in self._producer.failures:
+            raise refused(topic, explain(error))
         return not len(self._producer)
 
     def flush(self, meanwhile: Callable[[], None] | None = None) -> None:

@@ -1,0 +1,203 @@
+"""Producing columns: every record as it was given, and what is said of those that are not taken."""
+
+import gc
+import logging
+import weakref
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from connectors import client_library
+from connectors.client_library import ClientLibrary
+from connectors.column_producer import ColumnProducer, NotTakenError
+from connectors.delivering import DeliveringProducer
+from connectors.kafka_clients import KafkaAccess
+from connectors.packed_records import PackedRecords
+from operators.batches import Records
+from operators.errors import SinkError
+from tests.integration.conftest import MakeTopics
+from tests.integration.mock_brokers import MockBrokers, Request, mock_brokers
+from tests.integration.streams import events
+from tests.integration.topics import Topics
+from tests.model import Record
+from tests.pipeline import records_of
+
+SECONDS = 30.0
+LOG = logging.getLogger("tests.column_producer")
+
+
+def make_producer(bootstrap: str, **settings: object) -> ColumnProducer:
+    return ColumnProducer({"bootstrap.servers": bootstrap, "enable.idempotence": True, **settings})
+
+
+def values_of(values: list[bytes]) -> PackedRecords:
+    return PackedRecords(Records(offsets=np.arange(len(values)), values=values))
+
+
+@pytest.fixture
+def topics(make_topics: MakeTopics) -> Topics:
+    topics = make_topics(3)
+    topics.create(topics.outputs["unique"])
+    return topics
+
+
+@pytest.fixture
+def brokers() -> Iterator[MockBrokers]:
+    with mock_brokers() as brokers:
+        brokers.create("out")
+        yield brokers
+
+
+def written(topics: Topics) -> list[Record]:
+    return topics.read(["unique"])["unique"]
+
+
+@pytest.mark.parametrize("partition", [0, 1, 2])
+def test_every_record_is_written_as_it_was_given(topics: Topics, partition: int) -> None:
+    """Values, keys and headers that are empty or none, of all sizes, in their order."""
+    given = events(2_000, seed=partition)
+    producer = make_producer(topics.bootstrap)
+    for begin in range(0, len(given), 300):
+        packed = PackedRecords(records_of(given[begin : begin + 300]))
+        producer.produce(topics.outputs["unique"], packed, partition)
+    assert producer.flush(SECONDS) == len(producer) == 0
+    assert producer.failures == []
+
+    found = written(topics)
+    assert {record.partition for record in found} == {partition}
+    assert [(r.key, r.value, r.headers or None) for r in found] == [
+        (r.key, r.value, r.headers or None) for r in given
+    ]
+    stamps = [(r.timestamp_ms, f.timestamp_ms) for r, f in zip(given, found, strict=True)]
+    assert all(was == now for was, now in stamps if was is not None and was > 0)
+
+
+def java_partition(key: bytes, partitions: int) -> int:
+    """Where kafka-clients' partitioner puts a record (`Utils.murmur2` of its source)."""
+    low, mixer = 0xFFFFFFFF, 0x5BD1E995
+    number = (0x9747B28C ^ len(key)) & low
+    whole = len(key) // 4 * 4
+    for at in range(0, whole, 4):
+        word = int.from_bytes(key[at : at + 4], "little") * mixer & low
+        word = (word ^ word >> 24) * mixer & low
+        number = (number * mixer & low) ^ word
+    if len(key) > whole:
+        number = (number ^ int.from_bytes(key[whole:], "little")) * mixer & low
+    number = (number ^ number >> 13) * mixer & low
+    return ((number ^ number >> 15) & 0x7FFFFFFF) % partitions
+
+
+def test_a_record_key_has_the_partition_that_java_clients_give_it(topics: Topics) -> None:
+    keys = [b"key-%d" % number for number in range(100)]
+    producer = make_producer(topics.bootstrap, partitioner="murmur2_random")
+    records = Records(offsets=np.arange(100), values=[b"v"] * 100, keys=keys)
+    producer.produce(topics.outputs["unique"], PackedRecords(records))
+    producer.flush(SECONDS)
+
+    found = {record.key: record.partition for record in written(topics)}
+    assert found == {key: java_partition(key, 3) for key in keys}
+    assert set(found.values()) == {0, 1, 2}
+
+
+def test_it_waits_while_there_is_no_room(topics: Topics) -> None:
+    producer = make_producer(topics.bootstrap, **{"queue.buffering.max.messages": 10})
+    values = [b"%d" % number for number in range(500)]
+    producer.produce(topics.outputs["unique"], values_of(values), 0)
+    assert len(producer) <= 10
+    producer.flush(SECONDS)
+
+    assert [record.value for record in written(topics)] == values
+
+
+def test_headers_of_records_that_had_to_wait_are_their_own(topics: Topics) -> None:
+    producer = make_producer(topics.bootstrap, **{"queue.buffering.max.messages": 3})
+    headers = [[(f"h{n}", b"%d" % n) for n in range(number % 4)] for number in range(50)]
+    records = Records(offsets=np.arange(50), values=[b"v"] * 50, headers=headers)
+    producer.produce(topics.outputs["unique"], PackedRecords(records), 0)
+    producer.flush(SECONDS)
+
+    assert [record.headers or [] for record in written(topics)] == headers
+
+
+def test_a_record_that_is_not_taken_is_told_by_its_row(topics: Topics) -> None:
+    producer = make_producer(topics.bootstrap, **{"message.max.bytes": 1_500})
+    values = [b"a", b"b", b"x" * 3_000, b"c"]
+    with pytest.raises(NotTakenError, match="too large") as told:
+        producer.produce(topics.outputs["unique"], values_of(values), 0)
+    producer.flush(SECONDS)
+
+    assert (told.value.row, told.value.error.code()) == (2, KafkaError.MSG_SIZE_TOO_LARGE)
+    assert [record.value for record in written(topics)] == [b"a", b"b"]
+
+
+def test_only_what_was_not_delivered_is_reported(topics: Topics) -> None:
+    soon = {"topic.metadata.propagation.max.ms": 100}
+    producer = make_producer(topics.bootstrap, **soon)
+    producer.produce(topics.outputs["unique"], values_of([b"there"]), 0)
+    producer.produce("nowhere", values_of([b"one", b"two"]))
+    producer.flush(SECONDS)
+
+    told = [(topic, error.code()) for topic, error in producer.failures]
+    assert told == [("nowhere", KafkaError.UNKNOWN_TOPIC_OR_PART)] * 2
+    assert "unknown topic" in producer.failures[0][1].str().lower()
+    assert [record.value for record in written(topics)] == [b"there"]
+
+
+def test_a_setting_that_is_not_there_is_named() -> None:
+    with pytest.raises(KafkaException, match='No such configuration property: "lingr"'):
+        ColumnProducer({"lingr": 1})
+
+
+def test_settings_that_do_not_go_together_are_named() -> None:
+    with pytest.raises(KafkaException, match="acks"):
+        make_producer("127.0.0.1:1", acks=1)
+
+
+def test_errors_and_log_come_with_the_next_poll(caplog: pytest.LogCaptureFixture) -> None:
+    met: list[KafkaError] = []
+    with caplog.at_level(logging.DEBUG, LOG.name):
+        producer = make_producer("127.0.0.1:1", logger=LOG, error_cb=met.append)
+        for _ in range(100):
+            if met and caplog.records:
+                break
+            producer.poll(0.1)
+
+    assert met[0].code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+    assert "Connection refused" in " ".join(error.str() for error in met)
+    record = next(one for one in caplog.records if "Connection refused" in one.getMessage())
+    assert record.levelno == logging.ERROR
+    assert "[rdkafka#producer-" in record.getMessage()
+
+
+def test_a_producer_that_nobody_needs_goes_at_once() -> None:
+    """Without the garbage collector, which the job keeps off."""
+    gc.disable()
+    try:
+        producer = make_producer("127.0.0.1:1", logger=LOG, error_cb=print)
+        gone = weakref.ref(producer)
+        del producer
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_producer_that_has_failed_says_so_first(brokers: MockBrokers) -> None:
+    """Not of each record that it is refused: none of them is to blame."""
+    access = KafkaAccess(brokers.bootstrap, "app")
+    producer = DeliveringProducer(access, "sink", LOG)
+    records = Records(offsets=np.arange(1), values=[b"v"])
+    producer.produce("out", records)
+    producer.flush()
+    brokers.answer(Request.PRODUCE, [KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER] * 10)
+    producer.produce("out", records)
+
+    with pytest.raises(SinkError, match="the client that writes has failed"):
+        producer.flush()
+
+
+def test_a_client_without_a_library_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(client_library._FUNCTIONS, "not_there", (None, ()))
+    with pytest.raises(ImportError, match="rd_kafka_not_there is not in confluent_kafka's library"):
+        ClientLibrary()

@@ -1,0 +1,86 @@
+"""Packed records hold what C code reads: the same as what was packed, read back as C would."""
+
+import ctypes
+import gc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.packed_records import PackedRecords
+from operators.batches import Ints, Records
+
+Header = tuple[str, bytes | None]
+
+_BYTES = st.none() | st.binary(max_size=20)
+# librdkafka takes a header's name to its first zero.
+_NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)
+_HEADERS = st.none() | st.lists(st.tuples(_NAMES, _BYTES), max_size=4)
+_STAMPS = st.integers(-(2**62), 2**62)
+_ROWS = st.lists(st.tuples(_BYTES, _BYTES, _HEADERS, _STAMPS), max_size=8)
+
+
+def bytes_at(places: Ints, sizes: Ints) -> list[bytes | None]:
+    return [
+        ctypes.string_at(place, size) if place else None
+        for place, size in zip(places.tolist(), sizes.tolist(), strict=True)
+    ]
+
+
+def headers_of(packed: PackedRecords) -> list[list[Header]]:
+    headers = packed.headers
+    values = bytes_at(headers.places, headers.sizes)
+    names = [ctypes.string_at(place).decode() for place in headers.names.tolist()]
+    each, begin = [], 0
+    for end in headers.ends.tolist():
+        each.append(list(zip(names[begin:end], values[begin:end], strict=True)))
+        begin = end
+    assert begin == len(names)
+    return each
+
+
+@given(_ROWS)
+def test_what_was_packed_is_there(
+    rows: list[tuple[bytes | None, bytes | None, list[Header] | None, int]],
+) -> None:
+    records = Records(
+        offsets=np.arange(len(rows)),
+        values=[value for value, _, _, _ in rows],
+        keys=[key for _, key, _, _ in rows],
+        headers=[headers for _, _, headers, _ in rows],
+        timestamps=np.array([stamp for _, _, _, stamp in rows], np.int64),
+    )
+
+    packed = PackedRecords(records)
+
+    # None of the records' own objects is needed any more.
+    wanted = [(value, key, headers or [], max(stamp, 0)) for value, key, headers, stamp in rows]
+    del records
+    gc.collect()
+    assert len(packed) == len(rows)
+    assert packed.size_bytes == sum(len(value or b"") for value, _, _, _ in rows)
+    assert packed.headers.most == max((len(headers) for _, _, headers, _ in wanted), default=0)
+    found = zip(
+        bytes_at(packed.values.places, packed.values.sizes),
+        bytes_at(packed.keys.places, packed.keys.sizes),
+        headers_of(packed),
+        packed.stamps.tolist(),
+        strict=True,
+    )
+    assert list(found) == wanted
+
+
+def test_columns_that_no_record_has() -> None:
+    packed = PackedRecords(Records(offsets=np.arange(2), values=[b"a", b"b"]))
+
+    assert bytes_at(packed.keys.places, packed.keys.sizes) == [None, None]
+    assert packed.stamps.tolist() == [0, 0]
+    assert packed.headers.most == len(packed.headers.ends) == 0
+
+
+@pytest.mark.parametrize("column", ["values", "keys"])
+def test_what_is_not_bytes_is_not_packed(column: str) -> None:
+    columns = {"values": [b"a"], "keys": [b"k"], column: ["text"]}
+    with pytest.raises(TypeError):
+        PackedRecords(Records(offsets=np.arange(1), **columns))  # type: ignore[arg-type]
