@@ -29,10 +29,6 @@ _OWNED: dict[str, tuple[tuple[str, ...], str]] = {
         "an offset that is gone must stop the job, not skip records; set <start> instead",
     ),
     "bootstrap.servers": ((), _BROKERS),
-    "delivery.report.only.error": (
-        ("false",),
-        "a record is finished only when its delivery has been reported",
-    ),
     "enable.auto.commit": (("false",), _COMMITS),
     "enable.auto.offset.store": (("false",), _COMMITS),
     "enable.idempotence": (("true",), "without it a retry writes a record twice"),

@@ -217,7 +217,6 @@ def test_a_value_is_shortened_where_it_is_shown() -> None:
         ('{"enable.idempotence":false}', "a retry writes a record twice"),
         ('{"acks":1}', "all in-sync replicas"),
         ('{"request.required.acks":"0"}', "all in-sync replicas"),
-        ('{"delivery.report.only.error":true}', "its delivery has been reported"),
     ],
 )
 def test_librdkafka_settings_that_break_promises_are_refused(
