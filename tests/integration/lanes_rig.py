@@ -4,6 +4,7 @@ import copy
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -163,6 +164,10 @@ class Run:
         if number not in self.lanes:
             self.lanes[number] = self._opened.lane(number, self._spec, self._states.get(number))
         return self.lanes[number]
+
+    def wait_until_opened(self) -> None:
+        """Wait for the threads that open the lanes: a process that is dead opens none later."""
+        wait(self._opened._producers.values(), _SECONDS)
 
     def feed(self, records: Sequence[Record], start: int | None = None) -> None:
         """Answer records of one partition.

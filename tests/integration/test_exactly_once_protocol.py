@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Producer
 
 from connectors import transactions
 from connectors.assembling import Assembler
 from connectors.changelog import Changelog, ChangelogEntry
+from connectors.column_producer import ColumnProducer
 from connectors.lane_writer import LaneWriter
 from operators.batches import Slice
 from operators.deduplicate import Lane
@@ -129,11 +129,11 @@ def test_an_older_process_writes_nothing_more(rig: Rig) -> None:
 def test_broken_lane_without_fence(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     names = iter(range(1000))
 
-    def unfenced(settings: dict[str, object]) -> Producer:
+    def unfenced(settings: dict[str, object]) -> ColumnProducer:
         another = f"{rig.topics.prefix}-{next(names)}"
-        return Producer({**settings, "transactional.id": another})
+        return ColumnProducer({**settings, "transactional.id": another})
 
-    monkeypatch.setattr(transactions, "Producer", unfenced)
+    monkeypatch.setattr(transactions, "ColumnProducer", unfenced)
     records = make_records(0, 20)
     old = rig.run()
     old.feed(records)

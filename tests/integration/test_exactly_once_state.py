@@ -60,7 +60,9 @@ def begin_at_latest(rig: Rig) -> tuple[int, int]:
     Returns how many of the records since then are lost and doubled.
     """
     rig.topics.produce(make_records(0, 10))
-    rig.run().begin(rig.source("latest"))
+    died = rig.run()
+    died.begin(rig.source("latest"))
+    died.wait_until_opened()
     records = rig.topics.produce(make_records(10, 20))
 
     after = rig.run()
