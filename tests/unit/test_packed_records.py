@@ -1,7 +1,6 @@
 """Packed records hold what C code reads: the same as what was packed, read back as C would."""
 
 import ctypes
-import gc
 
 import numpy as np
 import pytest
@@ -57,7 +56,6 @@ def test_what_was_packed_is_there(
     # None of the records' own objects is needed any more.
     wanted = [(value, key, headers or [], max(stamp, 0)) for value, key, headers, stamp in rows]
     del records
-    gc.collect()
     assert len(packed) == len(rows)
     assert packed.size_bytes == sum(len(value or b"") for value, _, _, _ in rows)
     assert packed.headers.most == max((len(headers) for _, _, headers, _ in wanted), default=0)
