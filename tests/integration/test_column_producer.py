@@ -1,5 +1,6 @@
 """Producing columns: every record as it was given, and what is said of those that are not taken."""
 
+import ctypes
 import gc
 import logging
 import weakref
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, cimpl
 
 from connectors import client_library
 from connectors.client_library import ClientLibrary
@@ -195,6 +196,18 @@ def test_a_producer_that_has_failed_says_so_first(brokers: MockBrokers) -> None:
 
     with pytest.raises(SinkError, match="the client that writes has failed"):
         producer.flush()
+
+
+def test_after_a_fatal_error_no_record_is_taken(brokers: MockBrokers) -> None:
+    producer = make_producer(brokers.bootstrap)
+    code = KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
+    break_for_good = ctypes.CDLL(cimpl.__file__).rd_kafka_test_fatal_error
+    break_for_good(ctypes.c_void_p(producer._handle), code, b"as tests do")
+
+    with pytest.raises(NotTakenError, match="as tests do") as told:
+        producer.produce("out", values_of([b"v"]))
+    assert (told.value.row, told.value.error.code()) == (0, code)
+    assert told.value.error.fatal()
 
 
 def test_a_client_without_a_library_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
