@@ -198,6 +198,16 @@ def test_a_producer_that_has_failed_says_so_first(brokers: MockBrokers) -> None:
         producer.flush()
 
 
+def test_an_answer_that_may_come_yet_can_be_asked_for_again() -> None:
+    producer = make_producer("127.0.0.1:1", **{"transactional.id": "t"})
+    with pytest.raises(KafkaException) as told:
+        producer.init_transactions(0.05)
+
+    error = told.value.args[0]
+    assert error.code() == KafkaError._TIMED_OUT
+    assert (error.retriable(), error.fatal(), error.txn_requires_abort()) == (True, False, False)
+
+
 def test_after_a_fatal_error_no_record_is_taken(brokers: MockBrokers) -> None:
     producer = make_producer(brokers.bootstrap)
     code = KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
