@@ -137,7 +137,7 @@ class ColumnProducer:
         if topic is None:
             topic = LIBRARY.topic_new(self._handle, name.encode(), None)
             if topic is None:
-                raise KafkaException(KafkaError(LIBRARY.last_error()))
+                raise NotTakenError(0, KafkaError(LIBRARY.last_error()))
             self._topics[name] = topic
         return topic
 

@@ -133,6 +133,13 @@ def test_a_record_that_is_not_taken_is_told_by_its_row(topics: Topics) -> None:
     assert [record.value for record in written(topics)] == [b"a", b"b"]
 
 
+def test_a_topic_that_cannot_be_takes_no_record() -> None:
+    producer = make_producer("127.0.0.1:1")
+    with pytest.raises(NotTakenError, match="Invalid argument") as told:
+        producer.produce("t" * 600, values_of([b"v"]))
+    assert told.value.row == 0
+
+
 def test_only_what_was_not_delivered_is_reported(topics: Topics) -> None:
     soon = {"topic.metadata.propagation.max.ms": 100}
     producer = make_producer(topics.bootstrap, **soon)
