@@ -16,20 +16,33 @@ POINTER = ctypes.c_void_p
 NUMBER = ctypes.c_int
 TEXT = ctypes.c_char_p
 SIZE = ctypes.c_size_t
+LONG = ctypes.c_int64
 
 PRODUCER: Final = 0
+CONSUMER: Final = 1
 _REASON_BYTES: Final = 512
 
 
-class ErrorMessage(ctypes.Structure):
-    """`rd_kafka_message_t` as far as it is needed of a record that was not delivered."""
+class Message(ctypes.Structure):
+    """`rd_kafka_message_t`."""
 
-    _fields_ = (("err", NUMBER), ("topic", POINTER))
+    _fields_ = (
+        ("err", NUMBER),
+        ("topic", POINTER),
+        ("partition", ctypes.c_int32),
+        ("value", POINTER),
+        ("value_size", SIZE),
+        ("key", POINTER),
+        ("key_size", SIZE),
+        ("offset", LONG),
+    )
 
 
-DeliveryCallback = ctypes.CFUNCTYPE(None, POINTER, ctypes.POINTER(ErrorMessage), POINTER)
+DeliveryCallback = ctypes.CFUNCTYPE(None, POINTER, ctypes.POINTER(Message), POINTER)
 ErrorCallback = ctypes.CFUNCTYPE(None, POINTER, NUMBER, TEXT, POINTER)
 LogCallback = ctypes.CFUNCTYPE(None, POINTER, NUMBER, TEXT, TEXT)
+
+_TWO_NUMBERS: Final = (ctypes.POINTER(LONG), ctypes.POINTER(LONG))
 
 # name → what it returns, what it takes
 _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
@@ -48,10 +61,28 @@ _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "outq_len": (NUMBER, (POINTER,)),
     "topic_new": (POINTER, (POINTER, TEXT, POINTER)),
     "topic_name": (TEXT, (POINTER,)),
-    "message_produce_errstr": (TEXT, (ctypes.POINTER(ErrorMessage),)),
+    "message_errstr": (TEXT, (ctypes.POINTER(Message),)),
+    "message_produce_errstr": (TEXT, (ctypes.POINTER(Message),)),
     "topic_destroy": (None, (POINTER,)),
     "last_error": (NUMBER, ()),
     "fatal_error": (NUMBER, (POINTER, TEXT, SIZE)),
+    "poll_set_consumer": (NUMBER, (POINTER,)),
+    "queue_get_consumer": (POINTER, (POINTER,)),
+    "queue_destroy": (None, (POINTER,)),
+    "topic_partition_list_new": (POINTER, (NUMBER,)),
+    "topic_partition_list_add": (POINTER, (POINTER, TEXT, ctypes.c_int32)),
+    "topic_partition_list_set_offset": (NUMBER, (POINTER, TEXT, ctypes.c_int32, LONG)),
+    "topic_partition_list_destroy": (None, (POINTER,)),
+    "assign": (NUMBER, (POINTER, POINTER)),
+    "consume_batch_queue": (ctypes.c_ssize_t, (POINTER, NUMBER, POINTER, SIZE)),
+    "message_timestamp": (LONG, (POINTER, POINTER)),
+    "message_headers": (NUMBER, (POINTER, POINTER)),
+    "header_get_all": (NUMBER, (POINTER, SIZE, POINTER, POINTER, POINTER)),
+    "message_destroy": (None, (POINTER,)),
+    "commit": (NUMBER, (POINTER, POINTER, NUMBER)),
+    "query_watermark_offsets": (NUMBER, (POINTER, TEXT, ctypes.c_int32, *_TWO_NUMBERS, NUMBER)),
+    "get_watermark_offsets": (NUMBER, (POINTER, TEXT, ctypes.c_int32, *_TWO_NUMBERS)),
+    "consumer_close": (NUMBER, (POINTER,)),
     "produceva": (POINTER, (POINTER, POINTER, SIZE)),
     "init_transactions": (POINTER, (POINTER, NUMBER)),
     "begin_transaction": (POINTER, (POINTER,)),
@@ -104,10 +135,10 @@ class ClientLibrary:
                 raise KafkaException(KafkaError(KafkaError._INVALID_ARG, self.text(why.value)))  # noqa: SLF001
         return conf
 
-    def producer(self, conf: int) -> int:
+    def client(self, kind: int, conf: int) -> int:
         """Make `rd_kafka_t` of `rd_kafka_conf_t`, which belongs to it from now on."""
         why = ctypes.create_string_buffer(_REASON_BYTES)
-        handle: int | None = self.new(PRODUCER, conf, why, len(why))
+        handle: int | None = self.new(kind, conf, why, len(why))
         if handle is None:
             code = self.last_error()
             self.conf_destroy(conf)
@@ -140,6 +171,11 @@ class ClientLibrary:
         )
         self.error_destroy(error)
         raise KafkaException(made)
+
+
+def milliseconds(seconds: float) -> int:
+    """What librdkafka takes for a time."""
+    return round(1000 * seconds)
 
 
 LIBRARY: Final = ClientLibrary()

@@ -7,8 +7,7 @@ third of the deciding thread's time (docs/adr/0005).
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import llvmlite.binding as llvm
@@ -16,15 +15,11 @@ import numpy as np
 from confluent_kafka import KafkaError, KafkaException
 from numba import types
 
-from connectors.client_library import (
-    LIBRARY,
-    DeliveryCallback,
-    ErrorCallback,
-    LogCallback,
-)
+from connectors.client_callbacks import ClientCallbacks
+from connectors.client_library import LIBRARY, PRODUCER, DeliveryCallback, milliseconds
 from connectors.packed_records import NOTHING, PackedRecords
 from operators.batches import Ints
-from operators.compiled import compiled
+from operators.compiled import compiled_unlocked
 
 ANY_PARTITION: Final = -1
 
@@ -34,15 +29,6 @@ _RKT, _PARTITION, _VALUE, _KEY, _FLAGS, _TIMESTAMP, _HEADER = 2, 3, 4, 5, 7, 8, 
 _COPY: Final = 2  # RD_KAFKA_MSG_F_COPY
 _FULL_POLL_SECONDS: Final = 0.01
 _BEFORE_HEADERS: Final = 6
-
-_LEVELS: Final = (
-    *(logging.CRITICAL,) * 3,
-    logging.ERROR,
-    logging.WARNING,
-    *(logging.INFO,) * 2,
-    logging.DEBUG,
-)
-"""Python's level for each of syslog's, as librdkafka has them."""
 
 llvm.add_symbol("rd_kafka_produceva", LIBRARY.address("produceva"))
 _produceva: Any = types.ExternalFunction(
@@ -71,29 +57,19 @@ class ColumnProducer:
         Raises KafkaException for a setting that librdkafka does not take.
         """
         rest = dict(settings)
-        logger: logging.Logger | None = rest.pop("logger", None)
-        on_error: Callable[[KafkaError], object] | None = rest.pop("error_cb", None)
         # Topic, and why a record was not delivered, in the order that it was met.
         self.failures: list[tuple[str, KafkaError]] = []
         self._handle = 0
         self._topics: dict[str, int] = {}
         rest["delivery.report.only.error"] = True
-        if logger is not None:
-            rest["log.queue"] = True  # else threads of librdkafka's call us whenever they like
-        conf = LIBRARY.settings(rest)
         # librdkafka calls them until it is destroyed.
-        self._callbacks = (
-            _on_failure(self.failures),
-            _on_error(on_error),
-            _on_log(logger) if logger is not None else None,
-        )
-        LIBRARY.conf_set_dr_msg_cb(conf, self._callbacks[0])
-        LIBRARY.conf_set_error_cb(conf, self._callbacks[1])
-        if self._callbacks[2] is not None:
-            LIBRARY.conf_set_log_cb(conf, self._callbacks[2])
-        self._handle = LIBRARY.producer(conf)
-        if logger is not None:
-            LIBRARY.set_log_queue(self._handle, None)
+        self._callbacks = ClientCallbacks(rest)
+        self._on_failure = _on_failure(self.failures)
+        conf = LIBRARY.settings(rest)
+        self._callbacks.set_up(conf)
+        LIBRARY.conf_set_dr_msg_cb(conf, self._on_failure)
+        self._handle = LIBRARY.client(PRODUCER, conf)
+        self._callbacks.begin(self._handle)
         self._units = NOTHING
 
     def __del__(self) -> None:
@@ -120,7 +96,7 @@ class ColumnProducer:
         while True:
             row, error = _produce(
                 *(self._handle, rkt, partition, row, units, records.stamps),
-                *(values.places, values.sizes, keys.places, keys.sizes),
+                *(values.addresses(), values.sizes, keys.addresses(), keys.sizes),
                 *(headers.ends, headers.names, headers.places, headers.sizes),
             )
             if not error:
@@ -149,16 +125,16 @@ class ColumnProducer:
 
     def poll(self, seconds: float = 0.0) -> None:
         """Take what the client has to tell: failures, errors, log.  Waits if there is nothing."""
-        LIBRARY.poll(self._handle, _milliseconds(seconds))
+        LIBRARY.poll(self._handle, milliseconds(seconds))
 
     def flush(self, seconds: float) -> int:
         """Wait until everything is with the brokers; return how many records are not."""
-        LIBRARY.flush(self._handle, _milliseconds(seconds))
+        LIBRARY.flush(self._handle, milliseconds(seconds))
         return len(self)
 
     def init_transactions(self, seconds: float) -> None:
         """Fence older producers of the transactional id.  Raises KafkaException."""
-        LIBRARY.check(LIBRARY.init_transactions(self._handle, _milliseconds(seconds)))
+        LIBRARY.check(LIBRARY.init_transactions(self._handle, milliseconds(seconds)))
 
     def begin_transaction(self) -> None:
         """Begin a transaction.  Raises KafkaException."""
@@ -166,14 +142,14 @@ class ColumnProducer:
 
     def commit_transaction(self, seconds: float) -> None:
         """Flush, and commit the transaction.  Raises KafkaException."""
-        LIBRARY.check(LIBRARY.commit_transaction(self._handle, _milliseconds(seconds)))
+        LIBRARY.check(LIBRARY.commit_transaction(self._handle, milliseconds(seconds)))
 
     def abort_transaction(self, seconds: float) -> None:
         """Throw away what waits, and abort the transaction.  Raises KafkaException."""
-        LIBRARY.check(LIBRARY.abort_transaction(self._handle, _milliseconds(seconds)))
+        LIBRARY.check(LIBRARY.abort_transaction(self._handle, milliseconds(seconds)))
 
 
-@compiled
+@compiled_unlocked
 def _produce(  # noqa: PLR0913, PLR0917 - columns, and where they go
     handle: int,
     topic: int,
@@ -225,15 +201,12 @@ def _produce(  # noqa: PLR0913, PLR0917 - columns, and where they go
     return row, 0
 
 
-def _milliseconds(seconds: float) -> int:
-    return round(1000 * seconds)
-
-
-# What librdkafka calls.  They hold on to nothing but what they are given, so that a producer
-# that nobody needs any more goes at once.
-
-
 def _on_failure(failures: list[tuple[str, KafkaError]]) -> Any:  # noqa: ANN401 - ctypes' own
+    """Make what librdkafka calls.  It holds on to nothing but `failures`.
+
+    So a producer that nobody needs any more goes at once.
+    """
+
     def failed(_: int, message: Any, __: int) -> None:  # noqa: ANN401
         record = message.contents
         said = LIBRARY.message_produce_errstr(message)  # mostly nothing
@@ -241,20 +214,3 @@ def _on_failure(failures: list[tuple[str, KafkaError]]) -> Any:  # noqa: ANN401 
         failures.append((LIBRARY.text(LIBRARY.topic_name(record.topic)), why))
 
     return DeliveryCallback(failed)
-
-
-def _on_error(on_error: Callable[[KafkaError], object] | None) -> Any:  # noqa: ANN401
-    def met(handle: int, code: int, reason: bytes, _: int) -> None:
-        if on_error is not None:
-            on_error(LIBRARY.met(handle, code, reason))
-
-    return ErrorCallback(met)
-
-
-def _on_log(logger: logging.Logger) -> Any:  # noqa: ANN401
-    def log(handle: int, level: int, facility: bytes, message: bytes) -> None:
-        name = LIBRARY.name(handle) if handle else b""
-        parts = (LIBRARY.text(part) for part in (facility, name, message))
-        logger.log(_LEVELS[level], "%s [%s] %s", *parts)
-
-    return LogCallback(log)

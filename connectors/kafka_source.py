@@ -12,20 +12,20 @@ from datetime import datetime, timedelta, timezone
 from threading import Lock
 from typing import Literal
 
+import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
-    Message,
     TopicPartition,
 )
 
+from connectors.column_consumer import ColumnConsumer, Event
 from connectors.ending import begun, one_line_errors, stopping
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
-from connectors.message_columns import MessageColumns
 from connectors.pace import ReadingPace
-from operators.batches import Batch, Span
+from operators.batches import Batch, Records, Span
 from operators.errors import SourceError
 from operators.metrics import Metrics
 from operators.observing import Observer
@@ -37,8 +37,6 @@ _MOST_RECORDS = 10_000
 _FEWEST_RECORDS = 16
 # What one batch may hold of values, so that large records do not fill the memory.
 _BATCH_BYTES = 4_000_000
-# Messages are taken apart so many at a time, while they are still in the processor's cache.
-_AT_ONCE = 1000
 _MUCH = 1000
 _HEARTBEAT_SECONDS = 0.5
 _LAG_SECONDS = 1.0
@@ -74,7 +72,6 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
     ) -> None:
         self._settings = settings
         self._observer = observer
-        self._position = position
         self._partition = position.partition
         self._partitions = partitions
         self._clock = clock
@@ -87,10 +84,14 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._lag_told = 0.0
         self._snapshots: list[int] = []
         role = f"source-{position.partition}"
-        self._consumer = Consumer(settings.access.consumer_settings(role))
+        self._consumer = ColumnConsumer(
+            settings.access.consumer_settings(role), settings.topic, position.partition
+        )
         if settings.stop_at_end:
-            self._stop_at = _ends(self._consumer, settings.access, position)[1]
-        self._consumer.assign([position])
+            self._stop_at = patiently(
+                settings.access, lambda: self._consumer.ask_ends(REQUEST_SECONDS)
+            )[1]
+        self._consumer.assign(self._next)
         observer.pulse.source_opened()
 
     @one_line_errors
@@ -99,12 +100,12 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         if self._ended or stopping.is_set():
             raise StopIteration
         self._observer.pulse.beat()
-        columns, end = self._read()
+        records, end = self._read()
         now = self._clock()
-        self._found_much = len(columns) >= min(_MUCH, self._most)
-        if len(columns):
+        self._found_much = len(records) >= min(_MUCH, self._most)
+        if len(records):
             self._last_data = now
-            wanted = _BATCH_BYTES * len(columns) // max(columns.size_bytes, 1)
+            wanted = _BATCH_BYTES * len(records) // max(records.size_bytes, 1)
             self._most = max(_FEWEST_RECORDS, min(_MOST_RECORDS, wanted))
         elif (
             end == self._next and now - self._last_emitted < _HEARTBEAT_SECONDS and not self._ended
@@ -123,57 +124,43 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._last_emitted = now
         if now - self._lag_told >= _LAG_SECONDS:
             self._tell_lag(now)
-        return (Batch.of(span, columns.records()),)
+        return (Batch.of(span, records),)
 
     def _tell_lag(self, now: float) -> None:
         """Tell how far behind the end this is, by what the last fetch said of the end."""
         self._lag_told = now
-        ends = self._consumer.get_watermark_offsets(self._position, cached=True)
-        if ends[1] >= 0:  # else nothing has been fetched yet
-            self._observer.lagging(self._partition, max(ends[1] - self._next, 0))
+        end = self._consumer.known_end()
+        if end >= 0:  # else nothing has been fetched yet
+            self._observer.lagging(self._partition, max(end - self._next, 0))
 
-    def _read(self) -> tuple[MessageColumns, int]:
+    def _read(self) -> tuple[Records, int]:
         """Read what is waiting, a batch at most; return it, and how far was read."""
-        columns, end = MessageColumns(), self._next
-        while len(columns) < self._most and columns.size_bytes < _BATCH_BYTES and not self._ended:
-            wanted = min(_AT_ONCE, self._most - len(columns))
-            try:
-                messages = self._consumer.consume(wanted, 0)
-            except KafkaException as error:
-                raise SourceError(self._gone(explain(error))) from error
-            more = len(messages) == wanted
-            if any(map(Message.error, messages)):
-                messages, end = self._take_out_events(messages, end)
-            if messages:
-                end = max(end, (messages[-1].offset() or 0) + 1)
-            if self._stop_at is not None and end >= self._stop_at:
-                stop_at = self._stop_at
-                messages = [one for one in messages if (one.offset() or 0) < stop_at]
-                end = max(self._next, stop_at)
-                self._ended = True
-            columns.add(messages)
-            if not more:
-                break
-        return columns, end
-
-    def _take_out_events(self, messages: list[Message], end: int) -> tuple[list[Message], int]:
-        """Take out what is not a record; return the records and how far was read."""
-        records = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                records.append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                # Transaction markers and aborted records lie between: nothing of ours.
-                end = max(end, message.offset() or 0)
-            elif error.code() in _GONE:
-                raise SourceError(self._gone(explain(error)))
-            elif not error.retriable() and error.code() in _REFUSED:
-                msg = f"cannot read topic {self._settings.topic}: {explain(error)}"
-                raise SourceError(msg)
-            else:
-                log.warning("reading %s: %s", self._settings.topic, explain(error))
+        try:
+            records, events = self._consumer.read(self._most, _BATCH_BYTES)
+        except KafkaException as error:
+            raise SourceError(self._gone(explain(error))) from error
+        end = int(records.offsets[-1]) + 1 if len(records) else self._next
+        for event in events:
+            end = max(end, self._look_at(event))
+        if self._stop_at is not None and end >= self._stop_at:
+            left = int(np.searchsorted(records.offsets, self._stop_at))
+            records, end = records.part(slice(left)), max(self._next, self._stop_at)
+            self._ended = True
         return records, end
+
+    def _look_at(self, event: Event) -> int:
+        """Return how far was read, by an event; raise SourceError if nothing can be read."""
+        error = event.error
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+            # Transaction markers and aborted records lie between: nothing of ours.
+            return event.offset
+        if error.code() in _GONE:
+            raise SourceError(self._gone(explain(error)))
+        if not error.retriable() and error.code() in _REFUSED:
+            msg = f"cannot read topic {self._settings.topic}: {explain(error)}"
+            raise SourceError(msg)
+        log.warning("reading %s: %s", self._settings.topic, explain(error))
+        return self._next
 
     def _gone(self, what: str) -> str:
         settings = self._settings
@@ -209,12 +196,8 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         return self._next
 
     def _commit(self, offset: int, *, wait: bool) -> None:
-        position = TopicPartition(self._settings.topic, self._partition, offset)
         try:
-            if wait:
-                self._consumer.commit(offsets=[position], asynchronous=False)
-            else:
-                self._consumer.commit(offsets=[position], asynchronous=True)
+            self._consumer.commit(offset, wait=wait)
         except KafkaException as error:
             # The offsets of the group only trail; the next commit covers this one.
             log.warning("cannot commit offset %d: %s", offset, explain(error))

@@ -1,9 +1,10 @@
-"""Writes what a lane decided, in transactions that its own thread commits.
+"""Writes what a lane decided, in transactions, on a thread of its own.
 
-The worker's thread adds verdict batches (`write`); when the commit interval has
-passed, or when an epoch ends (`request`, `wait`), the lane's thread commits.  A
-commit is waiting for the brokers: several lanes wait at the same time, and what is
-decided meanwhile waits in a bounded backlog.
+The worker's thread hands verdict batches over (`write`), in a bounded backlog.  The
+lane's thread, the only one that touches the producer, adds them to a transaction, and
+commits when the interval has passed, or when an epoch ends (`request`, `wait`).  A
+commit is waiting for the brokers: several lanes wait at the same time, while the
+worker decides.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Condition, Thread
 
 from connectors.changelog import Changelog
@@ -29,8 +31,8 @@ from operators.observing import Observer
 from operators.summaries import Summary
 from operators.verdicts import VERDICTS, Delta
 
-# What may wait for a commit before the worker waits too: about what a worker decides in
-# a tenth of a second.  Bytes of values, so that large records do not fill the memory.
+# What may wait for the lane's thread before the worker waits too: about what a worker
+# decides in a tenth of a second.  Bytes of values, so that large records do not fill the memory.
 _BACKLOG_RECORDS, _BACKLOG_BYTES = 20_000, 8 << 20
 # Records of an open transaction are held until it is committed, to be repeated if
 # need be: so many, and it is committed before its time.
@@ -84,10 +86,9 @@ class LaneWriter:
         self._state = Condition()
         self._backlog = HeldBatches(_BACKLOG_RECORDS, _BACKLOG_BYTES)
         self._open = HeldBatches(_OPEN_RECORDS, _OPEN_BYTES)
-        self._in_transaction = False
+        self._in_transaction = False  # the lane's thread's own
         self._pace = CommitPace(min(settings.interval_seconds, _LONGEST_OPEN_SECONDS))
         self._asked = False
-        self._committing = False
         self._closed = False
         self._failure: DedupError | None = None
         self._trimmed = time.monotonic()
@@ -108,7 +109,7 @@ class LaneWriter:
         return self._number
 
     def write(self, parts: Sequence[Output]) -> None:
-        """Add a whole verdict batch; waits while too much waits for a commit."""
+        """Hand over a whole verdict batch; waits while too much waits for the lane's thread."""
         number = parts[0].number
         if number != self._number + 1:
             msg = (
@@ -122,46 +123,20 @@ class LaneWriter:
             while self._backlog.too_much:
                 self._wait()
             self._pace.written(time.monotonic())
-            if self._committing or self._open.too_much:
-                self._backlog.append(batch)
-            else:
-                self._add(batch)
-
-    def _add(self, batch: HeldBatch) -> None:
-        """Put a batch into the transaction (rule 2: the first record opens one)."""
-        self._open.append(batch)
-        if not self._in_transaction:
-            if not batch.records:
-                return
-            self._begin()
-            self._pace.began(time.monotonic())
+            self._backlog.append(batch)
             self._state.notify_all()
-        self._produce(batch)
-        if self._open.too_much:
-            self._asked = True
-            self._state.notify_all()
-
-    def _begin(self) -> None:
-        self._producer.begin()
-        self._in_transaction = True
-
-    def _produce(self, batch: HeldBatch) -> None:
-        for verdict, records in batch.packed:
-            topic = self._settings.topics[VERDICTS[verdict]]
-            if topic and len(records):
-                self._producer.produce(topic, records)
 
     def request(self) -> None:
         """Ask for a commit of everything given so far, without waiting for it."""
         with self._state:
-            if self._open or self._backlog or self._committing:
+            if self._open or self._backlog:
                 self._asked = True
                 self._state.notify_all()
 
     def wait(self) -> None:
         """Wait until everything given so far is committed."""
         with self._state:
-            while self._open or self._backlog or self._committing:
+            while self._open or self._backlog:
                 self._asked = True
                 self._state.notify_all()
                 self._wait()
@@ -184,15 +159,8 @@ class LaneWriter:
 
     def _run(self) -> None:
         try:
-            while self._next():
-                self._commit()
-                self._producer.begin_ahead()
-                with self._state:
-                    self._open.clear()
-                    self._committing = self._in_transaction = self._asked = False
-                    while self._backlog and not self._open.too_much:
-                        self._add(self._backlog.popleft())
-                    self._state.notify_all()
+            while (step := self._next()) is not None:
+                step()
         except DedupError as error:
             self._fail(error)
         except BaseException as error:  # noqa: BLE001 - a bug: the worker would wait for ever
@@ -205,20 +173,53 @@ class LaneWriter:
             self._state.notify_all()
         fail(error)
 
-    def _next(self) -> bool:
-        """Wait for the next commit; False if there will be none."""
+    def _next(self) -> Callable[[], None] | None:
+        """Wait for what is to be done next: add a batch, or commit; None: nothing more."""
         with self._state:
             while not self._closed:
                 now = time.monotonic()
                 wait = self._pace.wait(now, self._open.records)
-                if self._open and (self._asked or (wait is not None and wait <= 0)):
+                due = self._open.too_much or (self._asked and not self._backlog)
+                if self._open and (due or (wait is not None and wait <= 0)):
                     self._pace.commits(now)
-                    self._committing = True
-                    return True
+                    return self._commit
+                if self._backlog:
+                    return partial(self._add, next(iter(self._backlog)))
                 self._state.wait(wait)
-            return False
+            return None
+
+    def _add(self, batch: HeldBatch) -> None:
+        """Put the oldest batch of the backlog into the transaction."""
+        if batch.records and not self._in_transaction:
+            self._begin()  # rule 2: the first record opens one
+            self._pace.began(time.monotonic())
+        if self._in_transaction:
+            self._produce(batch)
+        with self._state:
+            self._open.append(self._backlog.popleft())
+            self._state.notify_all()
+
+    def _begin(self) -> None:
+        self._producer.begin()
+        self._in_transaction = True
+
+    def _produce(self, batch: HeldBatch) -> None:
+        for verdict, records in batch.packed:
+            topic = self._settings.topics[VERDICTS[verdict]]
+            if topic and len(records):
+                self._producer.produce(topic, records)
 
     def _commit(self) -> None:
+        """Commit what was added; nobody waits for it after that."""
+        self._write_transaction()
+        self._producer.begin_ahead()
+        self._in_transaction = False
+        with self._state:
+            self._open.clear()
+            self._asked = False
+            self._state.notify_all()
+
+    def _write_transaction(self) -> None:
         """Commit the open transaction with its changelog record; repeat it if need be."""
         batches = self._open
         change = _change(batches)

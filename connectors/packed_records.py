@@ -9,42 +9,9 @@ from typing import Final
 import numpy as np
 
 from operators.batches import Headers, Records
+from operators.byte_columns import ByteColumn
 
 NOTHING: Final = np.zeros(0, np.int64)
-
-
-class Bytes:
-    """A column of bytes as C wants it: where each begins, and how long it is; 0 for None.
-
-    They are copied into one piece of memory, which lives as long as this.
-    """
-
-    __slots__ = ("_all", "places", "sizes")
-
-    def __init__(self, column: Sequence[bytes | None]) -> None:
-        """Raises TypeError for what is not bytes."""
-        count = len(column)
-        try:
-            self._all = b"".join(column)  # type: ignore[arg-type]  # None is why it would fail
-            self.sizes = np.fromiter(map(len, column), np.int64, count)  # type: ignore[arg-type]
-            missing = None
-        except TypeError:
-            there = [item or b"" for item in column]
-            self._all = b"".join(there)
-            self.sizes = np.fromiter(map(len, there), np.int64, count)
-            missing = np.fromiter((item is None for item in column), np.bool_, count)
-        ends = self.sizes.cumsum()
-        begins = np.frombuffer(self._all or b"\0", np.uint8).ctypes.data
-        self.places = ends - self.sizes + begins
-        if missing is not None:
-            self.places[missing] = 0
-
-    @classmethod
-    def none(cls, count: int) -> Bytes:
-        """Make a column of None."""
-        column = cls(())
-        column.places = column.sizes = np.zeros(count, np.int64)
-        return column
 
 
 class HeaderColumns:
@@ -68,11 +35,11 @@ class HeaderColumns:
         values: tuple[bytes | None, ...]
         names, values = zip(*chain.from_iterable(each), strict=True) if any(each) else ((), ())
         different = list(set(names))
-        self._names = Bytes([name.encode() + b"\0" for name in different])
-        places = dict(zip(different, self._names.places.tolist(), strict=True))
+        self._names = ByteColumn.of([name.encode() + b"\0" for name in different])
+        places = dict(zip(different, self._names.addresses().tolist(), strict=True))
         self.names = np.fromiter(map(places.__getitem__, names), np.int64, len(names))
-        self._values = Bytes(values)
-        self.places, self.sizes = self._values.places, self._values.sizes
+        self._values = ByteColumn.of(values)
+        self.places, self.sizes = self._values.addresses(), self._values.sizes
 
 
 class PackedRecords:
@@ -85,11 +52,12 @@ class PackedRecords:
     __slots__ = ("headers", "keys", "offsets", "size_bytes", "stamps", "values")
 
     def __init__(self, records: Records) -> None:
-        """Copy them; nothing of theirs is held."""
+        """Copy them, save what is in one piece of memory already."""
         count = len(records)
         self.offsets = records.offsets
-        self.values = Bytes(records.values)
-        self.keys = Bytes.none(count) if records.keys is None else Bytes(records.keys)
+        self.values = ByteColumn.of(records.values)
+        keys = records.keys
+        self.keys = ByteColumn.none(count) if keys is None else ByteColumn.of(keys)
         self.stamps = np.zeros(count, np.int64)
         if records.timestamps is not None:
             np.maximum(records.timestamps, 0, out=self.stamps)

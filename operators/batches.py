@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from operators.byte_columns import ByteColumn
 from operators.event_types import EventTypes
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -33,6 +34,7 @@ class Records:
     Every column has the same length.  `timestamps` are milliseconds since the
     epoch, 0 or less where the record has none.  A column that is `None` has no
     value in any record: most topics have no headers, and a file has only values.
+    Values and keys of a topic are each in one piece of memory (`ByteColumn`).
     `sizes` are the bytes of the values, where whoever reads them counted.
     """
 
@@ -74,15 +76,19 @@ class Records:
     @property
     def size_bytes(self) -> int:
         """Bytes of all values together."""
+        if isinstance(self.values, ByteColumn):
+            return len(self.values.memory)
         if self.sizes is None:
             return sum(map(len, filter(None, self.values)))
         return int(self.sizes.sum())
 
 
 def _pick(column: Sequence[Any] | None, rows: Ints) -> Sequence[Any] | None:
-    """Items of a column at some rows, in C."""
+    """Items of a column at some rows."""
     if column is None:
         return None
+    if isinstance(column, ByteColumn):
+        return column.take(rows)
     if len(rows) > 1:
         picked: tuple[Any, ...] = itemgetter(*rows.tolist())(column)
         return picked

@@ -18,8 +18,17 @@ def compiled(loop: _Loop) -> _Loop:
     beside the source, in the user's cache, or where NUMBA_CACHE_DIR says, for this kind
     of processor; where none of these can be written it is compiled at every start.
     """
+    return _made(loop, nogil=False)
+
+
+def compiled_unlocked(loop: _Loop) -> _Loop:
+    """The same without the interpreter's lock: for what takes long beside other threads."""
+    return _made(loop, nogil=True)
+
+
+def _made(loop: _Loop, *, nogil: bool) -> _Loop:
     try:
-        made = njit(cache=True)(loop)
+        made = njit(cache=True, nogil=nogil)(loop)
     except RuntimeError:
-        made = njit(loop)
+        made = njit(nogil=nogil)(loop)
     return cast("_Loop", made)

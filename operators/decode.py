@@ -107,8 +107,9 @@ class Decoder:
         """Fill in times, hashes and the invalid rows, save those in the future."""
         rows: Sequence[int] = range(len(records))
         if self._columns is not None:
-            structs, failed = decode_column(self._columns.decode, records.values)
-            rows = sorted({*failed, *not_utf8(records.values)})
+            values = list(records.values)
+            structs, failed = decode_column(self._columns.decode, values)
+            rows = sorted({*failed, *not_utf8(values)})
             good = None
             if rows:
                 good = np.ones(len(records), np.bool_)

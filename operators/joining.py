@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from operators.batches import Batch, Ints, Records, Spans
+from operators.byte_columns import ByteColumn
 
 # As much as a source reads at once, or more where it is cut into many slices: these are no
 # cheaper by the record if they are larger, and what is decided is held until it is committed.
@@ -59,10 +60,13 @@ def _joined(batches: Sequence[Batch]) -> Batch:
     )
 
 
-def _column(columns: Sequence[Sequence[Any] | None], sizes: Sequence[int]) -> list[Any] | None:
+def _column(columns: Sequence[Sequence[Any] | None], sizes: Sequence[int]) -> Sequence[Any] | None:
     """One column of those of the batches; None for the records of one that has none."""
     if all(column is None for column in columns):
         return None
+    bytes_ = [column for column in columns if isinstance(column, ByteColumn)]
+    if len(bytes_) == len(columns):
+        return ByteColumn.join(bytes_)
     joined: list[Any] = []
     for column, size in zip(columns, sizes, strict=True):
         joined += [None] * size if column is None else column

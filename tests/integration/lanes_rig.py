@@ -15,7 +15,7 @@ from connectors.changelog import Changelog
 from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_source import KafkaSource, SourceSettings
 from connectors.kafka_transactional_sink import TransactionalKafkaSink, TransactionalSinkSettings
-from connectors.lane_writer import WriterSettings
+from connectors.lane_writer import LaneWriter, WriterSettings
 from connectors.opened_lanes import OpenedLanes, Resume
 from operators.batches import Batch, Slice, Span
 from operators.decode import Decoder
@@ -170,16 +170,25 @@ class Run:
         wait(self._opened._producers.values(), _SECONDS)
 
     def feed(self, records: Sequence[Record], start: int | None = None) -> None:
-        """Answer records of one partition.
+        """Answer records of one partition, and wait until they are in transactions.
 
         start: where the source begins, if not where it got to; records before it are left out.
         """
+        self.hand_over(records, start)
+        for writer in self._writers():
+            _wait_until_added(writer)
+
+    def hand_over(self, records: Sequence[Record], start: int | None = None) -> None:
+        """The same, without waiting for the lanes' threads."""
         partition = records[0].partition
         begin = self.positions.get(partition, 0) if start is None else start
         rows = [record for record in records if record.offset >= begin]
         end = records[-1].offset + 1
         span = Span(partition, self._rig.topics.partitions, begin, end, time.time())
         self._answer(Batch.of(span, records_of(rows)))
+
+    def _writers(self) -> list[LaneWriter]:
+        return [part._writer for part in self.parts.values() if part._writer is not None]
 
     def _answer(self, batch: Batch) -> None:
         for slice_ in cut(self._decode(batch), self._rig.lanes):
@@ -218,9 +227,8 @@ class Run:
 
     def settle(self) -> None:
         """Commit everything before its time, and wait until the changelog shows it."""
-        for part in self.parts.values():
-            if part._writer is not None:
-                part._writer.wait()
+        for writer in self._writers():
+            writer.wait()
         wait_until_settled(self._rig.topics.bootstrap, [self._rig.changelog.topic])
 
     def snapshot(self) -> Snapshot:
@@ -237,7 +245,7 @@ class Run:
 
     def end(self) -> None:
         """End the lanes' threads, without a further commit."""
-        writers = [part._writer for part in self.parts.values() if part._writer is not None]
+        writers = self._writers()
         for writer in writers:
             with writer._state:
                 writer._closed = True
@@ -248,6 +256,11 @@ class Run:
     def keys(self) -> int:
         """How many keys the lanes hold."""
         return sum(len(lane.store) for lane in self.lanes.values())
+
+
+def _wait_until_added(writer: LaneWriter) -> None:
+    with writer._state:
+        writer._state.wait_for(lambda: not writer._backlog or writer._failure, _SECONDS)
 
 
 def make_records(

@@ -60,8 +60,8 @@ def test_what_was_packed_is_there(
     assert packed.size_bytes == sum(len(value or b"") for value, _, _, _ in rows)
     assert packed.headers.most == max((len(headers) for _, _, headers, _ in wanted), default=0)
     found = zip(
-        bytes_at(packed.values.places, packed.values.sizes),
-        bytes_at(packed.keys.places, packed.keys.sizes),
+        bytes_at(packed.values.addresses(), packed.values.sizes),
+        bytes_at(packed.keys.addresses(), packed.keys.sizes),
         headers_of(packed),
         packed.stamps.tolist(),
         strict=True,
@@ -72,7 +72,7 @@ def test_what_was_packed_is_there(
 def test_columns_that_no_record_has() -> None:
     packed = PackedRecords(Records(offsets=np.arange(2), values=[b"a", b"b"]))
 
-    assert bytes_at(packed.keys.places, packed.keys.sizes) == [None, None]
+    assert bytes_at(packed.keys.addresses(), packed.keys.sizes) == [None, None]
     assert packed.stamps.tolist() == [0, 0]
     assert packed.headers.most == len(packed.headers.ends) == 0
 
