@@ -67,26 +67,24 @@ class ColumnConsumer:
     def __init__(self, settings: Mapping[str, Any], topic: str, partition: int) -> None:
         """settings: librdkafka's, and `logger` and `error_cb` as confluent_kafka has them.
 
-        Raises KafkaException for a setting that librdkafka does not take.
+        Raises KafkaException for a setting that librdkafka does not take, and without a group.
         """
+        self._handle = self._queue = 0
         rest = dict(settings)
         self._topic, self._partition = topic.encode(), partition
-        self._handle = self._queue = 0
         # librdkafka calls them until it is destroyed.
         self._callbacks = ClientCallbacks(rest)
         conf = LIBRARY.settings(rest)
         self._callbacks.set_up(conf)
         self._handle = LIBRARY.client(CONSUMER, conf)
-        LIBRARY.poll_set_consumer(self._handle)
+        _check(LIBRARY.poll_set_consumer(self._handle))
         self._queue = LIBRARY.queue_get_consumer(self._handle)
         self._callbacks.begin(self._handle)
         self._messages = np.zeros(_AT_ONCE, np.int64)
 
     def __del__(self) -> None:
         """Let go of it."""
-        if self._handle:
-            LIBRARY.queue_destroy(self._queue)
-            LIBRARY.destroy(self._handle)
+        self._destroy()
 
     def assign(self, offset: int) -> None:
         """Read from an offset on.  Raises KafkaException."""
@@ -144,8 +142,13 @@ class ColumnConsumer:
     def close(self) -> None:
         """Stop reading and let go of it."""
         LIBRARY.consumer_close(self._handle)
-        LIBRARY.queue_destroy(self._queue)
-        LIBRARY.destroy(self._handle)
+        self._destroy()
+
+    def _destroy(self) -> None:
+        if self._queue:
+            LIBRARY.queue_destroy(self._queue)
+        if self._handle:
+            LIBRARY.destroy(self._handle)
         self._handle = self._queue = 0
 
     @contextmanager

@@ -21,8 +21,8 @@ log.addFilter(Repeats(time.monotonic))
 # Long enough for a rolling restart's leader change, short enough for a person.
 REQUEST_SECONDS = 15.0
 _LARGEST_MESSAGE_BYTES = 1_000_000_000
-# The one way to sign in that confluent_kafka adds to librdkafka, which our producers use
-# without it (connectors/column_producer.py).
+# The one way to sign in that confluent_kafka adds to librdkafka, which we read and write
+# with itself (docs/adr/0005, 0006).
 _METADATA, _AWS = "sasl.oauthbearer.metadata.authentication.type", "aws_iam"
 
 Scalar = str | int | float | bool
@@ -66,11 +66,16 @@ class KafkaAccess:
 
         Raises SettingsError that names the setting at fault.
         """
-        for setting, given in (("DEDUP_KAFKA", self.common), ("DEDUP_PRODUCER", self.producer)):
-            if given.get(_METADATA) == _AWS:
+        given = {
+            "DEDUP_KAFKA": self.common,
+            "DEDUP_CONSUMER": self.consumer,
+            "DEDUP_PRODUCER": self.producer,
+        }
+        for setting, settings in given.items():
+            if settings.get(_METADATA) == _AWS:
                 msg = (
-                    f"{setting}: {_METADATA}={_AWS} is not for a client that writes: librdkafka "
-                    "itself cannot do it. Use TLS certificates or SASL/SCRAM."
+                    f"{setting}: {_METADATA}={_AWS} cannot be used: librdkafka itself cannot do "
+                    "it. Use TLS certificates or SASL/SCRAM."
                 )
                 raise SettingsError(msg)
         kinds: tuple[tuple[str, Callable[[], object]], ...] = (

@@ -17,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from operators.batches import Batch, Headers, Records, Slice, Span
+from operators.byte_columns import ByteColumn
 from operators.decode import Decoder
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.events import EventSpec
@@ -196,6 +197,8 @@ class Pipeline:
         self.idle: set[int] = set()
         self._again: Verdicts = {}
         self._waiting: list[Batch] = []
+        # As Kafka's source gives them, and as a file's; two in a row are joined as columns.
+        self._in_columns = cycle((True, True, False))
         self._wanted = cycle(self.joined)
         self._most = next(self._wanted)
 
@@ -220,6 +223,9 @@ class Pipeline:
         for partition in sorted(idle - self.idle):
             self.heartbeat(partition, now, idle=True)
         records = records_of([step.record for step in steps])
+        if next(self._in_columns):
+            records.values = ByteColumn.of(records.values)
+            records.keys = None if records.keys is None else ByteColumn.of(records.keys)
         end = int(records.offsets[-1]) + 1
         span = Span(own, self.partitions, self.positions[own], end, now)
         self.positions[own] = end

@@ -1,6 +1,5 @@
 """Loops that are compiled, also where what is compiled cannot be kept."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -25,11 +24,11 @@ def test_a_compiled_loop_is_the_same_function() -> None:
 def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def njit(loop: Callable[..., Any] | None = None, *, nogil: bool, cache: bool = False) -> Any:  # noqa: ANN401
+    def njit(*, nogil: bool, cache: bool = False) -> Any:  # noqa: ANN401
         if cache:
             msg = "cannot cache function: no locator available"
             raise RuntimeError(msg)
-        return numba.njit(nogil=nogil)(loop)
+        return numba.njit(nogil=nogil)
 
     monkeypatch.setattr(module, "njit", njit)
     assert compiled(add_up)(np.arange(5)) == 10

@@ -70,11 +70,12 @@ _AWS = {"sasl.oauthbearer.metadata.authentication.type": "aws_iam"}
     "setting, access",
     [
         ("DEDUP_KAFKA", replace(ACCESS, common=_AWS)),
+        ("DEDUP_CONSUMER", replace(ACCESS, consumer=_AWS)),
         ("DEDUP_PRODUCER", replace(ACCESS, producer=_AWS)),
     ],
 )
-def test_a_way_in_that_only_consumers_know_is_refused(setting: str, access: KafkaAccess) -> None:
-    with pytest.raises(
-        SettingsError, match=f"{setting}: .*aws_iam is not for a client that writes"
-    ):
+def test_a_way_in_that_librdkafka_does_not_know_is_refused(
+    setting: str, access: KafkaAccess
+) -> None:
+    with pytest.raises(SettingsError, match=f"{setting}: .*aws_iam cannot be used"):
         access.check()

@@ -1,0 +1,245 @@
+"""Reading columns: every record as it was written, and what else a consumer meets."""
+
+import gc
+import logging
+import time
+import weakref
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from connectors.column_consumer import ColumnConsumer, Event
+from connectors.kafka_clients import KafkaAccess
+from operators.batches import Records
+from tests.integration.conftest import MakeTopics
+from tests.integration.mock_brokers import Request, mock_brokers
+from tests.integration.streams import events
+from tests.integration.topics import Filler, Topics, read_topics
+from tests.model import Record
+
+SECONDS = 30.0
+MANY = 1_000_000_000
+LOG = logging.getLogger("tests.column_consumer")
+
+
+@pytest.fixture
+def topics(make_topics: MakeTopics) -> Topics:
+    """A topic of two partitions: the second is the one that is read."""
+    return make_topics(2)
+
+
+def make_consumer(topics: Topics, **settings: object) -> ColumnConsumer:
+    access = KafkaAccess(topics.bootstrap, topics.prefix)
+    return ColumnConsumer({**access.consumer_settings(), **settings}, topics.input, 1)
+
+
+def fill(topics: Topics, count: int, **changed: object) -> list[Record]:
+    drafts = events(count, seed=1)
+    return topics.produce(replace(one, partition=1, **changed) for one in drafts)  # type: ignore[arg-type]
+
+
+def read_to_end(
+    consumer: ColumnConsumer, most: int = 10_000, size_bytes: int = MANY
+) -> tuple[list[Records], list[Event]]:
+    """Read until something is met that is not a record; return all that was read."""
+    found: list[Records] = []
+    events_met: list[Event] = []
+    deadline = time.monotonic() + SECONDS
+    while not events_met:
+        assert time.monotonic() < deadline, "no end"
+        records, events_met = consumer.read(most, size_bytes)
+        found.append(records)
+    return found, events_met
+
+
+def rows_of(found: list[Records]) -> list[tuple[object, ...]]:
+    """Offset, key, value, headers, timestamp of each record."""
+    rows: list[tuple[object, ...]] = []
+    for records in found:
+        assert records.keys is not None
+        assert records.timestamps is not None
+        assert records.sizes is not None
+        headers = records.headers or [None] * len(records)
+        columns = (records.offsets.tolist(), records.keys, records.values, headers)
+        rows += zip(*columns, records.timestamps.tolist(), strict=True)
+        assert records.sizes.tolist() == [len(value or b"") for value in records.values]
+    return [(*row[:3], list(row[3] or ()), row[4]) for row in rows]  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("most", [7, 10_000])
+def test_every_record_is_read_as_it_was_written(topics: Topics, most: int) -> None:
+    """Values, keys and headers that are empty or none, of all sizes, in their order."""
+    fill(topics, 3_000)
+    wanted = [record for _, record in read_topics(topics.bootstrap, [topics.input])]
+    consumer = make_consumer(topics)
+    consumer.assign(0)
+    found, events_met = read_to_end(consumer, most)
+
+    assert rows_of(found) == [
+        (one.offset, one.key, one.value, list(one.headers or ()), one.timestamp_ms)
+        for one in wanted
+    ]
+    assert max(map(len, found)) <= most
+    [end] = events_met
+    assert (end.error.code(), end.offset) == (KafkaError._PARTITION_EOF, 3_000)
+
+
+def test_it_reads_from_where_it_is_told(topics: Topics) -> None:
+    fill(topics, 50)
+    consumer = make_consumer(topics)
+    consumer.assign(20)
+    assert [row[0] for row in rows_of(read_to_end(consumer)[0])] == list(range(20, 50))
+
+
+def test_of_large_records_it_takes_few(topics: Topics) -> None:
+    fill(topics, 4_000, value=b"x" * 1_000)
+    consumer = make_consumer(topics)
+    consumer.assign(0)
+    found, _ = read_to_end(consumer, size_bytes=1_500_000)
+
+    assert sum(map(len, found)) == 4_000
+    # It looks at the size after each thousand.
+    assert max(map(len, found)) <= 2_000
+
+
+def test_what_was_aborted_is_not_read(topics: Topics) -> None:
+    filler = Filler(topics, transactional_id=f"{topics.prefix}-filler")
+    for value, end in (
+        (b"aborted", filler.producer.abort_transaction),
+        (b"committed", filler.producer.commit_transaction),
+    ):
+        filler.producer.begin_transaction()
+        filler.add(Record(1, -1, None, value))
+        filler.producer.flush(SECONDS)
+        end(SECONDS)
+    consumer = make_consumer(topics)
+    consumer.assign(0)
+    found, events_met = read_to_end(consumer)
+
+    assert [(row[0], row[1], row[2]) for row in rows_of(found)] == [(2, None, b"committed")]
+    # Behind the marker of the commit.
+    assert events_met[0].offset == 4
+
+
+def test_an_offset_that_is_gone_is_told(topics: Topics) -> None:
+    fill(topics, 5)
+    consumer = make_consumer(topics)
+    consumer.assign(1_000)
+    found, events_met = read_to_end(consumer)
+
+    assert not any(map(len, found))
+    assert events_met[0].error.code() == KafkaError._AUTO_OFFSET_RESET
+    assert "out of range" in events_met[0].error.str()
+
+
+def test_the_ends_are_asked_for_and_remembered(topics: Topics) -> None:
+    fill(topics, 30)
+    consumer = make_consumer(topics)
+    assert consumer.known_end() < 0
+    assert consumer.ask_ends(SECONDS) == (0, 30)
+    consumer.assign(0)
+    read_to_end(consumer)
+    assert consumer.known_end() == 30
+
+
+def test_ends_of_a_topic_that_is_not_there_are_an_error(topics: Topics) -> None:
+    access = KafkaAccess(topics.bootstrap, topics.prefix)
+    consumer = ColumnConsumer(access.consumer_settings(), "nowhere", 0)
+    with pytest.raises(KafkaException) as told:
+        consumer.ask_ends(5.0)
+    assert told.value.args[0].code() in (
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    )
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_the_group_is_told_where_to_go_on(topics: Topics, wait: bool) -> None:
+    fill(topics, 5)
+    consumer = make_consumer(topics)
+    consumer.assign(0)
+    consumer.commit(3, wait=wait)
+    deadline = time.monotonic() + SECONDS
+    while not wait and topics.committed() != {1: 3}:
+        assert time.monotonic() < deadline, "not committed"
+    consumer.close()
+    assert topics.committed() == {1: 3}
+
+
+def test_without_a_group_it_is_refused(topics: Topics) -> None:
+    with pytest.raises(KafkaException) as told:
+        make_consumer(topics, **{"group.id": ""})
+    assert told.value.args[0].code() == KafkaError._UNKNOWN_GROUP
+
+
+def test_what_cannot_be_committed_is_an_error() -> None:
+    with mock_brokers() as brokers:
+        settings = {"bootstrap.servers": brokers.bootstrap, "group.id": "g"}
+        consumer = ColumnConsumer(settings, "t", 0)
+        brokers.answer(Request.OFFSET_COMMIT, [KafkaError.GROUP_AUTHORIZATION_FAILED])
+        with pytest.raises(KafkaException) as told:
+            consumer.commit(3, wait=True)
+    assert told.value.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+
+
+def test_messages_are_given_back(topics: Topics) -> None:
+    """Read again and again, the same records take no more memory."""
+    fill(topics, 3_000, value=b"x" * 10_000)
+    consumer = make_consumer(topics)
+    process = psutil.Process()
+
+    def read_all() -> int:
+        consumer.assign(0)
+        found, _ = read_to_end(consumer, 500)
+        assert sum(map(len, found)) == 3_000
+        del found
+        gc.collect()
+        return int(process.memory_info().rss)
+
+    before = max(read_all() for _ in range(2))
+    after = min(read_all() for _ in range(5))
+    assert after - before < 60_000_000
+
+
+def test_a_setting_that_is_not_there_is_named(topics: Topics) -> None:
+    with pytest.raises(KafkaException, match='No such configuration property: "ftch"'):
+        make_consumer(topics, ftch=1)
+
+
+def test_errors_and_log_come_when_it_is_read(caplog: pytest.LogCaptureFixture) -> None:
+    met: list[KafkaError] = []
+    settings = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "error_cb": met.append}
+    with caplog.at_level(logging.DEBUG, LOG.name):
+        consumer = ColumnConsumer({**settings, "logger": LOG}, "t", 0)
+        deadline = time.monotonic() + SECONDS
+        while not (met and caplog.records):
+            assert time.monotonic() < deadline, "nothing was told"
+            consumer.read(10, MANY)
+            time.sleep(0.05)
+
+    assert met[0].code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+    assert any("Connection refused" in one.getMessage() for one in caplog.records)
+
+
+def test_a_consumer_that_nobody_needs_goes_at_once() -> None:
+    """Without the garbage collector, which the job keeps off."""
+    gc.disable()
+    try:
+        settings = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "logger": LOG}
+        consumer = ColumnConsumer({**settings, "error_cb": print}, "t", 0)
+        gone = weakref.ref(consumer)
+        del consumer
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_nothing_to_read_is_no_record(topics: Topics) -> None:
+    consumer = make_consumer(topics)
+    records, events_met = consumer.read(10, MANY)
+    assert (len(records), events_met) == (0, [])
+    assert records.offsets.dtype == np.int64
