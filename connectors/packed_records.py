@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from operators.batches import Headers, Records
+from operators.batches import Header, Headers, Records
 from operators.byte_columns import ByteColumn
+from operators.header_table import HeaderTable
 
 NOTHING: Final = np.zeros(0, np.int64)
 
@@ -21,25 +22,45 @@ class HeaderColumns:
     most: what one record has at most.
     """
 
-    __slots__ = ("_names", "_values", "ends", "most", "names", "places", "sizes")
+    __slots__ = ("_held", "ends", "most", "names", "places", "sizes")
 
     def __init__(self, headers: Sequence[Headers] | None) -> None:
         self.ends = self.names = self.places = self.sizes = NOTHING
         self.most = 0
-        if headers is None:
-            return
-        each = [one or () for one in headers]
+        if isinstance(headers, HeaderTable):
+            self._of_table(headers)
+        elif headers is not None:
+            self._of_each([one or () for one in headers])
+
+    def _of_table(self, table: HeaderTable) -> None:
+        """Each column's places are a column, and the rows of these one after the other."""
+        count, width = len(table), len(table.columns)
+        names = ByteColumn.of([name.encode() + b"\0" for name in table.columns])
+        values = [
+            ByteColumn.of([value] if isinstance(value, bytes) else value)
+            for value in table.columns.values()
+        ]
+        places, sizes = np.empty((2, count, width), np.int64)
+        for at, column in enumerate(values):
+            places[:, at], sizes[:, at] = column.addresses(), column.sizes
+        self.names = np.tile(names.addresses(), count)
+        self.places, self.sizes = places.reshape(-1), sizes.reshape(-1)
+        self.ends, self.most = np.arange(1, count + 1) * width, width
+        self._held = (names, *values)
+
+    def _of_each(self, each: Sequence[Sequence[Header]]) -> None:
         counts = np.fromiter(map(len, each), np.int64, len(each))
         self.ends, self.most = np.cumsum(counts), int(counts.max(initial=0))
         names: tuple[str, ...]
-        values: tuple[bytes | None, ...]
-        names, values = zip(*chain.from_iterable(each), strict=True) if any(each) else ((), ())
+        texts: tuple[bytes | None, ...]
+        names, texts = zip(*chain.from_iterable(each), strict=True) if any(each) else ((), ())
         different = list(set(names))
-        self._names = ByteColumn.of([name.encode() + b"\0" for name in different])
-        places = dict(zip(different, self._names.addresses().tolist(), strict=True))
+        held = ByteColumn.of([name.encode() + b"\0" for name in different])
+        places = dict(zip(different, held.addresses().tolist(), strict=True))
         self.names = np.fromiter(map(places.__getitem__, names), np.int64, len(names))
-        self._values = ByteColumn.of(values)
-        self.places, self.sizes = self._values.addresses(), self._values.sizes
+        values = ByteColumn.of(texts)
+        self.places, self.sizes = values.addresses(), values.sizes
+        self._held = (held, values)
 
 
 class PackedRecords:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import msgspec
 
-from operators.batches import Header, Headers, Records
+from operators.batches import Records
 from operators.deduplicate import LaneChange
+from operators.output_headers import OutputHeaders
 from operators.split import Part
 from operators.verdicts import (
     DUPLICATE,
@@ -18,7 +18,6 @@ from operators.verdicts import (
     LATE,
     NO_REFERENCE,
     VERDICTS,
-    VerdictBatch,
     partition_and_offset,
 )
 
@@ -97,112 +96,15 @@ def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
     topic: the input topic.  names: what `dedup.matched` says for each combination
     (and last, for near duplicates).  Unique records pass through untouched.
     """
-    topic_bytes = topic.encode()
-    matched_headers = [("dedup.matched", name.encode()) for name in names]
-
-    def headers_of(part: Part, offsets: list[int]) -> list[Headers]:
-        """Headers of every record of a part, after those that it came with."""
-        batch = part.batch
-        origin: list[Header] = [
-            ("dedup.verdict", VERDICTS[part.verdict].encode()),
-            ("dedup.topic", topic_bytes),
-        ]
-        # Headers that the records came with, by row of the batch.
-        own = batch.slice.records.headers
-        columns = [
-            *map(repeat, origin),
-            _partition_headers(part, "dedup.partition"),
-            zip(repeat("dedup.offset"), map(b"%d".__mod__, offsets)),
-        ]
-        more = _duplicate_columns(part, matched_headers) if part.verdict == DUPLICATE else []
-        # Those of all records are endless.
-        added = list(map(list, zip(*columns, *(more or ()), strict=False)))
-        rows = part.rows.tolist()
-        if more is None:
-            _add_duplicate(added, batch, rows, matched_headers)
-        elif part.verdict == LATE:
-            for headers, behind in zip(added, batch.behind[part.rows].tolist(), strict=True):
-                headers.append(("dedup.reason", repr(behind).encode()))
-        elif part.verdict == INVALID:
-            _add_invalid(added, part, topic_bytes)
-        if own is None:
-            return added  # type: ignore[return-value]  # a list of lists is what is wanted
-        places = batch.slice.rows[part.rows].tolist()
-        return [[*(own[place] or ()), *extra] for place, extra in zip(places, added, strict=True)]
+    headers = OutputHeaders(topic, names)
 
     def encode(part: Part) -> Output:
         records = _records(part)
         if part.verdict:
-            records.headers = headers_of(part, records.offsets.tolist())
+            records.headers = headers.of(part, records.offsets.tolist())
         return _output(part, records, names)
 
     return encode
-
-
-def _partition_headers(part: Part, name: str) -> list[Header]:
-    """Return a header for each record that tells its input partition."""
-    spans = part.batch.slice.spans
-    headers: dict[int, Header] = {
-        span.partition: (name, b"%d" % span.partition) for span in spans.spans
-    }
-    if len(headers) == 1:
-        return [*headers.values()] * len(part.rows)
-    return list(map(headers.__getitem__, spans.partitions[part.rows].tolist()))
-
-
-def _add_invalid(added: list[list[Header]], part: Part, topic: bytes) -> None:
-    problems = part.batch.slice.decided.invalid
-    offsets = part.batch.slice.offsets
-    partitions = _partition_headers(part, "__connect.errors.partition")
-    for headers, row, partition in zip(added, part.rows.tolist(), partitions, strict=True):
-        reason, message = problems[row]
-        headers.append(("dedup.reason", reason.encode()))
-        headers.append(("__connect.errors.topic", topic))
-        headers.append(partition)
-        headers.append(("__connect.errors.offset", b"%d" % offsets[row]))
-        headers.append(("__connect.errors.exception.class.name", _class_name(reason)))
-        headers.append(("__connect.errors.exception.message", message.encode()))
-
-
-def _duplicate_columns(
-    part: Part, matched_headers: Sequence[Header]
-) -> list[Iterable[Header]] | None:
-    """Headers of duplicates, a column each: nearly all of a repeated key, made in C.
-
-    None where records differ in which headers they have.
-    """
-    matches, rows = part.batch.matches, part.rows
-    originals = matches.originals[rows]
-    if part.batch.similarity is not None or (originals == NO_REFERENCE).any():
-        return None
-    if len(matched_headers) == 1:
-        matched: Iterable[Header] = repeat(matched_headers[0])
-    else:
-        matched = map(matched_headers.__getitem__, matches.combination[rows].tolist())
-    places = zip(*(column.tolist() for column in partition_and_offset(originals)), strict=True)
-    return [matched, zip(repeat("dedup.original"), map(b"%d:%d".__mod__, places))]
-
-
-def _add_duplicate(
-    added: list[list[Header]],
-    batch: VerdictBatch,
-    rows: list[int],
-    matched_headers: Sequence[Header],
-) -> None:
-    combination = batch.matches.combination.tolist()
-    originals = batch.matches.originals.tolist()
-    for headers, row in zip(added, rows, strict=True):
-        headers.append(matched_headers[combination[row]])
-        if originals[row] != NO_REFERENCE:
-            headers.append(("dedup.original", b"%d:%d" % partition_and_offset(originals[row])))
-        else:  # a Bloom filter knows no original, and may be wrong
-            headers.append(("dedup.probable", b"true"))
-        if batch.similarity is not None and batch.similarity[row] == batch.similarity[row]:
-            headers.append(("dedup.similarity", repr(float(batch.similarity[row])).encode()))
-
-
-def _class_name(reason: str) -> bytes:
-    return f"dedup.Invalid{reason.capitalize()}".encode()
 
 
 def json_encoder(names: Sequence[str]) -> Encoder:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from connectors.packed_records import PackedRecords
 from operators.batches import Ints, Records
+from operators.header_table import HeaderTable
 
 Header = tuple[str, bytes | None]
 
@@ -17,6 +18,7 @@ _BYTES = st.none() | st.binary(max_size=20)
 _NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)
 _HEADERS = st.none() | st.lists(st.tuples(_NAMES, _BYTES), max_size=4)
 _STAMPS = st.integers(-(2**62), 2**62)
+_COLUMNS = st.dictionaries(_NAMES, st.binary(max_size=3) | st.none(), min_size=1, max_size=4)
 _ROWS = st.lists(st.tuples(_BYTES, _BYTES, _HEADERS, _STAMPS), max_size=8)
 
 
@@ -67,6 +69,24 @@ def test_what_was_packed_is_there(
         strict=True,
     )
     assert list(found) == wanted
+
+
+@given(st.integers(0, 5), _COLUMNS, st.data())
+def test_headers_of_a_table_are_those_of_each_record(
+    count: int, drawn: dict[str, bytes | None], data: st.DataObject
+) -> None:
+    values = st.lists(st.binary(max_size=20), min_size=count, max_size=count)
+    columns = {name: data.draw(values) if value is None else value for name, value in drawn.items()}
+    table = HeaderTable(count, columns)
+    each = [
+        [(name, one if isinstance(one, bytes) else one[row]) for name, one in columns.items()]
+        for row in range(count)
+    ]
+    assert list(table) == each
+    packed = PackedRecords(Records(np.arange(count), [b"v"] * count, headers=table))
+
+    assert headers_of(packed) == each
+    assert packed.headers.most == len(columns)
 
 
 def test_columns_that_no_record_has() -> None:

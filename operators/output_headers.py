@@ -1,0 +1,122 @@
+"""The headers of records that are not unique: why, and where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import repeat
+
+from operators.added_headers import VERDICT_HEADER
+from operators.batches import Header, Headers, Ints
+from operators.header_table import HeaderTable
+from operators.split import Part
+from operators.verdicts import (
+    DUPLICATE,
+    INVALID,
+    LATE,
+    NO_REFERENCE,
+    VERDICTS,
+    VerdictBatch,
+    partition_and_offset,
+)
+
+
+class OutputHeaders:
+    """Makes the headers of a part's records."""
+
+    def __init__(self, topic: str, names: Sequence[str]) -> None:
+        """topic: the input topic.  names: what `dedup.matched` says for each combination."""
+        self._topic = topic.encode()
+        self._matched = [name.encode() for name in names]
+
+    def of(self, part: Part, offsets: list[int]) -> Sequence[Headers]:
+        """Headers of every record of a part, after those that it came with."""
+        rows = part.rows
+        table = self._table(part, offsets)
+        # Headers that the records came with, by row of the batch.
+        own = part.batch.slice.records.headers
+        original = part.verdict == DUPLICATE and "dedup.original" not in table.columns
+        if own is None and not original and part.verdict != INVALID:
+            return table
+        added = table.rows()
+        if original:
+            _add_original(added, part.batch, rows.tolist())
+        elif part.verdict == INVALID:
+            _add_invalid(added, part, self._topic)
+        if own is None:
+            return added
+        places = part.batch.slice.rows[rows].tolist()
+        return [[*(own[place] or ()), *extra] for place, extra in zip(places, added, strict=True)]
+
+    def _table(self, part: Part, offsets: list[int]) -> HeaderTable:
+        """Return what all records of a part have: nearly always that is all there is."""
+        batch, rows = part.batch, part.rows
+        columns: dict[str, bytes | list[bytes]] = {
+            VERDICT_HEADER: VERDICTS[part.verdict].encode(),
+            "dedup.topic": self._topic,
+            "dedup.partition": _partitions(part),
+            "dedup.offset": list(map(b"%d".__mod__, offsets)),
+        }
+        if part.verdict == DUPLICATE:
+            columns["dedup.matched"] = _matched(part, self._matched)
+            originals = batch.matches.originals[rows]
+            if batch.similarity is None and not (originals == NO_REFERENCE).any():
+                columns["dedup.original"] = _originals(originals)
+        elif part.verdict == LATE:
+            columns["dedup.reason"] = [
+                repr(behind).encode() for behind in batch.behind[rows].tolist()
+            ]
+        return HeaderTable(len(rows), columns)
+
+
+def _partitions(part: Part) -> bytes | list[bytes]:
+    """Input partition of each record as text."""
+    spans = part.batch.slice.spans
+    texts = {span.partition: b"%d" % span.partition for span in spans.spans}
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return list(map(texts.__getitem__, spans.partitions[part.rows].tolist()))
+
+
+def _matched(part: Part, names: Sequence[bytes]) -> bytes | list[bytes]:
+    """Which combination matched, by name."""
+    if len(names) == 1:
+        return names[0]
+    return list(map(names.__getitem__, part.batch.matches.combination[part.rows].tolist()))
+
+
+def _originals(references: Ints) -> list[bytes]:
+    """Where each first record is, as `partition:offset`."""
+    places = zip(*(column.tolist() for column in partition_and_offset(references)), strict=True)
+    return list(map(b"%d:%d".__mod__, places))
+
+
+def _add_original(added: list[list[Header]], batch: VerdictBatch, rows: list[int]) -> None:
+    """Add where the first record is, or that nobody knows, and how similar it is."""
+    originals = batch.matches.originals.tolist()
+    for headers, row in zip(added, rows, strict=True):
+        if originals[row] != NO_REFERENCE:
+            headers.append(("dedup.original", b"%d:%d" % partition_and_offset(originals[row])))
+        else:  # a Bloom filter knows no original, and may be wrong
+            headers.append(("dedup.probable", b"true"))
+        if batch.similarity is not None and batch.similarity[row] == batch.similarity[row]:
+            headers.append(("dedup.similarity", repr(float(batch.similarity[row])).encode()))
+
+
+def _add_invalid(added: list[list[Header]], part: Part, topic: bytes) -> None:
+    """Add why each record is invalid, and what Kafka Connect's tools look for."""
+    problems = part.batch.slice.decided.invalid
+    offsets = part.batch.slice.offsets
+    partitions = _partitions(part)
+    each = repeat(partitions) if isinstance(partitions, bytes) else partitions
+    for headers, row, partition in zip(added, part.rows.tolist(), each, strict=False):
+        reason, message = problems[row]
+        headers.append(("dedup.reason", reason.encode()))
+        headers.append(("__connect.errors.topic", topic))
+        headers.append(("__connect.errors.partition", partition))
+        headers.append(("__connect.errors.offset", b"%d" % offsets[row]))
+        headers.append(("__connect.errors.exception.class.name", _class_name(reason)))
+        headers.append(("__connect.errors.exception.message", message.encode()))
+
+
+def _class_name(reason: str) -> bytes:
+    return f"dedup.Invalid{reason.capitalize()}".encode()
