@@ -28,6 +28,9 @@ _WORDS: Final = 9
 _RKT, _PARTITION, _VALUE, _KEY, _FLAGS, _TIMESTAMP, _HEADER = 2, 3, 4, 5, 7, 8, 9
 _COPY: Final = 2  # RD_KAFKA_MSG_F_COPY
 _FULL_POLL_SECONDS: Final = 0.01
+_TOO_LARGE: Final = (
+    "larger than the client's queue: raise queue.buffering.max.kbytes in DEDUP_PRODUCER"
+)
 _BEFORE_HEADERS: Final = 6
 
 llvm.add_symbol("rd_kafka_produceva", LIBRARY.address("produceva"))
@@ -94,6 +97,7 @@ class ColumnProducer:
         rkt = self._topic(topic)
         row = 0
         while True:
+            begin, empty = row, not len(self)
             row, error = _produce(
                 *(self._handle, rkt, partition, row, units, records.stamps),
                 *(values.addresses(), values.sizes, keys.addresses(), keys.sizes),
@@ -104,8 +108,11 @@ class ColumnProducer:
             try:
                 LIBRARY.check(error)
             except KafkaException as exception:
-                if exception.args[0].code() != KafkaError._QUEUE_FULL:  # noqa: SLF001
-                    raise NotTakenError(row, exception.args[0]) from exception
+                why = exception.args[0]
+                if why.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 - its public name
+                    raise NotTakenError(row, why) from exception
+                if empty and row == begin:
+                    raise NotTakenError(row, KafkaError(why.code(), _TOO_LARGE)) from exception
             self.poll(_FULL_POLL_SECONDS)
 
     def _topic(self, name: str) -> int:

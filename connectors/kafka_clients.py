@@ -124,7 +124,8 @@ class KafkaAccess:
             "batch.size": 1_000_000,
             "batch.num.messages": 100_000,
             "queue.buffering.max.messages": 500_000,
-            "queue.buffering.max.kbytes": 65_536,
+            # Of each lane: at least once, all of them may be full of large records.
+            "queue.buffering.max.kbytes": 32_768,
             # The topic's own limit decides, so that the broker says no, not the client.
             "message.max.bytes": _LARGEST_MESSAGE_BYTES,
             # As Java clients do: one record key, one partition, whoever writes.

@@ -112,6 +112,17 @@ def test_it_waits_while_there_is_no_room(topics: Topics) -> None:
     assert [record.value for record in written(topics)] == values
 
 
+def test_a_record_that_there_is_never_room_for_is_not_waited_for(topics: Topics) -> None:
+    producer = make_producer(topics.bootstrap, **{"queue.buffering.max.kbytes": 1})
+    values = [b"a" * 900, b"b" * 900, b"x" * 2_000, b"c"]
+    with pytest.raises(NotTakenError, match="larger than the client's queue") as told:
+        producer.produce(topics.outputs["unique"], values_of(values), 0)
+    producer.flush(SECONDS)
+
+    assert told.value.row == 2
+    assert [record.value for record in written(topics)] == values[:2]
+
+
 def test_headers_of_records_that_had_to_wait_are_their_own(topics: Topics) -> None:
     producer = make_producer(topics.bootstrap, **{"queue.buffering.max.messages": 3})
     headers = [[(f"h{n}", b"%d" % n) for n in range(number % 4)] for number in range(50)]
