@@ -23,7 +23,7 @@ from connectors.client_callbacks import ClientCallbacks
 from connectors.client_library import CONSUMER, LIBRARY, LONG, Message, milliseconds
 from operators.batches import Headers, Ints, Records
 from operators.byte_columns import ByteColumn
-from operators.compiled import compiled
+from operators.compiled import compiled, memcpy
 
 # Messages are measured so many at a time: few of them would be too many if they are large.
 _AT_ONCE: Final = 1000
@@ -46,7 +46,6 @@ _header: Any = types.ExternalFunction(
     types.int32(types.intp, types.uintp, types.intp, types.intp, types.intp),
 )
 _destroy: Any = types.ExternalFunction("rd_kafka_message_destroy", types.void(types.intp))
-_memcpy: Any = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.intp))
 _strlen: Any = types.ExternalFunction("strlen", types.intp(types.intp))
 
 
@@ -172,7 +171,7 @@ def _check(code: int) -> None:
 def _taken(messages: Ints) -> tuple[Records, list[Event]]:
     """Copy messages into columns."""
     columns = np.empty((_COLUMNS, len(messages)), np.int64)
-    count, headers = _look(messages, columns)
+    count, headers = _look(messages, columns, _answers())
     events = []
     if count < len(messages):
         events = [_event(address) for address in columns[_OTHERS, : len(messages) - count].tolist()]
@@ -207,7 +206,7 @@ def _headers_of(lists: Ints, count: int) -> list[Headers]:
     """Headers of each record, None where there are none.  count: of all together."""
     columns = np.empty((4, count), np.int64)
     counts = np.empty(len(lists), np.int64)
-    _look_at_headers(lists, columns, counts)
+    _look_at_headers(lists, columns, counts, _answers())
     names = [(name or b"").decode("utf-8", "replace") for name in _bytes(columns[0], columns[1])]
     pairs = list(zip(names, _bytes(columns[2], columns[3]), strict=True))
     ends = counts.cumsum().tolist()
@@ -215,6 +214,14 @@ def _headers_of(lists: Ints, count: int) -> list[Headers]:
         pairs[end - many : end] if many else None
         for end, many in zip(ends, counts.tolist(), strict=True)
     ]
+
+
+def _answers() -> Ints:
+    """Memory for what librdkafka answers.
+
+    Compiled code would free an array of its own once only the address of it is used.
+    """
+    return np.zeros(3, np.int64)
 
 
 def _make_pointer(_: object, __: object) -> Any:  # noqa: ANN401 - numba's own
@@ -245,15 +252,14 @@ def _size(messages: Ints) -> int:
 
 
 @compiled
-def _look(messages: Ints, columns: Ints) -> tuple[int, int]:
+def _look(messages: Ints, columns: Ints, answers: Ints) -> tuple[int, int]:
     """Fill columns, with addresses and sizes of what is to be copied.
 
     Those that are no records are in the last column, by themselves.  Returns how many records
     there are, and how many headers.
     """
     count = others = headers = 0
-    found = np.zeros(1, np.int64)
-    kind = np.zeros(1, np.int64)
+    answer = answers.ctypes.data
     for message in messages:
         words = _array(_pointer(message), (_WORDS,))
         if words[_ERROR] & _ERROR_BITS != 0:
@@ -263,36 +269,33 @@ def _look(messages: Ints, columns: Ints) -> tuple[int, int]:
         columns[_OFFSETS, count] = words[_OFFSET]
         columns[_VALUES, count], columns[_VALUE_SIZES, count] = words[_VALUE], words[_VALUE + 1]
         columns[_KEYS, count], columns[_KEY_SIZES, count] = words[_KEY], words[_KEY + 1]
-        columns[_STAMPS, count] = _timestamp(message, kind.ctypes.data)
+        columns[_STAMPS, count] = _timestamp(message, answer)
         columns[_HEADERS, count] = 0
-        if _headers(message, found.ctypes.data) == 0:
-            columns[_HEADERS, count] = found[0]
-            headers += _count_headers(found[0])
+        if _headers(message, answer) == 0:
+            columns[_HEADERS, count] = answers[0]
+            headers += _count_headers(answers[0], answer)
         count += 1
     return count, headers
 
 
 @compiled
-def _count_headers(list_: int) -> int:
-    found = np.zeros(3, np.int64)
-    place = found.ctypes.data
+def _count_headers(list_: int, answer: int) -> int:
     count = 0
-    while _header(list_, count, place, place + 8, place + 16) == 0:
+    while _header(list_, count, answer, answer + 8, answer + 16) == 0:
         count += 1
     return count
 
 
 @compiled
-def _look_at_headers(lists: Ints, columns: Ints, counts: Ints) -> None:
+def _look_at_headers(lists: Ints, columns: Ints, counts: Ints, answers: Ints) -> None:
     """Fill columns with address and size of each name and value; counts: how many each has."""
-    found = np.zeros(3, np.int64)
-    place = found.ctypes.data
+    answer = answers.ctypes.data
     at = 0
     for row in range(len(lists)):
         count = 0
-        while lists[row] and _header(lists[row], count, place, place + 8, place + 16) == 0:
-            columns[0, at], columns[1, at] = found[0], _strlen(found[0])
-            columns[2, at], columns[3, at] = found[1], found[2]
+        while lists[row] and _header(lists[row], count, answer, answer + 8, answer + 16) == 0:
+            columns[0, at], columns[1, at] = answers[0], _strlen(answers[0])
+            columns[2, at], columns[3, at] = answers[1], answers[2]
             count += 1
             at += 1
         counts[row] = count
@@ -303,7 +306,7 @@ def _gather(places: Ints, sizes: Ints, target: int) -> None:
     """Copy pieces from anywhere, one after the other."""
     for row in range(len(places)):
         if sizes[row]:
-            _memcpy(target, places[row], sizes[row])
+            memcpy(target, places[row], sizes[row])
             target += sizes[row]
 
 

@@ -8,9 +8,8 @@ from typing import Any, Final, overload
 
 import numpy as np
 import numpy.typing as npt
-from numba import types
 
-from operators.compiled import compiled
+from operators.compiled import compiled, memcpy
 
 Memory = npt.NDArray[np.uint8]
 _Ints = npt.NDArray[np.int64]
@@ -129,13 +128,10 @@ class ByteColumn(Sequence["bytes | None"]):
         return places
 
 
-_memcpy: Any = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.intp))
-
-
 @compiled
 def _copy(source: Memory, source_ends: _Ints, sizes: _Ints, target: Memory, ends: _Ints) -> None:
     """Copy pieces of `source` to `target`; where each ends there is given."""
     begin, there = source.ctypes.data, target.ctypes.data
     for row in range(len(sizes)):
         size = sizes[row]
-        _memcpy(there + ends[row] - size, begin + source_ends[row] - size, size)
+        memcpy(there + ends[row] - size, begin + source_ends[row] - size, size)

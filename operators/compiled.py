@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from numba import njit
+from numba import njit, types
+
+memcpy: Any = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.intp))
+"""For compiled code: target, source, bytes; addresses, of memory that something else holds."""
 
 _Loop = TypeVar("_Loop", bound=Callable[..., object])
 

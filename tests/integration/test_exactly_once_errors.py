@@ -10,10 +10,11 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from connectors import kafka_errors, lane_writer, transactions
-from connectors.column_producer import ColumnProducer
+from connectors.column_producer import ANY_PARTITION, ColumnProducer
 from connectors.held_batches import HeldBatch
 from connectors.kafka_errors import Action
 from connectors.lane_writer import LaneWriter
+from connectors.packed_records import PackedRecords
 from connectors.transactions import FencedError, LaneProducer
 from operators.errors import DedupError, SinkError, StateError
 from tests.integration.conftest import MakeRig
@@ -348,6 +349,25 @@ def test_the_worker_waits_while_too_much_waits_for_a_commit(
     assert fed == [0, 10]
     gate.set()
     worker.join(SECONDS)
+    run.snapshot()
+    rig.check(records)
+
+
+def test_an_epoch_ends_with_what_was_only_handed_over(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(ColumnProducer):
+        def produce(
+            self, topic: str, records: PackedRecords, partition: int = ANY_PARTITION
+        ) -> None:
+            time.sleep(0.3)
+            super().produce(topic, records, partition)
+
+    monkeypatch.setattr(transactions, "ColumnProducer", Slow)
+    run = rig.run()
+    records = make_records(0, 40)
+    for begin in range(0, 40, 10):
+        run.hand_over(records[begin : begin + 10])
     run.snapshot()
     rig.check(records)
 
