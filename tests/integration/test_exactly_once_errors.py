@@ -313,7 +313,8 @@ def test_a_lane_commits_early_rather_than_hold_too_much(
         run.feed(records[begin : begin + 40])
     # Well before a transaction is committed however little is in it.
     deadline = time.monotonic() + lane_writer._LONGEST_OPEN_SECONDS / 2
-    while rig.doubled(records)[0] > 150:
+    # What is left over stays open: nobody waits for that.
+    while sum(map(len, rig.topics.read(settled=False).values())) < 250:
         assert time.monotonic() < deadline, "nothing was committed before its time"
     run.snapshot()
     rig.check(records)
