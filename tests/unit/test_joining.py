@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.batches import Batch, Records, Span
+from operators.byte_columns import ByteColumn
 from operators.joining import join
 
 
@@ -27,6 +28,13 @@ def batch_of(
     )
 
 
+def in_columns(batch: Batch) -> Batch:
+    """As Kafka's source gives it."""
+    records = batch.records
+    records.values, records.keys = ByteColumn.of(records.values), ByteColumn.of(records.keys or ())
+    return batch
+
+
 def rows_of(batch: Batch) -> list[tuple[int, int, bytes | None]]:
     """Partition, offset and value of each record, by the spans' rows."""
     found = []
@@ -40,9 +48,13 @@ def rows_of(batch: Batch) -> list[tuple[int, int, bytes | None]]:
     return found
 
 
-@given(sizes=st.lists(st.integers(0, 5), max_size=6))
-def test_rows_and_spans_are_those_that_were_joined(sizes: list[int]) -> None:
+@given(
+    sizes=st.lists(st.integers(0, 5), max_size=6),
+    columns=st.sets(st.integers(0, 5)) | st.just(set(range(6))),
+)
+def test_rows_and_spans_are_those_that_were_joined(sizes: list[int], columns: set[int]) -> None:
     batches = [batch_of(partition, size) for partition, size in enumerate(sizes)]
+    batches = [in_columns(one) if at in columns else one for at, one in enumerate(batches)]
     joined = list(join(batches, 4))
     assert len(joined) == min(len(batches), 1)
     for one in joined:
