@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors import kafka_permissions, transactions
+from connectors import kafka_clients, kafka_permissions, transactions
 from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_errors import Action
 from connectors.packed_records import PackedRecords
@@ -30,7 +30,9 @@ TIMES = 5
 
 @pytest.fixture
 def brokers(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockBrokers]:
-    monkeypatch.setattr(kafka_permissions, "REQUEST_SECONDS", 0.1)  # mocks know no access lists
+    # Mocks know no access lists.
+    for module in (kafka_clients, kafka_permissions):
+        monkeypatch.setattr(module, "REQUEST_SECONDS", 0.1)
     with mock_brokers() as found:
         for topic in (OUTPUT, CHANGELOG):
             found.create(topic)
