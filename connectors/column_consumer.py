@@ -176,14 +176,12 @@ def _taken(messages: Ints) -> tuple[Records, list[Event]]:
     if count < len(messages):
         events = [_event(address) for address in columns[_OTHERS, : len(messages) - count].tolist()]
     columns = columns[:, :count]
-    values = _bytes(columns[_VALUES], columns[_VALUE_SIZES])
     records = Records(
         offsets=columns[_OFFSETS].copy(),
-        values=values,
+        values=_bytes(columns[_VALUES], columns[_VALUE_SIZES]),
         keys=_bytes(columns[_KEYS], columns[_KEY_SIZES]),
         headers=_headers_of(columns[_HEADERS], headers) if headers else None,
         timestamps=columns[_STAMPS].copy(),
-        sizes=values.sizes,
     )
     return records, events
 

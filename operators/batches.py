@@ -35,7 +35,6 @@ class Records:
     epoch, 0 or less where the record has none.  A column that is `None` has no
     value in any record: most topics have no headers, and a file has only values.
     Values and keys of a topic are each in one piece of memory (`ByteColumn`).
-    `sizes` are the bytes of the values, where whoever reads them counted.
     """
 
     offsets: Ints
@@ -43,7 +42,6 @@ class Records:
     keys: Sequence[bytes | None] | None = None
     headers: Sequence[Headers] | None = None
     timestamps: Ints | None = None
-    sizes: Ints | None = None
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -59,7 +57,6 @@ class Records:
             keys=_pick(self.keys, rows),
             headers=_pick(self.headers, rows),
             timestamps=None if self.timestamps is None else self.timestamps[rows],
-            sizes=None if self.sizes is None else self.sizes[rows],
         )
 
     def part(self, rows: slice) -> Records:
@@ -70,7 +67,6 @@ class Records:
             keys=None if self.keys is None else self.keys[rows],
             headers=None if self.headers is None else self.headers[rows],
             timestamps=None if self.timestamps is None else self.timestamps[rows],
-            sizes=None if self.sizes is None else self.sizes[rows],
         )
 
     @property
@@ -78,9 +74,7 @@ class Records:
         """Bytes of all values together."""
         if isinstance(self.values, ByteColumn):
             return len(self.values.memory)
-        if self.sizes is None:
-            return sum(map(len, filter(None, self.values)))
-        return int(self.sizes.sum())
+        return sum(map(len, filter(None, self.values)))
 
 
 def _pick(column: Sequence[Any] | None, rows: Ints) -> Sequence[Any] | None:

@@ -114,10 +114,7 @@ class ByteColumn(Sequence["bytes | None"]):
         ends = sizes.cumsum()
         memory = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
         _copy(self.memory, self.ends[rows], sizes, memory, ends)
-        column = ByteColumn.__new__(ByteColumn)
-        column.memory, column.sizes, column.ends = memory, sizes, ends
-        column.missing = None if self.missing is None else self.missing[rows]
-        return column
+        return ByteColumn(memory, sizes, None if self.missing is None else self.missing[rows])
 
     def addresses(self) -> _Ints:
         """Where each begins, 0 for None.  Hold on to the column as long as they are used."""

@@ -55,7 +55,6 @@ def _joined(batches: Sequence[Batch]) -> Batch:
             keys=_column([one.keys for one in records], sizes),
             headers=_column([one.headers for one in records], sizes),
             timestamps=_timestamps(records),
-            sizes=_sizes(records),
         ),
     )
 
@@ -82,9 +81,3 @@ def _timestamps(batches: Sequence[Records]) -> Ints | None:
         for one in batches
     ]
     return np.concatenate(found)
-
-
-def _sizes(batches: Sequence[Records]) -> Ints | None:
-    """The same of sizes; None where one has none: they can be counted any time."""
-    found = [one.sizes for one in batches if one.sizes is not None]
-    return np.concatenate(found) if len(found) == len(batches) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
 
 from operators.added_headers import VERDICT_HEADER
 from operators.batches import Header, Headers, Ints
@@ -35,13 +34,11 @@ class OutputHeaders:
         # Headers that the records came with, by row of the batch.
         own = part.batch.slice.records.headers
         original = part.verdict == DUPLICATE and "dedup.original" not in table.columns
-        if own is None and not original and part.verdict != INVALID:
+        if own is None and not original:
             return table
         added = table.rows()
         if original:
             _add_original(added, part.batch, rows.tolist())
-        elif part.verdict == INVALID:
-            _add_invalid(added, part, self._topic)
         if own is None:
             return added
         places = part.batch.slice.rows[rows].tolist()
@@ -64,6 +61,19 @@ class OutputHeaders:
         elif part.verdict == LATE:
             columns["dedup.reason"] = [
                 repr(behind).encode() for behind in batch.behind[rows].tolist()
+            ]
+        elif part.verdict == INVALID:
+            problems = [batch.slice.decided.invalid[row] for row in rows.tolist()]
+            columns["dedup.reason"] = [reason.encode() for reason, _ in problems]
+            # What Kafka Connect's tools look for.
+            columns["__connect.errors.topic"] = self._topic
+            columns["__connect.errors.partition"] = columns["dedup.partition"]
+            columns["__connect.errors.offset"] = columns["dedup.offset"]
+            columns["__connect.errors.exception.class.name"] = [
+                _class_name(reason) for reason, _ in problems
+            ]
+            columns["__connect.errors.exception.message"] = [
+                message.encode() for _, message in problems
             ]
         return HeaderTable(len(rows), columns)
 
@@ -100,22 +110,6 @@ def _add_original(added: list[list[Header]], batch: VerdictBatch, rows: list[int
             headers.append(("dedup.probable", b"true"))
         if batch.similarity is not None and batch.similarity[row] == batch.similarity[row]:
             headers.append(("dedup.similarity", repr(float(batch.similarity[row])).encode()))
-
-
-def _add_invalid(added: list[list[Header]], part: Part, topic: bytes) -> None:
-    """Add why each record is invalid, and what Kafka Connect's tools look for."""
-    problems = part.batch.slice.decided.invalid
-    offsets = part.batch.slice.offsets
-    partitions = _partitions(part)
-    each = repeat(partitions) if isinstance(partitions, bytes) else partitions
-    for headers, row, partition in zip(added, part.rows.tolist(), each, strict=False):
-        reason, message = problems[row]
-        headers.append(("dedup.reason", reason.encode()))
-        headers.append(("__connect.errors.topic", topic))
-        headers.append(("__connect.errors.partition", partition))
-        headers.append(("__connect.errors.offset", b"%d" % offsets[row]))
-        headers.append(("__connect.errors.exception.class.name", _class_name(reason)))
-        headers.append(("__connect.errors.exception.message", message.encode()))
 
 
 def _class_name(reason: str) -> bytes:

@@ -61,11 +61,10 @@ def rows_of(found: list[Records]) -> list[tuple[object, ...]]:
     for records in found:
         assert records.keys is not None
         assert records.timestamps is not None
-        assert records.sizes is not None
         headers = records.headers or [None] * len(records)
         columns = (records.offsets.tolist(), records.keys, records.values, headers)
         rows += zip(*columns, records.timestamps.tolist(), strict=True)
-        assert records.sizes.tolist() == [len(value or b"") for value in records.values]
+        assert records.size_bytes == sum(len(value or b"") for value in records.values)
     return [(*row[:3], list(row[3] or ()), row[4]) for row in rows]  # type: ignore[call-overload]
 
 

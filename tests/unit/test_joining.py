@@ -11,7 +11,7 @@ from operators.joining import join
 
 
 def batch_of(
-    partition: int, count: int, *, size: int | None = None, columns: bool = True, start: int = 0
+    partition: int, count: int, *, size: int = 0, columns: bool = True, start: int = 0
 ) -> Batch:
     """Records whose values say where they are; columns: whether there are more than those."""
     names = [f"{partition}-{start + row}" for row in range(count)]
@@ -19,11 +19,10 @@ def batch_of(
         Span(partition, 9, start, start + count, 1000.0 + partition),
         Records(
             offsets=np.arange(start, start + count),
-            values=[name.encode() for name in names],
+            values=[name.encode().ljust(size) for name in names],
             keys=[b"k" + name.encode() for name in names] if columns else None,
             headers=[[("h", name.encode())] for name in names] if columns else None,
             timestamps=7 + np.arange(count) if columns else None,
-            sizes=None if size is None else np.full(count, size),
         ),
     )
 
@@ -98,17 +97,17 @@ def test_large_batches_stay_apart(
     batches = [batch_of(n, count, size=size) for n, count in enumerate(sizes)]
     joined = list(join(batches, lanes))
     assert [len(one.records) for one in joined] == expected
-    assert [row for one in joined for row in rows_of(one)] == [
-        row for batch in batches for row in rows_of(batch)
-    ]
-    assert sum(one.records.size_bytes for one in joined) == size * sum(sizes)
+    rows = [row for batch in batches for row in rows_of(batch)]
+    assert [row for one in joined for row in rows_of(one)] == rows
+    assert sum(one.records.size_bytes for one in joined) == sum(len(row[2] or b"") for row in rows)
 
 
-def test_bytes_that_not_all_have_counted_are_counted_again() -> None:
-    counted, not_counted = batch_of(0, 2, size=3), batch_of(1, 2)
-    [joined] = join([counted, not_counted], 1)
-    assert joined.records.sizes is None
-    assert joined.records.size_bytes == 4 * len(b"0-0")
+@pytest.mark.parametrize("columns", [{0, 1}, {0}, set()])
+def test_bytes_are_counted_whatever_holds_them(columns: set[int]) -> None:
+    batches = [batch_of(0, 2, size=5), batch_of(1, 2)]
+    batches = [in_columns(one) if at in columns else one for at, one in enumerate(batches)]
+    [joined] = join(batches, 1)
+    assert joined.records.size_bytes == 2 * 5 + 2 * len(b"1-0")
 
 
 def test_a_partition_may_come_more_than_once() -> None:
