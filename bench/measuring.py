@@ -69,7 +69,7 @@ def run(brokers: str, name: str, contender: Contender, source: str, records: int
         peak = _run_all(commands, place.folder)
         wall = time.monotonic() - begun
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    unique, duplicate, seconds = _read_outputs(brokers, outputs)
+    unique, duplicate, seconds = _read_outputs(admin, brokers, outputs)
     admin.delete_topics(outputs)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Measured(
@@ -125,7 +125,7 @@ def _resident(process: psutil.Process) -> int:
         return 0
 
 
-def _read_outputs(brokers: str, topics: list[str]) -> tuple[int, int, float]:
+def _read_outputs(admin: AdminClient, brokers: str, topics: list[str]) -> tuple[int, int, float]:
     """Records in each output, and the seconds between the first and the last append."""
     consumer = Consumer(
         {
@@ -137,7 +137,7 @@ def _read_outputs(brokers: str, topics: list[str]) -> tuple[int, int, float]:
         }
     )
     places = [TopicPartition(topic, part, 0) for topic in topics for part in range(PARTITIONS)]
-    _wait_until_settled(brokers, places)
+    _wait_until_settled(admin, places)
     consumer.assign(places)
     counts = dict.fromkeys(topics, 0)
     stamps: list[int] = []
@@ -157,9 +157,8 @@ def _read_outputs(brokers: str, topics: list[str]) -> tuple[int, int, float]:
     return counts[topics[0]], counts[topics[1]], seconds
 
 
-def _wait_until_settled(brokers: str, places: list[TopicPartition]) -> None:
+def _wait_until_settled(admin: AdminClient, places: list[TopicPartition]) -> None:
     """Wait for the markers of the last transactions: a commit returns before they are written."""
-    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
     latest = {place: OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
 
     def ends(level: IsolationLevel) -> list[int]:

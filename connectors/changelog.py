@@ -39,6 +39,7 @@ _CONFIG = {
 }
 _MUST = ("cleanup.policy", "retention.ms", "retention.bytes")
 _BATCH = 500
+_READ_SECONDS = 0.5
 _PROGRESS_SECONDS = 2.0
 _SEEN_SECONDS = 0.1
 # What a restart only saves some reading by is not worth standing still for.
@@ -70,7 +71,7 @@ class Changelog:
         input_topic: an application that has read from it has a changelog.
         Raises StateError.
         """
-        admin = self._access.admin()
+        admin = self._own_admin()
         counts = partition_counts(admin, self._access)
         if self.topic not in counts:
             self._check_new(counts.get(input_topic, 0), input_topic)
@@ -136,9 +137,11 @@ class Changelog:
         """Return a consumer for `ends` and `read`; the caller closes it."""
         return Consumer(
             {
-                **self._access.consumer_settings("changelog"),
+                **self._access.consumer_settings("changelog", brief=True),
                 "fetch.message.max.bytes": 8_388_608,
                 "queued.max.messages.kbytes": 65_536,
+                # That it has come to the end it hears from a fetch that found nothing.
+                "fetch.wait.max.ms": 5,
             }
         )
 
@@ -186,7 +189,7 @@ class Changelog:
         begun = shown = moved = time.monotonic()
         while at < end:
             before = at
-            for message in consumer.consume(_BATCH, 0.5):
+            for message in _next(consumer):
                 error = message.error()
                 if error is None:
                     at = _offset(message) + 1
@@ -209,7 +212,8 @@ class Changelog:
 
     def _own_admin(self) -> AdminClient:
         # Never two: with a client that is thrown away go the answers that it waits for, and
-        # whoever asked would wait for ever.
+        # whoever asked would wait for ever.  Its first question is `ensure`'s, for topics: one
+        # for offsets that meets the brokers' first answer is never sent again (docs/adr/0002).
         with self._lock:
             if self._admin is None:
                 self._admin = self._access.admin()
@@ -220,6 +224,12 @@ class Changelog:
         futures = self._own_admin().delete_records([TopicPartition(self.topic, lane, before)])
         for future in futures.values():
             future.add_done_callback(lambda done: _log_failure(lane, done.exception()))
+
+
+def _next(consumer: Consumer) -> list[Message]:
+    """Wait for something, then take what else is there: `consume` alone waits for a whole batch."""
+    first = consumer.poll(_READ_SECONDS)
+    return [] if first is None else [first, *consumer.consume(_BATCH, 0)]
 
 
 def _offset(message: Message) -> int:

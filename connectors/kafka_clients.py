@@ -25,6 +25,13 @@ _LARGEST_MESSAGE_BYTES = 1_000_000_000
 # with itself (docs/adr/0005, 0006).
 _METADATA, _AWS = "sasl.oauthbearer.metadata.authentication.type", "aws_iam"
 
+# A client that connects only to brokers that it needs, as librdkafka does unless told, forgets
+# the broker it was given as soon as it has heard of the others, and may then not connect to
+# one of those for up to a second (docs/adr/0002).  For clients that talk to all brokers anyway,
+# or not for long; a source needs one broker, and would hold on to all of them for as long as
+# it runs.
+_AT_ONCE = {"enable.sparse.connections": False}
+
 Scalar = str | int | float | bool
 
 
@@ -95,10 +102,13 @@ class KafkaAccess:
 
     def admin(self) -> AdminClient:
         """Return an admin client."""
-        return AdminClient(self._base("admin"))
+        return AdminClient({**_AT_ONCE, **self._base("admin")})
 
-    def consumer_settings(self, role: str = "source") -> dict[str, Any]:
-        """Settings of a consumer that reads committed records and moves no offset by itself."""
+    def consumer_settings(self, role: str = "source", *, brief: bool = False) -> dict[str, Any]:
+        """Settings of a consumer that reads committed records and moves no offset by itself.
+
+        brief: it is needed for a moment only.
+        """
         return {
             # Messages of the source's own buffers, not of the whole process: one a partition.
             "queued.max.messages.kbytes": 16_384,
@@ -106,6 +116,7 @@ class KafkaAccess:
             "fetch.queue.backoff.ms": 5,
             "fetch.wait.max.ms": 100,
             "fetch.message.max.bytes": 2_097_152,
+            **(_AT_ONCE if brief else {}),
             **self._base(role),
             **self.consumer,
             "group.id": self.app_id,
@@ -130,6 +141,7 @@ class KafkaAccess:
             "message.max.bytes": _LARGEST_MESSAGE_BYTES,
             # As Java clients do: one record key, one partition, whoever writes.
             "partitioner": "murmur2_random",
+            **_AT_ONCE,
             **self._base(role),
             **self.producer,
             "enable.idempotence": True,

@@ -283,7 +283,7 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
 
     def _read_starts(self) -> dict[int, int]:
         settings, access = self._settings, self._settings.access
-        consumer = Consumer(access.consumer_settings("starts"))
+        consumer = Consumer(access.consumer_settings("starts", brief=True))
         try:
             numbers = patiently(access, lambda: _partitions(consumer, settings.topic))
             wanted = [TopicPartition(settings.topic, number) for number in numbers]

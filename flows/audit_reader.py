@@ -47,7 +47,7 @@ class TopicReader:
         self._access = access
         self._admin: AdminClient = access.admin()
         self._counts = partition_counts(self._admin, access)
-        self._consumer = Consumer(access.consumer_settings("audit"))
+        self._consumer = Consumer(access.consumer_settings("audit", brief=True))
         # Once for all: the first `assign` of each topic would take a second otherwise.
         patiently(access, lambda: self._consumer.list_topics(timeout=REQUEST_SECONDS))
         self.timestamps = timestamps

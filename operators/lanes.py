@@ -14,7 +14,8 @@ from operators.batches import Decided, DecodedBatch, Slice
 # Lane i goes to worker i mod W for every W up to this.  The search for names
 # grows with lcm(1..W): 2,520 for 10, but 27,720 for 11 and 720,720 for 16.
 EVEN_WORKERS = 10
-_CANDIDATES = 1 << 16
+# Names tried at a time, in what is looked for: nearly always enough.
+_TRIES = 4
 _Words = npt.NDArray[np.uint64]
 
 
@@ -70,17 +71,18 @@ def lane_names(lanes: int) -> tuple[str, ...]:
     sink partition of a lane is on the worker of its state.
     """
     modulus = math.lcm(*range(1, min(lanes, EVEN_WORKERS) + 1))
+    at_once = _TRIES * modulus
     names: list[str] = []
     for lane in range(lanes):
         first = 0
         while len(names) == lane:
             candidates = [
-                b"lane-%03d-%08d" % (lane, number) for number in range(first, first + _CANDIDATES)
+                b"lane-%03d-%08d" % (lane, number) for number in range(first, first + at_once)
             ]
             fits = np.flatnonzero(siphash13(candidates) % np.uint64(modulus) == lane % modulus)
             if len(fits):
                 names.append(candidates[int(fits[0])].decode())
-            first += _CANDIDATES
+            first += at_once
     return tuple(names)
 
 

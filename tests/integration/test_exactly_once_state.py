@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from threading import Thread
+from typing import cast
 
 import pytest
 from confluent_kafka import Consumer
@@ -49,6 +50,33 @@ def test_workers_that_ask_at_the_same_moment_are_all_answered(rig: Rig) -> None:
         worker.join(SECONDS)
 
     assert found == [dict.fromkeys(range(rig.lanes), 0)] * len(workers)
+
+
+def test_no_client_asks_for_offsets_first(rig: Rig) -> None:
+    """Such a question is lost where it meets the client's first answer: here one in ten."""
+    asked: list[list[str]] = []
+
+    class Overheard:
+        def __init__(self, admin: AdminClient) -> None:
+            self._admin = admin
+            self._asked: list[str] = []
+            asked.append(self._asked)
+
+        def __getattr__(self, name: str) -> object:
+            self._asked.append(name)
+            return getattr(self._admin, name)
+
+    class OverheardAccess(KafkaAccess):
+        def admin(self) -> AdminClient:
+            return cast("AdminClient", Overheard(super().admin()))
+
+    changelog = Changelog(OverheardAccess(rig.topics.bootstrap, rig.topics.prefix), rig.lanes)
+    changelog.ensure(rig.topics.input)
+    changelog.last_offsets(range(rig.lanes))
+    changelog.trim(0, 0)
+
+    assert {"list_offsets", "delete_records"} <= {name for names in asked for name in names}
+    assert {names[0] for names in asked} == {"list_topics"}
 
 
 # Rule 5: the source begins at or before what the lanes have answered, never behind it.
