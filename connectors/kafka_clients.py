@@ -128,10 +128,13 @@ class KafkaAccess:
             "auto.offset.reset": "error",
         }
 
-    def producer_settings(self, role: str) -> dict[str, Any]:
-        """Settings of an idempotent producer."""
+    def producer_settings(self, role: str, *, linger_ms: int = 5) -> dict[str, Any]:
+        """Settings of an idempotent producer.
+
+        linger_ms: how long it waits for more before it sends, if nobody flushes.
+        """
         return {
-            "linger.ms": 5,
+            "linger.ms": linger_ms,
             "batch.size": 1_000_000,
             "batch.num.messages": 100_000,
             "queue.buffering.max.messages": 500_000,

@@ -25,6 +25,9 @@ log = logging.getLogger("dedup.transactions")
 # One call to librdkafka; it may be called again until our patience ends.
 _CALL_SECONDS = 15.0
 _PAUSE_SECONDS = 0.1
+# Nobody may read a record before its transaction is committed, and a commit sends at once what
+# still waits: until then it may wait to be sent with more, which is less work for the brokers.
+_LINGER_MS = 50
 # What `produce` says once a transaction, or the producer, has failed.
 _BROKEN = (KafkaError._STATE, KafkaError._FATAL, KafkaError._FENCED)  # noqa: SLF001
 # Records that an abort throws away say nothing about why there was one.
@@ -53,7 +56,10 @@ class LaneProducer:
         self._ahead = False
         try:
             self._producer = ColumnProducer(
-                {**access.producer_settings(f"lane-{lane}"), "transactional.id": self._id}
+                {
+                    **access.producer_settings(f"lane-{lane}", linger_ms=_LINGER_MS),
+                    "transactional.id": self._id,
+                }
             )
         except KafkaException as error:
             msg = f"cannot make the producer of lane {lane}: {explain(error)}"
