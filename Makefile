@@ -7,6 +7,7 @@
 BIN := .venv/bin
 PYTHON := $(BIN)/python
 STAMP := .venv/.installed
+PEERS := .cache/peers
 
 # The first of these that Bytewax has wheels for; `make venv PYTHON3=...` names another.
 IN_RANGE := import sys; (3, 10) <= sys.version_info[:2] <= (3, 12) or sys.exit(1)
@@ -57,8 +58,13 @@ kafka: $(STAMP) ## run a local broker on port 9092 until Ctrl-C
 bench: $(STAMP) ## measure this flow beside a bare loop and a plain flow
 	$(PYTHON) -m bench
 
-bench-similar: $(STAMP) ## measure near duplicates beside all pairs and MinHash LSH
-	$(PYTHON) -m bench.similar
+bench-similar: $(PEERS) ## measure near duplicates beside all pairs and MinHash LSH
+	PYTHONPATH=$(PEERS) $(PYTHON) -m bench.similar
+
+$(PEERS): bench/peers/requirements.lock $(STAMP)
+	@rm -rf $@
+	$(PIP) install --no-deps --require-hashes --target $@ -r $<
+	@touch $@
 
 bench-state: $(STAMP) ## measure what a key costs in each store, and soak bounded ones
 	$(PYTHON) -m bench.state
@@ -75,11 +81,15 @@ drill: $(STAMP) ## kill things at random and count what came out
 images: $(STAMP) ## build the image and run the compose file, where Docker is
 	DEDUP_TEST_IMAGES=1 $(PYTHON) -m pytest tests/deploy/test_images.py
 
-lock: $(STAMP) ## write requirements.lock and the image's anew from pyproject.toml
+lock: $(STAMP) ## write the three requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --no-python-downloads --universal \
 		--python-version 3.10 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --all-extras --group dev \
 		--upgrade --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --no-python-downloads --universal \
+		--python-version 3.10 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --group peers --no-emit-package numpy \
+		--constraint requirements.lock --output-file bench/peers/requirements.lock
 	$(BIN)/uv pip compile --quiet --no-python-downloads --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --all-extras \
