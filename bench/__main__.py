@@ -59,6 +59,7 @@ def main() -> int:
     parser.add_argument("--duplicates", type=float, default=0.2)
     parser.add_argument("--bytes", type=int, default=190)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--text-times", action="store_true", help="event times are RFC 3339")
     options = parser.parse_args()
     names = options.only.split(";") if options.only else list(CONTENDERS)
     results: dict[str, list[Measured]] = {name: [] for name in names}
@@ -66,7 +67,14 @@ def main() -> int:
     if busy:
         print(busy, file=sys.stderr)
     with start_broker(own=True, settings=_BROKER) as broker:
-        stream = Input(options.records, options.bytes, options.duplicates, PARTITIONS, options.seed)
+        stream = Input(
+            options.records,
+            options.bytes,
+            options.duplicates,
+            PARTITIONS,
+            options.seed,
+            text=options.text_times,
+        )
         unique = stream.produce(broker.bootstrap, INPUT)
         order = [name for name in names for _ in range(options.rounds)]
         random.Random(options.seed).shuffle(order)

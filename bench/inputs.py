@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
 
 import numpy as np
@@ -30,7 +31,8 @@ class Input:
 
     size: of a record, bytes, about.  share: of records that repeat an earlier one's
     event id.  The record key is the event id, so that Kafka Streams, which looks at
-    one partition at a time, meets the repeats too.
+    one partition at a time, meets the repeats too.  text: event times are RFC 3339 with
+    milliseconds, not numbers.
     """
 
     records: int = 1_000_000
@@ -38,6 +40,7 @@ class Input:
     share: float = 0.2
     partitions: int = 4
     seed: int = 1
+    text: bool = False
 
     def produce(self, brokers: str, topic: str) -> int:
         """Make the topic and fill it; return how many of the records are unique."""
@@ -61,7 +64,7 @@ class Input:
                 key, unique = unique, unique + 1
             value = (
                 f'{{"event_id":"event-{key:010d}","user_id":"user-{number % 1000}",'
-                f'"event_type":"purchase","timestamp":{BEGAN + number / 1000:.3f},'
+                f'"event_type":"purchase","timestamp":{self._time(number)},'
                 f'"data":{{"order":{number},"amount":19.99,"note":"{note}"}}}}'
             )
             produce_when_room(
@@ -70,6 +73,13 @@ class Input:
             )
         producer.flush()
         return unique
+
+    def _time(self, number: int) -> str:
+        """Event time of a record, as JSON."""
+        if not self.text:
+            return f"{BEGAN + number / 1000:.3f}"
+        second = datetime.fromtimestamp(BEGAN + number // 1000, timezone.utc)
+        return f'"{second:%Y-%m-%dT%H:%M:%S}.{number % 1000:03}Z"'
 
 
 def produce_when_room(producer: Producer, produce: partial[None]) -> None:

@@ -51,10 +51,13 @@ class Stopwatch:
         self.seconds[step] += time.thread_time() - began
 
 
-def profile(brokers: str, records: int) -> dict[str, float]:
-    """Microseconds a record of each step, of other threads, and of the wall clock."""
+def profile(brokers: str, records: int, *, text: bool) -> dict[str, float]:
+    """Microseconds a record of each step, of other threads, and of the wall clock.
+
+    text: event times are RFC 3339.
+    """
     topic = any_name("profile")
-    Input(records).produce(brokers, topic)
+    Input(records, text=text).produce(brokers, topic)
     settings = load_settings(
         {
             "DEDUP_BROKERS": brokers,
@@ -140,11 +143,13 @@ def main() -> int:
     """Measure, print, write down."""
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--text-times", action="store_true", help="event times are RFC 3339")
     options = parser.parse_args()
     suit_allocator()
     with start_broker(own=True) as broker:
-        profile(broker.bootstrap, options.records // 5)  # what is compiled, is; the broker's too
-        found = profile(broker.bootstrap, options.records)
+        # What is compiled, is; the broker's too.
+        profile(broker.bootstrap, options.records // 5, text=options.text_times)
+        found = profile(broker.bootstrap, options.records, text=options.text_times)
     for step, microseconds in found.items():
         print(f"{step:14} {microseconds:6.2f} us/record")
     document = {"records": options.records, "microseconds": found}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from numba import njit, types
+from numba.extending import register_jitable
 
 memcpy: Any = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.intp))
 """For compiled code: target, source, bytes; addresses, of memory that something else holds."""
@@ -27,6 +28,12 @@ def compiled(loop: _Loop) -> _Loop:
 def compiled_unlocked(loop: _Loop) -> _Loop:
     """The same without the interpreter's lock: for what takes long beside other threads."""
     return _made(loop, nogil=True)
+
+
+def compilable(step: _Loop) -> _Loop:
+    """Let compiled loops call a function, which stays what it is for everybody else."""
+    callable_: _Loop = register_jitable(step)
+    return callable_
 
 
 def _made(loop: _Loop, *, nogil: bool) -> _Loop:

@@ -17,6 +17,7 @@ from operators.canonical import encode_canonical, number_hook
 from operators.events import RECORD_TIME, EventSpec
 from operators.hashing import SHARD, hash_column, json_seed, rows_of, string_seed
 from operators.keys import MISSING, RECORD_KEY, Bytes, Combination, hash_values
+from operators.time_columns import parse_times
 from operators.timestamps import event_time
 
 NO_RECORD_KEY = ("key", "the record has no key (@key)")
@@ -206,10 +207,12 @@ class ColumnReader:
             times: Floats = stamps / 1000.0
             return times
         column = list(map(self._getters[self._spec.time], structs))
-        if set(map(type, column)) == {float}:
+        kinds = set(map(type, column))
+        if kinds == {float}:
             return np.array(column, np.float64)
-        times = np.full(len(column), np.nan)
-        for position, value in enumerate(column):
+        times = parse_times(column) if kinds == {str} else np.full(len(column), np.nan)
+        for position in np.flatnonzero(np.isnan(times)).tolist():
+            value = column[position]
             time = event_time(value)
             if time is None:
                 refused.setdefault(position, bad_time(self._spec.time, value))

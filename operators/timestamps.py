@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from operators.compiled import compilable
+
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))",
     re.ASCII,
@@ -17,11 +19,17 @@ _DAY_SECONDS = 86_400
 _LAST_SECOND_OF_DAY = 86_399
 
 
-def _is_leap_year(year: int) -> bool:
-    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+@compilable
+def is_day(year: int, month: int, day: int) -> bool:
+    """Tell whether there is such a day; any numbers that are not negative."""
+    if not 1 <= month <= 12:  # noqa: PLR2004 - calendar
+        return False
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    return 1 <= day <= _DAYS_IN_MONTH[month - 1] + (month == _FEBRUARY and leap)
 
 
-def _days_from_civil(year: int, month: int, day: int) -> int:
+@compilable
+def days_from_civil(year: int, month: int, day: int) -> int:
     """Days since 1970-01-01 in the proleptic Gregorian calendar, year 0 included.
 
     Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
@@ -46,10 +54,7 @@ def parse_rfc3339(text: str) -> float | None:
         return None
     year, month, day, hour, minute, second = map(int, match.group(1, 2, 3, 4, 5, 6))
     fraction, sign, offset_hour, offset_minute = match.group(7, 8, 9, 10)
-    if not 1 <= month <= 12 or hour > 23 or minute > 59 or second > _LEAP_SECOND:  # noqa: PLR2004 - calendar
-        return None
-    last_day = _DAYS_IN_MONTH[month - 1] + (month == _FEBRUARY and _is_leap_year(year))
-    if not 1 <= day <= last_day:
+    if hour > 23 or minute > 59 or second > _LEAP_SECOND or not is_day(year, month, day):  # noqa: PLR2004 - clock
         return None
     offset = 0
     if sign is not None:
@@ -57,7 +62,7 @@ def parse_rfc3339(text: str) -> float | None:
             return None
         offset = (int(offset_hour) * 3600 + int(offset_minute) * 60) * (-1 if sign == "-" else 1)
     whole = (
-        _days_from_civil(year, month, day) * _DAY_SECONDS
+        days_from_civil(year, month, day) * _DAY_SECONDS
         + hour * 3600
         + minute * 60
         + second

@@ -1,12 +1,15 @@
 """Event times at the borders of RFC 3339, one line each; and as the model reads them."""
 
 import math
+from datetime import datetime, timezone
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.canonical import decode_json
+from operators.time_columns import parse_times
 from operators.timestamps import event_time, parse_rfc3339
 from tests.model import rfc3339
 
@@ -28,6 +31,9 @@ from tests.model import rfc3339
         ("1969-12-31T23:59:59." + "0" * 5000 + "1Z", -1.0),
         ("2023-11-14T22:13:20.125Z", 1_700_000_000.125),
         ("2023-11-14T22:13:20.1000Z", 1_700_000_000.1),
+        ("1970-01-01T00:00:00.1Z", 0.1),
+        ("1970-01-03T00:00:00.999999999Z", 172_800.999_999_999),
+        ("1970-01-08T00:00:00.9999999999Z", 604_800.999_999_999_9),
         ("2024-02-29T00:00:00Z", 1_709_164_800.0),
         ("2000-02-29T00:00:00Z", 951_782_400.0),
         ("2016-12-31T23:59:60Z", 1_483_228_800.0),  # a leap second is the second after it
@@ -40,6 +46,8 @@ from tests.model import rfc3339
 )
 def test_rfc3339(text: str, seconds: float) -> None:
     assert parse_rfc3339(text) == seconds
+    (time,) = parse_times([text]).tolist()  # it may leave it to the other
+    assert math.isnan(time) or time == seconds
 
 
 @pytest.mark.parametrize(
@@ -73,6 +81,13 @@ def test_rfc3339(text: str, seconds: float) -> None:
         "2023-01-01T00:00:00+24:00",
         "2023-01-01T00:00:00+01:60",
         "2023-01-01T00:00:00+01",
+        "2023-01-01T00:00:00*01:00",
+        "2023-01-01T00:00:00+01-00",
+        "2023-01-01T00:00-00Z",
+        "2023-01-01T00-00:00Z",
+        "2023:01-01T00:00:00Z",
+        "2023-01:01T00:00:00Z",
+        "2023-01-01T00:00:0Z",
         " 2023-01-01T00:00:00Z",
         "2023-01-01T00:00:00Z\n",
         "２０23-01-01T00:00:00Z",  # noqa: RUF001 - digits of another alphabet
@@ -81,6 +96,7 @@ def test_rfc3339(text: str, seconds: float) -> None:
 )
 def test_not_rfc3339(text: str) -> None:
     assert parse_rfc3339(text) is None
+    assert math.isnan(parse_times([text])[0])
 
 
 _TWO_DIGITS = st.sampled_from(["00", "01", "02", "12", "23", "24", "28", "29", "30", "31", "59"])
@@ -101,6 +117,70 @@ def test_rfc3339_is_read_as_the_model_reads_it(parts: tuple[str, ...]) -> None:
     except ValueError:
         expected = None
     assert parse_rfc3339(text) == expected
+
+
+# A column at once: the same, or nothing, and then one by one.
+
+
+def test_in_a_column_a_text_ends_where_it_ends_in_characters() -> None:
+    assert np.isnan(parse_times(["é2", "023-01-01T00:00:00Z-"])).all()
+
+
+_BEGIN, _END = datetime.fromisoformat("1970-01-09"), datetime.fromisoformat("9999-12-30")
+
+
+@st.composite
+def clock_texts(draw: st.DrawFn) -> str:
+    """What a clock may write, from when on fractions are taken."""
+    date: datetime = draw(st.datetimes(_BEGIN, _END))
+    digits = draw(st.text("0123456789", max_size=9) | st.sampled_from(["5", "999999999", "50"]))
+    offset = draw(st.sampled_from(["Z", "z", "+00:00", "-00:00", "+23:59", "-23:59", "+05:30"]))
+    text = date.strftime("%Y-%m-%dT%H:%M:%S") + (f".{digits}" if digits else "") + offset
+    return text.replace("T", "t") if draw(st.booleans()) else text
+
+
+@st.composite
+def damaged_texts(draw: st.DrawFn) -> str:
+    """One character of such a text is another one, or is not there, or is there twice."""
+    text: str = draw(clock_texts())
+    at = draw(st.integers(0, len(text) - 1))
+    instead: str = draw(
+        st.sampled_from(["", text[at] * 2, *"0123456789", *"-:.+TtZz ,/", "\0", "é", "５"])  # noqa: RUF001
+    )
+    return text[:at] + instead + text[at + 1 :]
+
+
+@given(st.lists(clock_texts(), min_size=1, max_size=5))
+def test_a_column_of_what_clocks_write_is_read_whole(texts: list[str]) -> None:
+    assert parse_times(texts).tolist() == list(map(parse_rfc3339, texts))
+
+
+@given(st.lists(clock_texts() | damaged_texts() | st.text(max_size=40), max_size=5))
+def test_in_a_column_the_same_is_read_or_nothing(texts: list[str]) -> None:
+    times = parse_times(texts).tolist()
+    assert len(times) == len(texts)
+    for time, text in zip(times, texts, strict=True):
+        assert math.isnan(time) or time == parse_rfc3339(text)
+
+
+@given(_PARTS)
+def test_in_a_column_the_borders_are_the_same(parts: tuple[str, ...]) -> None:
+    text = "{}-{}-{}T{}:{}:{}{}{}".format(*parts)
+    (time,) = parse_times([text]).tolist()
+    assert math.isnan(time) or time == parse_rfc3339(text)
+
+
+@given(st.datetimes(_BEGIN, _END), st.integers(0, 2**33), st.integers(1, 9))
+def test_in_a_column_the_nearest_double_is_taken(date: datetime, place: int, digits: int) -> None:
+    """Of fractions on both sides of the middle between two doubles."""
+    date = date.replace(microsecond=0, tzinfo=timezone.utc)
+    doubles = 1 << (53 - int(date.timestamp()).bit_length())  # in this second
+    below = (2 * (place % doubles) + 1) * 10**digits // (2 * doubles)
+    texts = [
+        f"{date:%Y-%m-%dT%H:%M:%S}.{fraction:0{digits}}Z"
+        for fraction in (below, min(below + 1, 10**digits - 1))
+    ]
+    assert parse_times(texts).tolist() == list(map(parse_rfc3339, texts))
 
 
 @pytest.mark.parametrize(
