@@ -31,7 +31,11 @@ def compiled_unlocked(loop: _Loop) -> _Loop:
 
 
 def compilable(step: _Loop) -> _Loop:
-    """Let compiled loops call a function, which stays what it is for everybody else."""
+    """Let compiled loops call a function, which stays what it is for everybody else.
+
+    What is kept of a loop is not made anew when a function in another file changes: only
+    for what stays true.
+    """
     callable_: _Loop = register_jitable(step)
     return callable_
 
