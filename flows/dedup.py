@@ -11,6 +11,7 @@ Items are batches of columns, never single records (docs/adr/0001).
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -40,8 +41,6 @@ from operators.metrics import Metrics
 from operators.observing import Observer
 from operators.split import split
 from operators.windowed_statistics import windowed_statistics
-
-_CONTAINERS_A_COLLECTION = 500_000
 
 
 def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
@@ -94,9 +93,8 @@ def flow() -> Dataflow:
         start_watchdog(health, launch.epoch_seconds)
     except DedupError as error:
         fail(error)
-    # What lives as long as the job need not be looked at by every collection, and what a
-    # batch is made of goes without one: collections are for the few cycles of errors.
-    gc.collect()
+    # What lives as long as the job need not be looked at by any collection, nor what is there
+    # at its end by the interpreter's last ones: the process goes with it.
     gc.freeze()
-    gc.set_threshold(_CONTAINERS_A_COLLECTION)
+    atexit.register(gc.freeze)
     return dataflow
