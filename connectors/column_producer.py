@@ -95,9 +95,9 @@ class ColumnProducer:
         values, keys, headers = records.values, records.keys, records.headers
         units = self._units_for(headers.most)
         rkt = self._topic(topic)
-        row = 0
+        row, empty = 0, False
         while True:
-            begin, empty = row, not len(self)
+            begin = row
             row, error = _produce(
                 *(self._handle, rkt, partition, row, units, records.stamps),
                 *(values.addresses(), values.sizes, keys.addresses(), keys.sizes),
@@ -114,6 +114,7 @@ class ColumnProducer:
                 if empty and row == begin:
                     raise NotTakenError(row, KafkaError(why.code(), _TOO_LARGE)) from exception
             self.poll(_FULL_POLL_SECONDS)
+            empty = not len(self)
 
     def _topic(self, name: str) -> int:
         topic = self._topics.get(name)
