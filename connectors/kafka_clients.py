@@ -111,7 +111,7 @@ class KafkaAccess:
         """
         return {
             # Messages of the source's own buffers, not of the whole process: one a partition.
-            "queued.max.messages.kbytes": 16_384,
+            "queued.max.messages.kbytes": 8_192,
             # A full buffer is looked at again after this; the default of a second starves us.
             "fetch.queue.backoff.ms": 5,
             "fetch.wait.max.ms": 100,

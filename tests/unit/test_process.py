@@ -1,4 +1,4 @@
-"""The C library's allocator, asked how it is set."""
+"""What a job sets once, at its start, for the whole process: asked of the process."""
 
 import platform
 import subprocess
@@ -40,3 +40,10 @@ def test_the_job_starts_no_threads_for_linear_algebra() -> None:
     count = "import flows.dedup, psutil; print(psutil.Process().num_threads())"
     line = [sys.executable, "-c", count]
     assert subprocess.run(line, check=True, capture_output=True, text=True).stdout == "1\n"
+
+
+def test_the_job_starts_without_the_garbage_collector() -> None:
+    tell = "import flows, gc; gc.callbacks.append(lambda phase, _: print(phase))"
+    # The interpreter's own end collects whatever there is.
+    line = [sys.executable, "-c", f"{tell}; import flows.dedup; gc.callbacks.clear()"]
+    assert subprocess.run(line, check=True, capture_output=True, text=True).stdout == ""
