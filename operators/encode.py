@@ -101,7 +101,7 @@ def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
     def encode(part: Part) -> Output:
         records = _records(part)
         if part.verdict:
-            records.headers = headers.of(part, records.offsets.tolist())
+            records.headers = headers.of(part, records.offsets)
         return _output(part, records, names)
 
     return encode

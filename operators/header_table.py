@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import overload
+from typing import TypeAlias, overload
 
 from operators.batches import Header, Headers
+from operators.byte_columns import ByteColumn
+
+# The value of one header in all records, or in each.
+Value: TypeAlias = "bytes | list[bytes] | ByteColumn"
 
 
 class HeaderTable(Sequence[Headers]):
     """The headers of some records, with the same names in the same order.
 
-    columns: name → its value in all records, or a list of that in each; one name at least.
+    columns: name → its value in all records, or that in each; one name at least.
     """
 
     __slots__ = ("_count", "columns")
 
-    def __init__(self, count: int, columns: Mapping[str, bytes | list[bytes]]) -> None:
+    def __init__(self, count: int, columns: Mapping[str, Value]) -> None:
         """count: number of records."""
         self._count, self.columns = count, columns
 
@@ -48,5 +52,5 @@ class HeaderTable(Sequence[Headers]):
         return list(map(list, zip(*columns, strict=True)))
 
 
-def _each(value: bytes | list[bytes], count: int) -> Iterable[bytes]:
+def _each(value: Value, count: int) -> Iterable[bytes | None]:
     return repeat(value, count) if isinstance(value, bytes) else value

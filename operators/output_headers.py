@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from operators.added_headers import VERDICT_HEADER
 from operators.batches import Header, Headers, Ints
-from operators.header_table import HeaderTable
+from operators.byte_columns import ByteColumn
+from operators.decimal_columns import decimals
+from operators.header_table import HeaderTable, Value
 from operators.split import Part
 from operators.verdicts import (
     DUPLICATE,
@@ -27,7 +29,7 @@ class OutputHeaders:
         self._topic = topic.encode()
         self._matched = [name.encode() for name in names]
 
-    def of(self, part: Part, offsets: list[int]) -> Sequence[Headers]:
+    def of(self, part: Part, offsets: Ints) -> Sequence[Headers]:
         """Headers of every record of a part, after those that it came with."""
         rows = part.rows
         table = self._table(part, offsets)
@@ -44,20 +46,20 @@ class OutputHeaders:
         places = part.batch.slice.rows[rows].tolist()
         return [[*(own[place] or ()), *extra] for place, extra in zip(places, added, strict=True)]
 
-    def _table(self, part: Part, offsets: list[int]) -> HeaderTable:
+    def _table(self, part: Part, offsets: Ints) -> HeaderTable:
         """Return what all records of a part have: nearly always that is all there is."""
         batch, rows = part.batch, part.rows
-        columns: dict[str, bytes | list[bytes]] = {
+        columns: dict[str, Value] = {
             VERDICT_HEADER: VERDICTS[part.verdict].encode(),
             "dedup.topic": self._topic,
             "dedup.partition": _partitions(part),
-            "dedup.offset": list(map(b"%d".__mod__, offsets)),
+            "dedup.offset": decimals(offsets),
         }
         if part.verdict == DUPLICATE:
             columns["dedup.matched"] = _matched(part, self._matched)
             originals = batch.matches.originals[rows]
             if batch.similarity is None and not (originals == NO_REFERENCE).any():
-                columns["dedup.original"] = _originals(originals)
+                columns["dedup.original"] = decimals(*partition_and_offset(originals))
         elif part.verdict == LATE:
             columns["dedup.reason"] = [
                 repr(behind).encode() for behind in batch.behind[rows].tolist()
@@ -78,13 +80,13 @@ class OutputHeaders:
         return HeaderTable(len(rows), columns)
 
 
-def _partitions(part: Part) -> bytes | list[bytes]:
+def _partitions(part: Part) -> bytes | ByteColumn:
     """Input partition of each record as text."""
     spans = part.batch.slice.spans
-    texts = {span.partition: b"%d" % span.partition for span in spans.spans}
-    if len(texts) == 1:
-        return next(iter(texts.values()))
-    return list(map(texts.__getitem__, spans.partitions[part.rows].tolist()))
+    different = {span.partition for span in spans.spans}
+    if len(different) == 1:
+        return b"%d" % different.pop()
+    return decimals(spans.partitions[part.rows])
 
 
 def _matched(part: Part, names: Sequence[bytes]) -> bytes | list[bytes]:
@@ -92,12 +94,6 @@ def _matched(part: Part, names: Sequence[bytes]) -> bytes | list[bytes]:
     if len(names) == 1:
         return names[0]
     return list(map(names.__getitem__, part.batch.matches.combination[part.rows].tolist()))
-
-
-def _originals(references: Ints) -> list[bytes]:
-    """Where each first record is, as `partition:offset`."""
-    places = zip(*(column.tolist() for column in partition_and_offset(references)), strict=True)
-    return list(map(b"%d:%d".__mod__, places))
 
 
 def _add_original(added: list[list[Header]], batch: VerdictBatch, rows: list[int]) -> None:
