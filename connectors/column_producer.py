@@ -114,6 +114,7 @@ class ColumnProducer:
                 if empty and row == begin:
                     raise NotTakenError(row, KafkaError(why.code(), _TOO_LARGE)) from exception
             self.poll(_FULL_POLL_SECONDS)
+            # If this is so and the next one is refused too, it will never have room.
             empty = not len(self)
 
     def _topic(self, name: str) -> int:
