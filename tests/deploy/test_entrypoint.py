@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from deploy.image.entrypoint import prepare
 from flows.launch import Launch
 from tests.integration.job import ROOT
@@ -60,5 +62,9 @@ def test_other_commands_are_run_as_they_are(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_without_a_recovery_directory_there_is_nothing_to_make() -> None:
+def test_without_a_recovery_directory_there_is_nothing_to_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     prepare(launch_in(None))
+    assert not list(tmp_path.iterdir())
