@@ -32,8 +32,6 @@ from operators.observing import Observer
 
 log = logging.getLogger("dedup.source")
 
-# Batches pay for their overhead from about a thousand records on.
-_MOST_RECORDS = 10_000
 _FEWEST_RECORDS = 16
 # What one batch may hold of values, so that large records do not fill the memory.
 _BATCH_BYTES = 4_000_000
@@ -49,6 +47,7 @@ class SourceSettings:
     start: where a new application begins.  stop_at_end: stop at the offsets that
     were the end when the run began.  idle_seconds: without data for this long (wall
     clock) a partition is idle.  reading: when to read where little comes in.
+    most_records: what one batch may have; they pay for their overhead from about a thousand on.
     """
 
     access: KafkaAccess
@@ -57,6 +56,7 @@ class SourceSettings:
     stop_at_end: bool = False
     idle_seconds: float = 30.0
     reading: ReadingPace = field(default_factory=ReadingPace)
+    most_records: int = 10_000
 
 
 class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
@@ -79,7 +79,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._stop_at: int | None = None
         self._ended = False
         self._last_data = self._last_emitted = clock()
-        self._most = _MOST_RECORDS
+        self._most = settings.most_records
         self._found_much = False
         self._lag_told = 0.0
         self._snapshots: list[int] = []
@@ -106,7 +106,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         if len(records):
             self._last_data = now
             wanted = _BATCH_BYTES * len(records) // max(records.size_bytes, 1)
-            self._most = max(_FEWEST_RECORDS, min(_MOST_RECORDS, wanted))
+            self._most = max(_FEWEST_RECORDS, min(self._settings.most_records, wanted))
         elif (
             end == self._next and now - self._last_emitted < _HEARTBEAT_SECONDS and not self._ended
         ):

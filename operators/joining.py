@@ -10,11 +10,16 @@ import numpy as np
 from operators.batches import Batch, Ints, Records, Spans
 from operators.byte_columns import ByteColumn
 
-# As much as a source reads at once, or more where it is cut into many slices: these are no
-# cheaper by the record if they are larger, and what is decided is held until it is committed.
+# More where they are cut into many slices: these are no cheaper by the record if they are
+# larger, and what is decided is held until it is committed.
 _MOST_RECORDS = 10_000
 _MOST_A_LANE = 2_500
 _MOST_BYTES = 4_000_000
+
+
+def most_records(lanes: int) -> int:
+    """Return how many records a batch may have; what a source reads at once need not be joined."""
+    return max(_MOST_RECORDS, _MOST_A_LANE * lanes)
 
 
 def join(batches: Iterable[Batch], lanes: int) -> Iterator[Batch]:
@@ -23,7 +28,7 @@ def join(batches: Iterable[Batch], lanes: int) -> Iterator[Batch]:
     lanes: how many slices are made of it.  Spans stay as they are, in the same order: to a
     verdict it makes no difference.
     """
-    most = max(_MOST_RECORDS, _MOST_A_LANE * lanes)
+    most = most_records(lanes)
     joined: list[Batch] = []
     records = size_bytes = 0
     for batch in batches:

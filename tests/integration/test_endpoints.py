@@ -89,19 +89,23 @@ def test_metrics_add_up_over_workers_processes_and_restarts(
         assert at.total("dedup_events_processed_total") == 0
 
 
-def test_lag_is_what_has_not_been_read(make_topics: MakeTopics) -> None:
+def test_lag_is_what_has_not_been_read_and_batches_are_no_larger_than_asked(
+    make_topics: MakeTopics,
+) -> None:
     topics = make_topics()
     topics.produce(Record(0, -1, None, b"%d" % number) for number in range(25_000))
     observer = Observer(Metrics())
     access = KafkaAccess(topics.bootstrap, topics.prefix)
-    source = KafkaSource(SourceSettings(access, topics.input), observer=observer)
+    settings = SourceSettings(access, topics.input, most_records=6_000)
+    source = KafkaSource(settings, observer=observer)
     partition = source.build_part("source", source.list_parts()[0], None)
-    read = 0
-    while read < 25_000:
+    sizes: list[int] = []
+    while sum(sizes) < 25_000:
         for batch in partition.next_batch():
-            read += len(batch.records)
+            sizes.append(len(batch.records))
             partition.snapshot()
-            assert observer.input_lag == {0: 25_000 - read}
+            assert observer.input_lag == {0: 25_000 - sum(sizes)}
+    assert max(sizes) <= 6_000
     partition._consumer.close()
 
 

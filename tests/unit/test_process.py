@@ -36,6 +36,33 @@ def test_no_small_pieces_wait_apart() -> None:
     assert waiting("suited") == 0
 
 
+_COLUMNS = """
+import resource, sys
+import numpy as np
+from flows.allocator import suit_allocator
+if sys.argv[1] == "suited":
+    suit_allocator()
+def batch():
+    return [np.ones(3_800_000, np.uint8) for _ in range(4)]
+batch()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    batch()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)  # pages had anew
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is no glibc")
+def test_the_memory_of_a_batch_stays_for_the_next() -> None:
+    def pages(how: str) -> int:
+        line = [sys.executable, "-c", _COLUMNS, how]
+        return int(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+
+    of_one_batch = 4 * 3_800_000 // 4096
+    assert pages("as it is") > of_one_batch
+    assert pages("suited") < of_one_batch // 10
+
+
 def test_the_job_starts_no_threads_for_linear_algebra() -> None:
     count = "import flows.dedup, psutil; print(psutil.Process().num_threads())"
     line = [sys.executable, "-c", count]
