@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from numba import njit, types
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys  # type: ignore[attr-defined]
 from numba.extending import register_jitable
 
 memcpy: Any = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.intp))
@@ -40,9 +42,28 @@ def compilable(step: _Loop) -> _Loop:
     return callable_
 
 
+class _KeptLoop(FunctionCache):
+    """What is kept of a loop on disk, had again without what only compiling needs.
+
+    numba imports and registers all that it could compile before it looks, an eighth of a
+    second of each start.  What it takes to run a loop is in what is kept.
+    """
+
+    def load_overload(self, sig: object, target_context: object) -> object:
+        """Return the loop for some types of arguments, or None where it has to be compiled."""
+        load = getattr(self, "_load_overload", None)  # not numba's public interface
+        if load is None:
+            return cast("Any", super()).load_overload(sig, target_context)
+        rtsys.initialize(target_context)
+        return load(sig, target_context)
+
+
 def _made(loop: _Loop, *, nogil: bool) -> _Loop:
     try:
         made = njit(cache=True, nogil=nogil)(loop)
     except RuntimeError:
         made = njit(nogil=nogil)(loop)
+    kept = getattr(made, "_cache", None)
+    if type(kept) is FunctionCache:
+        kept.__class__ = _KeptLoop
     return cast("_Loop", made)
