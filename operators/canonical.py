@@ -69,7 +69,9 @@ def _encode_literal(value: object) -> msgspec.Raw:
 number_hook = _number
 """For msgspec decoders: makes every fraction or exponent the value that it stands for."""
 
-_decode_any = msgspec.json.Decoder(float_hook=_number).decode
+decode_plain = msgspec.json.Decoder(float_hook=_number).decode
+"""Read what `decode_json` reads, save the longest integers: raises for those too."""
+
 encode_canonical = msgspec.json.Encoder(order="sorted", enc_hook=_encode_literal).encode
 """Canonical bytes of a value that `decode_json` (or a decoder with `number_hook`) read."""
 
@@ -82,7 +84,7 @@ def decode_json(value: bytes) -> object:
     recursion limit, about 990 levels.
     """
     try:
-        return _decode_any(value)
+        return decode_plain(value)
     except msgspec.ValidationError:
         # Valid JSON as far as it was read, with an integer too long for msgspec.
         return _decode_long_integers(value)

@@ -109,18 +109,24 @@ class Decoder:
         if self._columns is not None:
             values = list(records.values)
             structs, failed = decode_column(self._columns.decode, values)
+            events = None
+            if self._columns.decode_whole is not None:
+                events, not_read = decode_column(self._columns.decode_whole, values)
+                failed += not_read
             rows = sorted({*failed, *not_utf8(values)})
             good = None
             if rows:
                 good = np.ones(len(records), np.bool_)
                 good[rows] = False
             try:
-                self._columns.fill(records, structs, good, decided)
+                self._columns.fill(records, structs, events, good, decided)
             except RecursionError:
                 # A key could just be read, but is too deep to be hashed.
                 rows = range(len(records))
                 decided.invalid.clear()
                 decided.times.fill(np.nan)
+                if decided.texts is not None:
+                    decided.texts.fill(None)
         for row in rows:
             self._read_one(row, records, decided)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from itertools import compress
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import compress, repeat
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -12,24 +13,24 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Bools, Decided, Floats, Hashes, Invalid, Records
-from operators.canonical import encode_canonical, number_hook
+from operators.batches import Bools, Decided, Floats, Hashes, Headers, Invalid, Records
+from operators.canonical import decode_plain, encode_canonical, number_hook
 from operators.events import RECORD_TIME, EventSpec
+from operators.field_tree import EVENT_TYPE, FieldTree, tree_of
 from operators.hashing import SHARD, hash_column, json_seed, rows_of, string_seed
-from operators.keys import MISSING, RECORD_KEY, Bytes, Combination, hash_values
+from operators.keys import MISSING, RECORD_KEY, Combination, hash_values, look_up
+from operators.similarity.text import text_of
 from operators.time_columns import parse_times
 from operators.timestamps import event_time
 
-NO_RECORD_KEY = ("key", "the record has no key (@key)")
 NO_RECORD_TIME = ("time", "the record has no timestamp (@record)")
 
 
-# msgspec takes no member name with one of these.
-_UNNAMEABLE = re.compile(r'[\x00-\x1f"\\]')
-
-
-class _Object(msgspec.Struct, gc=False):
-    """Any JSON object; its members are skipped."""
+def no_field(path: str) -> tuple[str, str]:
+    """Say which field of a key is missing."""
+    if path == RECORD_KEY:
+        return "key", "the record has no key (@key)"
+    return "key", f"{path}: field required by keys"
 
 
 def bad_time(path: str, value: object) -> tuple[str, str]:
@@ -39,174 +40,187 @@ def bad_time(path: str, value: object) -> tuple[str, str]:
     return "time", f"{path}: not a finite number of epoch seconds nor an RFC 3339 date-time"
 
 
-# What msgspec takes for a type: a class, a union, Any.
-_Type: TypeAlias = object
-_TIME: _Type = float | str
 # Which rows: a slice of all of them, or their numbers.
 _Rows: TypeAlias = "slice | npt.NDArray[np.intp]"
 
 
-class _Tree:
-    """Field paths of one struct and its nested structs, as msgspec wants them."""
+@dataclass(slots=True)
+class _Found:
+    """What was read of the rows that count.
 
-    def __init__(self) -> None:
-        self.leaves: dict[str, _Type] = {}
-        self.branches: dict[str, _Tree] = {}
-        self.accessors: dict[str, str] = {}
-        self.paths: list[str] = []
+    at: which of the records they are.  structs: the fields that decide.  events: all of
+    each record, None where nothing needs it.
+    """
 
-    def add(self, path: str, kind: _Type) -> bool:
-        """Add a path with the type of its value; False if it conflicts with another."""
-        self.paths.append(path)
-        name, _, rest = path.partition(".")
-        if not rest:
-            if name in self.branches or self.leaves.get(name, kind) is not kind:
-                return False
-            self.leaves[name] = kind
-            return True
-        if self.leaves.get(name) is _Object:
-            del self.leaves[name]
-        return name not in self.leaves and self.branches.setdefault(name, _Tree()).add(rest, kind)
+    at: _Rows
+    structs: list[Any]
+    events: list[Any] | None
+    keys: Sequence[bytes | None]
+    headers: Sequence[Headers]
 
-    def build(self) -> type[msgspec.Struct]:
-        """Make the struct type; members get names that Python allows."""
-        names = [*self.leaves, *self.branches]
-        python_names = {name: f"f{number}" for number, name in enumerate(names)}
-        kinds = [*self.leaves.values(), *(branch.build() for branch in self.branches.values())]
-        for name in self.leaves:
-            self.accessors[name] = python_names[name]
-        for name, branch in self.branches.items():
-            for path, accessor in branch.accessors.items():
-                self.accessors[f"{name}.{path}"] = f"{python_names[name]}.{accessor}"
-        return msgspec.defstruct(
-            "Fields",
-            list(zip(python_names.values(), kinds, strict=True)),
-            rename={python: name for name, python in python_names.items()},
-            gc=False,
+    @staticmethod
+    def of(
+        records: Records, structs: list[Any], events: list[Any] | None, good: Bools | None
+    ) -> _Found:
+        """Leave out the rows that do not count."""
+        nothing = [None] * len(records)
+        keys = nothing if records.keys is None else records.keys
+        headers = nothing if records.headers is None else records.headers
+        if good is None:
+            return _Found(slice(None), structs, events, keys, headers)
+        flags = good.tolist()
+        return _Found(
+            np.flatnonzero(good),
+            list(compress(structs, flags)),
+            None if events is None else list(compress(events, flags)),
+            list(compress(keys, flags)),
+            list(compress(headers, flags)),
         )
-
-
-def _tree_of(spec: EventSpec) -> _Tree | None:
-    """Collect the fields that decide; None where only the whole event will do."""
-    keys = (*spec.combinations, spec.shard)
-    if any(key.content for key in keys) or spec.text_fields:
-        return None
-    if spec.types and spec.schema != "event":
-        return None  # an optional field: read one by one
-    tree = _Tree()
-    if spec.schema == "event":
-        for name in ("event_id", "user_id", "event_type"):
-            tree.add(name, str)
-        tree.add("timestamp", _TIME)
-        tree.add("data", _Object)
-    if spec.time != RECORD_TIME and not tree.add(spec.time, _TIME):
-        return None
-    for key in keys:
-        paths = () if key.fields == (RECORD_KEY,) else key.fields
-        for path in paths:
-            if path.startswith("@"):
-                return None
-            if tree.leaves.get(path) is not str and not tree.add(path, Any):
-                return None
-    return tree
 
 
 class ColumnReader:
     """Reads the deciding fields of records that are as they should be.
 
     Typed structs hold those fields only; `data` is skipped unless a path leads
-    into it.  A value that does not fit raises in `decode`, and its record goes
-    the other way (operators/decode_one.py).
+    into it.  Where whole events are compared, they are read besides.  A value that
+    does not fit raises in `decode` or `decode_whole`, and its record goes the other
+    way (operators/decode_one.py).
     """
 
-    def __init__(self, spec: EventSpec, tree: _Tree) -> None:
-        """spec: how records are read.  tree: the fields, from `of`."""
+    def __init__(self, spec: EventSpec, tree: FieldTree, others: set[str]) -> None:
+        """spec: how records are read.  tree, others: the fields, from `tree_of`."""
         self._spec = spec
         self.decode: Callable[[Any], Any] = msgspec.json.Decoder(
             tree.build(), float_hook=number_hook
         ).decode
+        content = any(key.content for key in (*spec.combinations, spec.shard))
+        whole = content or bool(others) or bool(spec.text_fields)
+        self.decode_whole: Callable[[Any], Any] | None = decode_plain if whole else None
         self._getters = {path: attrgetter(name) for path, name in tree.accessors.items()}
-        self._texts = {path for path, kind in tree.leaves.items() if kind is str}
+        self._texts = tree.texts
+        self._others = others
 
     @classmethod
     def of(cls, spec: EventSpec) -> ColumnReader | None:
-        """Return a reader, or None where these settings need whole events."""
-        tree = _tree_of(spec)
-        if tree is None or any(map(_UNNAMEABLE.search, tree.paths)):
-            return None
-        return cls(spec, tree)
+        """Return a reader, or None where these settings need records read one by one."""
+        found = tree_of(spec)
+        return None if found is None else cls(spec, *found)
 
     def fill(
         self,
         records: Records,
         structs: list[Any],
+        events: list[Any] | None,
         good: Bools | None,
         decided: Decided,
     ) -> None:
-        """Fill in times, hashes, shards and types of the rows that were read.
+        """Fill in times, hashes, shards, types and texts of the rows that were read.
 
-        structs: one for each record.  good: which of them count; None: all.
+        structs, events: one for each record, by `decode` and `decode_whole`; the events are
+        used up.  good: which of them count; None: all.
         """
-        at: _Rows = slice(None)
-        keys = records.keys if records.keys is not None else [None] * len(records)
-        if good is not None:
-            at = np.flatnonzero(good)
-            flags = good.tolist()
-            structs = list(compress(structs, flags))
-            keys = list(compress(keys, flags))
-        if not structs:
+        found = _Found.of(records, structs, events, good)
+        if not found.structs:
             return
+        at = found.at
         refused: Invalid = {}
-        spec = self._spec
-        for index, combination in enumerate(spec.combinations):
-            decided.hashes[at, index] = self._hash(structs, keys, combination, index, refused)
-        if decided.shards is not None:
-            decided.shards[at] = self._hash(structs, keys, spec.shard, SHARD, refused)
-        decided.times[at] = self._times(records, structs, at, refused)
-        rows = np.arange(len(records))[at]
+        if decided.texts is not None:
+            decided.texts[at] = self._texts_of(found)
+        self._fill_hashes(found, decided, refused)
+        decided.times[at] = self._times(records, found, refused)
         if decided.types is not None:
-            decided.types.put(at, map(self._getters["event_type"], structs), len(structs))
+            decided.types.put(at, self._types(found), len(found.structs))
+        rows = np.arange(len(records))[at]
         for position, problem in refused.items():
             row = int(rows[position])
             decided.invalid[row] = problem
             decided.times[row] = np.nan
+            if decided.texts is not None:
+                decided.texts[row] = None
+
+    def _fill_hashes(self, found: _Found, decided: Decided, refused: Invalid) -> None:
+        at, spec = found.at, self._spec
+        for index, combination in enumerate(spec.combinations):
+            if not combination.content:
+                decided.hashes[at, index] = self._hash(found, combination, index, refused)
+        if decided.shards is not None:
+            decided.shards[at] = self._hash(found, spec.shard, SHARD, refused)
+        for index, combination in enumerate(spec.combinations):
+            if combination.content:
+                decided.hashes[at, index] = self._hash_contents(found, index)
+
+    def _texts_of(self, found: _Found) -> list[str]:
+        paths = self._spec.text_fields
+        return [
+            text_of([look_up(path, event, None, None) for path in paths])
+            for event in found.events or ()
+        ]
+
+    def _types(self, found: _Found) -> Iterable[str]:
+        types = list(map(self._getters[EVENT_TYPE], found.structs))
+        if EVENT_TYPE in self._texts:
+            return types
+        return [type_ if isinstance(type_, str) else "" for type_ in types]
+
+    def _hash_contents(self, found: _Found, index: int) -> Hashes:
+        """Hash whole events; the fields that are left out are gone from them then."""
+        events = found.events or []
+        for name in self._spec.content_ignore:
+            deque(map(dict.pop, events, repeat(name), repeat(None)), maxlen=0)
+        return hash_column(map(encode_canonical, events), json_seed(index))
 
     def _hash(
-        self,
-        structs: list[Any],
-        keys: Sequence[bytes | None],
-        combination: Combination,
-        index: int,
-        refused: Invalid,
+        self, found: _Found, combination: Combination, index: int, refused: Invalid
     ) -> Hashes:
-        """Hash one combination of every struct; positions without it go to `refused`."""
-        if combination.fields == (RECORD_KEY,):
-            if None not in keys:
-                return hash_column(keys, string_seed(index))  # type: ignore[arg-type]
-            if index != SHARD:
-                for position, key in enumerate(keys):
-                    if key is None:
-                        refused.setdefault(position, NO_RECORD_KEY)
-            found = (MISSING if key is None else Bytes(key) for key in keys)
-            return rows_of(hash_values((key,), index) for key in found)
-        columns = [list(map(self._getters[path], structs)) for path in combination.fields]
+        """Hash one combination of every row; positions without it go to `refused`."""
+        fields = combination.fields
+        if fields == (RECORD_KEY,) and None not in found.keys:
+            return hash_column(found.keys, string_seed(index))  # type: ignore[arg-type]
+        if any(path.startswith("@") or path in self._others for path in fields):
+            return self._hash_each(found, fields, index, refused)
+        columns = [self._column(path, found) for path in fields]
         if len(columns) > 1:
             return hash_column(map(encode_canonical, zip(*columns, strict=True)), json_seed(index))
         column = columns[0]
-        if combination.fields[0] in self._texts or set(map(type, column)) == {str}:
+        if fields[0] in self._texts or set(map(type, column)) == {str}:
             return hash_column(column, string_seed(index))
         return rows_of(hash_values((value,), index) for value in column)
 
-    def _times(self, records: Records, structs: list[Any], at: _Rows, refused: Invalid) -> Floats:
+    def _hash_each(
+        self, found: _Found, fields: Sequence[str], index: int, refused: Invalid
+    ) -> Hashes:
+        """The same row by row, where a value may be missing."""
+        hashes = []
+        columns = [self._column(path, found) for path in fields]
+        for position, values in enumerate(zip(*columns, strict=True)):
+            if index != SHARD:
+                for path, value in zip(fields, values, strict=True):
+                    if value is MISSING:
+                        refused.setdefault(position, no_field(path))
+            hashes.append(hash_values(values, index))
+        return rows_of(hashes)
+
+    def _column(self, path: str, found: _Found) -> list[Any]:
+        """Return the value of each row at a path, MISSING where there may be none."""
+        if path.startswith("@"):
+            return [
+                look_up(path, None, key, headers)
+                for key, headers in zip(found.keys, found.headers, strict=True)
+            ]
+        if path in self._others:
+            return [look_up(path, event, None, None) for event in found.events or ()]
+        return list(map(self._getters[path], found.structs))
+
+    def _times(self, records: Records, found: _Found, refused: Invalid) -> Floats:
         if self._spec.time == RECORD_TIME:
-            found = records.timestamps
-            found = np.zeros(len(records), np.int64) if found is None else found
-            stamps = found[at].astype(np.float64)
+            stamped = records.timestamps
+            stamped = np.zeros(len(records), np.int64) if stamped is None else stamped
+            stamps = stamped[found.at].astype(np.float64)
             for position in np.flatnonzero(stamps <= 0).tolist():
                 refused.setdefault(position, NO_RECORD_TIME)
             times: Floats = stamps / 1000.0
             return times
-        column = list(map(self._getters[self._spec.time], structs))
+        column = list(map(self._getters[self._spec.time], found.structs))
         kinds = set(map(type, column))
         if kinds == {float}:
             return np.array(column, np.float64)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from operators.batches import Headers, Records
 from operators.canonical import NESTED_TOO_DEEPLY, decode_json
-from operators.decode_columns import NO_RECORD_KEY, NO_RECORD_TIME, bad_time
+from operators.decode_columns import NO_RECORD_TIME, bad_time, no_field
 from operators.events import RECORD_TIME, EventSpec, explain, is_event
 from operators.hashing import SHARD, hash_bytes, json_seed
-from operators.keys import MISSING, RECORD_KEY, Combination, content_of, hash_values, look_up
+from operators.keys import MISSING, Combination, content_of, hash_values, look_up
 from operators.similarity.text import text_of
 from operators.timestamps import event_time
 
@@ -125,9 +125,7 @@ class OneByOne:
         for path in combination.fields:
             value = look_up(path, event, key, headers)
             if value is MISSING and not optional:
-                raise _MissingKeyError(
-                    NO_RECORD_KEY[1] if path == RECORD_KEY else f"{path}: field required by keys"
-                )
+                raise _MissingKeyError(no_field(path)[1])
             values.append(value)
         return hash_values(values, index)
 

@@ -312,18 +312,81 @@ def test_types_are_kept_for_statistics() -> None:
         ([["back\\slash", "x"]], "at", "a name that msgspec does not take"),
         ([["line\nbreak"]], "at", "a name that msgspec does not take"),
         (["content"], "at", "the whole event"),
+        (["content", ["data.a"]], "at", "the whole event beside a field"),
         ([["@header.h"]], "at", "a header"),
         ([["@key", "id"]], "at", "the record key beside a field"),
+        ([["@key", "@header.h", "data"]], "at", "one of each"),
     ],
 )
-def test_settings_that_need_whole_events(keys: list[Any], at: str, why: str) -> None:
+def test_keys_that_no_struct_holds(keys: list[Any], at: str, why: str) -> None:
     spec = spec_of(*keys, shard=(), time=at, schema="open")
-    assert ColumnReader.of(spec) is None, why
+    assert ColumnReader.of(spec) is not None, why
     value = (
         rb'{"at":1,"data":{"a":1},"quo\"ted":1,"back\\slash":1,"x":1,"line\u000abreak":1,"id":"i"}'
     )
-    expected = {0: "key"} if keys == [["at.x"]] else {}
-    assert reasons(decode(spec, value, keys=[b"k"], headers=[[("h", b"1")]])) == expected
+    other = value.replace(b"1", b"123456789012345678901")
+    more = {"keys": [b"k", b"l", None], "headers": [[("h", b"1")], [("h", b"")], None]}
+    decoded = decode(spec, value, other, b'{"at":1}', **more)
+    if keys == [["at.x"]]:
+        assert set(reasons(decoded).values()) == {"key"}
+    else:
+        assert reasons(decoded).get(0) is None
+        assert (decoded.decided.hashes[0] != decoded.decided.hashes[1]).any()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        spec_of(["event_id"], time="event_id"),
+        spec_of(["event_id"], time="data"),
+        spec_of(["id"], shard=(), time='quo"ted', schema="open"),
+        spec_of(["event_type.x"], time="id", schema="open", types=True),
+    ],
+)
+def test_settings_that_only_one_by_one_takes(spec: EventSpec) -> None:
+    assert ColumnReader.of(spec) is None
+    values = [
+        event(event_id='"1970-01-01T00:00:01Z"'),
+        rb'{"id":1,"quo\"ted":2,"event_type":{"x":1}}',
+    ]
+    assert len(reasons(decode(spec, *values))) < len(values) or spec.time == "data"
+
+
+@pytest.mark.parametrize("schema", ["event", "open"])
+@pytest.mark.parametrize("ignored", [(), ("event_id", "timestamp"), ("data", "gone", "user_id")])
+@pytest.mark.parametrize(
+    "keys", [["content"], ["content", ["user_id"]], [["timestamp"], "content"]]
+)
+def test_whole_events_are_compared_less_what_is_left_out(
+    keys: list[Any],
+    ignored: tuple[str, ...],
+    schema: Any,  # noqa: ANN401
+) -> None:
+    left_out = frozenset(ignored)
+    spec = spec_of(*keys, shard=(), schema=schema, content_ignore=left_out)
+    values = [
+        event(),
+        event(event_id='"other"'),
+        event(timestamp="1.0"),
+        event(data='{"b":1,"a":[1e0]}'),
+        event(data='{"a":[1],"b":1.0}'),
+        event(data='{"a":[1],"b":1.5}'),
+        event(user_id='"v"', more='"é"'),
+        event(data='{"a":' + "9" * 5000 + "}"),
+        event()[:-1] + b',"data":{"a":2},"data":{"a":[1],"b":1}}',
+        b"{",
+        None,
+    ]
+    decoded = decode(replace(spec, text_fields=("data", "event_id")), *values)
+    assert list(reasons(decoded)) == [9, 10]
+    at = keys.index("content")
+    texts = [hash_.tobytes() for hash_ in decoded.decided.hashes[:9, at]]
+    assert (texts[0] == texts[1]) == ("event_id" in left_out)
+    assert texts[0] == texts[2]
+    assert texts[3] == texts[4] == texts[8]
+    assert (texts[4] == texts[5]) == ("data" in left_out)
+    assert texts[0] != texts[6]
+    assert (texts[0] == texts[7]) == ("data" in left_out)
 
 
 @pytest.mark.parametrize(
@@ -335,6 +398,8 @@ def test_settings_that_need_whole_events(keys: list[Any], at: str, why: str) -> 
         ([["@key"]], "event"),
         ([["é", "a b.c"]], "open"),
         ([["f0"], ["f1"]], "open"),
+        ([["data"]], "event"),
+        ([["timestamp", "data.a.b"]], "event"),
     ],
 )
 def test_settings_that_the_fast_path_takes(keys: list[Any], schema: Any) -> None:  # noqa: ANN401
@@ -360,6 +425,7 @@ def test_settings_that_the_fast_path_takes(keys: list[Any], schema: Any) -> None
         spec_of(["x"], shard=("id",), time="@record", schema="open"),
         spec_of("content", shard=("id",), time="@record", schema="open"),
         spec_of("content", time="@record", schema="open", text_fields=("id",)),
+        spec_of("content", time="@record", schema="open", text_fields=("x",)),
         spec_of(["@header.h", "id"], time="@record", schema="open"),
     ],
 )
@@ -378,6 +444,10 @@ def test_no_depth_of_nesting_ends_the_job(spec: EventSpec) -> None:
     # Once too deep, always too deep; and what was accepted has a time.
     assert sorted(rejected) == list(range(len(values) - len(rejected), len(values)))
     assert not np.isnan(decoded.decided.times[: -len(rejected)]).any()
+    if decoded.decided.texts is not None:
+        assert [text is None for text in decoded.decided.texts] == [
+            n in rejected for n in range(count)
+        ]
 
 
 @pytest.mark.parametrize(
@@ -397,6 +467,14 @@ def test_text_for_near_duplicates(one: str | None, other: str | None, text: str)
     fields = {name: value for name, value in (("one", one), ("other", other)) if value is not None}
     spec = replace(EVENT, text_fields=("one", "other"))
     assert decode(spec, event(**fields)).decided.texts.tolist() == [text]  # type: ignore[union-attr]
+
+
+def test_what_is_refused_has_no_text() -> None:
+    spec = spec_of(["event_id", "@key"], shard=(), text_fields=("user_id",))
+    values = [event(), event(), event(timestamp='"x"'), event(user_id="1")]
+    decoded = decode(spec, *values, keys=[b"k", None, b"k", b"k"])
+    assert reasons(decoded) == {1: "key", 2: "time", 3: "schema"}
+    assert decoded.decided.texts.tolist() == ["u", None, None, None]  # type: ignore[union-attr]
 
 
 def test_a_column_is_decoded_past_its_errors() -> None:
