@@ -33,6 +33,25 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     reference: int
 
 
+class _Changes:
+    """Sessions that were begun or extended, as they became, in columns."""
+
+    __slots__ = ("firsts", "keys", "lasts", "references")
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.firsts: list[float] = []
+        self.lasts: list[float] = []
+        self.references: list[int] = []
+
+    def add(self, key: bytes, first: float, last: float, reference: int) -> None:
+        """Note one."""
+        self.keys.append(key)
+        self.firsts.append(first)
+        self.lasts.append(last)
+        self.references.append(reference)
+
+
 @dataclass(slots=True)
 class _Bucket:
     """Keys with a session whose last event time is in one stretch of time.
@@ -65,7 +84,7 @@ class SessionStore:
         self._buckets: dict[float, _Bucket] = {}
         self._order: list[float] = []
         self._keys = 0
-        self._changed: list[tuple[bytes, tuple[float, float, int]]] = []
+        self._changed = _Changes()
 
     def __len__(self) -> int:
         """Return the number of sessions held."""
@@ -82,7 +101,10 @@ class SessionStore:
 
     def _stretch(self, time: float) -> float:
         ratio = time / self._gap
-        return math.floor(ratio) if math.isfinite(ratio) else ratio
+        try:
+            return math.floor(ratio)
+        except OverflowError:  # infinite
+            return ratio
 
     def _remember(self, key: bytes, last: float) -> None:
         """Have the key looked at when the stretch of time of `last` has expired."""
@@ -122,10 +144,12 @@ class SessionStore:
     def _begin(self, key: bytes, time: float, reference: int) -> None:
         if self._keys >= self._bound.max_keys:
             self._evict()
-        self._put(key, (*self._sessions.get(key, ()), Session(time, time, reference)))
+        began = Session(time, time, reference)
+        others = self._sessions.get(key)
+        self._put(key, (began,) if others is None else (*others, began))
         self._keys += 1
         self._remember(key, time)
-        self._changed.append((key, (time, time, reference)))
+        self._changed.add(key, time, time, reference)
 
     def _put(self, key: bytes, sessions: tuple[Session, ...]) -> None:
         if self._bound.renew:
@@ -150,7 +174,7 @@ class SessionStore:
         self._put(key, kept)
         self._keys -= len(touched) - 1
         self._move(key, touched, session.last)
-        self._changed.append((key, (session.first, session.last, session.reference)))
+        self._changed.add(key, session.first, session.last, session.reference)
         return session.reference
 
     def _move(self, key: bytes, gone: Sequence[Session], last: float) -> None:
@@ -164,11 +188,12 @@ class SessionStore:
         self._bound.check(hashes.shape[1])
         combination = np.full(len(times), -1, np.int8)
         originals = np.full(len(times), NO_REFERENCE, np.int64)
+        held = self._sessions
         rows = zip(times.tolist(), key_rows(hashes), references.tolist(), strict=True)
         for row, (time, keys, reference) in enumerate(rows):
             for index, key in enumerate(keys):
-                touched = self._touched(key, time)
-                if touched:
+                # Most keys are new.
+                if key in held and (touched := self._touched(key, time)):
                     combination[row] = index
                     originals[row] = self._extend(key, time, touched)
                     break
@@ -190,16 +215,14 @@ class SessionStore:
     def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
         """What `decide` did: each session that was begun or extended, as it became."""
         del hashes, times, references, matches
-        changed, self._changed = self._changed, []
-        if not changed:
+        changed, self._changed = self._changed, _Changes()
+        if not changed.keys:
             return Delta.empty()
-        keys, sessions = zip(*changed, strict=True)
-        firsts, lasts, originals = zip(*sessions, strict=True)
         return Delta(
-            hashes=np.frombuffer(b"".join(keys), "<u8").reshape(-1, 2),
-            times=np.array(lasts),
-            references=np.array(originals, np.int64),
-            firsts=np.array(firsts),
+            hashes=np.frombuffer(b"".join(changed.keys), "<u8").reshape(-1, 2),
+            times=np.array(changed.lasts),
+            references=np.array(changed.references, np.int64),
+            firsts=np.array(changed.firsts),
         )
 
     def apply(self, delta: Delta) -> None:
