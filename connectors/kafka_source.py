@@ -56,7 +56,7 @@ class SourceSettings:
     stop_at_end: bool = False
     idle_seconds: float = 30.0
     reading: ReadingPace = field(default_factory=ReadingPace)
-    most_records: int = 10_000
+    most_records: int = 20_000
 
 
 class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):

@@ -10,9 +10,9 @@ import numpy as np
 from operators.batches import Batch, Ints, Records, Spans
 from operators.byte_columns import ByteColumn
 
-# More where they are cut into many slices: these are no cheaper by the record if they are
-# larger, and what is decided is held until it is committed.
-_MOST_RECORDS = 10_000
+# With more a lane commits less often at full speed, and more is held until then.  More still
+# where they are cut into many slices, which pay for their overhead from some thousand on.
+_MOST_RECORDS = 20_000
 _MOST_A_LANE = 2_500
 _MOST_BYTES = 4_000_000
 
