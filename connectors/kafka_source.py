@@ -35,6 +35,9 @@ log = logging.getLogger("dedup.source")
 _FEWEST_RECORDS = 16
 # What one batch may hold of values, so that large records do not fill the memory.
 _BATCH_BYTES = 4_000_000
+# All partitions of a worker are read before anything of them is decided.  So many have
+# batches of full size, of more each has a smaller one.
+_WHOLE_BATCHES = 4
 _MUCH = 1000
 _HEARTBEAT_SECONDS = 0.5
 _LAG_SECONDS = 1.0
@@ -47,7 +50,8 @@ class SourceSettings:
     start: where a new application begins.  stop_at_end: stop at the offsets that
     were the end when the run began.  idle_seconds: without data for this long (wall
     clock) a partition is idle.  reading: when to read where little comes in.
-    most_records: what one batch may have; they pay for their overhead from about a thousand on.
+    most_records: what one batch may have.  workers: of the whole job, which share the
+    partitions.
     """
 
     access: KafkaAccess
@@ -57,6 +61,7 @@ class SourceSettings:
     idle_seconds: float = 30.0
     reading: ReadingPace = field(default_factory=ReadingPace)
     most_records: int = 20_000
+    workers: int = 1
 
 
 class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
@@ -79,7 +84,11 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._stop_at: int | None = None
         self._ended = False
         self._last_data = self._last_emitted = clock()
-        self._most = settings.most_records
+        own = -(-partitions // settings.workers)
+        share = min(1.0, _WHOLE_BATCHES / own)
+        self._most_records = max(_FEWEST_RECORDS, int(settings.most_records * share))
+        self._most_bytes = int(_BATCH_BYTES * share)
+        self._most = self._most_records
         self._found_much = False
         self._lag_told = 0.0
         self._snapshots: list[int] = []
@@ -105,8 +114,8 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._found_much = len(records) >= min(_MUCH, self._most)
         if len(records):
             self._last_data = now
-            wanted = _BATCH_BYTES * len(records) // max(records.size_bytes, 1)
-            self._most = max(_FEWEST_RECORDS, min(self._settings.most_records, wanted))
+            wanted = self._most_bytes * len(records) // max(records.size_bytes, 1)
+            self._most = max(_FEWEST_RECORDS, min(self._most_records, wanted))
         elif (
             end == self._next and now - self._last_emitted < _HEARTBEAT_SECONDS and not self._ended
         ):
@@ -136,7 +145,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
     def _read(self) -> tuple[Records, int]:
         """Read what is waiting, a batch at most; return it, and how far was read."""
         try:
-            records, events = self._consumer.read(self._most, _BATCH_BYTES)
+            records, events = self._consumer.read(self._most, self._most_bytes)
         except KafkaException as error:
             raise SourceError(self._gone(explain(error))) from error
         end = int(records.offsets[-1]) + 1 if len(records) else self._next

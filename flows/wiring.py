@@ -201,6 +201,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
             idle_seconds=settings.idle_seconds,
             reading=ReadingPace() if changelog is None else ReadingPace(interval),
             most_records=most_records(settings.lanes),
+            workers=launch.workers,
         ),
         observer=observer,
     )

@@ -89,14 +89,17 @@ def test_metrics_add_up_over_workers_processes_and_restarts(
         assert at.total("dedup_events_processed_total") == 0
 
 
+@pytest.mark.parametrize(
+    "partitions, workers, most", [(1, 1, 6_000), (8, 1, 3_000), (8, 2, 6_000), (9, 2, 4_800)]
+)
 def test_lag_is_what_has_not_been_read_and_batches_are_no_larger_than_asked(
-    make_topics: MakeTopics,
+    partitions: int, workers: int, most: int, make_topics: MakeTopics
 ) -> None:
-    topics = make_topics()
+    topics = make_topics(partitions)
     topics.produce(Record(0, -1, None, b"%d" % number) for number in range(25_000))
     observer = Observer(Metrics())
     access = KafkaAccess(topics.bootstrap, topics.prefix)
-    settings = SourceSettings(access, topics.input, most_records=6_000)
+    settings = SourceSettings(access, topics.input, most_records=6_000, workers=workers)
     source = KafkaSource(settings, observer=observer)
     partition = source.build_part("source", source.list_parts()[0], None)
     sizes: list[int] = []
@@ -105,7 +108,7 @@ def test_lag_is_what_has_not_been_read_and_batches_are_no_larger_than_asked(
             sizes.append(len(batch.records))
             partition.snapshot()
             assert observer.input_lag == {0: 25_000 - sum(sizes)}
-    assert max(sizes) <= 6_000
+    assert max(sizes) == most
     partition._consumer.close()
 
 
