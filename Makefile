@@ -15,7 +15,7 @@ PYTHON3 = $(shell for python in python3.12 python3.11 python3.10 python3 python;
 	$$python -c '$(IN_RANGE)' 2>/dev/null && echo $$python && break; done)
 PIP = $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help venv run test lint format typecheck kafka bench bench-growth bench-similar bench-state drill images lock pictures clean
+.PHONY: help venv run test lint format typecheck kafka bench bench-choices bench-growth bench-similar bench-state drill images lock pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ $(PEERS): bench/peers/requirements.lock $(STAMP)
 
 bench-state: $(STAMP) ## measure what a key costs in each store, and soak bounded ones
 	$(PYTHON) -m bench.state
+
+bench-choices: $(STAMP) ## measure what keys, windows and states of your choice cost
+	$(PYTHON) -m bench.choices
 
 bench-growth: $(STAMP) ## measure how cost grows with record size, lanes, keys and so on
 	$(PYTHON) -m bench.growth
