@@ -174,7 +174,7 @@ def test_killed_again_and_again_the_files_are_those_of_an_undisturbed_run(tmp_pa
             number % 1000,
             b"x" * draw.randrange(60),
         )
-        for number in range(250_000)
+        for number in range(1_000_000)
     )
     # Two combinations, one of them the content, so that there is work to be killed in.
     work = {"DEDUP_KEYS": '[["event_id"], "content"]', "DEDUP_SHARD_BY": "[]"}
