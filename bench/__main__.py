@@ -17,11 +17,10 @@ from dataclasses import asdict
 from bench.contenders import CONTENDERS, RATIOS
 from bench.inputs import Input
 from bench.machine import write_results
-from bench.measuring import PARTITIONS, ContenderError, Measured, run
+from bench.measuring import BROKER, PARTITIONS, ContenderError, Measured, run
 from deploy.kafka import start_broker
 
 INPUT = "bench-events"
-_BROKER = {"log.segment.bytes": "268435456"}
 
 
 def _median(runs: list[Measured]) -> tuple[float, float]:
@@ -66,7 +65,7 @@ def main() -> int:
     busy = _busy()
     if busy:
         print(busy, file=sys.stderr)
-    with start_broker(own=True, settings=_BROKER) as broker:
+    with start_broker(own=True, settings=BROKER) as broker:
         stream = Input(
             options.records,
             options.bytes,

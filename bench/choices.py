@@ -16,10 +16,8 @@ from statistics import median
 from bench.contenders import ours
 from bench.inputs import Input, any_name
 from bench.machine import write_results
-from bench.measuring import Measured, run
+from bench.measuring import BROKER, Measured, run
 from deploy.kafka import start_broker
-
-_BROKER = {"log.segment.bytes": "268435456"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     found: dict[str, list[Measured]] = {choice.name: [] for choice in CHOICES}
-    with start_broker(own=True, settings=_BROKER) as broker:
+    with start_broker(own=True, settings=BROKER) as broker:
         topic = any_name("choices")
         unique = Input(options.records).produce(broker.bootstrap, topic)
         # The first round does not count: a broker that has just begun compiles.

@@ -15,11 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 from bench.contenders import Command, Contender, Place, bare, ours, settings_of
 from bench.inputs import Input, LiveKeys, any_name
 from bench.machine import write_results
-from bench.measuring import Measured, run
+from bench.measuring import BROKER, Measured, run
 from deploy.kafka import start_broker
 from flows.settings import fingerprint, load_settings
 
-_BROKER = {"log.segment.bytes": "268435456"}
 _PLAIN = Input(records=500_000)
 
 
@@ -97,7 +96,7 @@ def main() -> int:
     options = parser.parse_args()
     wanted = options.only.split(";") if options.only else None
     results: list[tuple[Point, Measured]] = []
-    with start_broker(own=True, settings=_BROKER) as broker:
+    with start_broker(own=True, settings=BROKER) as broker:
         made: dict[Input, tuple[str, int]] = {}
         for point in points(options.records):
             if wanted is not None and point.cause not in wanted:

@@ -21,6 +21,9 @@ _READ_SECONDS = 60.0
 _LONGEST_SECONDS = 900.0
 _SAMPLE_SECONDS = 0.1
 
+BROKER = {"log.segment.bytes": "268435456"}
+"""Settings of a broker that is measured with: fewer files to roll."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:

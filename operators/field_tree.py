@@ -27,7 +27,9 @@ _TIME: _Type = float | str
 class FieldTree:
     """Field paths of one struct and its nested structs, as msgspec wants them.
 
-    texts: the paths whose values are strings, or the record is not read.
+    leaves: member → type of its value.  branches: member → what is read of the object there.
+    accessors: path → names of attributes, once it is built.  optional: a member that may be
+    missing, and then is None.
     """
 
     def __init__(self) -> None:
@@ -38,7 +40,7 @@ class FieldTree:
 
     @property
     def texts(self) -> set[str]:
-        """Paths whose values are strings; of this struct, not of the nested ones."""
+        """Paths whose values are strings, or the record is not read; nested ones are none."""
         return {path for path, kind in self.leaves.items() if kind is str}
 
     def add(self, path: str, kind: _Type) -> bool:
@@ -91,12 +93,13 @@ def tree_of(spec: EventSpec) -> tuple[FieldTree, set[str]] | None:
         tree.add("data", _Object)
     if spec.time != RECORD_TIME and not tree.add(spec.time, _TIME):
         return None
-    others = {
-        path
-        for key in (*spec.combinations, spec.shard)
-        for path in key.fields
-        if not path.startswith("@") and tree.leaves.get(path) is not str and not tree.add(path, Any)
-    }
+    others = set()
+    for key in (*spec.combinations, spec.shard):
+        for path in key.fields:
+            if path.startswith("@") or tree.leaves.get(path) is str:
+                continue
+            if not tree.add(path, Any):
+                others.add(path)
     if spec.types and EVENT_TYPE not in tree.leaves:
         if EVENT_TYPE in tree.branches:
             return None
