@@ -7,6 +7,7 @@ for one column after the other (docs/adr/0006).
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,8 +83,11 @@ class ColumnConsumer:
         self._messages = np.zeros(_AT_ONCE, np.int64)
 
     def __del__(self) -> None:
-        """Let go of it."""
-        self._destroy()
+        """Let go of it, unless the process ends anyway."""
+        # librdkafka waits for a commit that is under way, for ever where the brokers are away:
+        # confluentinc/librdkafka#3740.
+        if not sys.is_finalizing():
+            self._destroy()
 
     def assign(self, offset: int) -> None:
         """Read from an offset on.  Raises KafkaException."""
@@ -139,16 +143,17 @@ class ColumnConsumer:
             _check(LIBRARY.commit(self._handle, position, not wait))
 
     def close(self) -> None:
-        """Stop reading and let go of it."""
+        """Stop reading and let go of it; may wait for ever for a commit that is under way."""
         LIBRARY.consumer_close(self._handle)
         self._destroy()
 
     def _destroy(self) -> None:
-        if self._queue:
-            LIBRARY.queue_destroy(self._queue)
-        if self._handle:
-            LIBRARY.destroy(self._handle)
+        handle, queue = self._handle, self._queue
         self._handle = self._queue = 0
+        if queue:
+            LIBRARY.queue_destroy(queue)
+        if handle:
+            LIBRARY.destroy(handle)
 
     @contextmanager
     def _position(self, offset: int) -> Iterator[int]:

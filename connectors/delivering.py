@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from connectors.column_producer import ColumnProducer
 from connectors.kafka_clients import KafkaAccess, explain, unreachable
+from connectors.log_repeats import Repeats
 from connectors.packed_records import PackedRecords
 from connectors.producing import produce_records, refused
 from operators.batches import Records
@@ -20,6 +21,8 @@ from operators.errors import SinkError
 _FLUSH_SECONDS = 330.0
 _MEANWHILE_SECONDS = 5.0
 
+_repeats = Repeats(time.monotonic)
+
 
 class DeliveringProducer:
     """An idempotent producer that looks at what the brokers say of every record."""
@@ -28,6 +31,7 @@ class DeliveringProducer:
         """role: names the client at the brokers.  Raises KafkaUnreachableError."""
         self._access = access
         self._log = log
+        log.addFilter(_repeats)
         self._failure: str | None = None
         try:
             self._producer = ColumnProducer(

@@ -7,6 +7,7 @@ is nothing to save, since every restart begins from what was committed.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -28,6 +29,8 @@ FAILED = 1
 # The whole end may take ten; what is decided is not committed then because brokers
 # or other processes do not answer, and would not be in eleven either.
 _GRACE_SECONDS = 9.0
+# What is left for the end waits for brokers too, and changes nothing that was written.
+_LAST_STEPS_SECONDS = 4.0
 
 stopping = Event()
 """Set by SIGTERM and SIGINT: the sources stop, what is decided is written."""
@@ -36,6 +39,8 @@ begun = Event()
 """Set once this process has met the others of its cluster and reads."""
 
 _failing = Lock()
+_exiting = Event()
+_last_steps: list[tuple[Thread, str]] = []
 
 
 def stop_on_signals() -> None:
@@ -71,6 +76,34 @@ def _end_in_time(reader: int) -> None:
             "s: do the brokers answer? Nothing is lost: it is done again after a restart."
         )
     )
+
+
+def at_exit(step: Callable[[], object], missed: str) -> None:
+    """Have a step done when the process ends, whatever becomes of it.
+
+    missed: logged if it is not done within some seconds; then the process ends without.
+    Each step has a thread of its own: they may wait at the same time, for ever if need be.
+    Later versions of Python do not begin any at exit: so it begins here.
+    """
+
+    def wait_and_do() -> None:
+        _exiting.wait()
+        step()
+
+    thread = Thread(target=wait_and_do, name="at-exit", daemon=True)
+    thread.start()
+    if not _last_steps:
+        atexit.register(_do_last_steps)
+    _last_steps.append((thread, missed))
+
+
+def _do_last_steps() -> None:
+    _exiting.set()
+    deadline = time.monotonic() + _LAST_STEPS_SECONDS
+    for thread, _ in _last_steps:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    for missed in {missed for thread, missed in _last_steps if thread.is_alive()}:
+        log.warning("%s", missed)
 
 
 def fail(error: DedupError) -> NoReturn:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from threading import Lock
 from typing import Literal
 
@@ -22,19 +22,18 @@ from confluent_kafka import (
 )
 
 from connectors.column_consumer import ColumnConsumer, Event
-from connectors.ending import begun, one_line_errors, stopping
+from connectors.ending import at_exit, begun, one_line_errors, stopping
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
 from connectors.pace import ReadingPace
 from operators.batches import Batch, Records, Span
 from operators.errors import SourceError
+from operators.joining import BatchLimit, batch_limit
 from operators.metrics import Metrics
 from operators.observing import Observer
 
 log = logging.getLogger("dedup.source")
 
 _FEWEST_RECORDS = 16
-# What one batch may hold of values, so that large records do not fill the memory.
-_BATCH_BYTES = 4_000_000
 # All partitions of a worker are read before anything of them is decided.  So many have
 # batches of full size, of more each has a smaller one.
 _WHOLE_BATCHES = 4
@@ -50,8 +49,7 @@ class SourceSettings:
     start: where a new application begins.  stop_at_end: stop at the offsets that
     were the end when the run began.  idle_seconds: without data for this long (wall
     clock) a partition is idle.  reading: when to read where little comes in.
-    most_records: what one batch may have.  workers: of the whole job, which share the
-    partitions.
+    limit: what one batch may have.  workers: of the whole job, which share the partitions.
     """
 
     access: KafkaAccess
@@ -60,7 +58,7 @@ class SourceSettings:
     stop_at_end: bool = False
     idle_seconds: float = 30.0
     reading: ReadingPace = field(default_factory=ReadingPace)
-    most_records: int = 20_000
+    limit: BatchLimit = field(default_factory=partial(batch_limit, 1))
     workers: int = 1
 
 
@@ -86,8 +84,8 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._last_data = self._last_emitted = clock()
         own = -(-partitions // settings.workers)
         share = min(1.0, _WHOLE_BATCHES / own)
-        self._most_records = max(_FEWEST_RECORDS, int(settings.most_records * share))
-        self._most_bytes = int(_BATCH_BYTES * share)
+        self._most_records = max(_FEWEST_RECORDS, int(settings.limit.records * share))
+        self._most_bytes = int(settings.limit.size_bytes * share)
         self._most = self._most_records
         self._found_much = False
         self._lag_told = 0.0
@@ -214,7 +212,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
     def close(self) -> None:
         """Commit the end once the whole run has ended well."""
         self._observer.pulse.source_ended()
-        atexit.register(self._finish)
+        at_exit(self._finish, _TRAILS)
 
     def _finish(self) -> None:
         """At exit: the dataflow is done everywhere, unless an exception ended it."""
@@ -223,6 +221,10 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._consumer.close()
 
 
+_TRAILS = (
+    "the brokers do not answer: the group's offsets trail what is done; lag tools see that, and a "
+    "start without recovery"
+)
 _GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)  # noqa: SLF001
 _REFUSED = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,

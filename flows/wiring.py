@@ -35,7 +35,7 @@ from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, OpenLane
 from operators.encode import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import SettingsError
 from operators.events import EventSpec
-from operators.joining import most_records
+from operators.joining import batch_limit
 from operators.lanes import EVEN_WORKERS, lanes_meet
 from operators.observing import Observer
 from operators.similarity.deciding import SIMILAR, NearSpec
@@ -200,7 +200,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
             stop_at_end=settings.stop_at_end,
             idle_seconds=settings.idle_seconds,
             reading=ReadingPace() if changelog is None else ReadingPace(interval),
-            most_records=most_records(settings.lanes),
+            limit=batch_limit(settings.lanes),
             workers=launch.workers,
         ),
         observer=observer,

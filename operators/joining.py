@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,25 @@ from operators.batches import Batch, Ints, Records, Spans
 from operators.byte_columns import ByteColumn
 
 # With more a lane commits less often at full speed, and more is held until then.  More still
-# where they are cut into many slices, which pay for their overhead from some thousand on.
+# where they are cut into more slices: each slice, and each lane's commit, has its price.
 _MOST_RECORDS = 20_000
-_MOST_A_LANE = 2_500
-_MOST_BYTES = 4_000_000
+_MOST_A_LANE = 3_750
+_BYTES_A_RECORD = 200
+_MOST_BYTES = 8_000_000
 
 
-def most_records(lanes: int) -> int:
-    """Return how many records a batch may have; what a source reads at once need not be joined."""
-    return max(_MOST_RECORDS, _MOST_A_LANE * lanes)
+@dataclass(frozen=True, slots=True)
+class BatchLimit:
+    """What a batch may have: records, bytes of their values."""
+
+    records: int
+    size_bytes: int
+
+
+def batch_limit(lanes: int) -> BatchLimit:
+    """Return what a batch may have; what a source reads at once need not be joined."""
+    records = max(_MOST_RECORDS, _MOST_A_LANE * lanes)
+    return BatchLimit(records, min(_BYTES_A_RECORD * records, _MOST_BYTES))
 
 
 def join(batches: Iterable[Batch], lanes: int) -> Iterator[Batch]:
@@ -28,13 +39,13 @@ def join(batches: Iterable[Batch], lanes: int) -> Iterator[Batch]:
     lanes: how many slices are made of it.  Spans stay as they are, in the same order: to a
     verdict it makes no difference.
     """
-    most = most_records(lanes)
+    limit = batch_limit(lanes)
     joined: list[Batch] = []
     records = size_bytes = 0
     for batch in batches:
         records += len(batch.records)
         size_bytes += batch.records.size_bytes
-        if joined and (records > most or size_bytes > _MOST_BYTES):
+        if joined and (records > limit.records or size_bytes > limit.size_bytes):
             yield _joined(joined)
             joined, records, size_bytes = [], len(batch.records), batch.records.size_bytes
         joined.append(batch)

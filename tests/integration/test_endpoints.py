@@ -7,9 +7,11 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import OffsetSpec
 
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_source import KafkaSource, SourceSettings
+from connectors.kafka_source import KafkaSource
 from deploy.kafka import Broker
+from flows.launch import Launch
+from flows.settings import load_settings
+from flows.wiring import parts_for
 from operators.metrics import Metrics
 from operators.observing import Observer
 from tests.integration.conftest import MakeTopics
@@ -90,24 +92,32 @@ def test_metrics_add_up_over_workers_processes_and_restarts(
 
 
 @pytest.mark.parametrize(
-    "partitions, workers, most", [(1, 1, 6_000), (8, 1, 3_000), (8, 2, 6_000), (9, 2, 4_800)]
+    "partitions, lanes, workers, most",
+    [
+        (1, 4, 1, 20_000),
+        (1, 8, 1, 30_000),
+        (8, 4, 1, 10_000),
+        (8, 4, 2, 20_000),
+        (9, 8, 2, 24_000),
+    ],
 )
-def test_lag_is_what_has_not_been_read_and_batches_are_no_larger_than_asked(
-    partitions: int, workers: int, most: int, make_topics: MakeTopics
+def test_lag_is_what_has_not_been_read_and_batches_suit_lanes_and_workers(
+    partitions: int, lanes: int, workers: int, most: int, make_topics: MakeTopics
 ) -> None:
     topics = make_topics(partitions)
-    topics.produce(Record(0, -1, None, b"%d" % number) for number in range(25_000))
+    count = 65_000
+    topics.produce(Record(0, -1, None, b"%d" % number) for number in range(count))
+    environ = topics.settings | {"DEDUP_GUARANTEE": "at_least_once", "DEDUP_LANES": str(lanes)}
     observer = Observer(Metrics())
-    access = KafkaAccess(topics.bootstrap, topics.prefix)
-    settings = SourceSettings(access, topics.input, most_records=6_000, workers=workers)
-    source = KafkaSource(settings, observer=observer)
+    source = parts_for(load_settings(environ), Launch(None, 0, 1, workers), observer).source
+    assert isinstance(source, KafkaSource)
     partition = source.build_part("source", source.list_parts()[0], None)
     sizes: list[int] = []
-    while sum(sizes) < 25_000:
+    while sum(sizes) < count:
         for batch in partition.next_batch():
             sizes.append(len(batch.records))
             partition.snapshot()
-            assert observer.input_lag == {0: 25_000 - sum(sizes)}
+            assert observer.input_lag == {0: count - sum(sizes)}
     assert max(sizes) == most
     partition._consumer.close()
 

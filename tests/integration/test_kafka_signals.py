@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.kafka import Broker
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, finish, recovery_directory
 from tests.integration.streams import assert_same, expected_in_any_order, outputs, stream
+from tests.integration.topics import Topics
 from tests.integration.trickle import Trickle
 
 
@@ -68,3 +70,25 @@ def test_a_signal_ends_a_job_that_waits_for_input(make_topics: MakeTopics, tmp_p
         [ended] = job.wait(10)
 
     assert ended.status == 0, ended.stderr
+
+
+def test_a_signal_ends_a_job_whose_brokers_are_away(
+    own_broker: Broker, topic_prefix: str, tmp_path: Path, guarantee: str
+) -> None:
+    """A client would wait for them: 45 s a partition, or for ever if a commit is under way."""
+    topics = Topics(own_broker.bootstrap, topic_prefix, 4)
+    topics.create(topics.input)
+    topics.produce(stream(5_000, seed=22, partitions=4))
+    settings = topics.settings | {"DEDUP_GUARANTEE": guarantee, "DEDUP_STOP_AT_END": "false"}
+    recovery = recovery_directory(tmp_path / "recovery")
+
+    with Job(settings, tmp_path, recovery=recovery) as job:
+        job.wait_until(lambda: sum(topics.committed().values()) == 5_000)
+        own_broker.kill()
+        time.sleep(2)
+        job.send(signal.SIGTERM)
+        [ended] = job.wait(10)
+
+    assert ended.status == 0, ended.stderr
+    assert "the brokers do not answer" in ended.stderr
+    assert "Traceback" not in ended.stderr

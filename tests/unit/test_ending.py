@@ -1,0 +1,57 @@
+"""How a process ends: with its last steps, but not hung up on them."""
+
+import subprocess
+import sys
+import textwrap
+
+# Python takes a second to start, the last steps have four; a step that hangs takes for ever.
+_SECONDS = 30.0
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; fails if there is none."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+
+
+def test_last_steps_are_done_at_exit_and_not_before() -> None:
+    ended = run("""
+        from connectors.ending import at_exit
+
+        at_exit(lambda: print("one"), "one was missed")
+        at_exit(lambda: print("other"), "other was missed")
+        print("end", flush=True)
+    """)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("end\n")
+    assert sorted(ended.stdout.split()) == ["end", "one", "other"]
+
+
+def test_a_step_that_hangs_keeps_neither_the_others_nor_the_end() -> None:
+    ended = run("""
+        from threading import Event
+        from connectors.ending import at_exit
+
+        for _ in range(2):
+            at_exit(Event().wait, "the brokers do not answer")
+        at_exit(lambda: print("done", flush=True), "was missed")
+    """)
+    assert (ended.returncode, ended.stdout) == (0, "done\n")
+    assert ended.stderr == "the brokers do not answer\n"
+
+
+def test_a_consumer_that_nobody_closed_does_not_keep_the_process() -> None:
+    """A commit that cannot be sent: closing would wait 45 s for it."""
+    ended = run("""
+        from connectors.column_consumer import ColumnConsumer
+
+        consumer = ColumnConsumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "g"}, "t", 0)
+        consumer.assign(0)
+        consumer.commit(5, wait=False)
+    """)
+    assert ended.returncode == 0
