@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 from typing import Any
 
@@ -34,14 +35,19 @@ class Column:
         """Make it at least `size` rows long, with zeros; there must be no view of `rows`.
 
         An eighth more than needed: each step has its price.  Raises BufferError if there
-        is a view.
+        is a view, and not only in what is garbage: where numba had to compile, its frames and
+        their arguments may be.
         """
         if size <= len(self.rows):
             return
         wanted = (size + size // 8) * self._row_bytes
         del self.rows
         try:
-            self._memory.resize(wanted)
+            try:
+                self._memory.resize(wanted)
+            except BufferError:
+                gc.collect()
+                self._memory.resize(wanted)
         except SystemError:  # not every system can
             before, self._memory = self._memory, mmap.mmap(-1, wanted, flags=_PRIVATE)
             self._memory[: len(before)] = before[:]

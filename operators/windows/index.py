@@ -311,24 +311,29 @@ def _split(words: Words, slots: Entries, new: int, keys: Hashes) -> None:
 
 
 @compiled
+def remove_one(
+    words: Words, slots: Entries, group: np.int64, spread_key: np.uint64, entry: np.int64
+) -> None:
+    """Remove an entry that is in the index.  group: its `home`."""
+    tag = _tag(spread_key)
+    for _ in range(GROUPS):
+        matching = _matching(words[group], tag)
+        while matching != _NONE:
+            lowest = _lowest(matching)
+            byte = _byte(lowest)
+            if slots[group * SLOTS + byte - 1] == entry:
+                words[group] &= ~(_LOW_BYTE << (np.uint64(byte) * _EIGHT))
+                return
+            matching ^= lowest
+        count = words[group] & _LOW_BYTE
+        if count % _MANY != _NONE:  # it is neither none nor many
+            words[group] -= _ONE
+        group = _next(group, tag)
+
+
+@compiled
 def _remove(words: Words, slots: Entries, regions: int, spread_keys: Words, entries: Ints) -> None:
     whole = whole_of(regions)
     for row in range(len(entries)):
-        tag = _tag(spread_keys[row])
         group = home(spread_keys[row], regions, whole)
-        for _ in range(GROUPS):
-            matching = _matching(words[group], tag)
-            gone = False
-            while matching != _NONE and not gone:
-                lowest = _lowest(matching)
-                byte = _byte(lowest)
-                if slots[group * SLOTS + byte - 1] == entries[row]:
-                    words[group] &= ~(_LOW_BYTE << (np.uint64(byte) * _EIGHT))
-                    gone = True
-                matching ^= lowest
-            if gone:
-                break
-            count = words[group] & _LOW_BYTE
-            if count % _MANY != _NONE:  # it is neither none nor many
-                words[group] -= _ONE
-            group = _next(group, tag)
+        remove_one(words, slots, group, spread_keys[row], entries[row])

@@ -155,7 +155,9 @@ class DiskStore:
         front = self._front
         if isinstance(front, SessionStore):
             # What is in memory may have gone on since.
-            keys = [key for key in keys if not front.knows(key[NUMBER_BYTES:])]
+            hashes = np.frombuffer(b"".join(key[NUMBER_BYTES:] for key in keys), np.uint64)
+            known = front.known(hashes.reshape(-1, 2)).tolist()
+            keys = [key for key, there in zip(keys, known, strict=True) if not there]
             front.apply(self._disk.find(keys)[0])
             return Delta.empty()
         delta, due = self._disk.find(keys)

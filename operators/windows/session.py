@@ -2,93 +2,68 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
 from operators.verdicts import NO_REFERENCE, Delta, Matches
-from operators.windows.store import key_bytes, key_rows
+from operators.windows import session_loops as loops
+from operators.windows.column import Column
+from operators.windows.index import KeyIndex, spread
+from operators.windows.session_loops import END, FIRST, HELD, LAST, NEXT, REFERENCE, STAMP
 from operators.windows.table import Bound
 
-# Measured with 100,000 to 340,000 keys: what Python's objects for one take.
-_BYTES_A_KEY = 430
-
-
-class Session(msgspec.Struct, frozen=True, gc=False):
-    """From a key's smallest to its largest event time, and the unique record it began with.
-
-    Millions of them live long: neither they nor tuples of them are anything to Python's
-    garbage collector, which would stand still for seconds to look at all of them.
-    """
-
-    first: float
-    last: float
-    reference: int
-
-
-class _Changes:
-    """Sessions that were begun or extended, as they became, in columns."""
-
-    __slots__ = ("firsts", "keys", "lasts", "references")
-
-    def __init__(self) -> None:
-        self.keys: list[bytes] = []
-        self.firsts: list[float] = []
-        self.lasts: list[float] = []
-        self.references: list[int] = []
-
-    def add(self, key: bytes, first: float, last: float, reference: int) -> None:
-        """Note one."""
-        self.keys.append(key)
-        self.firsts.append(first)
-        self.lasts.append(last)
-        self.references.append(reference)
-
-
-@dataclass(slots=True)
-class _Bucket:
-    """Keys with a session whose last event time is in one stretch of time.
-
-    newest: the largest of them; it stays when that session moves on.
-    """
-
-    keys: dict[bytes, None]
-    newest: float = -math.inf
+# Rows of a batch to itself; smaller ones would only be moved more often.
+_FIRST_SIZE = 1024
+# What is out of reach is looked for in all sessions: a millisecond for a million.  Of few at
+# any time; else once the horizon moved by a part of the gap and some of them are new.
+_FEW = 4096
+_SHARE_OF_GAP = 16
+_SHARE_NEW = 64
+# So many are dropped at once, while a lane decides: in two or three milliseconds.
+_DROPPED_AT_ONCE = 16_384
+# Of more keys the oldest are told by a sample.
+_SAMPLE = 65_536
 
 
 class SessionStore:
-    """The sessions of every key.
+    """The sessions of every key, in columns.
 
     A record touches a session if it is less than G from it, on either side.  A
     duplicate extends the session of the combination that it matched, and joins
     two sessions if it touches both; the joined one keeps the record that was
-    decided first.  Sessions are dropped when no record at the horizon could touch
-    them: each is looked at when the bucket of its last extension expires, so that
-    dropping costs O(1) a session over its life.  When there are too many the keys
-    first seen, or last extended, longest ago are evicted with all their sessions.
+    decided first.  Sessions are dropped, in steps, when no record at the horizon could
+    touch them.  When there are too many the keys first seen, or last extended, longest ago
+    are evicted with all their sessions.  Memory is about 70 bytes a session; it is given
+    back when the last one goes.
     """
 
     def __init__(self, seconds: float, bound: Bound | None = None) -> None:
         """seconds: the gap G, > 0 and finite."""
         self._gap = seconds
         self._bound = bound or Bound()
+        self._rules = loops.Rules(seconds, self._bound.max_keys, self._bound.renew)
         self.evicted = 0
-        self._sessions: dict[bytes, tuple[Session, ...]] = {}
-        self._buckets: dict[float, _Bucket] = {}
-        self._order: list[float] = []
-        self._keys = 0
-        self._changed = _Changes()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._index = KeyIndex()
+        self._keys = Column(np.uint64, _FIRST_SIZE, width=2)
+        self._spans = Column(np.float64, _FIRST_SIZE, width=2)
+        self._numbers = Column(np.int64, _FIRST_SIZE, width=3)
+        self._free = Column(np.uint32, _FIRST_SIZE)
+        self._counts = np.zeros(4, np.int64)
+        self._changed: list[Delta] = []
+        self._newest = -math.inf
+        self._leaving = np.zeros(0, np.int64)
+        self._looked_at = -math.inf
+        self._since_looked = 0
 
     def __len__(self) -> int:
         """Return the number of sessions held."""
-        return self._keys
+        return int(self._counts[HELD])
 
     @property
     def false_positive_rate(self) -> float:
@@ -96,173 +71,139 @@ class SessionStore:
         return 0.0
 
     def size_bytes(self) -> int:
-        """Return about how much memory the sessions take."""
-        return len(self) * _BYTES_A_KEY
+        """Return how much memory the sessions take, free rows included."""
+        columns = (self._keys, self._spans, self._numbers, self._free)
+        return sum(column.rows.nbytes for column in columns) + self._index.size_bytes
 
-    def _stretch(self, time: float) -> float:
-        ratio = time / self._gap
-        try:
-            return math.floor(ratio)
-        except OverflowError:  # infinite
-            return ratio
+    @property
+    def _sessions(self) -> loops.Sessions:
+        """The arrays as they are now."""
+        return loops.Sessions(
+            words=self._index.words,
+            slots=self._index.slots,
+            regions=self._index.regions,
+            keys=self._keys.rows,
+            spans=self._spans.rows,
+            numbers=self._numbers.rows,
+            free=self._free.rows,
+            counts=self._counts,
+        )
 
-    def _remember(self, key: bytes, last: float) -> None:
-        """Have the key looked at when the stretch of time of `last` has expired."""
-        number = self._stretch(last)
-        bucket = self._buckets.get(number)
-        if bucket is None:
-            bucket = self._buckets[number] = _Bucket({})
-            heapq.heappush(self._order, number)
-        bucket.keys[key] = None
-        bucket.newest = max(bucket.newest, last)
-
-    def _forget(self, key: bytes, gone: Sequence[Session]) -> None:
-        """Have the key no longer looked at for sessions that moved on, or are no more."""
-        still = {self._stretch(one.last) for one in self._sessions.get(key, ())}
-        for one in gone:
-            number = self._stretch(one.last)
-            if number not in still and number in self._buckets:
-                self._buckets[number].keys.pop(key, None)
+    def _make_room(self, count: int) -> None:
+        """Make room for so many sessions more, at most as many as may be held."""
+        count = min(count, self._bound.max_keys - len(self))
+        end = int(self._counts[END]) + count
+        for column in (self._keys, self._spans, self._numbers, self._free):
+            column.grow(end)
+        self._index.make_room(len(self) + count, self._keys.rows)
 
     def _evict(self) -> None:
         """Drop some of the oldest keys."""
-        before = self._keys
-        for key in list(islice(self._sessions, self._bound.evicted_at_once)):
-            sessions = self._sessions.pop(key)
-            self._keys -= len(sessions)
-            self._forget(key, sessions)
-        self.evicted += before - self._keys
-
-    def _touched(self, key: bytes, time: float) -> list[Session]:
-        gap = self._gap
-        return [
-            session
-            for session in self._sessions.get(key, ())
-            if session.first - time < gap and time - session.last < gap
-        ]
-
-    def _begin(self, key: bytes, time: float, reference: int) -> None:
-        if self._keys >= self._bound.max_keys:
-            self._evict()
-        began = Session(time, time, reference)
-        others = self._sessions.get(key)
-        self._put(key, (began,) if others is None else (*others, began))
-        self._keys += 1
-        self._remember(key, time)
-        self._changed.add(key, time, time, reference)
-
-    def _put(self, key: bytes, sessions: tuple[Session, ...]) -> None:
-        if self._bound.renew:
-            self._sessions.pop(key, None)  # to come last
-        self._sessions[key] = sessions
-
-    def _extend(self, key: bytes, time: float, touched: list[Session]) -> int:
-        """Put one session into the place of those that a record touches."""
-        first = touched[0]
-        session = Session(
-            min(time, *(one.first for one in touched)),
-            max(time, *(one.last for one in touched)),
-            first.reference,
-        )
-        sessions = self._sessions[key]
-        if len(sessions) == 1:
-            kept: tuple[Session, ...] = (session,)
-        else:
-            gone = {id(one) for one in touched[1:]}
-            left = (one for one in sessions if id(one) not in gone)
-            kept = tuple([session if one is first else one for one in left])
-        self._put(key, kept)
-        self._keys -= len(touched) - 1
-        self._move(key, touched, session.last)
-        self._changed.add(key, session.first, session.last, session.reference)
-        return session.reference
-
-    def _move(self, key: bytes, gone: Sequence[Session], last: float) -> None:
-        """Note that one session, up to `last`, is now in the place of others."""
-        if len(gone) != 1 or last != gone[0].last:
-            self._forget(key, gone)
-            self._remember(key, last)
+        stamps = self._numbers.rows[: self._counts[END], STAMP]
+        sample = stamps[:: max(1, len(stamps) // _SAMPLE)]
+        sample = sample[sample >= 0]
+        wanted = self._bound.evicted_at_once * len(sample) // max(len(self), 1)
+        place = min(max(wanted, 1), len(sample)) - 1
+        border = np.partition(sample, place)[place]
+        before = len(self)
+        loops.drop_keys(self._sessions, np.flatnonzero((stamps >= 0) & (stamps <= border)))
+        self.evicted += before - len(self)
 
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
         """Match each record against the sessions of its keys; extend or begin them."""
-        self._bound.check(hashes.shape[1])
-        combination = np.full(len(times), -1, np.int8)
-        originals = np.full(len(times), NO_REFERENCE, np.int64)
-        held = self._sessions
-        rows = zip(times.tolist(), key_rows(hashes), references.tolist(), strict=True)
-        for row, (time, keys, reference) in enumerate(rows):
-            for index, key in enumerate(keys):
-                # Most keys are new.
-                if key in held and (touched := self._touched(key, time)):
-                    combination[row] = index
-                    originals[row] = self._extend(key, time, touched)
-                    break
-            else:
-                for key in keys:
-                    self._begin(key, time, reference)
+        count, combinations = hashes.shape[:2]
+        self._bound.check(combinations)
+        hashes, times = np.ascontiguousarray(hashes), np.ascontiguousarray(times)
+        references = np.ascontiguousarray(references)
+        combination = np.full(count, -1, np.int8)
+        originals = np.full(count, NO_REFERENCE, np.int64)
+        most = count * combinations
+        changes = loops.Changes(
+            np.empty((most, 2), np.uint64), np.empty((most, 2)), np.empty(most, np.int64)
+        )
+        row = changed = 0
+        while row < count:
+            self._make_room((count - row) * combinations)
+            row, changed = loops.decide(
+                *(self._sessions, hashes, times, references, self._rules),
+                *(row, changed, combination, originals, changes),
+            )
+            if row < count:
+                self._evict()
+        if count:
+            self._since_looked += count
+            self._newest = max(self._newest, float(times.max()))
+            spans = changes.spans[:changed]
+            self._changed.append(
+                Delta(
+                    hashes=changes.keys[:changed],
+                    times=np.ascontiguousarray(spans[:, LAST]),
+                    references=changes.references[:changed],
+                    firsts=np.ascontiguousarray(spans[:, FIRST]),
+                )
+            )
         return Matches(combination, originals)
 
-    def knows(self, key: bytes) -> bool:
-        """Tell whether there is a session of a key."""
-        return key in self._sessions
+    def known(self, keys: Hashes) -> Bools:
+        """Tell of which keys there is a session."""
+        found: Bools = self._index.find(spread(keys), keys, self._keys.rows) >= 0
+        return found
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
         """Tell which records repeat a unique one, each for itself; extend nothing."""
-        rows = zip(times.tolist(), key_rows(hashes), strict=True)
-        found = (any(self._touched(key, time) for key in keys) for time, keys in rows)
-        return np.fromiter(found, np.bool_, len(times))
+        found = np.zeros(len(times), np.bool_)
+        hashes, times = np.ascontiguousarray(hashes), np.ascontiguousarray(times)
+        loops.touched(self._sessions, hashes, times, self._gap, found)
+        return found
 
     def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
         """What `decide` did: each session that was begun or extended, as it became."""
         del hashes, times, references, matches
-        changed, self._changed = self._changed, _Changes()
-        if not changed.keys:
-            return Delta.empty()
-        return Delta(
-            hashes=np.frombuffer(b"".join(changed.keys), "<u8").reshape(-1, 2),
-            times=np.array(changed.lasts),
-            references=np.array(changed.references, np.int64),
-            firsts=np.array(changed.firsts),
-        )
+        changed, self._changed = self._changed, []
+        return Delta.join(changed)
 
     def apply(self, delta: Delta) -> None:
         """Put sessions as they became into the place of those that went into them."""
-        if not len(delta):
-            return
         firsts = delta.times if delta.firsts is None else delta.firsts
-        rows = zip(
-            key_bytes(delta.hashes),
-            firsts.tolist(),
-            delta.times.tolist(),
-            delta.references.tolist(),
-            strict=True,
-        )
-        for key, first, last, reference in rows:
-            sessions = self._sessions.get(key, ())
-            inside = [one for one in sessions if first <= one.first and one.last <= last]
-            if not inside and self._keys >= self._bound.max_keys:
+        self._put(delta.hashes, firsts, delta.times, delta.references)
+
+    def _put(self, keys: Hashes, firsts: Floats, lasts: Floats, references: Ints) -> None:
+        keys, firsts = np.ascontiguousarray(keys), np.ascontiguousarray(firsts)
+        lasts, references = np.ascontiguousarray(lasts), np.ascontiguousarray(references)
+        row, count = 0, len(keys)
+        while row < count:
+            self._make_room(count - row)
+            row = loops.put(self._sessions, keys, firsts, lasts, references, self._rules, row)
+            if row < count:
                 self._evict()
-                sessions = self._sessions.get(key, ())
-            place = sessions.index(inside[0]) if inside else len(sessions)
-            kept = [one for one in sessions if one not in inside]
-            kept.insert(place, Session(first, last, reference))
-            self._put(key, tuple(kept))
-            self._keys += len(kept) - len(sessions)
-            self._move(key, inside, last)
+        if count:
+            self._since_looked += count
+            self._newest = max(self._newest, float(lasts.max()))
 
     def expire(self, horizon: float) -> None:
-        """Drop the sessions that no record at the horizon or after it can touch."""
-        while self._order and horizon - self._buckets[self._order[0]].newest >= self._gap:
-            for key in self._buckets.pop(heapq.heappop(self._order)).keys:
-                sessions = self._sessions.get(key)
-                if sessions is None:
-                    continue
-                live = [one for one in sessions if not horizon - one.last >= self._gap]
-                self._keys -= len(sessions) - len(live)
-                if live:
-                    self._sessions[key] = tuple(live)
-                else:
-                    del self._sessions[key]
+        """Drop sessions that no record at the horizon or after it can touch; many in steps."""
+        if not len(self):
+            return
+        if horizon - self._newest >= self._gap:
+            changed = self._changed
+            self._clear()
+            self._changed = changed
+            return
+        if not len(self._leaving) and self._due(horizon):
+            lasts = self._spans.rows[: self._counts[END], LAST]
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._leaving = np.flatnonzero(horizon - lasts >= self._gap)
+            self._looked_at, self._since_looked = horizon, 0
+        if len(self._leaving):
+            now, self._leaving = np.split(self._leaving, [_DROPPED_AT_ONCE])
+            loops.drop(self._sessions, now, self._gap, horizon)
+
+    def _due(self, horizon: float) -> bool:
+        """Whether it is time to look for sessions that are out of reach."""
+        if len(self) <= _FEW:
+            return True
+        moved = horizon - self._looked_at >= self._gap / _SHARE_OF_GAP
+        return moved and self._since_looked >= len(self) // _SHARE_NEW
 
     def expired(self, newest: float, horizon: float) -> bool:
         """Tell whether sessions that end at `newest` or before it are out of reach."""
@@ -270,37 +211,28 @@ class SessionStore:
 
     def dump(self) -> dict[str, Any]:
         """Compact copy of the state: every session as a row, keys in their order."""
-        rows = [
-            (key, one.first, one.last, one.reference)
-            for key, sessions in self._sessions.items()
-            for one in sessions
-        ]
-        keys, first, last, reference = zip(*rows, strict=True) if rows else ((), (), (), ())
+        numbers = self._numbers.rows
+        stamps = numbers[: self._counts[END], STAMP]
+        entries = np.flatnonzero(stamps >= 0)
+        entries = entries[np.argsort(stamps[entries], kind="stable")]
+        places = np.arange(len(entries))
+        found = [(places, entries)]
+        while len(entries):
+            following = numbers[entries, NEXT] - 1
+            more = following >= 0
+            places, entries = places[more], following[more]
+            found.append((places, entries))
+        in_order = np.argsort(np.concatenate([one for one, _ in found]), kind="stable")
+        rows = np.concatenate([one for _, one in found])[in_order]
         return {
-            "keys": b"".join(keys),
-            "first": np.array(first, np.float64),
-            "last": np.array(last, np.float64),
-            "references": np.array(reference, np.int64),
-            "newest": {number: bucket.newest for number, bucket in self._buckets.items()},
+            "keys": self._keys.rows[rows].tobytes(),
+            "first": self._spans.rows[rows, FIRST],
+            "last": self._spans.rows[rows, LAST],
+            "references": numbers[rows, REFERENCE],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over a state that `dump` made."""
-        self._sessions, self._buckets, self._order, self._keys = {}, {}, [], 0
-        rows = zip(
-            np.frombuffer(state["keys"], "V16").tolist(),
-            state["first"].tolist(),
-            state["last"].tolist(),
-            state["references"].tolist(),
-            strict=True,
-        )
-        for key, first, last, reference in rows:
-            of_key = self._sessions.get(key, ())
-            self._sessions[key] = (*of_key, Session(first, last, reference))
-            self._keys += 1
-            self._remember(key, last)
-        # So that sessions are dropped when those of the dumped state would be.
-        for number, bucket in self._buckets.items():
-            bucket.newest = state["newest"][number]
-        while self._keys > self._bound.max_keys:
-            self._evict()
+        self._clear()
+        keys = np.frombuffer(state["keys"], np.uint64).reshape(-1, 2)
+        self._put(keys, state["first"], state["last"], state["references"])

@@ -48,6 +48,16 @@ def test_with_a_view_it_stays_as_it_is() -> None:
     assert column.rows[:10].tolist() == list(range(10))
 
 
+def test_a_view_in_garbage_is_none() -> None:
+    """Where numba compiled, the arguments of the call may be left in a cycle."""
+    column = Column(np.int64, 10)
+    cycle: list[object] = [column.rows[3:]]
+    cycle.append(cycle)
+    del cycle
+    column.grow(100)
+    assert len(column.rows) >= 100
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems may count it at once")
 def test_what_was_never_touched_takes_no_memory() -> None:
     column = Column(np.uint64, 1)

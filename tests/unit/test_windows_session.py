@@ -3,10 +3,13 @@
 import math
 import sys
 
+import numpy as np
 import pytest
 
+from operators.batches import Floats, Hashes
 from operators.windows.session import SessionStore
-from tests.stores import Asking, contents, times
+from operators.windows.table import Bound
+from tests.stores import Asking, contents, hashes_of, times
 
 
 @pytest.mark.parametrize(
@@ -90,11 +93,11 @@ def test_a_session_lives_as_long_as_it_is_extended() -> None:
 def test_a_busy_session_costs_no_memory_a_record() -> None:
     store = SessionStore(10)
     asking = Asking(store)
-    for tenth in range(1000):
+    empty = store.size_bytes()
+    for tenth in range(3000):
         asking((tenth / 10, "a"))
-    assert sum(len(bucket.keys) for bucket in store._buckets.values()) == 1
-    store.expire(90)
-    assert sum(len(bucket.keys) for bucket in store._buckets.values()) == 1
+        store.expire(tenth / 10 - 20)
+    assert store.size_bytes() == empty
     assert len(store) == 1
 
 
@@ -108,3 +111,95 @@ def test_an_early_record_joins_backwards_in_time() -> None:
     assert len(store) == 1
     store.expire(111)
     assert len(store) == 0
+
+
+def test_what_is_left_of_a_key_keeps_its_age_and_its_order() -> None:
+    store = SessionStore(10, Bound(4))
+    asking = Asking(store)
+    asking((0, "a"), (25, "b"), (20, "a"), (40, "a"))
+    store.expire(15)  # the first session of a
+    assert len(store) == 3
+    assert asking((29, "a")) == "d2"
+    store.expire(15)
+    assert asking((39, "c"), (60, "d")) == "u u"  # there was room for one
+    assert store.evicted == 2
+    assert not store.known(hashes_of(["a"])[:, 0]).any()
+    assert store.known(hashes_of(["b", "c", "d"])[:, 0]).all()
+
+
+def test_a_dump_of_before_sessions_were_columns_can_be_loaded() -> None:
+    before = SessionStore(10)
+    Asking(before)((0, "a"), (0, "b"), (20, "a"))
+    store = SessionStore(10)
+    store.load({**before.dump(), "newest": {0: 0.0, 2: 20.0}})
+    assert contents(store) == contents(before)
+    assert Asking(store)((29, "a"), (9, "a")) == "d2 d0"
+
+
+class Many:
+    """Sessions of one record each, one after the other in event time, a thousand a second."""
+
+    def __init__(self, store: SessionStore) -> None:
+        self.store = store
+        self.begun = 0
+
+    def begin(self, count: int) -> None:
+        numbers = np.arange(self.begun, self.begun + count)
+        self.begun += count
+        found = self.store.decide(self.keys(numbers)[:, None], numbers / 1000, numbers)
+        assert (found.combination == -1).all()
+
+    def keys(self, numbers: Floats) -> Hashes:
+        keys = np.empty((len(numbers), 2), np.uint64)
+        keys[:, 0] = keys[:, 1] = (numbers + 1).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        return keys
+
+    def known(self) -> list[int]:
+        """Numbers of the sessions that are held; each of them once."""
+        known = np.flatnonzero(self.store.known(self.keys(np.arange(self.begun))))
+        assert len(known) == len(self.store)
+        state = self.store.dump()
+        assert state["references"].tolist() == known.tolist()
+        assert (state["first"] == known / 1000).all()
+        return known.tolist()  # type: ignore[no-any-return]
+
+
+def test_many_sessions_go_in_steps_and_none_too_soon() -> None:
+    many = Many(SessionStore(10))
+    many.begin(100_000)  # up to 100 s
+    sizes = []
+    for _ in range(8):
+        many.store.expire(60)
+        sizes.append(len(many.store))
+    # What ended at 50 s can be touched until 60 s.
+    assert many.known() == list(range(50_001, 100_000))
+    steps = -np.diff([100_000, *sizes])
+    assert max(steps) < 20_000, "a lane stands still meanwhile"
+    size = many.store.size_bytes()
+    for _ in range(10):
+        many.begin(10_000)
+        for _ in range(2):
+            many.store.expire(many.begun / 1000 - 45)
+    assert many.store.size_bytes() == size
+    # They are looked for once the horizon moved by a sixteenth of the gap.
+    assert set(range(145_001, 200_000)) <= set(many.known())
+    assert len(many.store) < 55_000 + 10_000 + 16_384
+    many.store.expire(210)
+    assert len(many.store) == 0
+
+
+@pytest.mark.parametrize("most", [10_000, 150_000])
+def test_of_many_keys_the_oldest_go(most: int) -> None:
+    many = Many(SessionStore(10, Bound(most)))
+    for _ in range(10):
+        many.begin(40_000)
+    held = many.known()
+    assert most * 0.95 < len(held) <= most
+    assert held == list(range(400_000 - len(held), 400_000))
+    assert many.store.evicted == 400_000 - len(held)
+
+
+def test_a_session_takes_little_memory() -> None:
+    many = Many(SessionStore(10))
+    many.begin(300_000)
+    assert many.store.size_bytes() < 90 * 300_000
