@@ -4,9 +4,10 @@ import math
 import sys
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from operators.batches import Floats, Hashes
+from operators.batches import Hashes
 from operators.windows.session import SessionStore
 from operators.windows.table import Bound
 from tests.stores import Asking, contents, hashes_of, times
@@ -149,7 +150,7 @@ class Many:
         found = self.store.decide(self.keys(numbers)[:, None], numbers / 1000, numbers)
         assert (found.combination == -1).all()
 
-    def keys(self, numbers: Floats) -> Hashes:
+    def keys(self, numbers: npt.NDArray[np.signedinteger]) -> Hashes:
         keys = np.empty((len(numbers), 2), np.uint64)
         keys[:, 0] = keys[:, 1] = (numbers + 1).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         return keys
@@ -161,7 +162,7 @@ class Many:
         state = self.store.dump()
         assert state["references"].tolist() == known.tolist()
         assert (state["first"] == known / 1000).all()
-        return known.tolist()  # type: ignore[no-any-return]
+        return known.tolist()
 
 
 def test_many_sessions_go_in_steps_and_none_too_soon() -> None:
