@@ -100,9 +100,9 @@ class SessionStore:
     def _evict(self) -> None:
         """Drop some of the oldest keys."""
         stamps = self._numbers.rows[: self._counts[END], STAMP]
-        sample = stamps[:: max(1, len(stamps) // _SAMPLE)]
-        sample = sample[sample >= 0]
-        wanted = self._bound.evicted_at_once * len(sample) // max(len(self), 1)
+        ages = stamps[stamps >= 0]
+        sample = ages[:: max(1, len(ages) // _SAMPLE)]
+        wanted = self._bound.evicted_at_once * len(sample) // len(ages)
         place = min(max(wanted, 1), len(sample)) - 1
         border = np.partition(sample, place)[place]
         before = len(self)

@@ -31,8 +31,8 @@ FIRST, LAST = 0, 1
 # Columns of `numbers`.  STAMP: a running number from when the key was added or renewed, in
 # its first session.  NEXT: entry of the key's next session, and one; 0 for none.
 REFERENCE, STAMP, NEXT = 0, 1, 2
-FOLLOWS, GONE = -1, -2
-"""Stamp of a session that is not its key's first; of an entry that is free."""
+FOLLOWS = -1
+"""Stamp of a session that is not its key's first, and of an entry that is free."""
 # Places in `counts`: first entry never used, free ones before it, sessions held, next stamp.
 END, FREE, HELD, NOW = 0, 1, 2, 3
 
@@ -79,7 +79,7 @@ class Changes(NamedTuple):
 @compiled
 def _let_go(spans: Floats, numbers: Ints, free: Entries, counts: Ints, entry: np.int64) -> None:
     spans[entry, LAST] = np.inf  # it never expires
-    numbers[entry, STAMP] = GONE
+    numbers[entry, STAMP] = FOLLOWS
     free[counts[FREE]] = entry
     counts[FREE] += 1
     counts[HELD] -= 1
@@ -335,7 +335,7 @@ def drop(sessions: Sessions, entries: Ints, gap: float, horizon: float) -> None:
     spans, numbers, free, counts = sessions.spans, sessions.numbers, sessions.free, sessions.counts
     whole = whole_of(regions)
     for gone in entries:
-        if numbers[gone, STAMP] == GONE or not horizon - spans[gone, LAST] >= gap:
+        if not horizon - spans[gone, LAST] >= gap:  # nor one that is free by now
             continue
         low, high = keys[gone, 0], keys[gone, 1]
         key = spread_one(low, high)

@@ -128,6 +128,18 @@ def test_what_is_left_of_a_key_keeps_its_age_and_its_order() -> None:
     assert store.known(hashes_of(["b", "c", "d"])[:, 0]).all()
 
 
+@pytest.mark.parametrize("renew, gone", [(False, "a"), (True, "b")])
+def test_a_further_session_renews_its_key(renew: bool, gone: str) -> None:
+    store = SessionStore(10, Bound(3, renew))
+    asking = Asking(store)
+    assert asking((0, "a"), (0, "b"), (20, "a"), (20, "c")) == "u u u u"
+    assert not store.known(hashes_of([gone])[:, 0]).any()
+    copy = SessionStore(10, Bound(3, renew))
+    for delta in asking.deltas:
+        copy.apply(delta)
+    assert contents(copy) == contents(store)
+
+
 def test_a_dump_of_before_sessions_were_columns_can_be_loaded() -> None:
     before = SessionStore(10)
     Asking(before)((0, "a"), (0, "b"), (20, "a"))
@@ -198,6 +210,28 @@ def test_of_many_keys_the_oldest_go(most: int) -> None:
     assert most * 0.95 < len(held) <= most
     assert held == list(range(400_000 - len(held), 400_000))
     assert many.store.evicted == 400_000 - len(held)
+
+
+def test_keys_are_evicted_wherever_their_first_sessions_lie() -> None:
+    """Rows of sessions that went are taken by later ones, here of keys that are known."""
+    many = Many(SessionStore(10, Bound(140_000)))
+    numbers = np.arange(140_000)
+    keys = many.keys(numbers)[:, None]
+    many.store.decide(keys, np.where(numbers % 2 == 0, 0.0, 100.0), numbers)
+    while len(many.store) > 70_000:
+        many.store.expire(50)
+    many.store.decide(keys[1::2], np.full(70_000, 200.0), numbers[1::2] + 1_000_000)
+    assert len(many.store) == 140_000
+    many.store.decide(keys[:1], np.array([200.0]), np.array([2_000_000]))
+    assert many.store.known(keys[0]).all()
+    state = many.store.dump()
+    assert len(many.store) == len(state["last"]) == 140_001 - many.store.evicted
+    # The oldest keys went, with both of their sessions.
+    assert many.store.evicted == pytest.approx(2 * 140_000 / 64, rel=0.05)
+    left = set(state["references"].tolist())
+    gone = [number for number in range(1, 140_000, 2) if number not in left]
+    assert gone == list(range(1, 2 * len(gone), 2))
+    assert not left & {number + 1_000_000 for number in gone}
 
 
 def test_a_session_takes_little_memory() -> None:
