@@ -46,6 +46,7 @@ class SessionStore:
         self._bound = bound or Bound()
         self._rules = loops.Rules(seconds, self._bound.max_keys, self._bound.renew)
         self.evicted = 0
+        self._changed: list[Delta] = []
         self._clear()
 
     def _clear(self) -> None:
@@ -55,7 +56,6 @@ class SessionStore:
         self._numbers = Column(np.int64, _FIRST_SIZE, width=3)
         self._free = Column(np.uint32, _FIRST_SIZE)
         self._counts = np.zeros(4, np.int64)
-        self._changed: list[Delta] = []
         self._newest = -math.inf
         self._leaving = np.zeros(0, np.int64)
         self._looked_at = -math.inf
@@ -185,9 +185,7 @@ class SessionStore:
         if not len(self):
             return
         if horizon - self._newest >= self._gap:
-            changed = self._changed
             self._clear()
-            self._changed = changed
             return
         if not len(self._leaving) and self._due(horizon):
             lasts = self._spans.rows[: self._counts[END], LAST]

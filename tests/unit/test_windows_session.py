@@ -149,6 +149,20 @@ def test_a_dump_of_before_sessions_were_columns_can_be_loaded() -> None:
     assert Asking(store)((29, "a"), (9, "a")) == "d2 d0"
 
 
+@pytest.mark.parametrize("restored", ["loaded", "applied"])
+def test_what_is_restored_expires_when_it_would_have(restored: str) -> None:
+    before, store = SessionStore(10), SessionStore(10)
+    asking = Asking(before)
+    asking((0, "a"), (9, "a"), (25, "b"))
+    if restored == "loaded":
+        store.load(before.dump())
+    else:
+        store.apply(asking.deltas[0])
+    for horizon, held in ((18.9, 2), (19, 1), (34.9, 1), (35, 0)):
+        store.expire(horizon)
+        assert len(store) == held
+
+
 class Many:
     """Sessions of one record each, one after the other in event time, a thousand a second."""
 
@@ -199,6 +213,27 @@ def test_many_sessions_go_in_steps_and_none_too_soon() -> None:
     assert len(many.store) < 55_000 + 10_000 + 16_384
     many.store.expire(210)
     assert len(many.store) == 0
+
+
+def test_a_row_that_waits_to_be_dropped_may_be_taken_by_another() -> None:
+    many = Many(SessionStore(10, Bound(60_000)))
+    many.begin(60_000)
+    many.store.expire(50)  # of those up to 40 s some go, the others wait
+    assert 40_000 < len(many.store) < 60_000
+    many.begin(30_000)
+    assert many.store.evicted > 0
+    for _ in range(4):
+        many.store.expire(50)
+    assert many.known() == list(range(40_001, 90_000))
+
+
+def test_a_key_that_a_record_has_twice_counts_once() -> None:
+    store = SessionStore(10, Bound(2))
+    twice = np.repeat(hashes_of(["a", "b"]), 2, axis=1)
+    for row in range(2):
+        found = store.decide(twice[row : row + 1], np.array([1.0]), np.array([row]))
+        assert found.combination.tolist() == [-1]
+    assert (len(store), store.evicted) == (2, 0)
 
 
 @pytest.mark.parametrize("most", [10_000, 150_000])
