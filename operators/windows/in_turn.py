@@ -105,7 +105,7 @@ def placed(low: np.uint64, mark: np.uint64, level: int) -> np.uint64:
 
 
 @compiled
-def _again(hashes: Hashes, row: int, combination: int) -> bool:
+def again(hashes: Hashes, row: int, combination: int) -> bool:
     """Tell whether an earlier combination of a record has the same key."""
     for earlier in range(combination):
         if (
@@ -198,11 +198,11 @@ def decide_in_turn(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop
             continue
         wanted = combinations
         for combination in range(1, combinations):
-            wanted -= _again(hashes, row, combination)
+            wanted -= again(hashes, row, combination)
         if added + wanted > room:
             return row, added, renewed, levels
         for combination in range(combinations):
-            if _again(hashes, row, combination):
+            if again(hashes, row, combination):
                 continue
             high = hashes[row, combination, 1]
             level = 0

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from operators.batches import Bools, Floats, Hashes, Ints
 from operators.compiled import compiled
+from operators.windows.in_turn import again
 from operators.windows.index import (
     AT_ONCE,
     Entries,
@@ -135,16 +136,6 @@ def _touches(spans: Floats, entry: np.int64, time: float, gap: float) -> bool:
 
 
 @compiled
-def _again(hashes: Hashes, row: int, combination: int) -> bool:
-    """Tell whether an earlier combination of a record has the same key."""
-    for earlier in range(combination):
-        low, high = hashes[row, earlier, 0], hashes[row, earlier, 1]
-        if low == hashes[row, combination, 0] and high == hashes[row, combination, 1]:
-            return True
-    return False
-
-
-@compiled
 def _fetch(
     sessions: Sessions, hashes: Hashes, groups: Ints, spread_keys: Words, fetched: Words
 ) -> None:
@@ -240,11 +231,11 @@ def decide(  # noqa: C901, PLR0913, PLR0915, PLR0917 - one loop, compiled whole
             continue
         wanted = combinations
         for index in range(1, combinations):
-            wanted -= _again(hashes, row, index)
+            wanted -= again(hashes, row, index)
         if counts[HELD] + wanted > most:
             return row, changed
         for index in range(combinations):
-            if _again(hashes, row, index):
+            if again(hashes, row, index):
                 continue
             low, high = hashes[row, index, 0], hashes[row, index, 1]
             key = spread_one(low, high)

@@ -126,11 +126,6 @@ def key_bytes(hashes: Hashes) -> list[bytes]:
     return column
 
 
-def key_rows(hashes: Hashes) -> list[tuple[bytes, ...]]:
-    """For each record the 16-byte keys of its combinations."""
-    return list(zip(*(key_bytes(hashes[:, c]) for c in range(hashes.shape[1])), strict=True))
-
-
 def unique_delta(hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
     """Every combination's key of every unique record."""
     unique = matches.combination < 0
