@@ -22,7 +22,8 @@ _FIRST_SIZE = 1024
 _FEW = 4096
 _SHARE_OF_GAP = 16
 _SHARE_NEW = 64
-# So many are dropped at once, while a lane decides: in two or three milliseconds.
+# So many are dropped at once, while a lane decides: in two or three milliseconds.  It is twice
+# what was decided where that is more: else memory would grow for as long as it goes on.
 _DROPPED_AT_ONCE = 16_384
 # Of more keys the oldest are told by a sample.
 _SAMPLE = 65_536
@@ -60,6 +61,7 @@ class SessionStore:
         self._leaving = np.zeros(0, np.int64)
         self._looked_at = -math.inf
         self._since_looked = 0
+        self._since_dropped = 0
 
     def __len__(self) -> int:
         """Return the number of sessions held."""
@@ -132,6 +134,7 @@ class SessionStore:
                 self._evict()
         if count:
             self._since_looked += count
+            self._since_dropped += most
             self._newest = max(self._newest, float(times.max()))
             spans = changes.spans[:changed]
             self._changed.append(
@@ -192,8 +195,10 @@ class SessionStore:
             with np.errstate(over="ignore", invalid="ignore"):
                 self._leaving = np.flatnonzero(horizon - lasts >= self._gap)
             self._looked_at, self._since_looked = horizon, 0
+        at_once = max(_DROPPED_AT_ONCE, 2 * self._since_dropped)
+        self._since_dropped = 0
         if len(self._leaving):
-            now, self._leaving = np.split(self._leaving, [_DROPPED_AT_ONCE])
+            now, self._leaving = np.split(self._leaving, [at_once])
             loops.drop(self._sessions, now, self._gap, horizon)
 
     def _due(self, horizon: float) -> bool:

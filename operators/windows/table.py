@@ -24,7 +24,8 @@ _PERIODS = 4 * _SHARE_EVICTED
 # A duplicate renews its key only if that is older than this part of all: hot keys
 # would be renewed all the time otherwise, and every renewal is in the changelog.
 _SHARE_FRESH = 16
-# Dropped keys that leave the index at once, while a lane decides: under a millisecond.
+# Dropped keys that leave the index at once, while a lane decides: under a millisecond.  It is
+# twice what was added where that is more: else memory would grow for as long as it goes on.
 SWEPT_AT_ONCE = 4096
 
 _LAST_STAMP = int(DROPPED) - 1
@@ -94,6 +95,7 @@ class KeyTable:
         self._dropped: list[Ints] = []
         self._now = 0
         self._periods: dict[int, int] = {}
+        self._added_since_swept = 0
 
     def __len__(self) -> int:
         """Return the number of keys held."""
@@ -170,6 +172,7 @@ class KeyTable:
             columns, filling, asked, levels, begin, answers
         )
         self._took(added)
+        self._added_since_swept += added
         self._count(self.stamp(added + renewed), 1)
         self._count(answers.stamps_before[:renewed], -1)
         return row, renewed, levels
@@ -291,8 +294,14 @@ class KeyTable:
         self.ats[entries] = np.nan
         self._dropped.append(entries)
 
-    def sweep(self, limit: int = SWEPT_AT_ONCE) -> None:
-        """Make rows of dropped keys free again, up to a number of them."""
+    def sweep(self, limit: int | None = None) -> None:
+        """Make rows of dropped keys free again, up to a number of them.
+
+        Without one: so many that it takes little time, and faster than `decide` added keys.
+        """
+        if limit is None:
+            limit = max(SWEPT_AT_ONCE, 2 * self._added_since_swept)
+            self._added_since_swept = 0
         while self._dropped and limit > 0:
             entries = self._dropped.pop(0)
             if len(entries) > limit:

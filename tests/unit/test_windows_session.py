@@ -170,11 +170,15 @@ class Many:
         self.store = store
         self.begun = 0
 
-    def begin(self, count: int) -> None:
-        numbers = np.arange(self.begun, self.begun + count)
+    def begin(self, count: int, at_once: int = 5_000) -> None:
+        """Begin so many, some at a time."""
+        for begun in range(self.begun, self.begun + count, at_once):
+            if begun > self.begun:
+                self.store.expire(-math.inf)
+            numbers = np.arange(begun, min(begun + at_once, self.begun + count))
+            found = self.store.decide(self.keys(numbers)[:, None], numbers / 1000, numbers)
+            assert (found.combination == -1).all()
         self.begun += count
-        found = self.store.decide(self.keys(numbers)[:, None], numbers / 1000, numbers)
-        assert (found.combination == -1).all()
 
     def keys(self, numbers: npt.NDArray[np.signedinteger]) -> Hashes:
         keys = np.empty((len(numbers), 2), np.uint64)
@@ -220,7 +224,7 @@ def test_a_row_that_waits_to_be_dropped_may_be_taken_by_another() -> None:
     many.begin(60_000)
     many.store.expire(50)  # of those up to 40 s some go, the others wait
     assert 40_000 < len(many.store) < 60_000
-    many.begin(30_000)
+    many.begin(30_000, at_once=30_000)
     assert many.store.evicted > 0
     for _ in range(4):
         many.store.expire(50)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,3 +124,19 @@ def test_keys_are_expired_exactly_when_no_record_at_the_horizon_can_match(window
         asking((newest, "a"))
         assert store.expired(newest, horizon) == (asking((horizon, "a")) == "u")
     assert not STORES["forever"]().expired(0, 1e300)
+
+
+@pytest.mark.parametrize("window", ["tumbling", "sliding", "session"])
+def test_memory_is_bounded_while_new_keys_come_as_fast_as_they_can(window: str) -> None:
+    """As when history is read: large batches, and event time runs."""
+    store, count = STORES[window](), 20_000
+    rng = np.random.default_rng(3)
+    sizes = []
+    for second in range(120):
+        hashes = rng.integers(0, 2**64, (count, 1, 2), dtype=np.uint64)
+        times, references = np.full(count, float(second)), np.arange(count)
+        matches = store.decide(hashes, times, references)
+        store.delta(hashes, times, references, matches)
+        store.expire(second - 1.0)
+        sizes.append(store.size_bytes())
+    assert sizes[-1] == sizes[40]
