@@ -17,7 +17,8 @@ from operators.windows.shelf import NUMBER_BYTES, SessionShelf, Shelf
 from operators.windows.store import LaneProgress
 from operators.windows.table import Bound
 
-# Keys that are evicted, or sessions that expire, in one step: a few milliseconds.
+# Keys that are evicted, or sessions that expire, in one step: a few milliseconds.  Sessions
+# are twice what was written where that is more: else there would be ever more of them.
 _STEP = 2048
 # Sizes are asked of RocksDB once in so many writes.
 _SIZE_EVERY = 64
@@ -48,7 +49,7 @@ class DiskKeys:
         self._bound = bound
         self._database = database
         self._stretches: dict[float, _Stretch] = {}
-        self._held = self._ordinal = self._writes = 0
+        self._held = self._ordinal = self._writes = self._ends_since_looked = 0
         self.size_bytes = database.disk_bytes()
         self.progress: LaneProgress | None = None
         stored = database.get_one(META, _PROGRESS)
@@ -142,6 +143,7 @@ class DiskKeys:
             self._held += held
             ends = lying.keys_at(self._shelf.ends(delta.times), delta.hashes)
             batch.put_all(ENDS, ends, [b""] * len(ends))
+            self._ends_since_looked += len(ends)
         return more
 
     def _count(self, batch: RocksBatch, homes: Floats, times: Floats, ordinal: int) -> None:
@@ -185,7 +187,9 @@ class DiskKeys:
         if not math.isfinite(horizon) or not self._held:
             return
         border = lying.sortable(np.array([shelf.ended_before(horizon)]))
-        rows = islice(self._database.items(ENDS), _STEP)
+        at_once = max(_STEP, 2 * self._ends_since_looked)
+        self._ends_since_looked = 0
+        rows = islice(self._database.items(ENDS), at_once)
         ends = [key for key, _ in takewhile(lambda row: row[0][:NUMBER_BYTES] < border, rows)]
         if not ends:
             return

@@ -133,6 +133,24 @@ def test_keys_are_dropped_from_the_disk(shelf: Shelf, tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.parametrize("window", ["tumbling", "sliding", "session"])
+def test_keys_are_dropped_as_fast_as_they_come(window: str, tmp_path: Path) -> None:
+    """As when history is read: large batches, and event time runs."""
+    store, count = opened(tmp_path / "lane", SHELVES[window]), 5_000
+    rng = np.random.default_rng(3)
+    held = []
+    for number in range(12):
+        hashes = rng.integers(0, 2**64, (count, 1, 2), dtype=np.uint64)
+        times, references = np.full(count, 15.0 * number), np.arange(count)
+        matches = store.decide(hashes, times, references)
+        delta = store.delta(hashes, times, references, matches)
+        store.committed(Change(progress(number), delta))
+        store.expire(15.0 * number)
+        held.append(len(store))
+    store.close()
+    assert max(held) <= 4 * count
+
+
 @pytest.mark.parametrize("number", [-math.inf, -1e300, -1.5, -0.0, 0.0, 2.0, 1e300, math.inf])
 def test_stretches_sort_as_their_bytes(number: float) -> None:
     numbers = np.array([-math.inf, -1e300, -2.0, -1.5, 0.0, 1.0, 2.0, 1e300, math.inf])
