@@ -19,6 +19,7 @@ from connectors.client_callbacks import ClientCallbacks
 from connectors.client_library import LIBRARY, PRODUCER, DeliveryCallback, milliseconds
 from connectors.packed_records import NOTHING, PackedRecords
 from operators.batches import Ints
+from operators.byte_columns import ByteColumn
 from operators.compiled import compiled_unlocked
 
 ANY_PARTITION: Final = -1
@@ -26,7 +27,11 @@ ANY_PARTITION: Final = -1
 # `rd_kafka_vu_t`: what it is, then up to 64 bytes of it; here as words of 8 bytes.
 _WORDS: Final = 9
 _RKT, _PARTITION, _VALUE, _KEY, _FLAGS, _TIMESTAMP, _HEADER = 2, 3, 4, 5, 7, 8, 9
+_LENT: Final = 0
 _COPY: Final = 2  # RD_KAFKA_MSG_F_COPY
+# Of values that the client reads where they are.  A column is held as long as any of the
+# columns: more of them, and it is given copies, which go one by one.
+_MOST_LENT_BYTES: Final = 16 << 20
 _FULL_POLL_SECONDS: Final = 0.01
 _TOO_LARGE: Final = (
     "larger than the client's queue: raise queue.buffering.max.kbytes in DEDUP_PRODUCER"
@@ -52,6 +57,9 @@ class ColumnProducer:
 
     Promises what librdkafka does; errors are confluent_kafka's.  Only records that were not
     delivered are reported: they are in `failures` after `poll`, `flush`, or a transaction's end.
+
+    Values are lent to the client, not copied: whoever produces them must not change them.
+    They are held until it has nothing left to deliver.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -64,6 +72,10 @@ class ColumnProducer:
         self.failures: list[tuple[str, KafkaError]] = []
         self._handle = 0
         self._topics: dict[str, int] = {}
+        # What was lent must not go before the client, not even when modules are empty already.
+        self._destroys = LIBRARY.topic_destroy, LIBRARY.destroy
+        self._lent: list[ByteColumn] = []
+        self._lent_bytes = 0
         rest["delivery.report.only.error"] = True
         # librdkafka calls them until it is destroyed.
         self._callbacks = ClientCallbacks(rest)
@@ -78,9 +90,10 @@ class ColumnProducer:
     def __del__(self) -> None:
         """Let go of it; what was not flushed is lost."""
         if self._handle:
+            topic_destroy, destroy = self._destroys
             for topic in self._topics.values():
-                LIBRARY.topic_destroy(topic)
-            LIBRARY.destroy(self._handle)
+                topic_destroy(topic)
+            destroy(self._handle)
 
     def __len__(self) -> int:
         """Return the number of records of which nobody knows yet whether they are delivered."""
@@ -93,13 +106,14 @@ class ColumnProducer:
         partition: of the topic; the partitioner chooses without one.  Raises NotTakenError.
         """
         values, keys, headers = records.values, records.keys, records.headers
+        flags = self._lend(values)
         units = self._units_for(headers.most)
         rkt = self._topic(topic)
         row, empty = 0, False
         while True:
             begin = row
             row, error = _produce(
-                *(self._handle, rkt, partition, row, units, records.stamps),
+                *(self._handle, rkt, partition, flags, row, units, records.stamps),
                 *(values.addresses(), values.sizes, keys.addresses(), keys.sizes),
                 *(headers.ends, headers.names, headers.places, headers.sizes),
             )
@@ -116,6 +130,21 @@ class ColumnProducer:
             self.poll(_FULL_POLL_SECONDS)
             # If this is so and the next one is refused too, it will never have room.
             empty = not len(self)
+
+    def _lend(self, values: ByteColumn) -> int:
+        """Hold on to values, if there is room; return how the client shall take them."""
+        self._take_back()
+        if self._lent_bytes + values.memory.nbytes > _MOST_LENT_BYTES:
+            return _COPY
+        self._lent.append(values)
+        self._lent_bytes += values.memory.nbytes
+        return _LENT
+
+    def _take_back(self) -> None:
+        """Let go of what was lent, if the client has nothing left to deliver."""
+        if self._lent and not len(self):
+            self._lent.clear()
+            self._lent_bytes = 0
 
     def _topic(self, name: str) -> int:
         topic = self._topics.get(name)
@@ -139,6 +168,7 @@ class ColumnProducer:
     def flush(self, seconds: float) -> int:
         """Wait until everything is with the brokers; return how many records are not."""
         LIBRARY.flush(self._handle, milliseconds(seconds))
+        self._take_back()
         return len(self)
 
     def init_transactions(self, seconds: float) -> None:
@@ -152,10 +182,12 @@ class ColumnProducer:
     def commit_transaction(self, seconds: float) -> None:
         """Flush, and commit the transaction.  Raises KafkaException."""
         LIBRARY.check(LIBRARY.commit_transaction(self._handle, milliseconds(seconds)))
+        self._take_back()
 
     def abort_transaction(self, seconds: float) -> None:
         """Throw away what waits, and abort the transaction.  Raises KafkaException."""
         LIBRARY.check(LIBRARY.abort_transaction(self._handle, milliseconds(seconds)))
+        self._take_back()
 
 
 @compiled_unlocked
@@ -163,6 +195,7 @@ def _produce(  # noqa: PLR0913, PLR0917 - columns, and where they go
     handle: int,
     topic: int,
     partition: int,
+    flags: int,
     row: int,
     units: Ints,
     stamps: Ints,
@@ -181,7 +214,7 @@ def _produce(  # noqa: PLR0913, PLR0917 - columns, and where they go
     """
     units[0 * _WORDS], units[0 * _WORDS + 1] = _RKT, topic
     units[1 * _WORDS], units[1 * _WORDS + 1] = _PARTITION, partition
-    units[2 * _WORDS], units[2 * _WORDS + 1] = _FLAGS, _COPY
+    units[2 * _WORDS], units[2 * _WORDS + 1] = _FLAGS, flags
     units[3 * _WORDS] = _VALUE
     units[4 * _WORDS] = _KEY
     units[5 * _WORDS] = _TIMESTAMP
