@@ -16,6 +16,7 @@ _Ints = npt.NDArray[np.int64]
 _Bools = npt.NDArray[np.bool_]
 
 _NOTHING: Final = np.zeros(1, np.uint8)
+_BEYOND_ASCII: Final = 0x80
 
 
 class ByteColumn(Sequence["bytes | None"]):
@@ -103,6 +104,10 @@ class ByteColumn(Sequence["bytes | None"]):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what is its own of the memory."""
         return ByteColumn, (self.memory, self.sizes, self.missing)
+
+    def is_ascii(self) -> bool:
+        """Tell whether all bytes are ASCII."""
+        return not len(self.memory) or int(self.memory.max()) < _BEYOND_ASCII
 
     def is_missing(self) -> _Bools:
         """For each whether it is None."""

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from operators.batches import Batch, Decided, DecodedBatch, Records, Span
+from operators.byte_columns import ByteColumn
 from operators.decode_columns import ColumnReader
 from operators.decode_one import Accepted, OneByOne
 from operators.event_types import EventTypes
@@ -48,13 +49,10 @@ def decode_column(
             return decoded, failed
 
 
-def not_utf8(values: Sequence[bytes | None]) -> list[int]:
+def not_utf8(values: ByteColumn) -> list[int]:
     """Rows whose bytes are not UTF-8: msgspec does not look into strings that it skips."""
-    try:
-        if all(map(bytes.isascii, values)):  # type: ignore[arg-type]  # None raises TypeError
-            return []
-    except TypeError:
-        pass
+    if values.is_ascii():
+        return []
     rows = []
     for row, value in enumerate(values):
         if value is not None and not value.isascii():
@@ -113,7 +111,7 @@ class Decoder:
             if self._columns.decode_whole is not None:
                 events, not_read = decode_column(self._columns.decode_whole, values)
                 failed += not_read
-            rows = sorted({*failed, *not_utf8(values)})
+            rows = sorted({*failed, *not_utf8(ByteColumn.of(records.values))})
             good = None
             if rows:
                 good = np.ones(len(records), np.bool_)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import compress, repeat
 from operator import attrgetter
@@ -221,10 +223,10 @@ class ColumnReader:
             times: Floats = stamps / 1000.0
             return times
         column = list(map(self._getters[self._spec.time], found.structs))
-        kinds = set(map(type, column))
-        if kinds == {float}:
-            return np.array(column, np.float64)
-        times = parse_times(column) if kinds == {str} else np.full(len(column), np.nan)
+        with suppress(struct.error):  # a text among them
+            return np.frombuffer(struct.pack(f"{len(column)}d", *column), np.float64)
+        texts = set(map(type, column)) == {str}
+        times = parse_times(column) if texts else np.full(len(column), np.nan)
         for position in np.flatnonzero(np.isnan(times)).tolist():
             value = column[position]
             time = event_time(value)

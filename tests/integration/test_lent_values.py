@@ -61,7 +61,7 @@ def flush(producer: ColumnProducer) -> None:
     assert producer.flush(SECONDS) == 0
 
 
-@pytest.mark.parametrize(("make", "end"), [(transactional, commit), (idempotent, flush)])
+@pytest.mark.parametrize("make, end", [(transactional, commit), (idempotent, flush)])
 def test_what_is_written_is_what_was_given(
     topics: Topics,
     make: Callable[[Topics], ColumnProducer],
@@ -81,7 +81,7 @@ def test_what_is_written_is_what_was_given(
 
 
 @pytest.mark.parametrize(
-    ("make", "end"), [(transactional, commit), (transactional, abort), (idempotent, flush)]
+    "make, end", [(transactional, commit), (transactional, abort), (idempotent, flush)]
 )
 def test_it_is_let_go_of_with_the_last_answer(
     topics: Topics,

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from operators.batches import Batch, DecodedBatch, Records, Span
+from operators.byte_columns import ByteColumn
 from operators.decode import Decoder, decode_column, not_utf8
 from operators.decode_columns import ColumnReader
 from operators.events import EventSpec, explain
@@ -486,9 +487,15 @@ def test_a_column_is_decoded_past_its_errors() -> None:
 
 
 def test_rows_that_are_not_utf8() -> None:
-    assert not_utf8([b"a", b"\xff", None, "é".encode(), b"\xc3"]) == [1, 4]
-    assert not_utf8([b"a", b"b"]) == []
-    assert not_utf8([b"\xff", b"\xc3"]) == [0, 1]
+    for values, rows in (
+        ([b"a", b"\xff", None, "é".encode(), b"\xc3"], [1, 4]),
+        ([b"a", b"b", None, b""], []),
+        ([b"\xff", b"\xc3"], [0, 1]),
+        ([b"\xc3", b"\xa9"], [0, 1]),  # UTF-8 only together
+        ([None], []),
+        ([b"\x7f\x80"], [0]),
+    ):
+        assert not_utf8(ByteColumn.of(values)) == rows
 
 
 def test_what_is_wrong_is_said_in_words() -> None:
