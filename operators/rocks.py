@@ -35,6 +35,9 @@ MEMORY_BYTES = 256 << 20
 _WRITE_SHARE = 4
 # One in 120 keys that are not there costs a read; a bit more a key halves that.
 _FILTER_BITS = 10
+# What is not in files yet has a filter too: of that part of its memory, allotted at once for
+# each lane, seven bits a key.
+_FILTER_SHARE = 0.01
 # Larger ones compress better, smaller ones keep less beside the key in the cache.
 _BLOCK_BYTES = 8 << 10
 _FILE_BYTES = 32 << 20
@@ -61,7 +64,7 @@ class RocksMemory:
             size_bytes // _WRITE_SHARE, False, self._cache
         )
 
-    def options(self) -> Options:
+    def options(self, family: str = "default") -> Options:
         """Options of a database, or of one of its column families."""
         table = BlockBasedOptions()
         table.set_block_cache(self._cache)
@@ -80,6 +83,9 @@ class RocksMemory:
         options.set_write_buffer_manager(self._writing)
         options.set_write_buffer_size(_FILE_BYTES)
         options.set_target_file_size_base(_FILE_BYTES)
+        if family == KEYS:  # of which most that are asked for are not there
+            options.set_memtable_whole_key_filtering(True)
+            options.set_memtable_prefix_bloom_ratio(_FILTER_SHARE)
         options.set_max_background_jobs(2)
         options.set_max_open_files(_OPEN_FILES)
         options.set_keep_log_file_num(2)
@@ -100,7 +106,7 @@ class RocksDatabase:
         self.folder = folder
         _check_folder(folder)
         options = memory.options()
-        families = {name: memory.options() for name in FAMILIES}
+        families = {name: memory.options(name) for name in FAMILIES}
         try:
             _check_families(folder)
             folder.mkdir(parents=True, exist_ok=True)
