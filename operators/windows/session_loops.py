@@ -1,7 +1,9 @@
 """Sessions decided, put, looked for and dropped, as compiled loops over columns.
 
-A session is a row (entry) of columns.  Those of one key hang together in the order in which
-they were begun: the index knows the first, and each the one after it.
+A session is a row (entry) of columns.  Those of one key are in a ring, in the order of event
+time: the index knows the first of it, and each the one before it and the one after it.  Any
+two of them are a gap or more apart, so a search that begins at the last one, which most
+records touch or come after, ends where a record comes after a session.
 """
 
 from __future__ import annotations
@@ -30,12 +32,16 @@ from operators.windows.index import (
 # Columns of `spans`.
 FIRST, LAST = 0, 1
 # Columns of `numbers`.  STAMP: a running number from when the key was added or renewed, in
-# its first session.  NEXT: entry of the key's next session, and one; 0 for none.
-REFERENCE, STAMP, NEXT = 0, 1, 2
+# its first session.  BEGUN: one from when the session was begun, or the first of those that
+# went into it.  RING: entries of the next one (high) and the one before (low).
+REFERENCE, STAMP, BEGUN, RING = 0, 1, 2, 3
 FOLLOWS = -1
 """Stamp of a session that is not its key's first, and of an entry that is free."""
-# Places in `counts`: first entry never used, free ones before it, sessions held, next stamp.
+# Places in `counts`: first entry never used, free ones before it, sessions held, next number.
 END, FREE, HELD, NOW = 0, 1, 2, 3
+
+NEXT_SHIFT = 32
+BEFORE_MASK = (1 << NEXT_SHIFT) - 1
 
 _NO_STAMPS = np.zeros(0, np.uint32)
 
@@ -44,7 +50,7 @@ class Sessions(NamedTuple):
     """The arrays of a store, until it grows.
 
     words, slots: of the index.  spans: smallest and largest event time.  numbers:
-    reference, stamp, next.  free: entries to be used again.  counts: see above.
+    reference, stamp, begun, ring.  free: entries to be used again.  counts: see above.
     """
 
     words: Words
@@ -98,6 +104,28 @@ def _take(free: Entries, counts: Ints) -> np.int64:
 
 
 @compiled
+def _next(numbers: Ints, entry: np.int64) -> np.int64:
+    return np.int64(numbers[entry, RING] >> NEXT_SHIFT & BEFORE_MASK)
+
+
+@compiled
+def _before(numbers: Ints, entry: np.int64) -> np.int64:
+    return np.int64(numbers[entry, RING] & BEFORE_MASK)
+
+
+@compiled
+def _tie(numbers: Ints, one: np.int64, other: np.int64) -> None:
+    """Have one session follow another in their ring."""
+    numbers[one, RING] = other << NEXT_SHIFT | (numbers[one, RING] & BEFORE_MASK)
+    numbers[other, RING] = (numbers[other, RING] & ~BEFORE_MASK) | one
+
+
+@compiled
+def _untie(numbers: Ints, entry: np.int64) -> None:
+    _tie(numbers, _before(numbers, entry), _next(numbers, entry))
+
+
+@compiled
 def _stamp(numbers: Ints, counts: Ints, head: np.int64) -> None:
     numbers[head, STAMP] = counts[NOW]
     counts[NOW] += 1
@@ -110,29 +138,84 @@ def _begin(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be com
     group: np.int64,
     spread_key: np.uint64,
     head: np.int64,
+    after: np.int64,
+    keys: Hashes,
+    spans: Floats,
     numbers: Ints,
+    free: Entries,
     counts: Ints,
-    entry: np.int64,
     rules: Rules,
-) -> None:
-    """Hang a session to the others of its key; head: the first of these, −1 for none."""
-    numbers[entry, NEXT] = 0
+) -> np.int64:
+    """Make room for a session of a key that is after another, or before all; return its entry.
+
+    head: the first of the key's sessions, −1 for none.  after: −1 for before all.  The entry
+    has no key, span and reference yet.
+    """
+    entry = _take(free, counts)
     if head < 0:
+        _tie(numbers, entry, entry)
         _stamp(numbers, counts, entry)
         add_one(words, slots, group, spread_key, entry)
-        return
-    numbers[entry, STAMP] = FOLLOWS
-    tail = head
-    while numbers[tail, NEXT] != 0:
-        tail = numbers[tail, NEXT] - 1
-    numbers[tail, NEXT] = entry + 1
-    if rules.renew:
-        _stamp(numbers, counts, head)
+    else:
+        _tie(numbers, entry, _next(numbers, after if after >= 0 else head))
+        _tie(numbers, after if after >= 0 else head, entry)
+        numbers[entry, STAMP] = FOLLOWS
+        if rules.renew:
+            _stamp(numbers, counts, head)
+        if after < 0:  # the index knows the head's entry: what was there moves instead
+            keys[entry, 0], keys[entry, 1] = keys[head, 0], keys[head, 1]
+            spans[entry, FIRST], spans[entry, LAST] = spans[head, FIRST], spans[head, LAST]
+            numbers[entry, REFERENCE] = numbers[head, REFERENCE]
+            numbers[entry, BEGUN] = numbers[head, BEGUN]
+            entry = head
+    numbers[entry, BEGUN] = counts[NOW]
+    counts[NOW] += 1
+    return entry
 
 
 @compiled
-def _touches(spans: Floats, entry: np.int64, time: float, gap: float) -> bool:
-    return bool(spans[entry, FIRST] - time < gap) and bool(time - spans[entry, LAST] < gap)
+def _join(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
+    spans: Floats, numbers: Ints, free: Entries, counts: Ints, one: np.int64, later: np.int64
+) -> None:
+    """Put a session into the one before it; the record that was decided first stays."""
+    spans[one, LAST] = max(spans[one, LAST], spans[later, LAST])
+    if numbers[later, BEGUN] < numbers[one, BEGUN]:
+        numbers[one, BEGUN] = numbers[later, BEGUN]
+        numbers[one, REFERENCE] = numbers[later, REFERENCE]
+    _untie(numbers, later)
+    _let_go(spans, numbers, free, counts, later)
+
+
+@compiled
+def _absorb(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
+    spans: Floats,
+    numbers: Ints,
+    free: Entries,
+    counts: Ints,
+    head: np.int64,
+    first: float,
+    last: float,
+    gap: float,
+) -> tuple[np.int64, np.int64]:
+    """Join the sessions of a key that a span touches.
+
+    Returns what they became, −1 for none, and the last one that is before the span.
+    """
+    found, after = np.int64(-1), np.int64(-1)
+    if head < 0:
+        return found, after
+    entry = _before(numbers, head)
+    while True:
+        before = _before(numbers, entry)
+        if first - spans[entry, LAST] >= gap:
+            return found, entry
+        if spans[entry, FIRST] - last < gap:
+            if found >= 0:
+                _join(spans, numbers, free, counts, entry, found)
+            found = entry
+        if entry == head:
+            return found, after
+        entry = before
 
 
 @compiled
@@ -165,7 +248,7 @@ def _note(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be comp
 
 
 @compiled
-def decide(  # noqa: C901, PLR0913, PLR0915, PLR0917 - one loop, compiled whole
+def decide(  # noqa: PLR0913, PLR0917 - one loop, compiled whole
     sessions: Sessions,
     hashes: Hashes,
     times: Floats,
@@ -192,7 +275,7 @@ def decide(  # noqa: C901, PLR0913, PLR0915, PLR0917 - one loop, compiled whole
     groups, spread_keys = np.empty(AT_ONCE, np.int64), np.empty(AT_ONCE, np.uint64)
     fetched = np.empty(AT_ONCE, np.uint64)
     at_once = max(1, AT_ONCE // combinations)
-    heads = np.empty(combinations, np.int64)
+    heads, places = np.empty(combinations, np.int64), np.empty(combinations, np.int64)
     for row in range(begin, count):  # noqa: PLR1704 - where it ends is what is returned
         if (row - begin) % at_once == 0 and combinations <= AT_ONCE:
             rows = slice(row, min(row + at_once, count))
@@ -207,19 +290,7 @@ def decide(  # noqa: C901, PLR0913, PLR0915, PLR0917 - one loop, compiled whole
             group = home(key, regions, whole)
             head = find_one(words, slots, group, key, low, high, keys, _NO_STAMPS)
             heads[matching] = head
-            before, entry = head, head
-            while entry >= 0:
-                following = numbers[entry, NEXT] - 1
-                if _touches(spans, entry, time, gap):
-                    if found >= 0:  # both go into the one that was begun first
-                        spans[found, FIRST] = min(spans[found, FIRST], spans[entry, FIRST])
-                        spans[found, LAST] = max(spans[found, LAST], spans[entry, LAST])
-                        numbers[before, NEXT] = following + 1
-                        _let_go(spans, numbers, free, counts, entry)
-                        entry = following
-                        continue
-                    found = entry
-                before, entry = entry, following
+            found, places[matching] = _absorb(spans, numbers, free, counts, head, time, time, gap)
         if found >= 0:
             spans[found, FIRST] = min(spans[found, FIRST], time)
             spans[found, LAST] = max(spans[found, LAST], time)
@@ -240,11 +311,14 @@ def decide(  # noqa: C901, PLR0913, PLR0915, PLR0917 - one loop, compiled whole
             low, high = hashes[row, index, 0], hashes[row, index, 1]
             key = spread_one(low, high)
             group = home(key, regions, whole)
-            entry = _take(free, counts)
+            head, after = heads[index], places[index]
+            entry = _begin(
+                *(words, slots, group, key, head, after),
+                *(keys, spans, numbers, free, counts, rules),
+            )
             keys[entry, 0], keys[entry, 1] = low, high
             spans[entry, FIRST] = spans[entry, LAST] = time
             numbers[entry, REFERENCE] = references[row]
-            _begin(words, slots, group, key, heads[index], numbers, counts, entry, rules)
             _note(changes, changed, keys, spans, numbers, entry)
             changed += 1
     return count, changed
@@ -273,26 +347,20 @@ def put(  # noqa: PLR0913, PLR0917 - columns, and where they go
         key = spread_one(low, high)
         group = home(key, regions, whole)
         head = find_one(words, slots, group, key, low, high, keys, _NO_STAMPS)
-        found, before, entry = np.int64(-1), head, head
-        while entry >= 0:
-            following = numbers[entry, NEXT] - 1
-            if firsts[row] <= spans[entry, FIRST] and spans[entry, LAST] <= lasts[row]:
-                if found >= 0:
-                    numbers[before, NEXT] = following + 1
-                    _let_go(spans, numbers, free, counts, entry)
-                    entry = following
-                    continue
-                found = entry
-            before, entry = entry, following
+        found, after = _absorb(
+            spans, numbers, free, counts, head, firsts[row], lasts[row], rules.gap
+        )
         if found >= 0:
             if rules.renew:
                 _stamp(numbers, counts, head)
         else:
             if counts[HELD] >= rules.most:
                 return row
-            found = _take(free, counts)
+            found = _begin(
+                *(words, slots, group, key, head, after),
+                *(keys, spans, numbers, free, counts, rules),
+            )
             keys[found, 0], keys[found, 1] = low, high
-            _begin(words, slots, group, key, head, numbers, counts, found, rules)
         spans[found, FIRST], spans[found, LAST] = firsts[row], lasts[row]
         numbers[found, REFERENCE] = references[row]
         row += 1
@@ -310,10 +378,13 @@ def touched(sessions: Sessions, hashes: Hashes, times: Floats, gap: float, found
             low, high = hashes[row, combination, 0], hashes[row, combination, 1]
             key = spread_one(low, high)
             group = home(key, regions, whole)
-            entry = find_one(words, slots, group, key, low, high, keys, _NO_STAMPS)
-            while entry >= 0 and not found[row]:
-                found[row] = _touches(spans, entry, times[row], gap)
-                entry = numbers[entry, NEXT] - 1
+            head = find_one(words, slots, group, key, low, high, keys, _NO_STAMPS)
+            entry = head if head < 0 else _before(numbers, head)
+            while entry >= 0 and times[row] - spans[entry, LAST] < gap:
+                if spans[entry, FIRST] - times[row] < gap:
+                    found[row] = True
+                    break
+                entry = np.int64(-1) if entry == head else _before(numbers, entry)
 
 
 @compiled
@@ -331,15 +402,11 @@ def drop(sessions: Sessions, entries: Ints, gap: float, horizon: float) -> None:
         low, high = keys[gone, 0], keys[gone, 1]
         key = spread_one(low, high)
         group = home(key, regions, whole)
-        following = numbers[gone, NEXT] - 1
-        if numbers[gone, STAMP] == FOLLOWS:
-            before = find_one(words, slots, group, key, low, high, keys, _NO_STAMPS)
-            while numbers[before, NEXT] - 1 != gone:
-                before = numbers[before, NEXT] - 1
-            numbers[before, NEXT] = following + 1
-        else:
+        following = _next(numbers, gone)
+        _untie(numbers, gone)
+        if numbers[gone, STAMP] != FOLLOWS:
             remove_one(words, slots, group, key, gone)
-            if following >= 0:
+            if following != gone:
                 add_one(words, slots, group, key, following)
                 numbers[following, STAMP] = numbers[gone, STAMP]
         _let_go(spans, numbers, free, counts, gone)
@@ -354,8 +421,9 @@ def drop_keys(sessions: Sessions, heads: Ints) -> None:
     for head in heads:
         key = spread_one(keys[head, 0], keys[head, 1])
         remove_one(words, slots, home(key, regions, whole), key, head)
-        entry = head
-        while entry >= 0:
-            following = numbers[entry, NEXT] - 1
+        entry = _next(numbers, head)
+        while entry != head:
+            following = _next(numbers, entry)
             _let_go(spans, numbers, free, counts, entry)
             entry = following
+        _let_go(spans, numbers, free, counts, head)

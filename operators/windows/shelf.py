@@ -190,7 +190,10 @@ class SessionShelf(Shelf):
 
     def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
         """Sessions of a key after one took the place of those that went into it."""
-        inside = [one for one in entries if entry[0] <= one[0] and one[1] <= entry[1]]
+        first, last, _ = entry
+        inside = [
+            one for one in entries if one[0] - last < self.seconds and first - one[1] < self.seconds
+        ]
         kept = [one for one in entries if one not in inside]
         kept.insert(entries.index(inside[0]) if inside else len(entries), entry)
         return kept

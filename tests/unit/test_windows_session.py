@@ -10,7 +10,7 @@ import pytest
 from operators.batches import Hashes
 from operators.windows.session import SessionStore
 from operators.windows.table import Bound
-from tests.stores import Asking, contents, hashes_of, times
+from tests.stores import Asked, Asking, contents, hashes_of, times
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,66 @@ def test_an_early_record_joins_backwards_in_time() -> None:
     assert len(store) == 1
     store.expire(111)
     assert len(store) == 0
+
+
+@pytest.mark.parametrize("renew", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_many_sessions_of_a_key_in_any_order(seed: int, renew: bool) -> None:
+    """Begun in any order, then joined in any order, and dropped from the first on."""
+    store = SessionStore(10, Bound(renew=renew))
+    asking = Asking(store)
+    order = np.random.default_rng(seed)
+    begun = order.permutation(200)
+    assert asking(*times(*(15.0 * begun))) == " ".join(["u"] * 200)
+    decided = {int(number): at for at, number in enumerate(begun)}
+    # Between two that are neighbours: the one of them that was decided first stays.
+    between = order.permutation(100) * 2
+    first = [min(decided[n], decided[n + 1]) for n in between.tolist()]
+    said = asking(*times(*(15.0 * between + 7.5)))
+    assert said == " ".join(f"d{one}" for one in first)
+    assert len(store) == 100
+    copy = SessionStore(10, Bound(renew=renew))
+    for delta in asking.deltas:
+        copy.apply(delta)
+    loaded = SessionStore(10, Bound(renew=renew))
+    loaded.load(store.dump())
+    for one in (copy, loaded):
+        assert contents(one) == contents(store)
+    for one in (store, copy, loaded):
+        for number in range(0, 200, 2):
+            # The first one goes 10 after its last record, at 15 · (number + 1).
+            for time, touches in ((15.0 * number - 10, False), (15.0 * number + 24, True)):
+                assert one.repeats(hashes_of(["a"]), np.array([time])).tolist() == [touches]
+            assert not one.repeats(hashes_of(["a"]), np.array([15.0 * 199 + 10])).any()
+            one.expire(15.0 * number + 25)
+            assert len(one) == 99 - number // 2
+
+
+@pytest.mark.parametrize(
+    "events, expected",
+    [
+        # What two became goes on as the older of them, beside one begun between them.
+        ([(40, "a"), (0, "a"), (25, "a"), (32, "a"), (9, "a"), (17, "a")], "u u u d0 d1 d0"),
+        # So does the first one when another is begun before it, in the place of one that went.
+        (
+            [(60, "a"), (75, "a"), (0, "b"), (12, "b"), (6, "b"), (40, "a"), (67, "a")],
+            "u u u u d2 u d0",
+        ),
+    ],
+)
+def test_the_record_that_was_decided_first_stays(events: list[Asked], expected: str) -> None:
+    assert Asking(SessionStore(10))(*events) == expected
+
+
+def test_what_was_evicted_is_not_joined_to_what_came_after_it() -> None:
+    """The changelog has both, one after the other: the later one counts."""
+    before = SessionStore(10, Bound(1))
+    asking = Asking(before)
+    assert asking((0, "a"), (9, "a"), (0, "b"), (5, "a"), (14, "a")) == "u d0 u u d3"
+    store = SessionStore(10)
+    for delta in asking.deltas:
+        store.apply(delta)
+    assert Asking(store)((-5, "a"), (15, "a")) == "u d3"
 
 
 def test_what_is_left_of_a_key_keeps_its_age_and_its_order() -> None:
