@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from bench.contenders import CONTENDERS, RATIOS
-from bench.inputs import Input
+from bench.inputs import MOST_RECORDS, Input
 from bench.machine import write_results
 from bench.measuring import BROKER, PARTITIONS, ContenderError, Measured, run
 from deploy.kafka import start_broker
@@ -60,6 +60,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--text-times", action="store_true", help="event times are RFC 3339")
     options = parser.parse_args()
+    if options.records > MOST_RECORDS:
+        parser.error(f"--records: at most {MOST_RECORDS:,}, which is until a window ends")
     names = options.only.split(";") if options.only else list(CONTENDERS)
     results: dict[str, list[Measured]] = {name: [] for name in names}
     busy = _busy()

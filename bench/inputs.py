@@ -21,6 +21,9 @@ from operators.verdicts import Delta
 BEGAN = 1.7e9
 """Event time of the first record, epoch seconds; a thousand records are a second."""
 
+MOST_RECORDS = 2_800_000
+"""Up to the end of the hour: in the next tumbling window a key is not known any more."""
+
 _BYTES_BESIDE_NOTE = 150
 _RECENT_KEYS = 200_000
 
