@@ -12,7 +12,7 @@ from operators.verdicts import NO_REFERENCE, Delta, Matches
 from operators.windows import session_loops as loops
 from operators.windows.column import Column
 from operators.windows.index import KeyIndex, spread
-from operators.windows.session_loops import (
+from operators.windows.session_ring import (
     BEGUN,
     END,
     FIRST,
@@ -22,6 +22,7 @@ from operators.windows.session_loops import (
     REFERENCE,
     RING,
     STAMP,
+    Rules,
 )
 from operators.windows.table import Bound
 
@@ -55,7 +56,7 @@ class SessionStore:
         """seconds: the gap G, > 0 and finite."""
         self._gap = seconds
         self._bound = bound or Bound()
-        self._rules = loops.Rules(seconds, self._bound.max_keys, self._bound.renew)
+        self._rules = Rules(seconds, self._bound.max_keys, self._bound.renew)
         self.evicted = 0
         self._changed: list[Delta] = []
         self._clear()
