@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 
 from bench.contenders import ours
-from bench.inputs import Input, any_name
+from bench.inputs import Input, any_name, record_count
 from bench.machine import write_results
 from bench.measuring import BROKER, Measured, run
 from deploy.kafka import start_broker
@@ -54,7 +54,7 @@ CHOICES = (
 def main() -> int:
     """Measure all, print, and write down."""
     parser = argparse.ArgumentParser(prog="python -m bench.choices", description=__doc__)
-    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--records", type=record_count, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     found: dict[str, list[Measured]] = {choice.name: [] for choice in CHOICES}

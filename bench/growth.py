@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 
 from bench.contenders import Command, Contender, Place, bare, ours, settings_of
-from bench.inputs import Input, LiveKeys, any_name
+from bench.inputs import Input, LiveKeys, any_name, record_count
 from bench.machine import write_results
 from bench.measuring import BROKER, Measured, run
 from deploy.kafka import start_broker
@@ -90,7 +90,7 @@ def points(records: int) -> Iterator[Point]:
 def main() -> int:
     """Measure what was asked for, print, and write down."""
     parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
-    parser.add_argument("--records", type=int, default=500_000)
+    parser.add_argument("--records", type=record_count, default=500_000)
     parser.add_argument("--only", help="causes, separated by semicolons")
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()

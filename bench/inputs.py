@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 import secrets
 from dataclasses import dataclass
@@ -21,11 +22,19 @@ from operators.verdicts import Delta
 BEGAN = 1.7e9
 """Event time of the first record, epoch seconds; a thousand records are a second."""
 
-MOST_RECORDS = 2_800_000
-"""Up to the end of the hour: in the next tumbling window a key is not known any more."""
-
+# Up to the end of the hour: in the next tumbling window a key is not known any more.
+_MOST_RECORDS = 2_800_000
 _BYTES_BESIDE_NOTE = 150
 _RECENT_KEYS = 200_000
+
+
+def record_count(text: str) -> int:
+    """Read how many records there shall be, as argparse's `type`."""
+    count = int(text)
+    if count > _MOST_RECORDS:
+        msg = f"at most {_MOST_RECORDS:,}, which is until a window ends"
+        raise argparse.ArgumentTypeError(msg)
+    return count
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.inputs import Input, any_name
+from bench.inputs import Input, any_name, record_count
 from bench.machine import write_results
 from deploy.kafka import start_broker
 from flows.allocator import suit_allocator
@@ -142,7 +142,7 @@ def _drive(
 def main() -> int:
     """Measure, print, write down."""
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
-    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--records", type=record_count, default=1_000_000)
     parser.add_argument("--text-times", action="store_true", help="event times are RFC 3339")
     options = parser.parse_args()
     suit_allocator()

@@ -17,6 +17,7 @@ from operators.rocks import RocksDatabase, RocksMemory
 from operators.verdicts import Delta, VerdictBatch
 from operators.windows import on_disk
 from operators.windows.on_disk import DiskStore
+from operators.windows.session import SessionStore
 from operators.windows.shelf import SessionShelf, Shelf, SlidingShelf, number_of, sortable
 from operators.windows.store import Change, LaneProgress
 from operators.windows.table import Bound
@@ -131,6 +132,20 @@ def test_keys_are_dropped_from_the_disk(shelf: Shelf, tmp_path: Path) -> None:
     for family in ("keys", "order", "ends", "buckets"):
         assert list(database.items(family)) == [], family
     database.close()
+
+
+def test_a_session_that_was_evicted_is_not_joined_to_what_came_after_it(tmp_path: Path) -> None:
+    """The changelog has both, one after the other: the later one counts."""
+    before = Asking(SessionStore(10.0, Bound(1)))
+    assert before((0, "a"), (9, "a"), (0, "b"), (5, "a"), (14, "a")) == "u d0 u u d3"
+    store = opened(tmp_path / "lane", SHELVES["session"])
+    store.apply(before.deltas[0])
+    store.committed(Change(progress(1), before.deltas[0]))
+    store.close()
+    again = opened(tmp_path / "lane", SHELVES["session"])
+    assert len(again) == 2
+    assert Asking(again)((-5, "a"), (15, "a")) == "u d3"
+    again.close()
 
 
 @pytest.mark.parametrize("window", ["tumbling", "sliding", "session"])
