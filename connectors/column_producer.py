@@ -33,11 +33,16 @@ _COPY: Final = 2  # RD_KAFKA_MSG_F_COPY
 # columns: more of them, and it is given copies, which go one by one.
 _MOST_LENT_BYTES: Final = 16 << 20
 _FULL_POLL_SECONDS: Final = 0.01
+# A commit waits so long by `_flush`; what takes longer is seen soon enough by librdkafka's own.
+_FLUSH_BEFORE_COMMIT_SECONDS: Final = 0.25
+_SHORTEST_FLUSH: Final = 2  # milliseconds
 _TOO_LARGE: Final = (
     "larger than the client's queue: raise queue.buffering.max.kbytes in DEDUP_PRODUCER"
 )
 _BEFORE_HEADERS: Final = 6
 
+llvm.add_symbol("rd_kafka_flush", LIBRARY.address("flush"))
+_flush_for: Any = types.ExternalFunction("rd_kafka_flush", types.int32(types.intp, types.int32))
 llvm.add_symbol("rd_kafka_produceva", LIBRARY.address("produceva"))
 _produceva: Any = types.ExternalFunction(
     "rd_kafka_produceva", types.intp(types.intp, types.intp, types.uintp)
@@ -167,7 +172,7 @@ class ColumnProducer:
 
     def flush(self, seconds: float) -> int:
         """Wait until everything is with the brokers; return how many records are not."""
-        LIBRARY.flush(self._handle, milliseconds(seconds))
+        _flush(self._handle, milliseconds(seconds))
         self._take_back()
         return len(self)
 
@@ -181,6 +186,7 @@ class ColumnProducer:
 
     def commit_transaction(self, seconds: float) -> None:
         """Flush, and commit the transaction.  Raises KafkaException."""
+        _flush(self._handle, milliseconds(min(seconds, _FLUSH_BEFORE_COMMIT_SECONDS)))
         LIBRARY.check(LIBRARY.commit_transaction(self._handle, milliseconds(seconds)))
         self._take_back()
 
@@ -188,6 +194,22 @@ class ColumnProducer:
         """Throw away what waits, and abort the transaction.  Raises KafkaException."""
         LIBRARY.check(LIBRARY.abort_transaction(self._handle, milliseconds(seconds)))
         self._take_back()
+
+
+@compiled_unlocked
+def _flush(handle: int, most: int) -> None:
+    """Wait until everything is with the brokers, for so many milliseconds at most.
+
+    librdkafka's own looks again every 10 ms, unless there is something to report, which a
+    record that is with the brokers is not.  So it is called for a moment, then for a quarter
+    of what was waited already; not more often, as each call wakes its threads.
+    """
+    waited = 0
+    while True:
+        moment = min(max(_SHORTEST_FLUSH, waited // 4), most - waited)
+        waited += moment
+        if not _flush_for(handle, moment) or waited >= most:
+            return
 
 
 @compiled_unlocked

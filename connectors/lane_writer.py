@@ -50,7 +50,8 @@ class WriterSettings:
     topics: verdict → topic, empty for count and drop.  interval_seconds: the longest
     a decided record waits for its commit to begin.  expired: (newest event time,
     horizon) → whether the window needs it no more.  fingerprint: setting → text.
-    trim_seconds: how often the changelog is trimmed.
+    workers: of the whole job, which all give a lane records.  trim_seconds: how often
+    the changelog is trimmed.
     """
 
     topics: Mapping[str, str]
@@ -58,6 +59,7 @@ class WriterSettings:
     allowed_lateness_seconds: float
     expired: Callable[[float, float], bool]
     fingerprint: dict[str, str]
+    workers: int = 1
     trim_seconds: float = 30.0
 
 
@@ -87,7 +89,9 @@ class LaneWriter:
         self._backlog = HeldBatches(_BACKLOG_RECORDS, _BACKLOG_BYTES)
         self._open = HeldBatches(_OPEN_RECORDS, _OPEN_BYTES)
         self._in_transaction = False  # the lane's thread's own
-        self._pace = CommitPace(min(settings.interval_seconds, _LONGEST_OPEN_SECONDS))
+        self._pace = CommitPace(
+            min(settings.interval_seconds, _LONGEST_OPEN_SECONDS), settings.workers
+        )
         self._asked = False
         self._closed = False
         self._failure: DedupError | None = None

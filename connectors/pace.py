@@ -19,8 +19,9 @@ _FEW_RECORDS = 1_000
 _LONG_INTERVAL_SECONDS = 1.0
 # Readings are not quite regular: a lane need not wait for the last bit.
 _SHARE_OF_A_COMMIT = 0.8
-# A lane is given what was read at a time in one go; then nothing for so long.
-_QUIET_SECONDS = 0.003
+# A lane is given what was read at a time in one go, then nothing for so long: what several
+# workers have read does not come all at once.
+_QUIET_SECONDS, _QUIET_SECONDS_OF_ONE_WORKER = 0.003, 0.001
 # Each reading has its price, however few the records: between these two, where it may.
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.05
 
@@ -47,9 +48,13 @@ class ReadingPace:
 class CommitPace:
     """When a lane commits.  Times are seconds of one clock that never goes back."""
 
-    def __init__(self, interval_seconds: float) -> None:
-        """interval_seconds: the longest that a transaction stays open."""
+    def __init__(self, interval_seconds: float, workers: int = 1) -> None:
+        """interval_seconds: the longest that a transaction stays open.
+
+        workers: that give the lane records.
+        """
         self._interval = interval_seconds
+        self._quiet = _QUIET_SECONDS if workers > 1 else _QUIET_SECONDS_OF_ONE_WORKER
         self._shortest = interval_seconds / _COMMITS_AN_INTERVAL * _SHARE_OF_A_COMMIT
         self._due: float | None = None
         self._written = self._committed = -math.inf
@@ -76,6 +81,6 @@ class CommitPace:
             return None
         due = self._due
         if records <= _FEW_RECORDS and self._interval <= _LONG_INTERVAL_SECONDS:
-            earliest = max(self._written + _QUIET_SECONDS, self._committed + self._shortest)
+            earliest = max(self._written + self._quiet, self._committed + self._shortest)
             due = min(due, earliest)
         return max(due - now, 0.0)

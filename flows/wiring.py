@@ -218,6 +218,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         allowed_lateness_seconds=settings.allowed_lateness_seconds,
         expired=spec.expiry(),
         fingerprint=spec.fingerprint,
+        workers=launch.workers,
     )
     if launch.workers > settings.lanes and launch.process == 0:
         log.warning(

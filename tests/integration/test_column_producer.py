@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import logging
+import time
 import weakref
 from collections.abc import Iterator
 
@@ -162,6 +163,15 @@ def test_only_what_was_not_delivered_is_reported(topics: Topics) -> None:
     assert told == [("nowhere", KafkaError.UNKNOWN_TOPIC_OR_PART)] * 2
     assert "unknown topic" in producer.failures[0][1].str().lower()
     assert [record.value for record in written(topics)] == [b"there"]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.3])
+def test_a_flush_waits_no_shorter_than_asked_while_something_waits(seconds: float) -> None:
+    producer = make_producer("127.0.0.1:1")
+    producer.produce("nowhere", values_of([b"one", b"two"]))
+    began = time.monotonic()
+    assert producer.flush(seconds) == 2
+    assert time.monotonic() - began >= seconds
 
 
 def test_a_setting_that_is_not_there_is_named() -> None:
