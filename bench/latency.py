@@ -24,7 +24,7 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.contenders_for_latency import CONTENDERS, Topics
-from bench.machine import write_results
+from bench.machine import processor_shares, write_results
 from deploy.kafka import start_broker
 
 WARM_UP_SECONDS = 20.0
@@ -38,7 +38,11 @@ _PROCESSES = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from produced to read; `records` of them were measured."""
+    """Milliseconds from produced to read; `records` of them were measured.
+
+    busy, stolen: of 100, how much of the machine's processors was used meanwhile, and how
+    much other machines on the same host had of it: with much of either, all waits longer.
+    """
 
     contender: str
     rate: int
@@ -49,6 +53,8 @@ class Latency:
     p99: float
     p999: float
     max: float
+    busy: float
+    stolen: float
 
 
 def event(number: int, key: int) -> bytes:
@@ -145,7 +151,10 @@ def measure(brokers: str, name: str, rate: int, seconds: float, keys: int) -> La
             target=produce_paced, args=(brokers, topics.input, rate, seconds, keys), daemon=True
         )
         load.start()
+        load.join(WARM_UP_SECONDS)
+        share = processor_shares()
         load.join()
+        busy, stolen = share()
         time.sleep(3.0)
     ours.send("stop")
     produced, read = ours.recv()
@@ -163,6 +172,8 @@ def measure(brokers: str, name: str, rate: int, seconds: float, keys: int) -> La
         p99=round(p99, 1),
         p999=round(p999, 1),
         max=round(float(latencies.max()), 1),
+        busy=busy,
+        stolen=stolen,
     )
 
 
@@ -207,7 +218,8 @@ def main() -> None:
                 print(
                     f"{result.contender:24} {result.rate:>7}/s  p50 {result.p50:7.1f}  "
                     f"p99 {result.p99:7.1f}  p99.9 {result.p999:7.1f}  max {result.max:7.1f} ms  "
-                    f"({result.records} records)",
+                    f"({result.records} records; {result.busy:.0f} % of the processors busy, "
+                    f"{result.stolen:.1f} % stolen)",
                     flush=True,
                 )
     write_results("latency", {"latency": [asdict(one) for one in results]})

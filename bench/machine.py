@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,24 @@ def machine() -> dict[str, object]:
         "load_average": round(os.getloadavg()[0], 1),
         "command": ["python", *sys.orig_argv[1:]],
     }
+
+
+def processor_shares() -> Callable[[], tuple[float, float]]:
+    """Begin to watch the machine's processors; what is returned ends it.
+
+    It returns how much of 100 they were busy, and how much a hypervisor gave to others.
+    """
+    before = psutil.cpu_times()._asdict()
+
+    def end() -> tuple[float, float]:
+        spent = {name: now - before[name] for name, now in psutil.cpu_times()._asdict().items()}
+        # A guest's time is in its user's too.
+        whole = sum(seconds for name, seconds in spent.items() if not name.startswith("guest"))
+        stolen = spent.get("steal", 0.0)
+        busy = whole - stolen - spent["idle"] - spent.get("iowait", 0.0)
+        return round(100 * busy / whole, 1), round(100 * stolen / whole, 1)
+
+    return end
 
 
 def write_results(name: str, document: dict[str, Any]) -> None:
