@@ -38,7 +38,8 @@ def processor_shares() -> Callable[[], tuple[float, float]]:
     def end() -> tuple[float, float]:
         spent = {name: now - before[name] for name, now in psutil.cpu_times()._asdict().items()}
         # A guest's time is in its user's too.
-        whole = sum(seconds for name, seconds in spent.items() if not name.startswith("guest"))
+        counted = [seconds for name, seconds in spent.items() if not name.startswith("guest")]
+        whole = max(sum(counted), 0.01)
         stolen = spent.get("steal", 0.0)
         busy = whole - stolen - spent["idle"] - spent.get("iowait", 0.0)
         return round(100 * busy / whole, 1), round(100 * stolen / whole, 1)
