@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,23 +27,15 @@ def machine() -> dict[str, object]:
     }
 
 
-def processor_shares() -> Callable[[], tuple[float, float]]:
-    """Begin to watch the machine's processors; what is returned ends it.
+def processor_shares() -> tuple[float, float]:
+    """Return how much of 100 the processors were busy, and how much a hypervisor gave to others.
 
-    It returns how much of 100 they were busy, and how much a hypervisor gave to others.
+    Since the last call; the first one says nothing.
     """
-    before = psutil.cpu_times()._asdict()
-
-    def end() -> tuple[float, float]:
-        spent = {name: now - before[name] for name, now in psutil.cpu_times()._asdict().items()}
-        # A guest's time is in its user's too.
-        counted = [seconds for name, seconds in spent.items() if not name.startswith("guest")]
-        whole = max(sum(counted), 0.01)
-        stolen = spent.get("steal", 0.0)
-        busy = whole - stolen - spent["idle"] - spent.get("iowait", 0.0)
-        return round(100 * busy / whole, 1), round(100 * stolen / whole, 1)
-
-    return end
+    shares = psutil.cpu_times_percent()._asdict()
+    stolen = shares.get("steal", 0.0)
+    busy = 100.0 - shares["idle"] - shares.get("iowait", 0.0) - stolen
+    return round(busy, 1), stolen
 
 
 def write_results(name: str, document: dict[str, Any]) -> None:

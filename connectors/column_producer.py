@@ -35,7 +35,7 @@ _MOST_LENT_BYTES: Final = 16 << 20
 _FULL_POLL_SECONDS: Final = 0.01
 # A commit waits so long by `_flush`; what takes longer is seen soon enough by librdkafka's own.
 _FLUSH_BEFORE_COMMIT_SECONDS: Final = 0.25
-_SHORTEST_FLUSH: Final = 2  # milliseconds
+_SHORTEST_FLUSH_MILLISECONDS: Final = 2
 _TOO_LARGE: Final = (
     "larger than the client's queue: raise queue.buffering.max.kbytes in DEDUP_PRODUCER"
 )
@@ -206,7 +206,7 @@ def _flush(handle: int, most: int) -> None:
     """
     waited = 0
     while True:
-        moment = min(max(_SHORTEST_FLUSH, waited // 4), most - waited)
+        moment = min(max(_SHORTEST_FLUSH_MILLISECONDS, waited // 4), most - waited)
         waited += moment
         if not _flush_for(handle, moment) or waited >= most:
             return

@@ -59,7 +59,7 @@ class WriterSettings:
     allowed_lateness_seconds: float
     expired: Callable[[float, float], bool]
     fingerprint: dict[str, str]
-    workers: int = 1
+    workers: int
     trim_seconds: float = 30.0
 
 

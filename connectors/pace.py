@@ -48,7 +48,7 @@ class ReadingPace:
 class CommitPace:
     """When a lane commits.  Times are seconds of one clock that never goes back."""
 
-    def __init__(self, interval_seconds: float, workers: int = 1) -> None:
+    def __init__(self, interval_seconds: float, workers: int) -> None:
         """interval_seconds: the longest that a transaction stays open.
 
         workers: that give the lane records.

@@ -136,6 +136,7 @@ class Run:
                     allowed_lateness_seconds=LATENESS_SECONDS,
                     expired=self._spec.new_store().expired,
                     fingerprint=rig.fingerprint,
+                    workers=1,
                     trim_seconds=rig.trim_seconds,
                 ),
                 rig.lanes,

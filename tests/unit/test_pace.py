@@ -39,14 +39,14 @@ def test_a_reading_for_each_commit(interval: float, seconds: float) -> None:
 
 def given_records(interval: float) -> CommitPace:
     """A lane whose transaction was begun, and given records, at 5 s."""
-    pace = CommitPace(interval)
+    pace = CommitPace(interval, 1)
     pace.began(5.0)
     pace.written(5.0)
     return pace
 
 
 def test_nothing_is_committed_where_nothing_is_open() -> None:
-    pace = CommitPace(0.1)
+    pace = CommitPace(0.1, 1)
     pace.written(1.0)
     assert pace.wait(2.0, 0) is None
     pace.began(2.0)
@@ -81,7 +81,7 @@ def test_few_records_wait_no_longer_than_many() -> None:
 
 def test_few_records_wait_for_the_commit_before_to_be_a_while_ago() -> None:
     """Brokers are not asked more often because little comes in."""
-    pace = CommitPace(0.1)
+    pace = CommitPace(0.1, 1)
     pace.began(5.0)
     pace.commits(5.0)
     pace.began(5.01)
