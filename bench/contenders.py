@@ -141,6 +141,7 @@ RATIOS = (
     ("exactly_once", "bare, by columns"),
     ("exactly_once", "plain"),
     ("exactly_once", "at_least_once"),
+    ("at_least_once, 8 lanes", "at_least_once"),
     ("exactly_once, 8 lanes", "exactly_once"),
     ("exactly_once, 8 lanes", "at_least_once, 8 lanes"),
     ("exactly_once, statistics", "exactly_once"),
