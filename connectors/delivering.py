@@ -33,6 +33,7 @@ class DeliveringProducer:
         self._log = log
         log.addFilter(_repeats)
         self._failure: str | None = None
+        self.given = 0  # records, all told
         try:
             self._producer = ColumnProducer(
                 {**access.producer_settings(role), "error_cb": self._on_error}
@@ -52,15 +53,16 @@ class DeliveringProducer:
     def produce(self, topic: str, records: Records) -> None:
         """Hand over records; waits while the queue is full.  Raises SinkError."""
         produce_records(self._producer, topic, PackedRecords(records))
+        self.given += len(records)
 
-    def check(self) -> bool:
-        """Tell whether everything is delivered; raise SinkError if a record was refused."""
+    def check(self) -> int:
+        """Return how many records are delivered; raise SinkError if one was refused."""
         self._producer.poll()
         if self._failure is not None:
             raise SinkError(self._failure)
         for topic, error in self._producer.failures:
             raise refused(topic, explain(error))
-        return not len(self._producer)
+        return self.given - len(self._producer)
 
     def flush(self, meanwhile: Callable[[], None] | None = None) -> None:
         """Wait until everything is with the brokers.  Raises SinkError.

@@ -32,6 +32,10 @@ _METADATA, _AWS = "sasl.oauthbearer.metadata.authentication.type", "aws_iam"
 # it runs.
 _AT_ONCE = {"enable.sparse.connections": False}
 
+# The lanes of a worker are given their records one after the other: so long, and most go
+# together, which is less work for the brokers.
+_LINGER_MS = 10
+
 Scalar = str | int | float | bool
 
 
@@ -128,7 +132,7 @@ class KafkaAccess:
             "auto.offset.reset": "error",
         }
 
-    def producer_settings(self, role: str, *, linger_ms: int = 5) -> dict[str, Any]:
+    def producer_settings(self, role: str, *, linger_ms: int = _LINGER_MS) -> dict[str, Any]:
         """Settings of an idempotent producer.
 
         linger_ms: how long it waits for more before it sends, if nobody flushes.
@@ -138,8 +142,8 @@ class KafkaAccess:
             "batch.size": 1_000_000,
             "batch.num.messages": 100_000,
             "queue.buffering.max.messages": 500_000,
-            # Of each lane: at least once, all of them may be full of large records.
-            "queue.buffering.max.kbytes": 32_768,
+            # Once it is full, records go a few at a time; at least once it may be full.
+            "queue.buffering.max.kbytes": 131_072,
             # The topic's own limit decides, so that the broker says no, not the client.
             "message.max.bytes": _LARGEST_MESSAGE_BYTES,
             # As Java clients do: one record key, one partition, whoever writes.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import get_ident
+from weakref import WeakValueDictionary
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
@@ -35,45 +37,69 @@ class SinkSettings:
     lanes: int
 
 
-class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
-    """The records of one lane, through the worker's producer."""
+class _WorkerOutput:
+    """Where all lanes of a worker write: one client, so that what they have goes together.
+
+    With one for each the brokers had as many times the requests, of a few hundred records.
+    """
 
     def __init__(self, settings: SinkSettings, observer: Observer) -> None:
         self._topics = [settings.topics[verdict] for verdict in VERDICTS]
         self._observer = observer
-        self._assembler = Assembler()
-        # Not the records: those of an epoch may be more than memory holds.
-        self._unacknowledged: deque[list[Written]] = deque()
         self._producer = DeliveringProducer(settings.access, "sink", log)
+        # Not the records: those of an epoch may be more than memory holds.  Each with how
+        # many records the client had been given by its end.
+        self._unacknowledged: deque[tuple[int, list[Written]]] = deque()
+
+    def write(self, batch: Sequence[Output]) -> None:
+        """Produce a whole verdict batch."""
+        for part in batch:
+            topic = self._topics[part.verdict]
+            if topic:
+                self._producer.produce(topic, part.records)
+        self._unacknowledged.append((self._producer.given, list(map(Written.of, batch))))
+
+    def acknowledge(self) -> None:
+        """Count what is with the brokers; raise SinkError if a record was refused.
+
+        As many as are: which of them came first makes no difference to a count.
+        """
+        delivered = self._producer.check()
+        now = time.time()
+        while self._unacknowledged and self._unacknowledged[0][0] <= delivered:
+            self._observer.written(self._unacknowledged.popleft()[1], now)
+
+    def deliver(self) -> None:
+        """Wait until everything is with the brokers."""
+        began = time.monotonic()
+        self._producer.flush(self._observer.pulse.beat)
+        self.acknowledge()
+        self._observer.committed(time.monotonic() - began)
+
+
+class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
+    """The records of one lane."""
+
+    def __init__(self, output: _WorkerOutput) -> None:
+        self._output = output
+        self._assembler = Assembler()
 
     @one_line_errors
     def write_batch(self, values: list[Output]) -> None:
         """Produce what is whole; raise SinkError if an earlier record was refused."""
-        for output in values:
-            for batch in self._assembler.add(output):
-                for part in batch:
-                    topic = self._topics[part.verdict]
-                    if topic:
-                        self._producer.produce(topic, part.records)
-                self._unacknowledged.append(list(map(Written.of, batch)))
-        if self._producer.check():
-            self._acknowledge()
+        # First: of what comes now nothing will be there so soon.
+        self._output.acknowledge()
+        for value in values:
+            for batch in self._assembler.add(value):
+                self._output.write(batch)
 
     @one_line_errors
     def snapshot(self) -> None:
         """At the end of an epoch everything must be with the broker."""
-        began = time.monotonic()
-        self._producer.flush(self._observer.pulse.beat)
+        self._output.deliver()
         if len(self._assembler):
             msg = "an epoch ended with a batch that is not whole"
             raise SinkError(msg)
-        self._acknowledge()
-        self._observer.committed(time.monotonic() - began)
-
-    def _acknowledge(self) -> None:
-        now = time.time()
-        while self._unacknowledged:
-            self._observer.written(self._unacknowledged.popleft(), now)
 
     @one_line_errors
     def close(self) -> None:
@@ -93,6 +119,8 @@ class KafkaSink(FixedPartitionedSink[Output, None]):
         """settings: where to write.  observer: is told what was written."""
         self._settings = settings
         self._observer = observer
+        # Of each thread, as long as there is a lane that writes there.
+        self._outputs: WeakValueDictionary[int, _WorkerOutput] = WeakValueDictionary()
 
     def list_parts(self) -> list[str]:
         """Name the lanes: a lane's outputs are written where its state is."""
@@ -106,6 +134,10 @@ class KafkaSink(FixedPartitionedSink[Output, None]):
     def build_part(
         self, step_id: str, for_part: str, resume_state: None
     ) -> StatefulSinkPartition[Output, None]:
-        """Open a producer for a lane."""
+        """Have a lane write where the others of the worker, whose thread this is, do."""
         del step_id, for_part, resume_state
-        return _AtLeastOncePartition(self._settings, self._observer)
+        worker = get_ident()
+        output = self._outputs.get(worker)
+        if output is None:
+            output = self._outputs[worker] = _WorkerOutput(self._settings, self._observer)
+        return _AtLeastOncePartition(output)

@@ -226,6 +226,18 @@ def test_a_producer_that_has_failed_says_so_first(brokers: MockBrokers) -> None:
         producer.flush()
 
 
+def test_it_tells_how_many_records_are_delivered(brokers: MockBrokers) -> None:
+    producer = DeliveringProducer(KafkaAccess(brokers.bootstrap, "app"), "sink", LOG)
+    assert (producer.given, producer.check()) == (0, 0)
+    producer.produce("out", Records(offsets=np.arange(3), values=[b"v"] * 3))
+    producer.flush()
+    assert (producer.given, producer.check()) == (3, 3)
+    later = KafkaAccess("127.0.0.1:1", "app", common={"log_level": 0})
+    producer = DeliveringProducer(later, "sink", LOG)
+    producer.produce("out", Records(offsets=np.arange(3), values=[b"v"] * 3))
+    assert (producer.given, producer.check()) == (3, 0)
+
+
 def test_an_answer_that_may_come_yet_can_be_asked_for_again() -> None:
     producer = make_producer("127.0.0.1:1", **{"transactional.id": "t"})
     with pytest.raises(KafkaException) as told:
