@@ -11,10 +11,10 @@ import numpy as np
 from operators.batches import Batch, Ints, Records, Spans
 from operators.byte_columns import ByteColumn
 
-# With more a lane commits less often at full speed, and more is held until then.  More still
-# where they are cut into more slices: each slice, and each lane's commit, has its price.
-_MOST_RECORDS = 20_000
-_MOST_A_LANE = 3_750
+# With more a lane commits less often at full speed, and more is held until then.  Each slice,
+# and each lane's commit, has its price, so that with more lanes it is more.
+_MOST_A_LANE = 5_000
+_FEWEST_LANES = 4
 _BYTES_A_RECORD = 200
 _MOST_BYTES = 8_000_000
 
@@ -29,7 +29,7 @@ class BatchLimit:
 
 def batch_limit(lanes: int) -> BatchLimit:
     """Return what a batch may have; what a source reads at once need not be joined."""
-    records = max(_MOST_RECORDS, _MOST_A_LANE * lanes)
+    records = _MOST_A_LANE * max(lanes, _FEWEST_LANES)
     return BatchLimit(records, min(_BYTES_A_RECORD * records, _MOST_BYTES))
 
 

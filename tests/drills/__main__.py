@@ -11,6 +11,14 @@ from tests.drills.programme import BROKER_KILLS, NAMES, run
 from tests.drills.stage import LONG, MEDIUM, SHORT
 
 
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name.startswith("DEDUP_") and equals):
+        msg = f"{text!r} is not like DEDUP_STATE=rocksdb"
+        raise argparse.ArgumentTypeError(msg)
+    return name, value
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.drills", description=__doc__)
     parser.add_argument("--seed", type=int, help="the first seed (default: another every time)")
@@ -19,9 +27,18 @@ def main() -> int:
     length.add_argument("--long", action="store_true", help="twenty kills and more of all else")
     length.add_argument("--short", action="store_true", help="as the test-suite runs them")
     parser.add_argument("--only", choices=NAMES, action="append", help="may be repeated")
+    parser.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the job, as DEDUP_STATE=rocksdb; may be repeated",
+    )
     arguments = parser.parse_args()
     scale = LONG if arguments.long else SHORT if arguments.short else MEDIUM
     first = random.randrange(10_000) if arguments.seed is None else arguments.seed
+    settings = dict(arguments.set)
     failed = 0
     # One that comes back soon after it was killed, and one that a busy disk does not fence.
     with (
@@ -32,7 +49,7 @@ def main() -> int:
             for name in arguments.only or NAMES:
                 broker = killed if name == BROKER_KILLS else patient
                 with tempfile.TemporaryDirectory(prefix="dedup-drill-") as folder:
-                    outcome = run(name, broker, Path(folder), seed, scale)
+                    outcome = run(name, broker, Path(folder), seed, scale, settings)
                 print(outcome, flush=True)
                 failed += not outcome.passed
     print("all passed" if not failed else f"{failed} FAILED", flush=True)

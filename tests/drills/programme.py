@@ -1,6 +1,6 @@
 """Which drills there are, and how one is run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -23,15 +23,24 @@ NETWORK: Final = "network"
 NAMES: Final = (*_ON_ANY, BROKER_KILLS, NETWORK)
 
 
-def run(name: str, broker: Broker, folder: Path, seed: int, scale: Scale) -> Outcome:
+def run(  # noqa: PLR0917 - what a drill is made of
+    name: str,
+    broker: Broker,
+    folder: Path,
+    seed: int,
+    scale: Scale,
+    settings: Mapping[str, str] | None = None,
+) -> Outcome:
     """Run one drill.
 
     broker: one that may be killed, where the drill is to kill it.  folder: for recovery
-    directories and what the job says.
+    directories, state and what the job says.  settings: the job's, where it is not to be as
+    it is by default.
     """
+    settings = settings or {}
     if name == NETWORK:
-        return _network(folder, seed, scale)
-    with _stage(name, broker.bootstrap, folder, seed, scale) as stage:
+        return _network(folder, seed, scale, settings)
+    with _stage(name, broker.bootstrap, folder, seed, scale, settings) as stage:
 
         def trouble() -> None:
             if name == BROKER_KILLS:
@@ -42,9 +51,9 @@ def run(name: str, broker: Broker, folder: Path, seed: int, scale: Scale) -> Out
         return _finish(stage, trouble)
 
 
-def _network(folder: Path, seed: int, scale: Scale) -> Outcome:
+def _network(folder: Path, seed: int, scale: Scale, settings: Mapping[str, str]) -> Outcome:
     with brokers.behind_a_proxy(folder / "broker") as (broker, address, proxy):
-        direct = {"DEDUP_BROKERS": address}
+        direct = {**settings, "DEDUP_BROKERS": address}
         with _stage(NETWORK, broker.bootstrap, folder, seed, scale, direct) as stage:
             return _finish(stage, lambda: brokers.network(stage, scale, proxy))
 
@@ -55,7 +64,7 @@ def _stage(  # noqa: PLR0917 - what a stage is made of
     folder: Path,
     seed: int,
     scale: Scale,
-    settings: dict[str, str] | None = None,
+    settings: Mapping[str, str],
 ) -> Stage:
     place = folder / f"{name}-{seed}"
     return Stage(name, bootstrap, place, seed=seed, rate=scale.rate, settings=settings)

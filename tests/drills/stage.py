@@ -119,7 +119,8 @@ class Stage:
         self.topics = Topics(bootstrap, f"{name}-{seed}-{random.randbytes(3).hex()}", partitions)
         for topic in (self.topics.input, *self.topics.outputs.values()):
             self.topics.create(topic)
-        self.settings = self.topics.settings | _SETTINGS | dict(settings or {})
+        state = {"DEDUP_STATE_DIR": str(folder / "state")}
+        self.settings = self.topics.settings | _SETTINGS | state | dict(settings or {})
         self.reader = Reader(self.topics)
         self._next = 0  # number of the next record
         drafts = stream(_RECORDS, seed=seed, partitions=partitions, late=True)

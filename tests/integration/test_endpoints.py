@@ -95,10 +95,10 @@ def test_metrics_add_up_over_workers_processes_and_restarts(
     "partitions, lanes, workers, most",
     [
         (1, 4, 1, 20_000),
-        (1, 8, 1, 30_000),
+        (1, 8, 1, 40_000),
         (8, 4, 1, 10_000),
         (8, 4, 2, 20_000),
-        (9, 8, 2, 24_000),
+        (9, 8, 2, 32_000),
     ],
 )
 def test_lag_is_what_has_not_been_read_and_batches_suit_lanes_and_workers(
