@@ -142,8 +142,9 @@ class KafkaAccess:
             "batch.size": 1_000_000,
             "batch.num.messages": 100_000,
             "queue.buffering.max.messages": 500_000,
-            # Once it is full, records go a few at a time; at least once it may be full.
-            "queue.buffering.max.kbytes": 131_072,
+            # Once it is full, records go a few at a time; at least once it may be full, with
+            # what is lent to the client beside it.
+            "queue.buffering.max.kbytes": 98_304,
             # The topic's own limit decides, so that the broker says no, not the client.
             "message.max.bytes": _LARGEST_MESSAGE_BYTES,
             # As Java clients do: one record key, one partition, whoever writes.
