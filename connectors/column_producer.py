@@ -31,7 +31,7 @@ _LENT: Final = 0
 _COPY: Final = 2  # RD_KAFKA_MSG_F_COPY
 # Of values that the client reads where they are.  A column is held as long as any of the
 # columns: more of them, and it is given copies, which go one by one.
-_MOST_LENT_BYTES: Final = 64 << 20
+_MOST_LENT_BYTES: Final = 16 << 20
 _FULL_POLL_SECONDS: Final = 0.01
 # A commit waits so long by `_flush`; what takes longer is seen soon enough by librdkafka's own.
 _FLUSH_BEFORE_COMMIT_SECONDS: Final = 0.25
