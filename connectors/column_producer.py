@@ -101,7 +101,10 @@ class ColumnProducer:
             destroy(self._handle)
 
     def __len__(self) -> int:
-        """Return the number of records of which nobody knows yet whether they are delivered."""
+        """Return of how many records nobody knows yet whether they are delivered.
+
+        It is more while errors wait for `poll`: librdkafka has but one number for both.
+        """
         waiting: int = LIBRARY.outq_len(self._handle)
         return waiting
 

@@ -34,6 +34,7 @@ class DeliveringProducer:
         log.addFilter(_repeats)
         self._failure: str | None = None
         self.given = 0  # records, all told
+        self._delivered = 0
         try:
             self._producer = ColumnProducer(
                 {**access.producer_settings(role), "error_cb": self._on_error}
@@ -56,16 +57,18 @@ class DeliveringProducer:
         self.given += len(records)
 
     def check(self) -> int:
-        """Return how many records are delivered; raise SinkError if one was refused."""
+        """Return how many records are delivered at least; raise SinkError if one was refused."""
         self._producer.poll()
         if self._failure is not None:
             raise SinkError(self._failure)
         for topic, error in self._producer.failures:
             raise refused(topic, explain(error))
-        return self.given - len(self._producer)
+        # It may be one fewer than before: an error that is told since counts as waiting too.
+        self._delivered = max(self._delivered, self.given - len(self._producer))
+        return self._delivered
 
     def flush(self, meanwhile: Callable[[], None] | None = None) -> None:
-        """Wait until everything is with the brokers.  Raises SinkError.
+        """Wait until everything is with the brokers, and `check` says so.  Raises SinkError.
 
         meanwhile: called every few seconds, since the wait may last minutes.
         """
@@ -81,3 +84,4 @@ class DeliveringProducer:
                 f"{_FLUSH_SECONDS:.0f} s. Nothing is lost: start again when the brokers are back."
             )
             raise SinkError(msg)
+        self._delivered = self.given

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, cimpl
 
 _PRODUCER: Final = 0
 _BROKERS: Final = 1
+_FIRST: Final = 1
 
 
 class Request(IntEnum):
@@ -43,6 +44,10 @@ class MockBrokers:
         _library().rd_kafka_mock_topic_set_error(
             self._cluster, topic.encode(), KafkaError.UNKNOWN_TOPIC_OR_PART
         )
+
+    def go_away(self) -> None:
+        """Take no connection from now on, and end those that there are."""
+        _check(_library().rd_kafka_mock_broker_set_down(self._cluster, _FIRST))
 
     def answer(self, request: Request, codes: Sequence[int]) -> None:
         """Answer the next requests of a kind with these errors, one each."""
@@ -79,6 +84,7 @@ def _library() -> ctypes.CDLL:
         ("mock_cluster_destroy", None, [pointer]),
         ("mock_cluster_bootstraps", text, [pointer]),
         ("mock_topic_create", number, [pointer, text, number, number]),
+        ("mock_broker_set_down", number, [pointer, ctypes.c_int32]),
         ("mock_topic_set_error", None, [pointer, text, number]),
         (
             "mock_push_request_errors_array",

@@ -232,10 +232,34 @@ def test_it_tells_how_many_records_are_delivered(brokers: MockBrokers) -> None:
     producer.produce("out", Records(offsets=np.arange(3), values=[b"v"] * 3))
     producer.flush()
     assert (producer.given, producer.check()) == (3, 3)
-    later = KafkaAccess("127.0.0.1:1", "app", common={"log_level": 0})
+    later = KafkaAccess(brokers.bootstrap, "app", producer={"linger.ms": 60_000})
     producer = DeliveringProducer(later, "sink", LOG)
     producer.produce("out", Records(offsets=np.arange(3), values=[b"v"] * 3))
     assert (producer.given, producer.check()) == (3, 0)
+
+
+@pytest.mark.parametrize("records", [0, 3])
+def test_an_error_that_waits_to_be_told_is_not_a_record_less(
+    brokers: MockBrokers, monkeypatch: pytest.MonkeyPatch, records: int
+) -> None:
+    """Both are in one number of librdkafka; here brokers go just after errors were told."""
+
+    def nothing_yet(client: ColumnProducer, seconds: float = 0.0) -> None:
+        del seconds
+        brokers.go_away()
+        deadline = time.monotonic() + SECONDS
+        while not len(client):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    producer = DeliveringProducer(KafkaAccess(brokers.bootstrap, "app"), "sink", LOG)
+    producer.produce("out", Records(offsets=np.arange(1), values=[b"v"]))
+    producer.flush()
+    for _ in range(records):
+        producer.produce("out", Records(offsets=np.arange(1), values=[b"v"]))
+    monkeypatch.setattr(ColumnProducer, "poll", nothing_yet)
+    producer.flush()
+    assert (producer.given, producer.check()) == (1 + records, 1 + records)
 
 
 def test_an_answer_that_may_come_yet_can_be_asked_for_again() -> None:
