@@ -174,7 +174,7 @@ class ColumnProducer:
         LIBRARY.poll(self._handle, milliseconds(seconds))
 
     def flush(self, seconds: float) -> int:
-        """Wait until everything is with the brokers; return how many records are not."""
+        """Wait until everything is with the brokers; return how many are not, as `len` has it."""
         _flush(self._handle, milliseconds(seconds))
         self._take_back()
         return len(self)

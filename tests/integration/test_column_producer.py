@@ -170,7 +170,7 @@ def test_a_flush_waits_no_shorter_than_asked_while_something_waits(seconds: floa
     producer = make_producer("127.0.0.1:1")
     producer.produce("nowhere", values_of([b"one", b"two"]))
     began = time.monotonic()
-    assert producer.flush(seconds) == 2
+    assert producer.flush(seconds) >= 2  # an error that came meanwhile counts too
     assert time.monotonic() - began >= seconds
 
 
