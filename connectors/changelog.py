@@ -16,12 +16,13 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from connectors.changelog_format import ChangelogRecord, unpack
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
 from connectors.kafka_errors import PATIENCE_SECONDS
-from connectors.kafka_topics import create_topic, partition_counts
+from connectors.kafka_offsets import ask_offsets
+from connectors.kafka_topics import create_topic, partition_counts, topic_config
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")
@@ -44,6 +45,7 @@ _PROGRESS_SECONDS = 2.0
 _SEEN_SECONDS = 0.1
 # What a restart only saves some reading by is not worth standing still for.
 _ASKING_SECONDS = 2.0
+_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +121,15 @@ class Changelog:
             raise StateError(msg)
 
     def _check_config(self, admin: AdminClient) -> None:
-        resource = ConfigResource(ResourceType.TOPIC, self.topic)
         try:
-            config = admin.describe_configs([resource])[resource].result(REQUEST_SECONDS)
+            config = topic_config(admin, self.topic)
         except KafkaException as error:
             log.warning("cannot check the settings of %s: %s", self.topic, explain(error))
             return
         for name in _MUST:
-            if config[name].value != _CONFIG[name]:
+            if config[name] != _CONFIG[name]:
                 msg = (
-                    f"topic {self.topic} has {name}={config[name].value}, which would delete what "
+                    f"topic {self.topic} has {name}={config[name]}, which would delete what "
                     f"the job knows: set it to {_CONFIG[name]}"
                 )
                 raise StateError(msg)
@@ -158,22 +159,39 @@ class Changelog:
     def last_offsets(self, lanes: Iterable[int]) -> dict[int, int]:
         """Offset after the last committed record of each lane, all asked for at once.
 
-        Lanes for which there is no answer in two seconds are missing.
+        Lanes for which there is no answer in a few seconds are missing.
         """
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        futures = self._own_admin().list_offsets(
-            {TopicPartition(self.topic, lane): latest for lane in lanes},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_ASKING_SECONDS,
-        )
-        found = {}
-        for position, future in futures.items():
-            try:
-                found[position.partition] = future.result().offset
-            except KafkaException as error:
-                lane = position.partition
-                log.warning("lane %d: cannot ask for its last offset: %s", lane, explain(error))
+        found, errors = self._ask_last_offsets(lanes)
+        if any(error.code() > 0 for error in errors.values()):
+            # Brokers said so: a leader is another since, or again.  A client that only asks
+            # for offsets would ask as before for as long as it keeps metadata: 15 minutes.
+            again, errors = self._ask_last_offsets(errors, refresh=True)
+            found |= again
+        for lane, error in errors.items():
+            log.warning("lane %d: cannot ask for its last offset: %s", lane, explain(error))
         return found
+
+    def _ask_last_offsets(
+        self, lanes: Iterable[int], *, refresh: bool = False
+    ) -> tuple[dict[int, int], dict[int, KafkaError]]:
+        """Ask the leaders, who lead now if refresh; return offsets, and why there is none."""
+        admin = self._own_admin()
+        if refresh:
+            try:
+                admin.list_topics(self.topic, timeout=_ASKING_SECONDS)
+            except KafkaException as error:
+                return {}, dict.fromkeys(lanes, error.args[0])
+        found, errors = ask_offsets(
+            admin,
+            [TopicPartition(self.topic, lane) for lane in lanes],
+            _LATEST,
+            IsolationLevel.READ_COMMITTED,
+            _ASKING_SECONDS,
+        )
+        return (
+            {place.partition: offset for place, offset in found.items()},
+            {place.partition: error for place, error in errors.items()},
+        )
 
     def read(self, consumer: Consumer, lane: int, start: int) -> Iterator[ChangelogEntry]:
         """Read a lane's committed records from an offset to the end, showing progress.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import Future
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, list_topics
+from connectors.kafka_clients import (
+    REQUEST_SECONDS,
+    KafkaAccess,
+    explain,
+    list_topics,
+    unreachable,
+)
 from operators.errors import DedupError
 
 # What our headers add to a record, with room: topic names are at most 249 bytes,
@@ -37,7 +41,8 @@ def ensure_topics(
     New output topics get as many partitions as the input, and room for our
     headers on a record as large as the input allows.  Existing topics are never
     altered.  Returns the number of partitions of the input topic.  Raises
-    TopicError for a missing topic that may not or cannot be created.
+    TopicError for a missing topic that may not or cannot be created,
+    KafkaUnreachableError.
     """
     admin = access.admin()
     counts = partition_counts(admin, access)
@@ -53,7 +58,7 @@ def ensure_topics(
         create_topic(admin, NewTopic(input_topic, _BROKER_DEFAULT, _BROKER_DEFAULT))
         counts = partition_counts(admin, access)
     if outputs:
-        config = _room_for_headers(admin, input_topic)
+        config = _room_for_headers(access, admin, input_topic)
         for topic in outputs:
             partitions = counts.get(input_topic, _BROKER_DEFAULT)
             create_topic(admin, NewTopic(topic, partitions, _BROKER_DEFAULT, config=config))
@@ -76,11 +81,21 @@ def create_topic(admin: AdminClient, topic: NewTopic) -> None:
             raise TopicError(msg) from error
 
 
-def _room_for_headers(admin: AdminClient, input_topic: str) -> dict[str, str]:
-    resource = ConfigResource(ResourceType.TOPIC, input_topic)
+def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
+    """Settings of a topic.  Raises KafkaException: not allowed to look, or no answer in time."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    asked = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)
+    return {name: entry.value for name, entry in asked[resource].result().items()}
+
+
+def _room_for_headers(access: KafkaAccess, admin: AdminClient, input_topic: str) -> dict[str, str]:
     try:
-        future: Future[Any] = admin.describe_configs([resource])[resource]
-        largest = int(future.result(REQUEST_SECONDS)[_MAX_MESSAGE].value)
-    except (KafkaException, KeyError):
+        largest = int(topic_config(admin, input_topic)[_MAX_MESSAGE])
+    except KeyError:
+        return {}
+    except KafkaException as error:
+        # Without room the job would be refused a record, weeks later perhaps.
+        if error.args[0].code() == KafkaError._TIMED_OUT:  # noqa: SLF001 - its public name
+            raise unreachable(access, error) from error
         return {}  # not allowed to look: the broker's default is what it is
     return {_MAX_MESSAGE: str(largest + HEADER_ROOM_BYTES)}

@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import NewTopic
 
-from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain
-from connectors.kafka_topics import TopicError, create_topic, partition_counts
+from connectors.kafka_clients import KafkaAccess, explain
+from connectors.kafka_topics import TopicError, create_topic, partition_counts, topic_config
 from operators.errors import StateError
 from operators.replaying import Origin, Replayed
 
@@ -69,20 +68,15 @@ def ensure_log(access: KafkaAccess) -> None:
                 msg = f"topic {topic} was created but cannot be seen yet: start again"
                 raise TopicError(msg)
             time.sleep(_POLL_SECONDS)
-    for name, value in _config(admin, topic).items():
+    try:
+        config = topic_config(admin, topic)
+    except KafkaException as error:
+        msg = f"cannot check the settings of {topic}: {explain(error)}"
+        raise StateError(msg) from error
+    for name, value in config.items():
         if name in _CONFIG and value != _CONFIG[name]:
             msg = (
                 f"topic {topic} has {name}={value}, which would forget what was replayed: set it "
                 f"to {_CONFIG[name]}"
             )
             raise StateError(msg)
-
-
-def _config(admin: AdminClient, topic: str) -> Mapping[str, Any]:
-    resource = ConfigResource(ResourceType.TOPIC, topic)
-    try:
-        found = admin.describe_configs([resource])[resource].result(REQUEST_SECONDS)
-    except KafkaException as error:
-        msg = f"cannot check the settings of {topic}: {explain(error)}"
-        raise StateError(msg) from error
-    return {name: entry.value for name, entry in found.items()}

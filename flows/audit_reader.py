@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import TypeAlias
 
 from confluent_kafka import (
     Consumer,
@@ -24,6 +23,7 @@ from connectors.kafka_clients import (
     patiently,
     unreachable,
 )
+from connectors.kafka_offsets import ask_offsets
 from connectors.kafka_topics import partition_counts
 from flows.progress import Progress
 from operators.errors import SourceError
@@ -145,14 +145,10 @@ class TopicReader:
     ) -> Offsets:
         if not partitions:
             return {}
-        asked = dict.fromkeys(partitions, which)
-        futures: Mapping[TopicPartition, Future[Any]] = self._admin.list_offsets(
-            asked, isolation_level=isolation, request_timeout=REQUEST_SECONDS
-        )
-        try:
-            return {place: future.result().offset for place, future in futures.items()}
-        except KafkaException as error:
-            raise unreachable(self._access, error) from error
+        found, errors = ask_offsets(self._admin, partitions, which, isolation, REQUEST_SECONDS)
+        for error in errors.values():
+            raise unreachable(self._access, error)
+        return found
 
     def _cannot_read(self, topic: str, partition: int, why: str) -> SourceError:
         return SourceError(f"cannot read topic {topic}, partition {partition}: {why}")

@@ -45,9 +45,25 @@ class MockBrokers:
             self._cluster, topic.encode(), KafkaError.UNKNOWN_TOPIC_OR_PART
         )
 
+    def lead_again(self, topic: str, partition: int = 0) -> None:
+        """Have a leader elected, the same one: it answers those that know of the election only."""
+        _check(
+            _library().rd_kafka_mock_partition_set_leader(
+                self._cluster, topic.encode(), partition, _FIRST
+            )
+        )
+
+    def answer_after(self, milliseconds: int) -> None:
+        """Answer so much later from now on."""
+        _check(_library().rd_kafka_mock_broker_set_rtt(self._cluster, _FIRST, milliseconds))
+
     def go_away(self) -> None:
-        """Take no connection from now on, and end those that there are."""
+        """Take no connection from now on, and end those that there are; nothing has a leader."""
         _check(_library().rd_kafka_mock_broker_set_down(self._cluster, _FIRST))
+
+    def come_back(self) -> None:
+        """Take connections again; leaders are still to be elected."""
+        _check(_library().rd_kafka_mock_broker_set_up(self._cluster, _FIRST))
 
     def answer(self, request: Request, codes: Sequence[int]) -> None:
         """Answer the next requests of a kind with these errors, one each."""
@@ -84,7 +100,14 @@ def _library() -> ctypes.CDLL:
         ("mock_cluster_destroy", None, [pointer]),
         ("mock_cluster_bootstraps", text, [pointer]),
         ("mock_topic_create", number, [pointer, text, number, number]),
+        (
+            "mock_partition_set_leader",
+            number,
+            [pointer, text, ctypes.c_int32, ctypes.c_int32],
+        ),
+        ("mock_broker_set_rtt", number, [pointer, ctypes.c_int32, number]),
         ("mock_broker_set_down", number, [pointer, ctypes.c_int32]),
+        ("mock_broker_set_up", number, [pointer, ctypes.c_int32]),
         ("mock_topic_set_error", None, [pointer, text, number]),
         (
             "mock_push_request_errors_array",

@@ -143,7 +143,7 @@ class Filler:
         self.records.append(draft)
 
         def delivered(error: KafkaError | None, message: Message) -> None:
-            assert error is None, error
+            assert error is None, f"a record of the input was not delivered: {error}"
             offset = message.offset()
             assert offset is not None
             self.records[index] = replace(draft, offset=offset)
