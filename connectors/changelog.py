@@ -257,4 +257,4 @@ def _offset(message: Message) -> int:
 
 def _log_failure(lane: int, error: BaseException | None) -> None:
     if error is not None:
-        log.warning("lane %d: cannot trim the changelog: %s", lane, error)
+        log.warning("lane %d: cannot trim the changelog: %s", lane, explain(error))
