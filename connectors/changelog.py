@@ -159,34 +159,34 @@ class Changelog:
     def last_offsets(self, lanes: Iterable[int]) -> dict[int, int]:
         """Offset after the last committed record of each lane, all asked for at once.
 
-        Lanes for which there is no answer in a few seconds are missing.
+        Lanes for which there is no answer in two seconds are missing.
         """
-        found, errors = self._ask_last_offsets(lanes)
+        until = time.monotonic() + _ASKING_SECONDS
+        found, errors = self._ask_last_offsets(lanes, until)
         if any(error.code() > 0 for error in errors.values()):
             # Brokers said so: a leader is another since, or again.  A client that only asks
             # for offsets would ask as before for as long as it keeps metadata: 15 minutes.
-            again, errors = self._ask_last_offsets(errors, refresh=True)
-            found |= again
-        for lane, error in errors.items():
-            log.warning("lane %d: cannot ask for its last offset: %s", lane, explain(error))
+            try:
+                self._own_admin().list_topics(self.topic, timeout=_left(until))
+            except KafkaException as error:
+                errors = dict.fromkeys(errors, error.args[0])
+            else:
+                again, errors = self._ask_last_offsets(errors, until)
+                found |= again
+        for lane, why in errors.items():
+            log.warning("lane %d: cannot ask for its last offset: %s", lane, explain(why))
         return found
 
     def _ask_last_offsets(
-        self, lanes: Iterable[int], *, refresh: bool = False
+        self, lanes: Iterable[int], until: float
     ) -> tuple[dict[int, int], dict[int, KafkaError]]:
-        """Ask the leaders, who lead now if refresh; return offsets, and why there is none."""
-        admin = self._own_admin()
-        if refresh:
-            try:
-                admin.list_topics(self.topic, timeout=_ASKING_SECONDS)
-            except KafkaException as error:
-                return {}, dict.fromkeys(lanes, error.args[0])
+        """Ask once, those who led when it was last heard; return offsets, and why there is none."""
         found, errors = ask_offsets(
-            admin,
+            self._own_admin(),
             [TopicPartition(self.topic, lane) for lane in lanes],
             _LATEST,
             IsolationLevel.READ_COMMITTED,
-            _ASKING_SECONDS,
+            _left(until),
         )
         return (
             {place.partition: offset for place, offset in found.items()},
@@ -242,6 +242,11 @@ class Changelog:
         futures = self._own_admin().delete_records([TopicPartition(self.topic, lane, before)])
         for future in futures.values():
             future.add_done_callback(lambda done: _log_failure(lane, done.exception()))
+
+
+def _left(until: float) -> float:
+    """Seconds to a time of `time.monotonic`; a moment where it has passed."""
+    return max(until - time.monotonic(), 0.01)
 
 
 def _next(consumer: Consumer) -> list[Message]:

@@ -146,8 +146,8 @@ class TopicReader:
         if not partitions:
             return {}
         found, errors = ask_offsets(self._admin, partitions, which, isolation, REQUEST_SECONDS)
-        for error in errors.values():
-            raise unreachable(self._access, error)
+        if errors:
+            raise unreachable(self._access, next(iter(errors.values())))
         return found
 
     def _cannot_read(self, topic: str, partition: int, why: str) -> SourceError:

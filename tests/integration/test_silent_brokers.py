@@ -68,6 +68,18 @@ def test_without_an_answer_there_is_no_end_of_the_changelog(
     assert of_changelog(caplog) == ["lane 0: cannot ask for its last offset: Local: Timed out"]
 
 
+def test_an_election_at_slow_brokers_is_waited_for_no_longer_than_their_silence(
+    brokers: MockBrokers, changelog: Changelog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two seconds for all that is asked: here the first answer alone takes most of them."""
+    caplog.clear()
+    brokers.answer_after(milliseconds=1_500)
+    brokers.lead_again(TOPIC)
+    assert changelog.last_offsets([0]) == {}
+    (said,) = of_changelog(caplog)
+    assert said.endswith("Timed out")
+
+
 def test_the_end_of_the_changelog_is_known_when_brokers_are_back(
     brokers: MockBrokers, changelog: Changelog, caplog: pytest.LogCaptureFixture
 ) -> None:
