@@ -45,6 +45,9 @@ _PROGRESS_SECONDS = 2.0
 _SEEN_SECONDS = 0.1
 # What a restart only saves some reading by is not worth standing still for.
 _ASKING_SECONDS = 2.0
+# Offsets before the end of a partition in which its last record is looked for: first over
+# the marker that commits it, then further, over what was aborted.
+_LOOK_BACK, _LOOK_FURTHER = 2, 16
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
@@ -227,6 +230,29 @@ class Changelog:
                 share = (at - first) / max(end - first, 1)
                 log.info("lane %d: restoring, %.0f%% after %.0f s", lane, share * 100, now - begun)
         consumer.unassign()
+
+    def last_records(self) -> list[ChangelogRecord | None]:
+        """The record that ended the last committed transaction of each lane, None for none.
+
+        Needs no lane to be open: another process may go on writing.
+        """
+        consumer = self.consumer()
+        try:
+            return [self._last_record(consumer, lane) for lane in range(self._lanes)]
+        finally:
+            consumer.close()
+
+    def _last_record(self, consumer: Consumer, lane: int) -> ChangelogRecord | None:
+        first, end = self.ends(consumer, lane)
+        back = _LOOK_BACK
+        while True:
+            start = max(first, end - back)
+            found = [
+                entry.record for entry in self.read(consumer, lane, start) if entry.record.last
+            ]
+            if found or start == first:
+                return found[-1] if found else None
+            back *= _LOOK_FURTHER
 
     def _own_admin(self) -> AdminClient:
         # Never two: with a client that is thrown away go the answers that it waits for, and

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -50,6 +50,8 @@ class SourceSettings:
     were the end when the run began.  idle_seconds: without data for this long (wall
     clock) a partition is idle.  reading: when to read where little comes in.
     limit: what one batch may have.  workers: of the whole job, which share the partitions.
+    lane_positions: for each lane the next offset of each partition, as its changelog has
+    it; empty where there is no changelog.
     """
 
     access: KafkaAccess
@@ -60,6 +62,7 @@ class SourceSettings:
     reading: ReadingPace = field(default_factory=ReadingPace)
     limit: BatchLimit = field(default_factory=partial(batch_limit, 1))
     workers: int = 1
+    lane_positions: Sequence[Mapping[int, int]] = ()
 
 
 class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
@@ -284,8 +287,9 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
         """Starting offset of each partition; a new application's are committed first.
 
         One that began at `latest` and died at once must not begin at a later
-        `latest` (protocol rule 5).  A partition that is new to an application that
-        is not begins at its first record.
+        `latest` (protocol rule 5), nor one whose group was forgotten by the brokers: the
+        changelog says how far its lanes are.  A partition that is new to an application
+        that is not begins at its first record.
         """
         with self._lock:
             if self._starts is None:
@@ -302,11 +306,23 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
                 access, lambda: consumer.committed(wanted, timeout=REQUEST_SECONDS)
             )
             starts = {one.partition: one.offset for one in committed if one.offset >= 0}
-            at_latest = settings.start == "latest" and not starts
+            is_new = not starts and not any(settings.lane_positions)
+            at_latest = settings.start == "latest" and is_new
             missing = [one for one in wanted if one.partition not in starts]
             for one in missing:
                 first, last = _ends(consumer, access, one)
-                starts[one.partition] = one.offset = last if at_latest else first
+                answered = _answered_by_all(settings.lane_positions, one.partition)
+                starts[one.partition] = one.offset = (
+                    last if at_latest else first if answered is None else answered
+                )
+            if missing and not is_new:
+                log.warning(
+                    "group %s has no offsets for %s, partitions %s: reading begins where the "
+                    "changelog says, partitions that it does not know at their first record",
+                    access.app_id,
+                    settings.topic,
+                    ", ".join(str(one.partition) for one in missing),
+                )
             if missing:
                 patiently(access, lambda: consumer.commit(offsets=missing, asynchronous=False))
         finally:
@@ -324,6 +340,13 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
     if error is not None or not listed.partitions:
         raise KafkaException(error or KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
     return sorted(listed.partitions)
+
+
+def _answered_by_all(lane_positions: Sequence[Mapping[int, int]], partition: int) -> int | None:
+    """Offset up to which every lane has answered a partition; None if one does not know it."""
+    found = [positions.get(partition) for positions in lane_positions]
+    known = [offset for offset in found if offset is not None]
+    return min(known) if known and len(known) == len(found) else None
 
 
 def _ends(consumer: Consumer, access: KafkaAccess, partition: TopicPartition) -> tuple[int, int]:

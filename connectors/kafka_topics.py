@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    TopicDescription,
+)
 
 from connectors.kafka_clients import (
     REQUEST_SECONDS,
     KafkaAccess,
     explain,
     list_topics,
+    patiently,
     unreachable,
 )
 from operators.errors import DedupError
@@ -21,6 +28,7 @@ from operators.errors import DedupError
 HEADER_ROOM_BYTES = 16_384
 _MAX_MESSAGE = "max.message.bytes"
 _BROKER_DEFAULT = -1
+_NO_ID = "A" * 22  # sixteen bytes of zero
 
 
 class TopicError(DedupError):
@@ -86,6 +94,22 @@ def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     asked = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)
     return {name: entry.value for name, entry in asked[resource].result().items()}
+
+
+def topic_id(access: KafkaAccess, topic: str) -> str | None:
+    """Kafka's id of a topic (KIP-516), another one for each that was ever created with its name.
+
+    None from brokers that know no ids (before 2.8).  Raises KafkaUnreachableError.
+    """
+    admin = access.admin()
+
+    def describe() -> TopicDescription:
+        asked = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_SECONDS)
+        described: TopicDescription = asked[topic].result()
+        return described
+
+    found = str(patiently(access, describe).topic_id)
+    return None if found == _NO_ID else found
 
 
 def _room_for_headers(access: KafkaAccess, admin: AdminClient, input_topic: str) -> dict[str, str]:

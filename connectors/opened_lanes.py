@@ -213,14 +213,24 @@ class OpenedLanes:
         if opened is not None:
             return opened
         opened = OpenedLane(future.result())
-        opened.number = self._last_number(lane)
+        self._read_past(lane, opened)
         return opened
 
-    def _last_number(self, lane: int) -> int:
+    def _read_past(self, lane: int, opened: OpenedLane) -> None:
+        """Read what a lane's changelog holds: the last number, and how new each stretch's keys are.
+
+        Without the latter, trimming would take all of it for as old as what is written next.
+        """
         consumer = self._changelog.consumer()
+        newest = float("-inf")
         try:
-            entries = self._changelog.read(consumer, lane, 0)
-            return max((entry.record.change.number for entry in entries), default=0)
+            for entry in self._changelog.read(consumer, lane, 0):
+                change = entry.record.change
+                newest = max(newest, change.delta.newest)
+                if entry.record.last:
+                    opened.number = max(opened.number, change.number)
+                    opened.retain(entry.end, newest)
+                    newest = float("-inf")
         finally:
             consumer.close()
 

@@ -16,7 +16,7 @@ from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_permissions import CHANGELOG, READ, WRITE, check_permissions
 from connectors.kafka_sink import KafkaSink, SinkSettings
 from connectors.kafka_source import KafkaSource, SourceSettings
-from connectors.kafka_topics import ensure_topics
+from connectors.kafka_topics import ensure_topics, topic_id
 from connectors.kafka_transactional_sink import (
     TransactionalKafkaSink,
     TransactionalSinkSettings,
@@ -35,6 +35,7 @@ from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, OpenLane
 from operators.encode import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import SettingsError
 from operators.events import EventSpec
+from operators.fingerprints import TOPIC_ID, check_fingerprint
 from operators.joining import batch_limit
 from operators.lanes import EVEN_WORKERS, lanes_meet
 from operators.observing import Observer
@@ -86,13 +87,14 @@ def new_store(settings: Settings) -> KeyStore:
     return TumblingStore(math.inf if settings.window == "forever" else seconds, bound)
 
 
-def lane_spec(settings: Settings, observer: Observer) -> LaneSpec:
-    """How a lane judges."""
+def lane_spec(settings: Settings, observer: Observer, topic_id: str | None = None) -> LaneSpec:
+    """How a lane judges.  topic_id: Kafka's id of the input topic, where there is one."""
+    known = {} if topic_id is None else {TOPIC_ID: topic_id}
     return LaneSpec(
         new_store=partial(new_store, settings),
         allowed_lateness_seconds=settings.allowed_lateness_seconds,
         idle_seconds=settings.idle_seconds,
-        fingerprint=fingerprint(settings),
+        fingerprint=fingerprint(settings) | known,
         changelog=exactly_once(settings),
         snapshot_max_bytes=settings.snapshot_max_bytes,
         stats_seconds=None if settings.stats_topic is None else settings.stats_seconds,
@@ -191,6 +193,11 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         needs[changelog.topic] = CHANGELOG
     check_permissions(access, needs)
     ensure_topics(access, settings.input_topic, wanted, create=settings.create_topics)
+    spec = lane_spec(settings, observer, topic_id(access, settings.input_topic))
+    positions: list[dict[int, int]] = []
+    if changelog is not None:
+        changelog.ensure(settings.input_topic)
+        positions = _lane_positions(changelog, spec.fingerprint)
     interval = settings.commit_interval_ms / 1000.0
     source = KafkaSource(
         SourceSettings(
@@ -202,15 +209,14 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
             reading=ReadingPace() if changelog is None else ReadingPace(interval),
             limit=batch_limit(settings.lanes),
             workers=launch.workers,
+            lane_positions=positions,
         ),
         observer=observer,
     )
-    spec = lane_spec(settings, observer)
     encode = kafka_encoder(settings.input_topic, _names(settings))
     if changelog is None:
         sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
         return Parts(source, partial(_open_from_snapshot, spec), encode, sink)
-    changelog.ensure(settings.input_topic)
     opened = OpenedLanes(access, changelog, spec.fingerprint, recovery=launch.recovery is not None)
     writer = WriterSettings(
         topics=topics,
@@ -245,6 +251,20 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
             observer,
         ),
     )
+
+
+def _lane_positions(changelog: Changelog, wanted: dict[str, str]) -> list[dict[int, int]]:
+    """How far each lane has answered each partition.
+
+    Raises StateError, before anything is read, if the lanes were written with other
+    settings than those wanted, or of another input topic.
+    """
+    found = []
+    for record in changelog.last_records():
+        if record is not None:
+            check_fingerprint(record.fingerprint, wanted, changelog.topic)
+        found.append({} if record is None else record.change.positions)
+    return found
 
 
 def _embedded(settings: Settings, launch: Launch, observer: Observer) -> Parts:

@@ -49,7 +49,10 @@ class Snapshot:
 
 @dataclass
 class Rig:
-    """An application whose processes are `Run`s, one after another or at a time."""
+    """An application whose processes are `Run`s, one after another or at a time.
+
+    together: whether a lane's state and sink are in one process, as with few workers.
+    """
 
     topics: Topics
     lanes: int = 2
@@ -61,6 +64,7 @@ class Rig:
     failures: list[DedupError] = field(default_factory=list)
     producer: dict[str, str | int | float | bool] = field(default_factory=dict)
     message_bytes: int = 1_000_000
+    together: bool = True
     runs: list["Run"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -127,6 +131,11 @@ class Run:
         )
         self.observer = Observer(Metrics())
         self._opened = OpenedLanes(rig.access, rig.changelog, rig.fingerprint)
+        writing = (
+            self._opened
+            if rig.together
+            else OpenedLanes(rig.access, rig.changelog, rig.fingerprint)
+        )
         outputs = rig.topics.outputs
         self.sink = TransactionalKafkaSink(
             TransactionalSinkSettings(
@@ -140,9 +149,9 @@ class Run:
                     trim_seconds=rig.trim_seconds,
                 ),
                 rig.lanes,
-                together=True,
+                together=rig.together,
             ),
-            self._opened,
+            writing,
             rig.changelog,
             self.observer,
         )
