@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     invalid_topic: _Topic = "invalid-events"
     """Where invalid records go; never dropped."""
     create_topics: bool = True
-    """Create missing topics (existing ones are never altered)."""
+    """Create missing output topics (never the input; existing ones are never altered)."""
     start: Literal["earliest", "latest"] = "earliest"
     """Where a new application begins."""
     stop_at_end: bool = False
