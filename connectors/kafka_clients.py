@@ -32,6 +32,10 @@ _METADATA, _AWS = "sasl.oauthbearer.metadata.authentication.type", "aws_iam"
 # it runs.
 _AT_ONCE = {"enable.sparse.connections": False}
 
+# A broker with auto.create.topics.enable creates every topic that an admin client or a producer
+# asks about by name, unless the client says no: a misspelt or deleted one would come back empty.
+_NO_NEW_TOPICS = {"allow.auto.create.topics": False}
+
 # The lanes of a worker are given their records one after the other: so long, and most go
 # together, which is less work for the brokers.
 _LINGER_MS = 10
@@ -106,7 +110,7 @@ class KafkaAccess:
 
     def admin(self) -> AdminClient:
         """Return an admin client."""
-        return AdminClient({**_AT_ONCE, **self._base("admin")})
+        return AdminClient({**_AT_ONCE, **self._base("admin"), **_NO_NEW_TOPICS})
 
     def consumer_settings(self, role: str = "source", *, brief: bool = False) -> dict[str, Any]:
         """Settings of a consumer that reads committed records and moves no offset by itself.
@@ -130,6 +134,7 @@ class KafkaAccess:
             "isolation.level": "read_committed",
             # An offset that is gone must be an error, never a jump.
             "auto.offset.reset": "error",
+            **_NO_NEW_TOPICS,
         }
 
     def producer_settings(self, role: str, *, linger_ms: int = _LINGER_MS) -> dict[str, Any]:
@@ -154,6 +159,7 @@ class KafkaAccess:
             **self.producer,
             "enable.idempotence": True,
             "acks": "all",
+            **_NO_NEW_TOPICS,
         }
 
 

@@ -1,8 +1,9 @@
-"""Topics: which there are, with how many partitions; missing ones are created."""
+"""Topics: which there are, with how many partitions; missing outputs are created, inputs never."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (
@@ -29,6 +30,7 @@ HEADER_ROOM_BYTES = 16_384
 _MAX_MESSAGE = "max.message.bytes"
 _BROKER_DEFAULT = -1
 _NO_ID = "A" * 22  # sixteen bytes of zero
+_MOST_ALIKE = 3
 
 
 class TopicError(DedupError):
@@ -44,36 +46,61 @@ def partition_counts(admin: AdminClient, access: KafkaAccess) -> dict[str, int]:
 def ensure_topics(
     access: KafkaAccess, input_topic: str, output_topics: Iterable[str], *, create: bool
 ) -> int:
-    """Check that the topics are there, and create those that are not.
+    """Check that the topics are there, and create the outputs that are not.
 
-    New output topics get as many partitions as the input, and room for our
-    headers on a record as large as the input allows.  Existing topics are never
-    altered.  Returns the number of partitions of the input topic.  Raises
+    The input is never created: a misspelt one would be empty, and the job would read
+    it without a word.  New output topics get as many partitions as the input, and
+    room for our headers on a record as large as the input allows.  Existing topics
+    are never altered.  Returns the number of partitions of the input topic.  Raises
     TopicError for a missing topic that may not or cannot be created,
     KafkaUnreachableError.
     """
     admin = access.admin()
     counts = partition_counts(admin, access)
-    outputs = [topic for topic in dict.fromkeys(output_topics) if topic not in counts]
-    missing = [*([] if input_topic in counts else [input_topic]), *outputs]
-    if missing and not create:
+    wanted = list(dict.fromkeys(output_topics))
+    if input_topic not in counts:
+        # What this application writes cannot be its input.
         msg = (
-            f"topic {', '.join(missing)} does not exist and DEDUP_CREATE_TOPICS is false: "
+            f"{no_such_topic(input_topic, counts, {*wanted, *own_topics(access.app_id)})}. Set "
+            "DEDUP_INPUT_TOPIC to one that does, or create it: the job never creates its input"
+        )
+        raise TopicError(msg)
+    outputs = [topic for topic in wanted if topic not in counts]
+    if outputs and not create:
+        msg = (
+            f"topic {', '.join(outputs)} does not exist and DEDUP_CREATE_TOPICS is false: "
             "create it, or name another in the settings"
         )
         raise TopicError(msg)
-    if input_topic not in counts:
-        create_topic(admin, NewTopic(input_topic, _BROKER_DEFAULT, _BROKER_DEFAULT))
-        counts = partition_counts(admin, access)
     if outputs:
         config = _room_for_headers(access, admin, input_topic)
         for topic in outputs:
-            partitions = counts.get(input_topic, _BROKER_DEFAULT)
-            create_topic(admin, NewTopic(topic, partitions, _BROKER_DEFAULT, config=config))
-    if input_topic not in counts:
-        msg = f"topic {input_topic} was created but cannot be seen yet: start again"
-        raise TopicError(msg)
+            create_topic(
+                admin, NewTopic(topic, counts[input_topic], _BROKER_DEFAULT, config=config)
+            )
     return counts[input_topic]
+
+
+def own_topics(app_id: str) -> tuple[str, str]:
+    """Topics in which an application remembers: its changelog and the log of `dedup replay`."""
+    return f"{app_id}-changelog", f"{app_id}-replayed"
+
+
+def no_such_topic(topic: str, existing: Iterable[str], unlike: Collection[str] = ()) -> str:
+    """Say that a topic does not exist, and which have names like it.
+
+    existing: names of topics; Kafka's own, which begin with `__`, are not proposed.
+    unlike: others that are not.
+    """
+    names = {
+        name.casefold(): name
+        for name in sorted(existing)
+        if not name.startswith("__") and name not in unlike
+    }
+    alike = get_close_matches(topic.casefold(), names, _MOST_ALIKE)
+    if not alike:
+        return f"topic {topic} does not exist, nor one with a name like it"
+    return f"topic {topic} does not exist; like it: {', '.join(names[name] for name in alike)}"
 
 
 def create_topic(admin: AdminClient, topic: NewTopic) -> None:

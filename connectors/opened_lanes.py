@@ -132,8 +132,8 @@ class OpenedLanes:
         lane = Lane(number, spec)
         start = 0
         if snapshot is not None:
-            _check_snapshot(snapshot)
             check_fingerprint(snapshot.fingerprint, self._fingerprint, "the recovery directory")
+            _check_snapshot(snapshot)
             fits = snapshot.keys is not None and spec.open_store is None
             if fits and resume is not None and _agree(snapshot, resume):
                 lane.restore(snapshot)

@@ -24,7 +24,7 @@ from connectors.kafka_clients import (
     unreachable,
 )
 from connectors.kafka_offsets import ask_offsets
-from connectors.kafka_topics import partition_counts
+from connectors.kafka_topics import no_such_topic, partition_counts
 from flows.progress import Progress
 from operators.errors import SourceError
 
@@ -136,7 +136,10 @@ class TopicReader:
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         if topic not in self._counts:
-            msg = f"there is no topic {topic}: check the settings (`dedup config` shows them)"
+            msg = (
+                f"{no_such_topic(topic, self._counts)}. Check the settings (`dedup config` shows "
+                "them)"
+            )
             raise SourceError(msg)
         return [TopicPartition(topic, number) for number in range(self._counts[topic])]
 

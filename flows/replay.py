@@ -13,7 +13,7 @@ from typing import cast
 from confluent_kafka import Message
 
 from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_topics import partition_counts
+from connectors.kafka_topics import no_such_topic, own_topics, partition_counts
 from connectors.replay_log import ensure_log, log_topic, unpack
 from connectors.replay_writer import ReplayWriter
 from flows.audit_reader import TopicReader
@@ -123,16 +123,30 @@ class _Job:
     rate: float
 
     def partitions(self) -> int:
-        """Number of the target's partitions.  Raises SettingsError if it cannot be one."""
-        app_id = self.settings.app_id
-        if self.to in (log_topic(app_id), f"{app_id}-changelog"):
+        """Number of the target's partitions.
+
+        Raises SettingsError if it cannot be one, or if a topic to read is missing: before
+        anything is created.
+        """
+        own = own_topics(self.settings.app_id)
+        if self.to in own:
             msg = f"--to {self.to}: that topic is the application's own memory; name another"
             raise SettingsError(msg)
-        partitions = partition_counts(self.access.admin(), self.access).get(self.to)
-        if partitions is None:
-            msg = f"--to {self.to}: there is no such topic; create it"
+        counts = partition_counts(self.access.admin(), self.access)
+        if self.to not in counts:
+            msg = (
+                f"--to {self.to}: {no_such_topic(self.to, counts, own)}. Name one that does, or "
+                "create it"
+            )
             raise SettingsError(msg)
-        return partitions
+        for topic in self.topics:
+            if topic not in counts:
+                msg = (
+                    f"{no_such_topic(topic, counts, own)}. Check the settings (`dedup config` "
+                    "shows them)"
+                )
+                raise SettingsError(msg)
+        return counts[self.to]
 
     def dry_run(self) -> Iterator[str]:
         """Say what `replay` would do."""

@@ -17,6 +17,7 @@ from flows.kafka_properties import Scalar, masked
 from flows.settings_checks import MisfitError, find_misfits
 from flows.settings_sources import describe, one_line, read_written, variable
 from operators.errors import SettingsError
+from operators.fingerprints import NO_EFFECT, shard_text
 from operators.keypaths import CONTENT, parse_time, resolve_shard
 from operators.keys import Combination
 
@@ -76,7 +77,7 @@ class Settings(BaseSettings):
     invalid_topic: _Topic = "invalid-events"
     """Where invalid records go; never dropped."""
     create_topics: bool = True
-    """Create missing topics (existing ones are never altered)."""
+    """Create missing output topics (never the input; existing ones are never altered)."""
     start: Literal["earliest", "latest"] = "earliest"
     """Where a new application begins."""
     stop_at_end: bool = False
@@ -236,7 +237,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def fingerprint(settings: Settings) -> dict[str, str]:
     """Return the settings that change what stored state means, each as a canonical text.
 
-    By variable; `-` where a setting has no effect beside the others.  State of
+    By variable; NO_EFFECT where a setting has no effect beside the others.  State of
     one fingerprint must not be read under another.
     """
     shown = settings.effective()
@@ -260,11 +261,10 @@ def fingerprint(settings: Settings) -> dict[str, str]:
         "similarity_seconds": similar,
     }
     prints = {
-        variable(name): json.dumps(shown[name], separators=(",", ":")) if effect else "-"
+        variable(name): json.dumps(shown[name], separators=(",", ":")) if effect else NO_EFFECT
         for name, effect in has_effect.items()
     }
-    if settings.shard.content:
-        prints[variable("shard_by")] = json.dumps(CONTENT)
+    prints[variable("shard_by")] = shard_text(settings.shard)
     # A filter holds no keys from which another kind of state could be made.
     prints[variable("state")] = "bloom" if settings.state == "bloom" else "keys"
     return prints

@@ -26,6 +26,7 @@ from rocksdict import (
 )
 
 from operators.errors import StateError
+from operators.fingerprints import changed_settings
 
 # For all lanes of a process together: blocks, their filters and indexes, and what
 # is not on disk yet.  Twice the memory state's overhead for the job itself; with ten
@@ -133,14 +134,14 @@ class RocksDatabase:
             self.write(batch)
             return
         found = msgspec.msgpack.decode(stored)
-        if found == wanted:
+        if not (changed := changed_settings(found, wanted)):
             return
         self.close()
-        name = next(name for name in {**wanted, **found} if found.get(name) != wanted.get(name))
+        was = " and ".join(f"{name}={before}, which is {now} now" for name, before, now in changed)
         msg = (
-            f"{self.folder} was written with {name}={found.get(name)}, which is {wanted.get(name)} "
-            "now: set it back, name another folder in DEDUP_STATE_DIR, or delete this one; its "
-            "keys are then read from the changelog"
+            f"{self.folder} was written with {was}: set {'it' if len(changed) == 1 else 'them'} "
+            "back, name another folder in DEDUP_STATE_DIR, or delete this one; its keys are then "
+            "read from the changelog"
         )
         raise StateError(msg)
 

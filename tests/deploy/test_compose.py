@@ -2,8 +2,12 @@
 
 from typing import Any, Final
 
+import pytest
 import yaml
+from confluent_kafka.admin import AdminClient
 
+from deploy.kafka import Broker
+from flows import cli
 from flows.launch import read_launch
 from flows.settings import load_settings
 from tests.deploy.promql import PROMETHEUS
@@ -45,9 +49,33 @@ def test_every_process_has_its_address_its_volume_and_its_port() -> None:
 
 def test_the_brokers_are_where_the_job_looks_for_them() -> None:
     advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
-    for name in (*PROCESSES, "generate"):
+    for name in (*PROCESSES, "generate", "raw-events"):
         assert f"COMPOSE://{SERVICES[name]['environment']['DEDUP_BROKERS']}" in advertised
         assert SERVICES[name]["depends_on"]["kafka"]["condition"] == "service_healthy"
+
+
+def test_the_input_topic_is_there_before_the_job_starts(
+    broker: Broker, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = SERVICES["raw-events"]
+    program, *words = service["command"]
+    topic = words[words.index("--topic") + 1]
+    for process in PROCESSES.values():
+        assert process["depends_on"]["raw-events"]["condition"] == "service_completed_successfully"
+        settings = {k: v for k, v in process["environment"].items() if k.startswith("DEDUP_")}
+        assert load_settings(settings).input_topic == topic
+    # It runs at each `up`, and a service that is started again never completes.
+    assert "restart" not in service
+    assert service["depends_on"]["kafka"]["condition"] == "service_healthy"
+    assert program == "dedup"
+
+    monkeypatch.setenv("DEDUP_BROKERS", broker.bootstrap)
+    named = f"{topic_prefix}-{topic}"
+    words[words.index(topic)] = named
+    assert cli.main(words) == 0
+    assert cli.main(words) == 0
+    listed = AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=30).topics
+    assert len(listed[named].partitions) == int(words[words.index("--partitions") + 1])
 
 
 def test_volumes_and_files_are_there() -> None:

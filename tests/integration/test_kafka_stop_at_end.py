@@ -108,14 +108,3 @@ def test_records_that_came_after_the_start_are_left_to_the_next_run(
     records += topics.produce(drafts[200:])
     finish(Job(topics.settings, tmp_path))
     assert_same(outputs(topics.read()), expected_in_any_order(records, topics.input))
-
-
-def test_a_missing_input_topic_is_made_and_is_empty(
-    make_topics: MakeTopics, tmp_path: Path
-) -> None:
-    topics = make_topics()
-    missing = f"{topics.prefix}-missing"
-
-    finish(Job(topics.settings | {"DEDUP_INPUT_TOPIC": missing}, tmp_path))
-
-    assert missing in topics.admin().list_topics(timeout=10).topics

@@ -154,7 +154,7 @@ def test_records_of_another_input_are_left_alone(topics: Topics, replay: Replay)
     assert f"1 replayed to {topics.input} (schema 1), 1 not from {topics.input}" in said
 
 
-@pytest.mark.parametrize("target, why", [("nowhere", "no such topic"), ("-replayed", "own memory")])
+@pytest.mark.parametrize("target, why", [("nowhere", "not exist"), ("-replayed", "own memory")])
 def test_a_target_that_cannot_be_is_refused(
     topics: Topics, replay: Replay, target: str, why: str
 ) -> None:
