@@ -19,7 +19,13 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from connectors.changelog_format import ChangelogRecord, unpack
-from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
+from connectors.kafka_clients import (
+    REQUEST_SECONDS,
+    KafkaAccess,
+    explain,
+    list_topics,
+    patiently,
+)
 from connectors.kafka_errors import PATIENCE_SECONDS
 from connectors.kafka_offsets import ask_offsets
 from connectors.kafka_topics import create_topic, partition_counts, topic_config
@@ -84,6 +90,7 @@ class Changelog:
                 admin, NewTopic(self.topic, self._lanes, _BROKER_DEFAULT, config=dict(_CONFIG))
             )
             self._wait_until_seen(admin)
+            self._warn_of_one_replica(admin)
             return
         partitions = counts[self.topic]
         if partitions != self._lanes:
@@ -94,6 +101,7 @@ class Changelog:
             )
             raise StateError(msg)
         self._check_config(admin)
+        self._warn_of_one_replica(admin)
 
     def _wait_until_seen(self, admin: AdminClient) -> None:
         """Other brokers may hear of a new topic a moment later."""
@@ -136,6 +144,23 @@ class Changelog:
                     f"the job knows: set it to {_CONFIG[name]}"
                 )
                 raise StateError(msg)
+
+    def _warn_of_one_replica(self, admin: AdminClient) -> None:
+        """Say it where the loss of one broker of several would be the loss of the state.
+
+        New topics have the cluster's default.replication.factor, which is 1 unless set.
+        """
+        found = list_topics(self._access, admin)
+        topic = found.topics.get(self.topic)
+        replicas = [] if topic is None else [len(one.replicas) for one in topic.partitions.values()]
+        if len(found.brokers) > 1 and 1 in replicas:
+            log.warning(
+                "topic %s has replication 1 on a cluster of %d brokers: with the loss of one of "
+                "them what the job knows is lost. Give the topic more replicas "
+                "(kafka-reassign-partitions.sh), and set default.replication.factor for new ones.",
+                self.topic,
+                len(found.brokers),
+            )
 
     def consumer(self) -> Consumer:
         """Return a consumer for `ends` and `read`; the caller closes it."""

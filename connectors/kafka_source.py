@@ -177,7 +177,8 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         return (
             f"offset {self._next} of {settings.topic}/{self._partition} cannot be read: {what}. "
             "If retention deleted records before they were read, they are lost to this job: "
-            "lengthen retention; to go on from what is left, begin anew with another DEDUP_APP_ID."
+            "lengthen retention; to go on from what is left, begin anew with another DEDUP_APP_ID. "
+            "If DEDUP_INPUT_TOPIC was changed under this application id, set it back."
         )
 
     def next_awake(self) -> datetime | None:

@@ -16,6 +16,10 @@ from operators.keypaths import NoCommonFieldError, needs_kafka
 if TYPE_CHECKING:
     from flows.settings import Settings
 
+# In memory a lane numbers its keys with 32 bits, and with as many when each came: of these
+# numbers half are given out again (operators/windows/table.py).
+_MOST_KEYS_A_LANE = 2**31
+
 
 class Misfit(NamedTuple):
     """A setting that does not go with another one, and what to do about it."""
@@ -117,6 +121,12 @@ def _lanes(settings: Settings) -> Iterator[Misfit]:
 
 
 def _state(settings: Settings) -> Iterator[Misfit]:
+    if settings.state == "memory" and settings.max_keys // settings.lanes > _MOST_KEYS_A_LANE:
+        yield Misfit(
+            "max_keys",
+            f"must be at most {_MOST_KEYS_A_LANE} times <lanes> with <state>=memory: make it "
+            "smaller, take more lanes, or another state",
+        )
     if settings.state == "rocksdb" and settings.embedded:
         yield Misfit("state", "needs Kafka and its changelog; set <brokers>, or use memory")
     elif settings.state == "rocksdb" and settings.guarantee != "exactly_once":

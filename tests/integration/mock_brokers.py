@@ -14,7 +14,6 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, cimpl
 
 _PRODUCER: Final = 0
-_BROKERS: Final = 1
 _FIRST: Final = 1
 
 
@@ -30,14 +29,14 @@ class Request(IntEnum):
 
 @dataclass(frozen=True)
 class MockBrokers:
-    """A cluster of one broker within this process."""
+    """A cluster within this process, of one broker unless asked for more."""
 
     bootstrap: str
     _cluster: int
 
-    def create(self, topic: str) -> None:
+    def create(self, topic: str, replicas: int = 1) -> None:
         """Create a topic with one partition."""
-        _check(_library().rd_kafka_mock_topic_create(self._cluster, topic.encode(), 1, 1))
+        _check(_library().rd_kafka_mock_topic_create(self._cluster, topic.encode(), 1, replicas))
 
     def lose(self, topic: str) -> None:
         """Say of a topic from now on that it is not there."""
@@ -74,13 +73,13 @@ class MockBrokers:
 
 
 @contextmanager
-def mock_brokers() -> Iterator[MockBrokers]:
+def mock_brokers(brokers: int = 1) -> Iterator[MockBrokers]:
     """Start a cluster."""
     library = _library()
     why = ctypes.create_string_buffer(512)
     handle = library.rd_kafka_new(_PRODUCER, None, why, len(why))
     assert handle, why.value.decode()
-    cluster = library.rd_kafka_mock_cluster_new(handle, _BROKERS)
+    cluster = library.rd_kafka_mock_cluster_new(handle, brokers)
     try:
         yield MockBrokers(library.rd_kafka_mock_cluster_bootstraps(cluster).decode(), cluster)
     finally:

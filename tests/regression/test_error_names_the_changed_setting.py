@@ -241,3 +241,28 @@ def test_a_changelog_on_kafka(
         line = fail(Job(topics.settings | changed, tmp_path, recovery=recovery))
         assert re.match(rf"dedup: {name}\b", line)
         assert set(_NAME.findall(line)) == {name, _WAY_OUT}
+
+
+@pytest.mark.parametrize("records", [0, 300])
+@pytest.mark.parametrize("with_recovery", [True, False])
+def test_another_input_topic(
+    broker: Broker, topic_prefix: str, tmp_path: Path, with_recovery: bool, records: int
+) -> None:
+    """Shorter or longer than the one that was read: its offsets mean nothing in the other."""
+    topics = Topics(broker.bootstrap, topic_prefix)
+    topics.create(topics.input)
+    topics.produce(events(100, seed=1))
+    recovery = recovery_directory(tmp_path / "recovery") if with_recovery else None
+    finish(Job(topics.settings, tmp_path, recovery=recovery))
+    other = Topics(broker.bootstrap, f"{topic_prefix}-other")
+    other.create(other.input)
+    other.produce(events(records, seed=2))
+
+    changed = topics.settings | {"DEDUP_INPUT_TOPIC": other.input}
+    line = fail(Job(changed, tmp_path, recovery=recovery))
+
+    if with_recovery and not records and "DEDUP_INPUT_TOPIC was" not in line:
+        # The source begins at the snapshot's offset, and may be first to find that it is none.
+        assert "If DEDUP_INPUT_TOPIC was changed under this application id, set it back" in line
+    else:
+        assert line.startswith(f'dedup: DEDUP_INPUT_TOPIC was "{topics.input}" when ')
