@@ -208,7 +208,7 @@ def all_pairs(metric: str, kind: str, size: int, live: int, measured: int) -> Me
         else:
             most = int((1 - THRESHOLD) * size) + 1
             distances = cdist([text], held, scorer=Levenshtein.distance, score_cutoff=most)
-            best = 1 - float(distances.min()) / size
+            best = (size - float(distances.min())) / size
         found += best >= THRESHOLD
     cpu, wall = watch.rates(_BRUTE_MEASURED)
     scale = _LIVE / _BRUTE_LIVE

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from numba import njit, types
-from numba.core.caching import FunctionCache
-from numba.core.runtime import rtsys  # type: ignore[attr-defined]
 from numba.extending import register_jitable
+
+from operators.loop_cache import LoopCache
 
 memcpy: Any = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.intp))
 """For compiled code: target, source, bytes; addresses, of memory that something else holds."""
@@ -22,7 +23,8 @@ def compiled(loop: _Loop) -> _Loop:
     It holds the interpreter's lock all the time: a worker that lets it go for a moment
     in each step waits for every other thread that takes it.  What is compiled is kept
     beside the source, in the user's cache, or where NUMBA_CACHE_DIR says, for this kind
-    of processor; where none of these can be written it is compiled at every start.
+    of processor; where none of these can be written it is compiled at every start.  When
+    any source file of operators/ or connectors/ changes, it is compiled again.
     """
     return _made(loop, nogil=False)
 
@@ -33,37 +35,14 @@ def compiled_unlocked(loop: _Loop) -> _Loop:
 
 
 def compilable(step: _Loop) -> _Loop:
-    """Let compiled loops call a function, which stays what it is for everybody else.
-
-    What is kept of a loop is not made anew when a function in another file changes: only
-    for what stays true.
-    """
+    """Let compiled loops call a function, which stays what it is for everybody else."""
     callable_: _Loop = register_jitable(step)
     return callable_
 
 
-class _KeptLoop(FunctionCache):
-    """What is kept of a loop on disk, had again without what only compiling needs.
-
-    numba imports and registers all that it could compile before it looks, an eighth of a
-    second of each start.  What it takes to run a loop is in what is kept.
-    """
-
-    def load_overload(self, sig: object, target_context: object) -> object:
-        """Return the loop for some types of arguments, or None where it has to be compiled."""
-        load = getattr(self, "_load_overload", None)  # not numba's public interface
-        if load is None:
-            return cast("Any", super()).load_overload(sig, target_context)
-        rtsys.initialize(target_context)
-        return load(sig, target_context)
-
-
 def _made(loop: _Loop, *, nogil: bool) -> _Loop:
-    try:
-        made = njit(cache=True, nogil=nogil)(loop)
-    except RuntimeError:
-        made = njit(nogil=nogil)(loop)
-    kept = getattr(made, "_cache", None)
-    if type(kept) is FunctionCache:
-        kept.__class__ = _KeptLoop
+    made = njit(nogil=nogil)(loop)
+    if hasattr(made, "_cache"):  # not where NUMBA_DISABLE_JIT leaves the function as it is
+        with suppress(RuntimeError):
+            made._cache = LoopCache(loop)  # noqa: SLF001 - what numba's own `cache=True` sets
     return cast("_Loop", made)

@@ -19,7 +19,7 @@ from operators.fingerprints import check_fingerprint
 from operators.hot_keys import HotKeys
 from operators.similarity.deciding import Asked, NearSpec, decide_near
 from operators.similarity.records import NearRecords
-from operators.statistics import summarize
+from operators.statistics import summarize, without_watermark
 from operators.summaries import Summary
 from operators.verdicts import (
     DUPLICATE,
@@ -140,7 +140,7 @@ class Lane:
         slice_, skipped = self._unanswered(slice_)
         decided = slice_.decided
         count = len(slice_)
-        marks = self._advance(slice_)
+        marks, current = self._advance(slice_)
         verdicts = np.zeros(count, np.int8)
         behind = np.full(count, np.nan)
         matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
@@ -161,8 +161,7 @@ class Lane:
         self.number += moved
         summary = None
         if count and self._spec.stats_seconds is not None:
-            seconds = self._spec.stats_seconds
-            summary = summarize(slice_, verdicts, self.watermark.value, seconds)
+            summary = summarize(slice_, verdicts, current, self._spec.stats_seconds)
         recovered, self._recovered = self._recovered, []
         return VerdictBatch(
             lane=self.lane,
@@ -182,16 +181,30 @@ class Lane:
             recovered=recovered,
         )
 
-    def _advance(self, slice_: Slice) -> Floats:
-        """Move the watermark to the slice's end; return it as each record meets it."""
+    def _advance(self, slice_: Slice) -> tuple[Floats, Floats]:
+        """Move the watermark to the slice's end; return it as each record meets it.
+
+        And the same for statistics, which need a time also where there is no watermark yet.
+        """
         watermark = self.watermark
         marks = np.empty(len(slice_))
+        stand_ins = []
         for (span, rows), largest in zip(slice_.spans, slice_.largest, strict=True):
             watermark.idle_ended(span.read_at, self._spec.idle_seconds)
             if rows.start < rows.stop:
-                marks[rows] = watermark.before_each(span, slice_.decided.largest_before[rows])
+                before = slice_.decided.largest_before[rows]
+                marks[rows] = watermark.before_each(span, before)
+                if self._spec.stats_seconds is not None and marks[rows.start] == -np.inf:
+                    own = watermark.largest_before_each(span, before)
+                    times = without_watermark(slice_, rows, marks[rows], own, span.read_at)
+                    stand_ins.append((rows, times))
             watermark.advance(span, largest)
-        return marks
+        if not stand_ins:
+            return marks, marks
+        current = marks.copy()
+        for rows, times in stand_ins:
+            current[rows] = times
+        return marks, current
 
     def _expire(self) -> None:
         horizon = self.watermark.value - self._spec.allowed_lateness_seconds

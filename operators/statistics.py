@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from operators.batches import Ints, Slice
+from operators.batches import Floats, Ints, Slice
 from operators.event_types import EventTypes
 from operators.summaries import Counts, Summary
 from operators.verdicts import LATE, VERDICTS, Codes
@@ -46,19 +46,37 @@ def window_of(time: float, seconds: float) -> int:
     return int(np.floor(np.clip(time, _FIRST_SECOND, _LAST_SECOND) / seconds))
 
 
-def summarize(slice_: Slice, verdicts: Codes, watermark: float, seconds: float) -> Summary:
+def without_watermark(
+    slice_: Slice, rows: slice, marks: Floats, largest: Floats, read_at: float
+) -> Floats:
+    """Watermark as each record of a span meets it, or the next best time where there is none.
+
+    rows: of the span in the slice.  marks: the watermark for each of them, −inf for none.
+    largest: largest event time of the partition before each, −inf for none: it stands in for
+    the watermark.  Before there is that either: the record's own timestamp, which is the
+    same when it is read again; for one without, the wall clock when it was read.
+    """
+    times = np.where(marks > -np.inf, marks, largest)
+    unknown = times == -np.inf
+    if unknown.any():
+        stamps = slice_.records.timestamps
+        times[unknown] = read_at
+        if stamps is not None:
+            own = stamps[slice_.rows[rows]]
+            times = np.where(unknown & (own > 0), own / 1000, times)
+    return times
+
+
+def summarize(slice_: Slice, verdicts: Codes, current: Floats, seconds: float) -> Summary:
     """Sum up a slice of at least one record.
 
-    verdicts: a code a record.  watermark: after the slice, −inf if there is none yet.
-    seconds: length of the windows.  Unique and duplicate records count in the window
-    of their event time, late and invalid ones in that of the watermark.  Before there
-    is a watermark: in that of the slice's largest event time; before there is
-    that either, in that of the wall clock.
+    verdicts: a code a record.  current: the watermark as each record meets it, or what
+    stands in for it (`without_watermark`), finite.  seconds: length of the windows.
+    Unique and duplicate records count in the window of their event time, late and
+    invalid ones in that of the watermark.  So how records are cut into slices never shows.
     """
     placed = slice_.decided.times
     if verdicts.max() >= LATE:
-        times = (watermark, max(slice_.largest), slice_.spans.read_at)
-        current = next(time for time in times if time > float("-inf"))
         placed = np.where(verdicts >= LATE, current, placed)
     within = np.minimum(np.maximum(placed, _FIRST_SECOND), _LAST_SECOND)
     places = np.floor(within / seconds).astype(np.int64)

@@ -32,11 +32,15 @@ class Watermark:
         largest_before: for each record the largest event time before it in its
         span.  Moves the watermark only as far as the last record's.
         """
-        mine = np.maximum(largest_before, self.largest.get(span.partition, -math.inf))
+        mine = self.largest_before_each(span, largest_before)
         others = self._smallest_of_others(span)
         marks: Floats = np.maximum(np.minimum(mine, others), self.value)
         np.maximum.accumulate(marks, out=marks)
         return marks
+
+    def largest_before_each(self, span: Span, largest_before: Floats) -> Floats:
+        """Largest event time of its own partition as each record of a span meets it."""
+        return np.maximum(largest_before, self.largest.get(span.partition, -math.inf))
 
     def advance(self, span: Span, largest: float) -> None:
         """Take note of a span, records or not: its largest event time, idle, ended."""

@@ -8,8 +8,9 @@ restarted from a snapshot and how far the source then goes back.
 import copy
 import math
 import pickle
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import cycle
 from typing import TypeAlias
@@ -25,6 +26,7 @@ from operators.joining import join
 from operators.keypaths import parse_keys, resolve_shard
 from operators.lanes import cut
 from operators.similarity.deciding import SIMILAR, NearSpec
+from operators.summaries import Summary
 from operators.verdicts import (
     DUPLICATE,
     INVALID,
@@ -183,6 +185,7 @@ class Pipeline:
     pickled: bool = False
     make_store: Callable[[Settings], KeyStore] = new_store
     joined: Sequence[int] = (1,)
+    stats_seconds: float | None = None
     verdicts: Verdicts = field(default_factory=dict)
     batches: list[VerdictBatch] = field(default_factory=list)
 
@@ -197,13 +200,15 @@ class Pipeline:
         self.idle: set[int] = set()
         self._again: Verdicts = {}
         self._waiting: list[Batch] = []
+        self._summaries: list[Summary | None] = []
         # As Kafka's source gives them, and as a file's; two in a row are joined as columns.
         self._in_columns = cycle((True, True, False))
         self._wanted = cycle(self.joined)
         self._most = next(self._wanted)
 
     def _open(self, lane: int) -> Lane:
-        return Lane(lane, lane_spec(self.settings, self.make_store))
+        spec = lane_spec(self.settings, self.make_store)
+        return Lane(lane, replace(spec, stats_seconds=self.stats_seconds))
 
     @property
     def keys_held(self) -> int:
@@ -267,9 +272,27 @@ class Pipeline:
         """Records that a restart lost the verdicts of, and that did not come again yet."""
         return set(self._again)
 
+    def _of_batches(self) -> list[Summary | None]:
+        batches = self.batches
+        return [one for batch in batches for one in (*batch.recovered, batch.summary)]
+
+    @property
+    def statistics(self) -> Counter[tuple[int, str]]:
+        """(window, verdict) → records, of all event types; each record once."""
+        found: Counter[tuple[int, str]] = Counter()
+        held = [one for judge in self.judges for one in judge._recovered]
+        total = Summary.join([*self._summaries, *self._of_batches(), *held])
+        for window, types in (total.windows if total is not None else {}).items():
+            for counts in types.values():
+                found.update(
+                    {(window, kind): n for kind, n in zip(VERDICTS, counts, strict=True) if n}
+                )
+        return found
+
     def snapshot(self) -> list[bytes]:
         """What Bytewax would write at the end of an epoch."""
         self.flush()
+        self._summaries += self._of_batches()
         self.batches.clear()
         return [pickle.dumps(copy.deepcopy(judge)) for judge in self.judges]
 
@@ -291,7 +314,9 @@ class Pipeline:
             batches = [one for one in self.batches if one.lane == lane and one.number != NOTHING]
             kept = committed[lane] % (len(batches) + 1) if committed else 0
             if kept:
-                self.judges[lane].apply(list(map(change_of, batches[:kept])))
+                changes = list(map(change_of, batches[:kept]))
+                self.judges[lane].apply(changes)
+                self.judges[lane].recover(change.summary for change in changes)
             for batch in batches[kept:]:
                 self._again |= dict(verdicts_of(batch, self.names))
         self.batches.clear()
@@ -301,7 +326,14 @@ class Pipeline:
 
 def change_of(batch: VerdictBatch) -> LaneChange:
     """What the changelog has of a batch."""
-    return LaneChange(batch.number, batch.positions, batch.largest, batch.watermark, batch.delta)
+    return LaneChange(
+        number=batch.number,
+        positions=batch.positions,
+        largest=batch.largest,
+        watermark=batch.watermark,
+        delta=batch.delta,
+        summary=batch.summary,
+    )
 
 
 @dataclass(frozen=True)
@@ -329,7 +361,22 @@ def run(
     joined: Sequence[int] = (1,),
 ) -> Verdicts:
     """Verdicts of the operators on a stream; each record has one when this returns."""
-    pipeline = Pipeline(stream.settings, len(stream.partitions), lanes, pickled, make_store, joined)
+    return run_pipeline(
+        Pipeline(stream.settings, len(stream.partitions), lanes, pickled, make_store, joined),
+        stream,
+        cuts=cuts,
+        restart=restart,
+    ).verdicts
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    stream: Stream,
+    *,
+    cuts: Collection[int] = (),
+    restart: Restart | None = None,
+) -> Pipeline:
+    """Feed a new pipeline a stream; it has answered each record when this returns."""
     steps, first = stream.steps, 0
     if restart is not None:
         borders = {*cuts, restart.snapshot_at, restart.crash_at}
@@ -348,7 +395,7 @@ def run(
     pipeline.flush()
     assert not pipeline.undecided
     assert pipeline.verdicts.keys() == {place_of(step) for step in steps}
-    return pipeline.verdicts
+    return pipeline
 
 
 def positions_at(stream: Stream, index: int) -> dict[int, int]:

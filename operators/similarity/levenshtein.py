@@ -1,4 +1,4 @@
-"""Levenshtein similarity: 1 − distance / length of the longer, in code points.
+"""Levenshtein similarity: (length − distance) / length, of the longer text, in code points.
 
 Signatures: of n pieces of a text that do not overlap, d edits leave at least n − d
 as they were, though they may move.  So a text is found by d + 1 of its pieces of w
@@ -173,8 +173,9 @@ class LevenshteinSimilarity:
             distances = [self._distance(text, other, score_cutoff=most) for other in others]
         else:
             distances = self._distances([text], others, score_cutoff=most)
+        # One rounding: 93 of 100 are 0.93, and 1 − 7 / 100 is a little less.
         return [
-            1 - distance / length if length else 1.0
+            (length - distance) / length if length else 1.0
             for distance, length in zip(distances, longer, strict=True)
         ]
 

@@ -11,6 +11,7 @@ from tests.model.reading import MISSING, Event, field, read
 from tests.model.records import Keys, Record, Settings, Verdict
 from tests.model.rules import Model
 from tests.model.similarity import jaccard, levenshtein, normal, shingles, similarity
+from tests.model.statistics import count_windows
 from tests.model.times import rfc3339
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Verdict",
     "canonical",
     "canonical_text",
+    "count_windows",
     "field",
     "jaccard",
     "levenshtein",

@@ -60,9 +60,9 @@ def _words(text: str) -> list[str]:
 
 
 def levenshtein(one: str, other: str) -> float:
-    """1 - distance / length of the longer, in code points."""
+    """Share of the longer text's code points that need no edit: one division, rounded once."""
     longer = max(len(one), len(other))
-    return 1.0 if longer == 0 else 1 - distance(one, other) / longer
+    return 1.0 if longer == 0 else (longer - distance(one, other)) / longer
 
 
 def distance(one: str, other: str) -> int:

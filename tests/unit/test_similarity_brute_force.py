@@ -79,7 +79,7 @@ def all_similarities(kind: str, count: int, metric: Metric) -> Matrix:
         longer = np.maximum.outer(lengths, lengths)
         distances = cdist(texts, texts, scorer=Levenshtein.distance, dtype=np.int32)
         with np.errstate(invalid="ignore"):
-            return np.where(longer == 0, 1.0, 1 - distances / longer)
+            return np.where(longer == 0, 1.0, (longer - distances) / longer)
     sets = [shingles(text, "3c") for text in texts]
     matrix = np.zeros((count, count))
     for row, one in enumerate(sets):

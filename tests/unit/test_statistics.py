@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from operators.batches import Decided, Records, Slice, Span, Spans
 from operators.event_types import EventTypes
-from operators.statistics import Statistic, statistics_of, summarize, window_of
+from operators.statistics import Statistic, statistics_of, summarize, window_of, without_watermark
 from operators.summaries import Summary
 from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VERDICTS
 
@@ -20,26 +20,31 @@ INF = math.inf
 Row = tuple[float, str, int]
 
 
-def slice_of(rows: Sequence[Row], *, largest: float = -INF, read_at: float = 9e8) -> Slice:
+def slice_of(rows: Sequence[Row], *, stamps: Sequence[int] | None = None) -> Slice:
     count = len(rows)
     times = np.array([math.nan if row[2] == INVALID else row[0] for row in rows])
     types = EventTypes.of([row[1] for row in rows])
     empty = np.zeros((count, 1, 2), np.uint64)
     return Slice(
         lane=0,
-        spans=Spans.of(Span(0, 1, 0, count, read_at), count),
-        records=Records(np.arange(count), [b""] * count),
+        spans=Spans.of(Span(0, 1, 0, count, 9e8), count),
+        records=Records(
+            np.arange(count),
+            [b""] * count,
+            timestamps=None if stamps is None else np.array(stamps),
+        ),
         rows=np.arange(count),
         decided=Decided(times, times, empty, types=types),
-        largest=(largest,),
+        largest=(-INF,),
     )
 
 
 def summary_of(
-    rows: Sequence[Row], watermark: float, seconds: float, **known: float
+    rows: Sequence[Row], watermark: float | Sequence[float], seconds: float
 ) -> dict[int, dict[str, list[int]]]:
     verdicts = np.array([row[2] for row in rows], np.int8)
-    return summarize(slice_of(rows, **known), verdicts, watermark, seconds).windows
+    current = np.array(watermark) if isinstance(watermark, list) else np.full(len(rows), watermark)
+    return summarize(slice_of(rows), verdicts, current, seconds).windows
 
 
 def counted(rows: Sequence[Row], watermark: float, seconds: float) -> Counter[tuple[int, str, int]]:
@@ -97,10 +102,29 @@ def test_which_window_a_record_counts_in(time: float, verdict: int, window: int)
     assert list(summary_of([(time, "t", verdict)], 150.0, 60.0)) == [window]
 
 
-def test_before_there_is_a_watermark_the_next_best_time_counts() -> None:
-    invalid: list[Row] = [(0.0, "", INVALID)]
-    assert list(summary_of(invalid, -INF, 60.0, largest=150.0, read_at=600.0)) == [2]
-    assert list(summary_of(invalid, -INF, 60.0, largest=-INF, read_at=600.0)) == [10]
+def test_each_record_counts_where_the_watermark_is_when_it_comes() -> None:
+    late: list[Row] = [(0.0, "t", LATE), (0.0, "t", LATE), (0.0, "", INVALID)]
+    assert summary_of(late, [59.0, 60.0, 600.0], 60.0) == {
+        0: {"t": [0, 0, 1, 0]},
+        1: {"t": [0, 0, 1, 0]},
+        10: {"": [0, 0, 0, 1]},
+    }
+
+
+@pytest.mark.parametrize(
+    "stamps, expected",
+    [
+        (None, [50.0, 20.0, 7e8, 7e8]),  # the watermark, its partition's time, the wall clock
+        ([1000, 2000, 3500, 0], [50.0, 20.0, 3.5, 7e8]),  # before the clock: the record's own
+    ],
+)
+def test_before_there_is_a_watermark_the_next_best_time_counts(
+    stamps: list[int] | None, expected: list[float]
+) -> None:
+    slice_ = slice_of([(0.0, "", INVALID)] * 4, stamps=stamps)
+    marks, largest = np.array([50.0, -INF, -INF, -INF]), np.array([90.0, 20.0, -INF, -INF])
+    found = without_watermark(slice_, slice(0, 4), marks, largest, 7e8)
+    assert found.tolist() == expected
 
 
 @pytest.mark.parametrize("time", [-1.7e308, -6.3e10, 2.5e11, 1.7e308])
@@ -119,7 +143,9 @@ def test_a_type_that_is_too_long_is_cut() -> None:
 def test_without_types_everything_has_the_empty_one() -> None:
     slice_ = slice_of([(0.0, "t", UNIQUE)])
     slice_.decided.types = None
-    assert summarize(slice_, np.zeros(1, np.int8), 0.0, 60.0).windows == {0: {"": [1, 0, 0, 0]}}
+    assert summarize(slice_, np.zeros(1, np.int8), np.zeros(1), 60.0).windows == {
+        0: {"": [1, 0, 0, 0]}
+    }
 
 
 def test_summaries_are_joined_and_left_as_they_are() -> None:

@@ -1,0 +1,68 @@
+"""In which window records count, against the model, and what must not change it."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, event, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from tests.model import count_windows
+from tests.pipeline import Pipeline, Restart, run_pipeline
+from tests.property.test_verdicts import cuts, joins, streams
+from tests.strategies import Stream
+
+_SOME = hypothesis_settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+_SECONDS = [0.3, 60.0, 3600.0]
+
+
+def counted(stream: Stream, seconds: float, **how: Any) -> Counter[tuple[int, str]]:  # noqa: ANN401
+    run_options = {name: how.pop(name) for name in ("cuts", "restart") if name in how}
+    pipeline = Pipeline(stream.settings, len(stream.partitions), stats_seconds=seconds, **how)
+    return run_pipeline(pipeline, stream, **run_options).statistics
+
+
+@pytest.mark.parametrize("seconds", _SECONDS)
+@_SOME
+@given(data=st.data())
+def test_windows_are_those_of_the_model(data: st.DataObject, seconds: float) -> None:
+    stream = data.draw(streams(idle=data.draw(st.booleans())))
+    steps = [(step.record, step.now, step.idle) for step in stream.steps]
+    expected = count_windows(stream.settings, stream.partitions, steps, seconds)
+    event(
+        f"windows of late and invalid: {sum(kind in ('late', 'invalid') for _, kind in expected)}"
+    )
+    found = counted(
+        stream,
+        seconds,
+        lanes=data.draw(st.sampled_from([1, 3])),
+        cuts=data.draw(cuts(stream)),
+        pickled=data.draw(st.booleans()),
+        joined=data.draw(joins()),
+    )
+    assert found == expected
+
+
+@_SOME
+@given(data=st.data())
+def test_a_restart_changes_no_window(data: st.DataObject) -> None:
+    # No idle partitions: when one is, the clock says, and after a restart it says so later.
+    stream = data.draw(streams())
+    points = data.draw(st.lists(st.integers(0, len(stream.steps)), min_size=3, max_size=3))
+    rewind_to, snapshot_at, crash_at = sorted(points)
+    committed = data.draw(st.just(()) | st.tuples(*[st.integers(0, 20)] * 3))
+    restart = Restart(snapshot_at, crash_at, rewind_to, data.draw(cuts(stream)), committed)
+    seconds = data.draw(st.sampled_from(_SECONDS))
+    found = counted(
+        stream,
+        seconds,
+        cuts=data.draw(cuts(stream)),
+        restart=restart,
+        joined=data.draw(joins()),
+    )
+    assert found == counted(stream, seconds)
