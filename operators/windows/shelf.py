@@ -73,6 +73,21 @@ def ordinal_of(value: bytes) -> int:
     return int.from_bytes(value[:_ORDINAL_BYTES], "little")
 
 
+def after(number: float) -> bytes:
+    """Where all keys of a stretch of time, and of those before it, end."""
+    return sortable(np.array([number])) + b"\xff" * (KEY_BYTES - NUMBER_BYTES + 1)
+
+
+def order_of(ordinal: int) -> bytes:
+    """The place in the order that an ordinal stands for."""
+    return ordinal.to_bytes(NUMBER_BYTES, "big")
+
+
+def ordinal_at(order: bytes) -> int:
+    """The ordinal that a place in the order stands for."""
+    return int.from_bytes(order, "big")
+
+
 def entries_of(value: bytes) -> list[Entry]:
     """First and last event time and reference of each entry."""
     rows: list[Entry] = np.frombuffer(value, ENTRY, offset=_ORDINAL_BYTES).tolist()

@@ -122,9 +122,12 @@ def test_keys_are_dropped_from_the_disk(shelf: Shelf, tmp_path: Path) -> None:
     asking = Asking(store)
     for number in range(20):
         asking((number * 10.0, "a"), (number * 10.0 + 5, "b"))
-        store.committed(Change(progress(number + 1), asking.deltas[-1]))
-        store.expire(number * 10.0 - 25)
+        horizon = number * 10.0 - 25
+        store.expire(horizon)
+        store.committed(Change(progress(number + 1), asking.deltas[-1], horizon))
     assert len(store) <= 12
+    store.expire(1000.0)
+    store.committed(Change(progress(21), Delta.empty(), 1000.0))
     store.expire(1000.0)
     assert len(store) == 0
     store.close()
@@ -159,8 +162,8 @@ def test_keys_are_dropped_as_fast_as_they_come(window: str, tmp_path: Path) -> N
         times, references = np.full(count, 15.0 * number), np.arange(count)
         matches = store.decide(hashes, times, references)
         delta = store.delta(hashes, times, references, matches)
-        store.committed(Change(progress(number), delta))
         store.expire(15.0 * number)
+        store.committed(Change(progress(number), delta, 15.0 * number))
         held.append(len(store))
     store.close()
     assert max(held) <= 4 * count
