@@ -142,11 +142,12 @@ class DiskKeys:
             value = known[key]
             entries = [] if value is None else lying.entries_of(value)
             merged = self._shelf.merged(entries, entry)
-            if value is not None and not self._bound.renew:
+            moves = self._bound.renew or self._shelf.added_again(entries, entry)
+            if value is not None and not moves:
                 ordinal = lying.ordinal_of(value)  # noqa: PLW2901 - it stays where it is
             elif value is not None and order.pop(lying.ordinal_of(value), None) is None:
                 batch.delete(ORDER, [lying.order_of(lying.ordinal_of(value))])
-            if value is None or self._bound.renew:
+            if value is None or moves:
                 order[ordinal] = key
             known[key] = lying.value_of(ordinal, merged)
             more[row] = len(merged) > len(entries)

@@ -34,7 +34,7 @@ class Choosing:
         self.leaving: dict[bytes, int] = {}
         self._database = database
         # Rows of the order before the first place have been looked at.  From the second one
-        # on some were passed over: they are looked at again once something was removed.
+        # on some were passed over: they are looked at again after the next `remove`.
         self._looked_to = b""
         self._passed_over: bytes | None = None
 
@@ -78,9 +78,10 @@ class Choosing:
         self._passed_over = order if self._passed_over is None else min(self._passed_over, order)
 
     def remove(self, batch: RocksBatch, victims: Victims) -> dict[bytes, int]:
-        """Remove keys that were chosen; return the number of entries of each."""
-        if not victims.keys:
-            return {}
+        """Remove keys that were chosen; return the number of entries of each.
+
+        To be called with no victims too: keys that were passed over may be chosen then.
+        """
         batch.delete(KEYS, victims.keys)
         for begin, end in victims.runs:
             batch.delete_range(ORDER, begin, end)

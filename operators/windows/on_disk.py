@@ -64,7 +64,9 @@ class DiskStore:
         self._waiting: deque[Change | int] = deque()
         self._decided: tuple[int, Delta] = (0, Delta.empty())
         self._victims = Victims()
+        self._outdated = False
         self.evicted = 0
+        self._make_room()  # for a smaller bound than before
 
     def __len__(self) -> int:
         """Return the number of keys held."""
@@ -130,6 +132,8 @@ class DiskStore:
         before = len(front)
         if isinstance(front, TumblingStore | SlidingStore):
             new = ~front.holds(delta)
+            # Some may have been evicted, and added again with another record.
+            self._outdated |= not new.all()
         else:
             new = np.ones(len(delta), np.bool_)
         front.apply(delta)
@@ -140,7 +144,7 @@ class DiskStore:
         """Write what is committed, and see to it that memory stays bounded."""
         self._write_committed()
         self._make_room()
-        if len(self._front) > _FRONT_KEYS:
+        if len(self._front) > _FRONT_KEYS or self._outdated:
             self._renew_front()
 
     def _make_room(self) -> None:
@@ -204,7 +208,7 @@ class DiskStore:
 
     def _renew_front(self) -> None:
         """Let go of what is in memory, but for what is not on disk."""
-        self._front = self._shelf.front()
+        self._front, self._outdated = self._shelf.front(), False
         if isinstance(self._front, SessionStore):
             # A session that was changed is one of all of its key.
             for added in self._uncommitted:
