@@ -341,7 +341,8 @@ class Lane:
             progress = LaneProgress(
                 change.number, change.positions, change.largest, change.watermark
             )
-            self._durable.committed(Change(progress, change.delta))
+            horizon = change.watermark - self._spec.allowed_lateness_seconds
+            self._durable.committed(Change(progress, change.delta, horizon))
 
     def marked(self, end: int) -> None:
         """Take note of where the changelog ended after that; from any thread."""

@@ -161,9 +161,9 @@ class RocksDatabase:
         """Return the smallest key of a family."""
         return next((key for key, _ in self.items(family)), None)
 
-    def items(self, family: str) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values in the order of the keys."""
-        yield from self.families[family].items()
+    def items(self, family: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values in the order of the keys, from `start` on."""
+        yield from self.families[family].items(from_key=start)
 
     def batch(self) -> RocksBatch:
         """Begin a batch of changes."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import islice, takewhile
 
 import msgspec
 import numpy as np
 
-from operators.batches import Bools, Floats, Ints
-from operators.rocks import BUCKETS, ENDS, KEYS, META, ORDER, RocksBatch, RocksDatabase
+from operators.batches import Bools, Ints
+from operators.rocks import ENDS, KEYS, META, ORDER, RocksBatch, RocksDatabase
 from operators.verdicts import Delta
 from operators.windows import shelf as lying
+from operators.windows.disk_stretches import Stretches
+from operators.windows.disk_victims import Choosing, Victims
 from operators.windows.shelf import NUMBER_BYTES, SessionShelf, Shelf
 from operators.windows.store import LaneProgress
 from operators.windows.table import Bound
@@ -23,17 +24,6 @@ _STEP = 2048
 # Sizes are asked of RocksDB once in so many writes.
 _SIZE_EVERY = 64
 _PROGRESS = b"progress"
-# After all keys that begin with a number.
-_LAST = b"\xff" * (lying.KEY_BYTES - NUMBER_BYTES + 1)
-
-
-@dataclass(slots=True)
-class _Stretch:
-    """Keys of a stretch of time: how many, the newest, and an ordinal before all of them."""
-
-    count: int
-    newest: float
-    first: int
 
 
 class DiskKeys:
@@ -42,14 +32,21 @@ class DiskKeys:
     Promises: every change of them, the number of keys and the progress are written in
     one batch.  What an `ordinal` is for: the rows of `order` are the keys by it, the
     oldest first, and a key's value has the ordinal under which it stands there.
+
+    What `expire` and `choose` take away is not found and not counted from then on.  On
+    disk it stays until `remove_expired` and `put` are told that it is committed: after
+    a kill the same records are decided again, and need the same keys.
     """
 
     def __init__(self, shelf: Shelf, bound: Bound, database: RocksDatabase) -> None:
         self._shelf = shelf
         self._bound = bound
         self._database = database
-        self._stretches: dict[float, _Stretch] = {}
         self._held = self._ordinal = self._writes = self._ends_since_looked = 0
+        self._stretches = Stretches(shelf, database)
+        self._choosing = Choosing(database)
+        self._horizon = -math.inf
+        self._uncounted = 0
         self.size_bytes = database.disk_bytes()
         self.progress: LaneProgress | None = None
         stored = database.get_one(META, _PROGRESS)
@@ -57,12 +54,10 @@ class DiskKeys:
             found = msgspec.msgpack.decode(stored)
             self._held, self._ordinal = found["held"], found["ordinal"]
             self.progress = LaneProgress(*found["progress"])
-            for key, value in database.items(BUCKETS):
-                self._stretches[lying.number_of(key)] = _Stretch(*msgspec.msgpack.decode(value))
 
     def __len__(self) -> int:
-        """Return the number of keys."""
-        return self._held
+        """Return the number of keys, less those that are expired or chosen for eviction."""
+        return self._held - self._uncounted
 
     def _write(self, batch: RocksBatch) -> None:
         kept = {"progress": self.progress, "held": self._held, "ordinal": self._ordinal}
@@ -74,6 +69,8 @@ class DiskKeys:
 
     def find(self, keys: list[bytes]) -> tuple[Delta, Bools]:
         """Return what there is of some keys, and which of that is due to be renewed."""
+        if leaving := self._choosing.leaving:
+            keys = [key for key in keys if key not in leaving]
         values = self._database.get(KEYS, keys)
         found = [(key, value) for key, value in zip(keys, values, strict=True) if value is not None]
         if not found:
@@ -88,35 +85,52 @@ class DiskKeys:
             self.progress = self.progress._replace(end=end)
             self._write(self._database.batch())
 
-    def put(self, delta: Delta, new: Bools, progress: LaneProgress, *, merging: bool) -> None:
+    def put(
+        self,
+        delta: Delta,
+        new: Bools,
+        progress: LaneProgress,
+        evicted: Victims,
+        *,
+        merging: bool,
+    ) -> None:
         """Write what a transaction changed.
 
-        new: which rows are keys that are not there.  merging: whether there may be
+        new: which rows are keys that are not there.  evicted: what was chosen while it was
+        decided; none of its rows was before that.  merging: whether there may be
         others with the same key in the same stretch, so that one has to look.
         """
         batch = self._database.batch()
+        self._remove(batch, evicted)
         if len(delta):
             ordinals = np.arange(self._ordinal, self._ordinal + len(delta))
             self._ordinal += len(delta)
             homes = self._shelf.home(delta.times)
             keys = lying.keys_at(homes, delta.hashes)
             if merging:
-                new = self._put_merged(batch, keys, delta, ordinals)
+                new = self._put_merged(batch, keys, delta, ordinals, set(evicted.keys))
             else:
                 batch.put_all(KEYS, keys, lying.values_of(ordinals, delta))
                 batch.put_all(ORDER, _big_endian(ordinals), keys)
             if not isinstance(self._shelf, SessionShelf):
-                self._count(batch, homes[new], delta.times[new], int(ordinals[0]))
+                self._held += int(new.sum())
+                self._stretches.add(batch, homes[new], delta.times[new], int(ordinals[0]))
         end = 0 if self.progress is None else self.progress.end
         self.progress = progress._replace(end=max(end, progress.end))
         self._write(batch)
 
     def _put_merged(
-        self, batch: RocksBatch, keys: list[bytes], delta: Delta, ordinals: Ints
+        self,
+        batch: RocksBatch,
+        keys: list[bytes],
+        delta: Delta,
+        ordinals: Ints,
+        evicted: set[bytes],
     ) -> Bools:
         """Write keys after what they have already; return which rows made more entries."""
         unique = list(dict.fromkeys(keys))
         known = dict(zip(unique, self._database.get(KEYS, unique), strict=True))
+        known.update(dict.fromkeys(evicted.intersection(known)))  # removed in the same batch
         firsts = delta.times if delta.firsts is None else delta.firsts
         rows = zip(firsts.tolist(), delta.times.tolist(), delta.references.tolist(), strict=True)
         order: dict[int, bytes] = {}
@@ -128,11 +142,12 @@ class DiskKeys:
             value = known[key]
             entries = [] if value is None else lying.entries_of(value)
             merged = self._shelf.merged(entries, entry)
-            if value is not None and not self._bound.renew:
+            moves = self._bound.renew or self._shelf.added_again(entries, entry)
+            if value is not None and not moves:
                 ordinal = lying.ordinal_of(value)  # noqa: PLW2901 - it stays where it is
             elif value is not None and order.pop(lying.ordinal_of(value), None) is None:
-                batch.delete(ORDER, [lying.ordinal_of(value).to_bytes(NUMBER_BYTES, "big")])
-            if value is None or self._bound.renew:
+                batch.delete(ORDER, [lying.order_of(lying.ordinal_of(value))])
+            if value is None or moves:
                 order[ordinal] = key
             known[key] = lying.value_of(ordinal, merged)
             more[row] = len(merged) > len(entries)
@@ -146,43 +161,35 @@ class DiskKeys:
             self._ends_since_looked += len(ends)
         return more
 
-    def _count(self, batch: RocksBatch, homes: Floats, times: Floats, ordinal: int) -> None:
-        """Count new keys of stretches of time."""
-        self._held += len(homes)
-        for number in np.unique(homes).tolist():
-            mine = homes == number
-            one = self._stretches.setdefault(number, _Stretch(0, -math.inf, ordinal))
-            one.count += int(mine.sum())
-            one.newest = max(one.newest, float(times[mine].max()))
-            self._put_stretch(batch, number, one)
-
-    def _put_stretch(self, batch: RocksBatch, number: float, one: _Stretch) -> None:
-        value = msgspec.msgpack.encode((one.count, one.newest, one.first))
-        batch.put(BUCKETS, lying.sortable(np.array([number])), value)
-
     def expire(self, horizon: float) -> None:
-        """Drop what no record with an event time ≥ horizon could match; sessions in steps."""
+        """From now on do not count what no record with an event time ≥ horizon could match."""
+        self._horizon = max(self._horizon, horizon)
+        self._count_again()
+
+    def _count_again(self) -> None:
+        """Count what is there without being held any more."""
+        self._uncounted = self._stretches.look(self._horizon)
+        self._uncounted += sum(self._choosing.leaving.values())
+
+    def remove_expired(self, horizon: float) -> None:
+        """Remove what expired, given the horizon of what was put last; sessions in steps."""
         if isinstance(self._shelf, SessionShelf):
-            self._expire_sessions(self._shelf, horizon)
-            return
-        gone = []
-        for number in sorted(self._stretches):
-            if not self._shelf.gone(number, self._stretches[number].newest, horizon):
-                break
-            gone.append(number)
-        if not gone:
-            return
-        for number in gone:
-            self._held -= self._stretches.pop(number).count
+            self._remove_sessions(self._shelf, horizon)
+        elif gone := self._stretches.gone_at(horizon):
+            self._remove_stretches(gone)
+        self._count_again()
+
+    def _remove_stretches(self, gone: list[float]) -> None:
         batch = self._database.batch()
-        past = lying.sortable(np.array([gone[-1]])) + _LAST
-        batch.delete_range(KEYS, b"", past)
-        batch.delete_range(BUCKETS, b"", past)
-        first = min((one.first for one in self._stretches.values()), default=self._ordinal)
-        batch.delete_range(ORDER, b"", first.to_bytes(NUMBER_BYTES, "big"))
+        self._held -= self._stretches.remove(batch, gone)
+        for key in self._choosing.leaving:
+            if lying.number_of(key) in gone:
+                self._choosing.leaving[key] = 0
+        batch.delete_range(KEYS, b"", lying.after(gone[-1]))
+        batch.delete_range(ORDER, b"", lying.order_of(self._stretches.first(self._ordinal)))
         self._write(batch)
 
-    def _expire_sessions(self, shelf: SessionShelf, horizon: float) -> None:
+    def _remove_sessions(self, shelf: SessionShelf, horizon: float) -> None:
         """Look at some of the keys of which a session has ended."""
         if not math.isfinite(horizon) or not self._held:
             return
@@ -202,39 +209,47 @@ class DiskKeys:
             entries = lying.entries_of(value)
             live = [one for one in entries if not horizon - one[1] >= shelf.seconds]
             self._held -= len(entries) - len(live)
+            if key in self._choosing.leaving:
+                self._choosing.leaving[key] = len(live)
             if live:
                 batch.put(KEYS, key, lying.value_of(lying.ordinal_of(value), live))
             else:
                 batch.delete(KEYS, [key])
-                batch.delete(ORDER, [lying.ordinal_of(value).to_bytes(NUMBER_BYTES, "big")])
+                batch.delete(ORDER, [lying.order_of(lying.ordinal_of(value))])
         batch.delete_range(ENDS, b"", ends[-1] + b"\0")
         self._write(batch)
 
-    def evict(self) -> int:
-        """Drop some of the oldest keys; return how many."""
+    def choose(self, busy: set[bytes]) -> Victims | None:
+        """Choose some of the oldest keys to be evicted; return None if there are no more.
+
+        busy: keys of which a change is not put yet; they are not chosen.
+        """
         count = min(_STEP, self._bound.evicted_at_once)
-        oldest = list(islice(self._database.items(ORDER), count))
-        assert oldest, "every key has its place in the order"
-        keys = [key for _, key in oldest]
+        first = b""
+        if self._stretches.gone:
+            first = lying.order_of(self._stretches.first(self._ordinal, gone=False))
+        victims = self._choosing.choose(
+            count,
+            first,
+            lambda key: key in busy or lying.number_of(key) in self._stretches.gone,
+        )
+        if victims is not None:
+            chosen = {key: self._choosing.leaving[key] for key in victims.keys}
+            self._uncounted += sum(chosen.values())
+            self._stretches.leave(chosen)
+        return victims
+
+    def evict(self, victims: Victims) -> None:
+        """Remove keys that were chosen, where all that was decided is put."""
         batch = self._database.batch()
-        changed: dict[float, _Stretch] = {}
-        evicted = 0
-        for (order, key), value in zip(oldest, self._database.get(KEYS, keys), strict=True):
-            if value is None or lying.ordinal_of(value) != int.from_bytes(order, "big"):
-                continue  # expired with its stretch
-            entries = len(lying.entries_of(value))
-            batch.delete(KEYS, [key])
-            evicted += entries
-            number = lying.number_of(key)
-            if number in self._stretches:
-                changed[number] = self._stretches[number]
-                changed[number].count -= entries
-        for number, one in changed.items():
-            self._put_stretch(batch, number, one)
-        batch.delete_range(ORDER, b"", oldest[-1][0] + b"\0")
-        self._held -= evicted
+        self._remove(batch, victims)
         self._write(batch)
-        return evicted
+
+    def _remove(self, batch: RocksBatch, victims: Victims) -> None:
+        removed = self._choosing.remove(batch, victims)
+        self._held -= sum(removed.values())
+        self._uncounted -= sum(removed.values())
+        self._stretches.evict(batch, removed)
 
     def close(self) -> None:
         """Let go of the database."""

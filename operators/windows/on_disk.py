@@ -7,7 +7,7 @@ up is held there for a while: deciding is left to the same window's store in mem
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from operators.batches import Bools, Floats, Hashes, Ints
 from operators.rocks import RocksDatabase
 from operators.verdicts import Delta, Matches
 from operators.windows.disk_keys import DiskKeys
+from operators.windows.disk_victims import Victims
 from operators.windows.session import SessionStore
 from operators.windows.shelf import NUMBER_BYTES, Shelf, keys_at
 from operators.windows.sliding import SlidingStore
@@ -32,22 +33,26 @@ class _Added:
     """A delta that is not on disk yet.
 
     count: keys held more by it.  new: which of its rows are new keys.  merging:
-    whether there may be others with its keys in the same stretch of time.
+    whether there may be others with its keys in the same stretch of time.  evicted:
+    keys on disk that are not held any more since it was added.
     """
 
     delta: Delta
     count: int
     new: Bools
     merging: bool
+    evicted: Victims = field(default_factory=Victims)
 
 
 class DiskStore:
     """Keys of one lane on disk.
 
     Promises: what is on disk has been committed in Kafka, with the progress that goes
-    with it; a restart goes on from there.  `committed` and `marked` may be called by
-    another thread: all else is the deciding thread's.  At most `max_keys` are held,
-    and besides only what waits for its commit.
+    with it; a restart goes on from there.  What expires or is evicted is not held any
+    more, but leaves the disk only with the transaction it expired or was evicted in.
+    `committed` and `marked` may be called by another thread: all else is the deciding
+    thread's.  At most `max_keys` are held, or what waits for its commit where that is
+    more.
     """
 
     def __init__(self, shelf: Shelf, bound: Bound, database: RocksDatabase) -> None:
@@ -58,7 +63,10 @@ class DiskStore:
         self._uncommitted: deque[_Added] = deque()
         self._waiting: deque[Change | int] = deque()
         self._decided: tuple[int, Delta] = (0, Delta.empty())
+        self._victims = Victims()
+        self._outdated = False
         self.evicted = 0
+        self._make_room()  # for a smaller bound than before
 
     def __len__(self) -> int:
         """Return the number of keys held."""
@@ -81,16 +89,16 @@ class DiskStore:
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
         """Match each record against earlier unique ones, and add those that are unique."""
         self._bound.check(hashes.shape[1])
-        self._make_ready(hashes.shape[0] * hashes.shape[1])
-        renewed = self._look_up(hashes, times)
+        self._make_ready()
+        due = self._look_up(hashes, times)
         before = len(self._front)
         matches = self._front.decide(hashes, times, references)
-        self._decided = (len(self._front) - before, renewed)
+        self._decided = (len(self._front) - before, _matched(due, hashes, matches))
         return matches
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
         """Tell which records repeat a unique one, each for itself; add nothing."""
-        self._make_ready(0)
+        self._make_ready()
         self._look_up(hashes, times)
         return self._front.repeats(hashes, times)
 
@@ -101,8 +109,13 @@ class DiskStore:
         new = np.arange(len(added) + len(renewed)) < len(added)
         added = Delta.join([added, renewed])
         if len(added):
-            self._uncommitted.append(_Added(added, count, new, self._merging(len(renewed))))
+            self._note(_Added(added, count, new, self._merging(len(renewed))))
         return added
+
+    def _note(self, added: _Added) -> None:
+        self._uncommitted.append(added)
+        self._make_room()
+        added.evicted, self._victims = self._victims, Victims()
 
     def _merging(self, renewed: int) -> bool:
         if isinstance(self._front, SlidingStore):
@@ -113,27 +126,55 @@ class DiskStore:
         """Add and renew what an earlier `decide` did; it waits for `committed` all the same."""
         if not len(delta):
             return
-        self._make_ready(len(delta))
+        self._make_ready()
         self._look_up(delta.hashes[:, None], delta.times)
         front = self._front
         before = len(front)
         if isinstance(front, TumblingStore | SlidingStore):
             new = ~front.holds(delta)
+            # Some may have been evicted, and added again with another record.
+            self._outdated |= not new.all()
         else:
             new = np.ones(len(delta), np.bool_)
         front.apply(delta)
         merging = self._shelf.merging or self._bound.renew or not new.all()
-        self._uncommitted.append(_Added(delta, len(front) - before, new, merging))
+        self._note(_Added(delta, len(front) - before, new, merging))
 
-    def _make_ready(self, coming: int) -> None:
-        """Write what is committed, and have room for more keys."""
+    def _make_ready(self) -> None:
+        """Write what is committed, and see to it that memory stays bounded."""
         self._write_committed()
-        evicted = 0
-        while len(self) + coming > self._bound.max_keys and len(self._disk):
-            evicted += self._disk.evict()
-        self.evicted += evicted
-        if evicted or len(self._front) > _FRONT_KEYS:
+        self._make_room()
+        if len(self._front) > _FRONT_KEYS or self._outdated:
             self._renew_front()
+
+    def _make_room(self) -> None:
+        """Evict the oldest keys where more than `max_keys` are held."""
+        before = len(self)
+        if before <= self._bound.max_keys:
+            return
+        busy = self._busy()
+        while len(self) > self._bound.max_keys:
+            victims = self._disk.choose(busy)
+            if victims is None:
+                break
+            self._victims.add(victims)
+            if not self._uncommitted:
+                self._disk.evict(self._victims)
+                self._victims = Victims()
+        evicted = before - len(self)
+        if evicted:
+            self.evicted += evicted
+            self._renew_front()
+
+    def _busy(self) -> set[bytes]:
+        """Keys that may be on disk, and of which a change is not."""
+        busy: set[bytes] = set()
+        for added in self._uncommitted:
+            if added.merging:
+                rows = slice(None) if self._shelf.merging else ~added.new
+                homes = self._shelf.home(added.delta.times[rows])
+                busy.update(keys_at(homes, added.delta.hashes[rows]))
+        return busy
 
     def _look_up(self, hashes: Hashes, times: Floats) -> Delta:
         """Take keys that records may match into memory; return those it is time to renew."""
@@ -167,7 +208,7 @@ class DiskStore:
 
     def _renew_front(self) -> None:
         """Let go of what is in memory, but for what is not on disk."""
-        self._front = self._shelf.front()
+        self._front, self._outdated = self._shelf.front(), False
         if isinstance(self._front, SessionStore):
             # A session that was changed is one of all of its key.
             for added in self._uncommitted:
@@ -196,18 +237,24 @@ class DiskStore:
                 parts.append(self._uncommitted.popleft())
                 left -= len(parts[-1].delta)
             assert left == 0, "a transaction has whole deltas, in their order"
+            evicted = Victims()
+            for part in parts:
+                evicted.add(part.evicted)
             self._disk.put(
                 waiting.delta,
                 np.concatenate([np.zeros(0, np.bool_), *(part.new for part in parts)]),
                 waiting.progress,
+                evicted,
                 merging=any(part.merging for part in parts),
             )
+            self._disk.remove_expired(waiting.horizon)
 
     def expire(self, horizon: float) -> None:
         """Drop what no record with an event time ≥ horizon could match."""
         self._write_committed()
         self._front.expire(horizon)
         self._disk.expire(horizon)
+        self._make_room()
 
     def expired(self, newest: float, horizon: float) -> bool:
         """Tell whether keys with event times up to `newest` are of no more use at a horizon."""
@@ -225,3 +272,23 @@ class DiskStore:
         """Write what is committed, and let go of the database."""
         self._write_committed()
         self._disk.close()
+
+
+def _matched(due: Delta, hashes: Hashes, matches: Matches) -> Delta:
+    """Those of some keys that records matched, and not only asked for."""
+    if not len(due):
+        return due
+    rows = np.flatnonzero(matches.combination >= 0)
+    matched = _rows_of(hashes[rows, matches.combination[rows]], matches.originals[rows])
+    asked = _rows_of(due.hashes, due.references)
+    found = set(matched)
+    kept = np.array([row in found for row in asked], np.bool_)
+    return Delta(due.hashes[kept], due.times[kept], due.references[kept])
+
+
+def _rows_of(hashes: Hashes, references: Ints) -> list[bytes]:
+    table = np.empty((len(hashes), 3), np.uint64)
+    table[:, 0] = references.view(np.uint64)
+    table[:, 1:] = hashes
+    column: list[bytes] = table.view("V24").reshape(-1).tolist()
+    return column

@@ -73,6 +73,21 @@ def ordinal_of(value: bytes) -> int:
     return int.from_bytes(value[:_ORDINAL_BYTES], "little")
 
 
+def after(number: float) -> bytes:
+    """Where all keys of a stretch of time, and of those before it, end."""
+    return sortable(np.array([number])) + b"\xff" * (KEY_BYTES - NUMBER_BYTES + 1)
+
+
+def order_of(ordinal: int) -> bytes:
+    """The place in the order that an ordinal stands for."""
+    return ordinal.to_bytes(NUMBER_BYTES, "big")
+
+
+def ordinal_at(order: bytes) -> int:
+    """The ordinal that a place in the order stands for."""
+    return int.from_bytes(order, "big")
+
+
 def entries_of(value: bytes) -> list[Entry]:
     """First and last event time and reference of each entry."""
     rows: list[Entry] = np.frombuffer(value, ENTRY, offset=_ORDINAL_BYTES).tolist()
@@ -132,7 +147,14 @@ class Shelf:
 
     def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
         """Entries of a key after one more was written."""
-        return entries or [entry]
+        return [entry] if not entries or self.added_again(entries, entry) else entries
+
+    def added_again(self, entries: list[Entry], entry: Entry) -> bool:
+        """Tell whether a key was evicted, and added again with this entry.
+
+        It is then of another record than those that it takes the place of.
+        """
+        return any(one[2] != entry[2] for one in entries)
 
     def gone(self, number: float, newest: float, horizon: float) -> bool:
         """Tell whether a stretch, with keys up to `newest`, is of no more use."""
@@ -163,7 +185,16 @@ class SlidingShelf(Shelf):
 
     def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
         """Entries of a key after one more was written."""
-        return entries if entry in entries else [*entries, entry]
+        if entry in entries:
+            return entries
+        return [*(one for one in entries if not self._near(one, entry)), entry]
+
+    def added_again(self, entries: list[Entry], entry: Entry) -> bool:
+        """Tell whether a key was evicted, and added again with this entry."""
+        return any(one[2] != entry[2] and self._near(one, entry) for one in entries)
+
+    def _near(self, one: Entry, other: Entry) -> bool:
+        return abs(one[1] - other[1]) < self.seconds
 
     def gone(self, number: float, newest: float, horizon: float) -> bool:
         """Tell whether a stretch, with keys up to `newest`, is of no more use."""
@@ -190,13 +221,22 @@ class SessionShelf(Shelf):
 
     def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
         """Sessions of a key after one took the place of those that went into it."""
-        first, last, _ = entry
-        inside = [
-            one for one in entries if one[0] - last < self.seconds and first - one[1] < self.seconds
-        ]
+        inside = self._inside(entries, entry)
         kept = [one for one in entries if one not in inside]
         kept.insert(entries.index(inside[0]) if inside else len(entries), entry)
         return kept
+
+    def added_again(self, entries: list[Entry], entry: Entry) -> bool:
+        """Tell whether a key was evicted, and added again with this entry."""
+        inside = self._inside(entries, entry)
+        return bool(inside) and all(one[2] != entry[2] for one in inside)
+
+    def _inside(self, entries: list[Entry], entry: Entry) -> list[Entry]:
+        """Sessions that went into one, as it became."""
+        first, last, _ = entry
+        return [
+            one for one in entries if one[0] - last < self.seconds and first - one[1] < self.seconds
+        ]
 
     def gone(self, number: float, newest: float, horizon: float) -> bool:
         """Nothing lies in stretches."""

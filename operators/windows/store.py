@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -86,17 +87,23 @@ class LaneProgress(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What a committed transaction changed: where it got to, and the keys."""
+    """What a committed transaction changed: where it got to, and the keys.
+
+    horizon: its watermark less the allowed lateness.  No record that is decided after
+    it, in this run or the next, has an earlier event time.
+    """
 
     progress: LaneProgress
     delta: Delta
+    horizon: float = -math.inf
 
 
 @runtime_checkable
 class DurableStore(KeyStore, Protocol):
     """A store that keeps what is committed, so that a restart goes on from there.
 
-    What is decided or applied waits for `committed`, in the same order.
+    What is decided or applied waits for `committed`, in the same order; so does the
+    removal of what expired or was evicted meanwhile.
     """
 
     @property

@@ -46,11 +46,12 @@ NewStore: TypeAlias = Callable[[Bound], KeyStore]
 
 @dataclass(frozen=True)
 class Kind:
-    """A store, its window, and whether it can name the original."""
+    """A store, its window, whether it can name the original, and where it lies on disk."""
 
     window: str
     new: NewStore
     originals: bool = True
+    shelf: Shelf | None = None
 
 
 class Committing:
@@ -69,8 +70,9 @@ class Committing:
         self._number = 0 if self.store.progress is None else self.store.progress.number
         self._delta = Delta.empty()
         self._opened_before: Committing | None = None  # which deletes the folder in the end
-        self.expire, self.repeats = self.store.expire, self.store.repeats
-        self.size_bytes, self.expired = self.store.size_bytes, self.store.expired
+        self._horizon = -math.inf
+        self.repeats, self.size_bytes = self.store.repeats, self.store.size_bytes
+        self.expired = self.store.expired
 
     def __len__(self) -> int:
         return len(self.store)
@@ -86,7 +88,12 @@ class Committing:
     def _commit(self, delta: Delta) -> None:
         self._number += 1
         progress = LaneProgress(self._number, {0: self._number}, {0: 1.0}, 0.5)
-        self.store.committed(Change(progress, delta))
+        self.store.committed(Change(progress, delta, self._horizon))
+
+    def expire(self, horizon: float) -> None:
+        self._horizon = horizon
+        self._commit(Delta.empty())
+        self.store.expire(horizon)
 
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
         matches = self.store.decide(hashes, times, references)
@@ -117,15 +124,19 @@ class Committing:
         raise NotImplementedError
 
 
+def on_disk(window: str, shelf: Shelf) -> Kind:
+    return Kind(window, lambda bound: Committing(shelf, bound), shelf=shelf)
+
+
 KINDS = {
     "tumbling": Kind("tumbling", lambda bound: TumblingStore(SECONDS, bound)),
     "forever": Kind("forever", lambda bound: TumblingStore(math.inf, bound)),
     "sliding": Kind("sliding", lambda bound: SlidingStore(SECONDS, bound)),
     "session": Kind("session", lambda bound: SessionStore(SECONDS, bound)),
-    "disk": Kind("tumbling", lambda bound: Committing(Shelf(SECONDS), bound)),
-    "disk-forever": Kind("forever", lambda bound: Committing(Shelf(math.inf), bound)),
-    "disk-sliding": Kind("sliding", lambda bound: Committing(SlidingShelf(SECONDS), bound)),
-    "disk-session": Kind("session", lambda bound: Committing(SessionShelf(SECONDS), bound)),
+    "disk": on_disk("tumbling", Shelf(SECONDS)),
+    "disk-forever": on_disk("forever", Shelf(math.inf)),
+    "disk-sliding": on_disk("sliding", SlidingShelf(SECONDS)),
+    "disk-session": on_disk("session", SessionShelf(SECONDS)),
     "bloom": Kind("tumbling", lambda bound: BloomStore(SECONDS, bound, ERROR), originals=False),
     "bloom-forever": Kind(
         "forever", lambda bound: BloomStore(math.inf, bound, ERROR), originals=False
@@ -343,6 +354,22 @@ def test_never_more_than_the_bound_and_the_oldest_go_first(
     kept = held_of(store, everything)
     assert kept == everything[-len(store) :]
     assert len(store) >= max_keys * (1 - 1 / 6)
+
+
+@every_kind
+@every_eviction
+@pytest.mark.parametrize("applied", [False, True], ids=["decided", "applied"])
+def test_nothing_is_evicted_for_keys_that_are_held(kind: Kind, renew: bool, applied: bool) -> None:
+    store = kind.new(Bound(1000, renew))
+    _, delta = feed(store, range(100))
+    if applied:
+        for _ in range(20):
+            store.apply(delta)
+    else:
+        again = [*range(100)] * 20
+        assert feed(store, again)[0] == again
+    assert held_of(store, range(100)) == [*range(100)]
+    assert (store.evicted, len(store)) == (0, 100)
 
 
 @in_memory

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -18,7 +19,16 @@ from operators.verdicts import Delta, VerdictBatch
 from operators.windows import on_disk
 from operators.windows.on_disk import DiskStore
 from operators.windows.session import SessionStore
-from operators.windows.shelf import SessionShelf, Shelf, SlidingShelf, number_of, sortable
+from operators.windows.shelf import (
+    SessionShelf,
+    Shelf,
+    SlidingShelf,
+    entries_of,
+    number_of,
+    order_of,
+    ordinal_of,
+    sortable,
+)
 from operators.windows.store import Change, LaneProgress
 from operators.windows.table import Bound
 from operators.windows.tumbling import TumblingStore
@@ -122,9 +132,12 @@ def test_keys_are_dropped_from_the_disk(shelf: Shelf, tmp_path: Path) -> None:
     asking = Asking(store)
     for number in range(20):
         asking((number * 10.0, "a"), (number * 10.0 + 5, "b"))
-        store.committed(Change(progress(number + 1), asking.deltas[-1]))
-        store.expire(number * 10.0 - 25)
+        horizon = number * 10.0 - 25
+        store.expire(horizon)
+        store.committed(Change(progress(number + 1), asking.deltas[-1], horizon))
     assert len(store) <= 12
+    store.expire(1000.0)
+    store.committed(Change(progress(21), Delta.empty(), 1000.0))
     store.expire(1000.0)
     assert len(store) == 0
     store.close()
@@ -148,6 +161,62 @@ def test_a_session_that_was_evicted_is_not_joined_to_what_came_after_it(tmp_path
     again.close()
 
 
+def check_rows(store: DiskStore, database: RocksDatabase) -> None:
+    """The number of keys is that of the rows, and every key has its place in the order."""
+    stored = database.get_one("meta", b"progress")
+    assert stored is not None
+    held = msgspec.msgpack.decode(stored)["held"]
+    keys = dict(database.items("keys"))
+    assert held == sum(len(entries_of(value)) for value in keys.values())
+    assert len(store) <= held + sum(added.count for added in store._uncommitted)
+    order = dict(database.items("order"))
+    assert all(order[order_of(ordinal_of(value))] == key for key, value in keys.items())
+
+
+@every_shelf
+@pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_counted_is_what_is_there(
+    shelf: Shelf, renew: bool, seed: int, tmp_path: Path
+) -> None:
+    """Whatever expires, is evicted, committed late or lost by a kill."""
+    rng = np.random.default_rng(seed)
+    bound = Bound(int(rng.choice([8, 14, 20])), renew)
+    database = RocksDatabase(tmp_path / "lane", MEMORY, {})
+    store, number, now, horizon = DiskStore(shelf, bound, database), 0, 100.0, 0.0
+    waiting: list[tuple[Delta, float]] = []
+    evicted = 0
+    for step in range(120):
+        count = int(rng.integers(1, 12))
+        now += float(rng.choice([0.0, 0.5, 3.0, 15.0]))
+        times = np.maximum(now - rng.integers(0, 8, count), horizon)
+        hashes = rng.integers(0, 40, (count, 1, 1)).astype(np.uint64).repeat(2, axis=2)
+        references = np.arange(count) + 100 * step
+        matches = store.decide(hashes, times, references)
+        horizon = max(horizon, float(times.max()) - 8.0)
+        waiting.append((store.delta(hashes, times, references, matches), horizon))
+        store.expire(horizon)
+        rows = sum(len(delta) for delta, _ in waiting)
+        # A key of which one session waits has others.
+        more = rows if isinstance(shelf, SessionShelf) else 0
+        assert len(store) <= max(bound.max_keys, rows) + more
+        if rng.random() < 0.3:
+            committed, waiting = waiting[:3], waiting[3:]
+            number += 1
+            delta = Delta.join([delta for delta, _ in committed])
+            store.committed(Change(progress(number), delta, committed[-1][1]))
+            store.expire(horizon)
+            check_rows(store, database)
+        if number and rng.random() < 0.05:
+            database.close()
+            evicted += store.evicted
+            database = RocksDatabase(tmp_path / "lane", MEMORY, {})
+            store, waiting = DiskStore(shelf, bound, database), []
+            check_rows(store, database)
+    assert evicted + store.evicted > 0
+    store.close()
+
+
 @pytest.mark.parametrize("window", ["tumbling", "sliding", "session"])
 def test_keys_are_dropped_as_fast_as_they_come(window: str, tmp_path: Path) -> None:
     """As when history is read: large batches, and event time runs."""
@@ -159,8 +228,8 @@ def test_keys_are_dropped_as_fast_as_they_come(window: str, tmp_path: Path) -> N
         times, references = np.full(count, 15.0 * number), np.arange(count)
         matches = store.decide(hashes, times, references)
         delta = store.delta(hashes, times, references, matches)
-        store.committed(Change(progress(number), delta))
         store.expire(15.0 * number)
+        store.committed(Change(progress(number), delta, 15.0 * number))
         held.append(len(store))
     store.close()
     assert max(held) <= 4 * count

@@ -1,0 +1,121 @@
+"""RocksDB removed keys for records whose transaction had not committed.
+
+The next start decided those records again, without the originals of their repeats: these
+came out as unique a second time.
+"""
+
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from operators.batches import Decided, Records, Slice, Span, Spans
+from operators.deduplicate import Lane, LaneChange, LaneSpec
+from operators.rocks import RocksDatabase, RocksMemory
+from operators.verdicts import VerdictBatch
+from operators.windows.on_disk import DiskStore
+from operators.windows.shelf import SessionShelf, Shelf, SlidingShelf
+from operators.windows.table import Bound
+from operators.windows.tumbling import TumblingStore
+
+MEMORY = RocksMemory(8 << 20)
+SHELVES = {
+    "tumbling": Shelf(10.0),
+    "sliding": SlidingShelf(10.0),
+    "session": SessionShelf(10.0),
+    "forever": Shelf(math.inf),
+}
+every_shelf = pytest.mark.parametrize("shelf", SHELVES.values(), ids=SHELVES)
+every_eviction = pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
+
+
+def lane_on(folder: Path, shelf: Shelf, bound: Bound) -> Lane:
+    """A lane as it is after a start: it goes on from what is on disk."""
+
+    def open_store(number: int) -> DiskStore:
+        return DiskStore(shelf, bound, RocksDatabase(folder, MEMORY, {"lane": number}))
+
+    lane = Lane(0, LaneSpec(lambda: TumblingStore(10.0), 0.0, 30.0, {}, open_store=open_store))
+    lane.resume()
+    return lane
+
+
+def slice_of(start: int, events: Sequence[tuple[float, str]]) -> Slice:
+    """Records of the only partition; each key is one character."""
+    count = len(events)
+    times = np.array([time for time, _ in events])
+    largest = np.maximum.accumulate(times)
+    hashes = np.array([(ord(name), 7 * ord(name)) for _, name in events], np.uint64)
+    return Slice(
+        lane=0,
+        spans=Spans.of(Span(0, 1, start, start + count, 1e9), count),
+        records=Records(np.arange(start, start + count), [b""] * count),
+        rows=np.arange(count),
+        decided=Decided(times, np.append(-math.inf, largest[:-1]), hashes[:, None]),
+        largest=(float(largest[-1]),),
+    )
+
+
+def commit(lane: Lane, batch: VerdictBatch) -> None:
+    lane.committed(
+        LaneChange(batch.number, batch.positions, batch.largest, batch.watermark, batch.delta)
+    )
+
+
+def answers(batch: VerdictBatch) -> list[tuple[int, int]]:
+    return list(zip(batch.verdicts.tolist(), batch.matches.originals.tolist(), strict=True))
+
+
+def killed(folder: Path) -> Path:
+    """What a killed process leaves behind: the files as they are."""
+    left = folder.with_name(folder.name + "-left")
+    shutil.copytree(folder, left)
+    (left / "LOCK").unlink()
+    return left
+
+
+@every_shelf
+@pytest.mark.parametrize("written", [False, True], ids=["committed before", "committed after"])
+def test_what_expired_is_there_until_the_commit(
+    shelf: Shelf, written: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "lane"
+    lane = lane_on(folder, shelf, Bound())
+    first = lane.decide(slice_of(0, [(1.0, "k"), (2.0, "l")]))
+    second = slice_of(2, [(3.0, "k"), (1000.0, "z")])
+    third = slice_of(4, [(1001.0, "y"), (5000.0, "z")])
+    if not written:
+        commit(lane, first)
+    before = [answers(lane.decide(second)), answers(lane.decide(third))]
+    if written:
+        commit(lane, first)
+        lane.decide(slice_of(6, [(5001.0, "x")]))
+    assert before[0] == [(1, 0), (0, -1)]
+    lane = lane_on(killed(folder), shelf, Bound())
+    assert lane.progress == {0: 2}
+    assert [answers(lane.decide(second)), answers(lane.decide(third))] == before
+
+
+@every_shelf
+@every_eviction
+def test_what_was_evicted_is_there_until_the_commit(
+    shelf: Shelf, renew: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "lane"
+    bound = Bound(64, renew)
+    lane = lane_on(folder, shelf, bound)
+    names = [chr(1000 + number) for number in range(80)]
+    commit(lane, lane.decide(slice_of(0, [(1.0, name) for name in names[:60]])))
+    slices = [
+        slice_of(60, [(1.0, name) for name in names[:2]]),
+        slice_of(62, [(1.0, name) for name in names[60:]]),
+    ]
+    before = [answers(lane.decide(one)) for one in slices]
+    assert before[0] == [(1, 0), (1, 1)]
+    assert lane.store.evicted >= 16
+    lane = lane_on(killed(folder), shelf, bound)
+    assert (lane.progress, len(lane.store)) == ({0: 60}, 60)
+    assert [answers(lane.decide(one)) for one in slices] == before
