@@ -46,7 +46,10 @@ class FilePosition:
 
 
 class _Reading(NamedTuple):
-    """How a file is read.  The parts of LinesSource that its partition needs."""
+    """How a file is read.
+
+    resumable: whether a later run may go on.  clock: wall clock.  pulse: is beaten.
+    """
 
     resumable: bool
     clock: Callable[[], float]
@@ -66,6 +69,7 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
         # A line that has not ended yet, in pieces: one that is long would otherwise be
         # copied with every piece.
         self._pieces: list[bytes] = []
+        self._pieces_bytes = 0
         self._lines: list[bytes] = []
         self._ended = False
         self._found = True
@@ -121,14 +125,16 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
         cut = chunk.rfind(b"\n") + 1
         if cut:
             text = b"".join((*self._pieces, chunk[:cut]))
-            self._pieces = []
+            self._pieces, self._pieces_bytes = [], 0
             if self._position.open_line:
                 text = self._close_line(text)
             self._lines = [line + b"\n" for line in text.split(b"\n")[:-1]]
-        self._pieces.append(chunk[cut:])
-        if self._position.open_line and not _blank(chunk[cut:]):
+        rest = chunk[cut:]
+        self._pieces.append(rest)
+        self._pieces_bytes += len(rest)
+        if self._position.open_line and not _blank(rest):
             raise self._went_on()
-        if sum(map(len, self._pieces)) > _MOST_LINE_BYTES:
+        if self._pieces_bytes > _MOST_LINE_BYTES:
             position = self._position
             msg = (
                 f"DEDUP_INPUT_FILE={self._name}: line {position.line + len(self._lines) + 1} has "
