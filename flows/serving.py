@@ -87,6 +87,10 @@ def health_route(problems: Callable[[], list[str]]) -> Route:
     return health
 
 
+def _is_local(host: str) -> bool:
+    return ip_address(host).is_loopback
+
+
 class _Server(ThreadingHTTPServer):
     """One thread a client, up to a number; the next ones are turned away."""
 
@@ -106,7 +110,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's
         """Begin a thread for a client if there is one left."""
-        kept = 0 if ip_address(client_address[0]).is_loopback else _KEPT_CLIENTS
+        kept = 0 if _is_local(client_address[0]) else _KEPT_CLIENTS
         with self._counting:
             served = self._clients < _MOST_CLIENTS - kept
             self._clients += served
