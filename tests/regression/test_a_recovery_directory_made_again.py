@@ -15,7 +15,7 @@ def made_again(folder: Path) -> None:
     """Delete a directory and make it again, with the same inode, as ext4 and xfs give it."""
     inode = folder.stat().st_ino
     shutil.rmtree(folder)
-    others = []
+    others: list[Path] = []
     folder.mkdir()
     for _ in range(1000):
         if folder.stat().st_ino == inode:

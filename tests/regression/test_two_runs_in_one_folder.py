@@ -5,7 +5,6 @@ import fcntl
 import logging
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +13,7 @@ import pytest
 from connectors.output_files import OutputFiles
 from operators.errors import SinkError
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.test_embedded import outputs, settings_for
+from tests.integration.test_embedded import event, outputs, settings_for
 
 LINES: Final = b"".join(
     b'{"event_id":"e%d","user_id":"u","event_type":"t","timestamp":1700000000,"data":{}}\n'
@@ -54,15 +53,18 @@ def test_a_second_run_is_refused_and_the_first_ends_as_if_alone(tmp_path: Path) 
 
 
 def test_a_copy_of_the_recovery_directory_does_not_open_the_folder(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path, LINES) | {"DEDUP_STATS_TOPIC": "on"}
+    settings = settings_for(tmp_path, event("a") + b"\n") | {"DEDUP_STATS_TOPIC": "on"}
     recovery = recovery_directory(tmp_path / "recovery")
+    finish(Job(settings, tmp_path, recovery=recovery))
+    shutil.copytree(recovery, tmp_path / "copy")
+    snapshot = written(tmp_path)
+    with (tmp_path / "in.jsonl").open("ab") as file:
+        file.write(LINES)
 
     with Job(settings, tmp_path, recovery=recovery) as first:
-        first.wait_until(lambda: written(tmp_path) > 0)
-        time.sleep(1.5)  # there is a snapshot
+        first.wait_until(lambda: written(tmp_path) > snapshot)
         first.send(signal.SIGSTOP)
         before = outputs(tmp_path)
-        shutil.copytree(recovery, tmp_path / "copy")
         line = fail(Job(settings, tmp_path, recovery=tmp_path / "copy"))
         assert f"DEDUP_OUTPUT_DIR={tmp_path / 'out'}" in line
         assert outputs(tmp_path) == before
