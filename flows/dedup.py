@@ -83,9 +83,9 @@ def flow() -> Dataflow:
         stop_on_signals()
         suit_allocator()
         launch = read_launch(sys.argv[1:], os.environ)
-        check_recovery_directory(launch)
         if settings.embedded:
             hold_recovery_directory(launch)
+        check_recovery_directory(launch)
         observer = Observer(Metrics())
         health = health_of(settings, launch, observer)
         serve_endpoints(settings, launch, health)

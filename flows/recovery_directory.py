@@ -66,10 +66,11 @@ def hold_recovery_directory(launch: Launch) -> None:
     For the embedded mode, whose files and snapshots have no other protection: a second
     run would put its own epochs beside those of the first, and a restart would read
     them.  Processes of one cluster share the directory: each has a lock of its own, and
-    the first also looks for what is left of a larger cluster.  Raises StateError.
+    the first also looks for what is left of a larger cluster.  A directory that is not
+    there is left to `check_recovery_directory`.  Raises StateError.
     """
     folder = launch.recovery
-    if folder is None:
+    if folder is None or not folder.is_dir():
         return
     numbers = {launch.process}
     if launch.process == 0:

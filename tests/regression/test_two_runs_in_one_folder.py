@@ -40,7 +40,7 @@ def test_a_second_run_is_refused_and_the_first_ends_as_if_alone(tmp_path: Path) 
         before = outputs(tmp_path)
         for workers in (1, 2):
             line = fail(Job(settings, tmp_path, recovery=recovery, workers=workers))
-            assert str(recovery) in line
+            assert f"another run is using the recovery directory {recovery}" in line
         assert outputs(tmp_path) == before
         first.send(signal.SIGCONT)
         [ended] = first.wait()
@@ -86,7 +86,7 @@ def test_processes_of_one_cluster_do_not_keep_each_other_out(tmp_path: Path) -> 
 def test_files_are_not_cut_while_another_writes_them(tmp_path: Path) -> None:
     first = OutputFiles(tmp_path, ("a", "b"), ".marker", None, None)
     first.write("a", b"whole\n")
-    for resume in (None, {"a": 2, "b": 0}):
+    for resume in ({"a": 2, "b": 0}, None):
         with pytest.raises(SinkError, match="another run is writing to DEDUP_OUTPUT_DIR="):
             OutputFiles(tmp_path, ("a", "b"), ".marker", None, resume)
     first.write("a", b"line\n")
