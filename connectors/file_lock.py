@@ -33,7 +33,7 @@ def open_locked(path: Path) -> int | None:
             os.close(descriptor)
             raise
         log.warning(
-            "%s cannot be locked (%s): see to it that no second run uses that folder",
+            "%s cannot be locked (%s): make sure that no second run uses that folder",
             path,
             error.strerror,
         )
