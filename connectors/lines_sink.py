@@ -24,12 +24,12 @@ class LinesSinkSettings:
     """Where to write.
 
     folder: made if it is not there.  lanes: how many outputs a batch of input has.
-    recovery: the recovery directory, None without.
+    recovery: what tells the recovery directory from any other, None without.
     """
 
     folder: Path
     lanes: int
-    recovery: Path | None
+    recovery: str | None
 
 
 class _LinesPartition(StatefulSinkPartition[Output, Lengths]):

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import select
-import stat
-import sys
+import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
 
 import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.ending import begun, one_line_errors, stopping
+from connectors.input_file import InputFile
 from operators.batches import Batch, Records, Span
+from operators.canonical import is_json_object
 from operators.errors import SourceError
 from operators.metrics import Metrics
 from operators.observing import Observer
 from operators.pulse import Pulse
 
-STDIN = "-"
-_CHUNK_BYTES = 1 << 20
 # A batch of short lines is still cheap to decide and to hold.
 _MOST_LINES = 10_000
 _POLL_SECONDS = 0.01
+# No record that librdkafka takes by default is larger; a file that is no text at all
+# must not fill the memory.
+_MOST_LINE_BYTES = 100_000_000
+log = logging.getLogger("dedup.source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +36,44 @@ class FilePosition:
 
     line: number of the next line, from 0.  byte: where it begins.  open_line: the
     last line had no newline yet; if the file has grown by one, it ends that line.
+    tail: hash of the last bytes before `byte`, 4096 at most; another file has others.
     """
 
     line: int = 0
     byte: int = 0
     open_line: bool = False
+    tail: bytes = b""
+
+
+class _Reading(NamedTuple):
+    """How a file is read.
+
+    resumable: whether a later run may go on.  clock: wall clock.  pulse: is beaten.
+    """
+
+    resumable: bool
+    clock: Callable[[], float]
+    pulse: Pulse
 
 
 class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
     """One file, or standard input, cut into batches of lines."""
 
     def __init__(
-        self,
-        descriptor: int,
-        name: str,
-        position: FilePosition,
-        clock: Callable[[], float],
-        pulse: Pulse,
+        self, file: InputFile, name: str, position: FilePosition, reading: _Reading
     ) -> None:
-        self._descriptor = descriptor
+        self._file = file
         self._name = name
-        self._clock = clock
         self._position = position
-        self._rest = b""
+        self._resumable, self._clock, self._pulse = reading
+        # A line that has not ended yet, in pieces: one that is long would otherwise be
+        # copied with every piece.
+        self._pieces: list[bytes] = []
+        self._pieces_bytes = 0
         self._lines: list[bytes] = []
         self._ended = False
         self._found = True
-        self._pulse = pulse
-        pulse.source_opened()
+        self._pulse.source_opened()
 
     @one_line_errors
     def next_batch(self) -> Sequence[Batch]:
@@ -85,6 +96,7 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
             byte=position.byte + sum(map(len, lines)),
             open_line=not lines[-1].endswith(b"\n") if lines else position.open_line,
         )
+        self._file.taken(lines)
         span = Span(
             partition=0,
             partitions=1,
@@ -99,32 +111,71 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
     def _read(self) -> bool:
         """Read what there is into `_lines`; True at the end of the file."""
         while not self._lines:
-            # A pipe with nothing in it must not keep the worker from a signal.
-            if not select.select([self._descriptor], [], [], 0)[0]:
+            chunk = self._file.read()
+            if chunk is None:
                 return False
-            try:
-                chunk = os.read(self._descriptor, _CHUNK_BYTES)
-            except OSError as error:
-                msg = f"cannot read DEDUP_INPUT_FILE={self._name}: {error.strerror}"
-                raise SourceError(msg) from error
             if not chunk:
-                self._lines = [self._rest] if self._rest else []
-                self._rest = b""
+                self._lines = self._last_line()
                 return True
-            if self._position.open_line:
-                chunk = self._close_line(chunk)
-            text = self._rest + chunk
-            cut = text.rfind(b"\n") + 1
-            self._rest = text[cut:]
-            self._lines = [line + b"\n" for line in text[:cut].split(b"\n")[:-1]]
+            self._take(chunk)
         return False
 
-    def _close_line(self, chunk: bytes) -> bytes:
-        """Take the newline that a grown file has put behind the last line read."""
-        rest = chunk.removeprefix(b"\n")
+    def _take(self, chunk: bytes) -> None:
+        """Cut what was read into lines."""
+        cut = chunk.rfind(b"\n") + 1
+        if cut:
+            text = b"".join((*self._pieces, chunk[:cut]))
+            self._pieces, self._pieces_bytes = [], 0
+            if self._position.open_line:
+                text = self._close_line(text)
+            self._lines = [line + b"\n" for line in text.split(b"\n")[:-1]]
+        rest = chunk[cut:]
+        self._pieces.append(rest)
+        self._pieces_bytes += len(rest)
+        if self._position.open_line and not _blank(rest):
+            raise self._went_on()
+        if self._pieces_bytes > _MOST_LINE_BYTES:
+            position = self._position
+            msg = (
+                f"DEDUP_INPUT_FILE={self._name}: line {position.line + len(self._lines) + 1} has "
+                f"more than {_MOST_LINE_BYTES:,} bytes. Is it a file of JSON lines?"
+            )
+            raise SourceError(msg)
+
+    def _close_line(self, text: bytes) -> bytes:
+        """Take the newline that a grown file has put behind the last line answered."""
+        end = text.index(b"\n") + 1
+        if not _blank(text[:end]):
+            raise self._went_on()
+        self._position = FilePosition(self._position.line, self._position.byte + end)
+        self._file.taken([text[:end]])
+        return text[end:]
+
+    def _went_on(self) -> SourceError:
         position = self._position
-        self._position = FilePosition(position.line, position.byte + len(chunk) - len(rest))
-        return rest
+        return SourceError(
+            f"DEDUP_INPUT_FILE={self._name}: line {position.line} had no newline and was answered "
+            f"as it was, but now it goes on at byte {position.byte}. Put a newline there, or begin "
+            "again with another recovery directory and output folder."
+        )
+
+    def _last_line(self) -> list[bytes]:
+        """What follows the last newline at the end of the file, if it is a line of its own."""
+        rest = b"".join(self._pieces)
+        self._pieces = []
+        if not rest or self._position.open_line:
+            return []
+        if self._resumable and not is_json_object(rest):
+            # Somebody may be in the middle of writing it.
+            if not _blank(rest):
+                log.warning(
+                    "DEDUP_INPUT_FILE=%s: line %d, the last one, has no newline and is no JSON "
+                    "object: it is left for a later run, when it has ended",
+                    self._name,
+                    self._position.line + 1,
+                )
+            return []
+        return [rest]
 
     def next_awake(self) -> datetime | None:
         """Ask again at once while there are lines, else after a short rest."""
@@ -136,12 +187,12 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
     def snapshot(self) -> FilePosition:
         """Line and byte to go on from."""
         self._pulse.epoch_ended()
-        return self._position
+        return replace(self._position, tail=self._file.tail)
 
     def close(self) -> None:
         """Close the file."""
         self._pulse.source_ended()
-        os.close(self._descriptor)
+        self._file.close()
 
 
 def _blank(line: bytes) -> bool:
@@ -152,21 +203,24 @@ class LinesSource(FixedPartitionedSource[Batch, FilePosition]):
     """Reads JSON lines from a file or standard input, as partition 0.
 
     A line ends at a newline (the last one may lack it); blank lines are skipped
-    but counted, since offsets are line numbers from 0.
+    but counted, since offsets are line numbers from 0.  Where later runs go on, a last
+    line without a newline that is no JSON object is left to them: it may be half a line.
     """
 
     def __init__(
         self,
         file: str,
         *,
+        resumable: bool = False,
         clock: Callable[[], float] = time.time,
         observer: Observer | None = None,
     ) -> None:
-        """file: path, or `-` for standard input.  clock: wall clock, epoch seconds.
+        """file: path, or `-` for standard input.  resumable: whether a later run may go on.
 
-        observer: is told of progress.
+        clock: wall clock, epoch seconds.  observer: is told of progress.
         """
         self._file = file
+        self._resumable = resumable
         self._observer = observer or Observer(Metrics())
         self._clock = clock
 
@@ -182,24 +236,13 @@ class LinesSource(FixedPartitionedSource[Batch, FilePosition]):
         """Open the file where the snapshot left off."""
         del step_id, for_part
         position = resume_state or FilePosition()
-        try:
-            if self._file == STDIN:
-                descriptor = os.dup(sys.stdin.fileno())
-            else:
-                descriptor = os.open(self._file, os.O_RDONLY)
-                size = os.fstat(descriptor).st_size
-                if size < position.byte:
-                    msg = (
-                        f"DEDUP_INPUT_FILE={self._file} has {size} bytes, but {position.byte} had "
-                        "been read: it is another file. Give the old one, or begin anew with "
-                        "another recovery directory and output folder."
-                    )
-                    raise SourceError(msg)
-                if position.byte:
-                    os.lseek(descriptor, position.byte, os.SEEK_SET)
-                elif stat.S_ISDIR(os.fstat(descriptor).st_mode):
-                    raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        except OSError as error:
-            msg = f"cannot open DEDUP_INPUT_FILE={self._file}: {error.strerror}"
-            raise SourceError(msg) from error
-        return _LinesPartition(descriptor, self._file, position, self._clock, self._observer.pulse)
+        file = InputFile(self._file)
+        if position.byte:
+            # Snapshots of early versions have no tail.
+            file.go_on(position.byte, getattr(position, "tail", None))
+        return _LinesPartition(
+            file,
+            self._file,
+            position,
+            _Reading(self._resumable, self._clock, self._observer.pulse),
+        )

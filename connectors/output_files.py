@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from connectors.file_lock import open_locked
 from operators.errors import SinkError
 
 Lengths: TypeAlias = dict[str, int]
 """File name → bytes that belong to the snapshot."""
+
+_MARKER_BYTES = 1 << 16
 
 
 class OutputFiles:
     """Some files in a folder that one sink writes.
 
     Promises: with recovery, after kill -9 and restart what was written since the
-    snapshot is gone, to be written again; files that were there before are an error.
+    snapshot is gone, to be written again; files that were there before are an error,
+    and so is another process that writes to them, until that has ended.
     """
 
     def __init__(
@@ -25,63 +29,88 @@ class OutputFiles:
         folder: Path,
         names: Sequence[str],
         marker: str,
-        recovery: Path | None,
+        recovery: str | None,
         resume: Lengths | None,
     ) -> None:
         """Open the files, making the folder and them if need be.
 
         marker: name of a file that says which recovery directory they were begun
-        with.  recovery: that directory, None without.  resume: what `lengths`
-        returned for the snapshot; None where there is none.  Raises SinkError.
+        with; it is locked as long as they are open.  recovery: what tells that
+        directory from any other, None without.  resume: what `lengths` returned for
+        the snapshot; None where there is none.  Raises SinkError.
         """
         self._folder = folder
         self._names = tuple(names)
-        self._marker = folder / marker
         self._files: dict[str, int] = {}
+        self._marker: int | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._marker = marker_file = self._lock(folder / marker)
+            # Only a process that holds the lock may cut files, or make them.
             if resume is None:
-                self._begin(recovery)
-            for name in self._names:
-                self._files[name] = self._open(name, 0 if resume is None else resume[name])
-        except OSError as error:
-            raise self._cannot_write(error) from error
+                self._begin(marker_file, recovery)
+            else:
+                self._resume(resume)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise self._cannot_write(error) from error
+            raise
 
-    def _open(self, name: str, wanted: int) -> int:
-        descriptor = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT, 0o644)
-        size = os.fstat(descriptor).st_size
-        if size < wanted:
+    def _lock(self, marker: Path) -> int:
+        descriptor = open_locked(marker)
+        if descriptor is None:
             msg = (
-                f"{self._folder / name} has {size} bytes, but {wanted} had been written when the "
-                "recovery snapshot was made. Put the file back, or begin anew with another "
-                "recovery directory and output folder."
+                f"another run is writing to DEDUP_OUTPUT_DIR={self._folder}: wait until it has "
+                "ended, or end it, or set another folder"
             )
             raise SinkError(msg)
-        # What was written after the snapshot will be written again.
-        os.ftruncate(descriptor, wanted)
-        os.lseek(descriptor, wanted, os.SEEK_SET)
         return descriptor
 
-    def _begin(self, recovery: Path | None) -> None:
+    def _begin(self, marker: int, recovery: str | None) -> None:
         """A run without a snapshot: files that are there are not ours to overwrite.
 
         With recovery, a run may have been killed before its first snapshot: the
         marker names the recovery directory that the files were begun with.  Where
         that one has no snapshot, they are begun again.
         """
-        if recovery is not None:
-            identity = f"{recovery.resolve()} {recovery.stat().st_ino}\n"
-            if self._marker.exists() and self._marker.read_text() == identity:
-                return
-        there = [name for name in self._names if (self._folder / name).exists()]
-        if there:
-            msg = (
-                f"{self._folder / there[0]} is there already and would be overwritten: move it "
-                "away, or set DEDUP_OUTPUT_DIR to another folder"
-            )
-            raise SinkError(msg)
-        if recovery is not None:
-            self._marker.write_text(identity)
+        begun_with = os.pread(marker, _MARKER_BYTES, 0).decode(errors="replace")
+        again = recovery is not None and begun_with == recovery
+        if not again:
+            for name in self._names:
+                # A link that leads nowhere is there, too.
+                if os.path.lexists(self._folder / name):
+                    raise self._is_there(name)
+            os.ftruncate(marker, 0)
+            os.pwrite(marker, (recovery or "").encode(), 0)
+            os.fsync(marker)
+        flags = os.O_CREAT | (os.O_NOFOLLOW if again else os.O_EXCL)
+        for name in self._names:
+            try:
+                self._files[name] = os.open(self._folder / name, os.O_WRONLY | flags, 0o644)
+            except FileExistsError:
+                raise self._is_there(name) from None
+        self._cut(dict.fromkeys(self._names, 0))
+
+    def _resume(self, wanted: Mapping[str, int]) -> None:
+        for name in self._names:
+            path = self._folder / name
+            try:
+                self._files[name] = os.open(path, os.O_WRONLY)
+            except FileNotFoundError:
+                if wanted[name]:
+                    raise self._is_not_ours(name, "is gone", wanted[name]) from None
+                self._files[name] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            size = os.fstat(self._files[name]).st_size
+            if size < wanted[name]:
+                raise self._is_not_ours(name, f"has {size} bytes", wanted[name])
+        self._cut(wanted)
+
+    def _cut(self, wanted: Mapping[str, int]) -> None:
+        """Drop what was written after the snapshot: it will be written again."""
+        for name, descriptor in self._files.items():
+            os.ftruncate(descriptor, wanted[name])
+            os.lseek(descriptor, wanted[name], os.SEEK_SET)
 
     def write(self, name: str, text: bytes) -> None:
         """Append to a file.  Raises SinkError, as for a full disk."""
@@ -103,9 +132,26 @@ class OutputFiles:
         return {name: os.lseek(file, 0, os.SEEK_CUR) for name, file in self._files.items()}
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files; then another process may write to them."""
         for descriptor in self._files.values():
             os.close(descriptor)
+        self._files = {}
+        if self._marker is not None:
+            os.close(self._marker)
+        self._marker = None
+
+    def _is_there(self, name: str) -> SinkError:
+        return SinkError(
+            f"{self._folder / name} is there already and would be overwritten: move it away, or "
+            "set DEDUP_OUTPUT_DIR to another folder"
+        )
+
+    def _is_not_ours(self, name: str, what: str, wanted: int) -> SinkError:
+        return SinkError(
+            f"{self._folder / name} {what}, but {wanted} bytes had been written when the recovery "
+            "snapshot was made. Put the file back, or begin again with another recovery directory "
+            "and output folder."
+        )
 
     def _cannot_write(self, error: OSError) -> SinkError:
         return SinkError(

@@ -56,7 +56,7 @@ class _TopicPartition(StatefulSinkPartition[Statistic, None]):
 class _FilePartition(StatefulSinkPartition[Statistic, Lengths]):
     """All statistics, in one file."""
 
-    def __init__(self, folder: Path, recovery: Path | None, resume: Lengths | None) -> None:
+    def __init__(self, folder: Path, recovery: str | None, resume: Lengths | None) -> None:
         self._files = OutputFiles(folder, (_FILE,), _MARKER, recovery, resume)
 
     @one_line_errors
@@ -104,8 +104,11 @@ class StatsSink(FixedPartitionedSink[Statistic, None]):
 class StatsLinesSink(FixedPartitionedSink[Statistic, Lengths]):
     """Writes `stats.jsonl`; with recovery it is cut back to the snapshot's length."""
 
-    def __init__(self, folder: Path, recovery: Path | None) -> None:
-        """folder: made if it is not there.  recovery: the recovery directory."""
+    def __init__(self, folder: Path, recovery: str | None) -> None:
+        """folder: made if it is not there.
+
+        recovery: what tells the recovery directory from any other, None without.
+        """
         self._folder = folder
         self._recovery = recovery
 

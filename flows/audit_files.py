@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from flows.audit_records import (
 from flows.progress import Progress
 from flows.settings import Settings
 from operators.batches import Records
+from operators.canonical import is_json_object
 from operators.errors import SourceError
-from operators.verdicts import UNIQUE, VERDICTS
+from operators.verdicts import INVALID, UNIQUE, VERDICTS
 
 _CHUNK_BYTES = 1 << 22
 _PARTITION = 0
@@ -68,7 +70,7 @@ def audit_files(settings: Settings, labels: Path | None = None, show: int = 5) -
         msg = "the input was stdin and is gone: set DEDUP_INPUT_FILE to a file with the same lines"
         raise SourceError(msg)
     files = [settings.output_dir / f"{verdict}.jsonl" for verdict in VERDICTS]
-    table = _read_input(settings, source)
+    table, left = _read_input(settings, source, files[INVALID])
     if labels is not None:
         read_labels(labels, table)
     proof = Proof(
@@ -78,6 +80,7 @@ def audit_files(settings: Settings, labels: Path | None = None, show: int = 5) -
         output_name=lambda verdict, _, line: f"{files[verdict]} line {line + 1}",
         findings=Findings(show),
     )
+    proof.notes += left
     for verdict, path in enumerate(files):
         with Progress(f"reading {path}") as progress:
             for first, lines in _chunks(path):
@@ -103,15 +106,44 @@ def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
         raise SourceError(msg) from error
 
 
-def _read_input(settings: Settings, path: Path) -> InputTable:
+def _read_input(settings: Settings, path: Path, invalid: Path) -> tuple[InputTable, list[str]]:
+    """Read the input; return it, and a note if a run has left its last line to a later one."""
     builder = InputBuilder(key_reader(settings))
+    notes = []
     with Progress(f"reading {path}") as progress:
         builder.begin(_PARTITION, 0)
-        for first, lines in _chunks(path):
+        chunks = _chunks(path)
+        chunk = next(chunks, None)
+        while chunk is not None:
+            first, lines = chunk
+            chunk = next(chunks, None)
+            last = first + len(lines) - 1
+            if chunk is None and _is_left(path, lines[-1]) and _last_offset(invalid) != last:
+                lines.pop()
+                notes.append(
+                    f"{path} line {last + 1}, the last one, has no newline and is no JSON object: "
+                    "a run with -r leaves it until it has ended"
+                )
             rows = [row for row, line in enumerate(lines) if line.strip(b" \t\r")]
             builder.add(Records(np.array(rows, np.int64) + first, [lines[row] for row in rows]))
             progress.add(len(lines))
-    return builder.build()
+    return builder.build(), notes
+
+
+def _is_left(path: Path, last_line: bytes) -> bool:
+    """Whether the last line of an input is one that a run with recovery does not answer."""
+    if not last_line.strip(b" \t\r") or is_json_object(last_line):
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
+
+
+def _last_offset(path: Path) -> int:
+    """Which input line the last line of an output answers, -1 for none."""
+    last = [line for _, lines in _chunks(path) for line in lines[-1:]][-1:]
+    read = _try_line(last[0]) if last else None
+    return -1 if read is None else read[0].offset
 
 
 def _uniques(first: int, lines: list[bytes]) -> Uniques:

@@ -27,7 +27,7 @@ from flows.health import health_of
 from flows.launch import Launch, read_launch
 from flows.logs import ProgressLog, set_up_logging
 from flows.peers import watch_peers
-from flows.recovery_directory import check_recovery_directory
+from flows.recovery_directory import check_recovery_directory, hold_recovery_directory
 from flows.settings import Settings, load_settings
 from flows.watchdog import start_watchdog
 from flows.wiring import event_spec, parts_for, statistics_settings, stats_sink
@@ -83,6 +83,8 @@ def flow() -> Dataflow:
         stop_on_signals()
         suit_allocator()
         launch = read_launch(sys.argv[1:], os.environ)
+        if settings.embedded:
+            hold_recovery_directory(launch)
         check_recovery_directory(launch)
         observer = Observer(Metrics())
         health = health_of(settings, launch, observer)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from socket import socket
 from socketserver import TCPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
@@ -20,13 +23,19 @@ from prometheus_client.exposition import choose_encoder
 
 from operators.errors import DedupError
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 log = logging.getLogger("dedup.serving")
 
-# A client that sends or takes nothing for so long is let go.
+# A client that has not sent its whole request by then is let go, and so is one that
+# has not taken its answer in as long again.
 _CLIENT_SECONDS = 10.0
 # Prometheus, two probes and some open pages; a flood of connections must not
 # become a flood of threads beside the workers.
 _MOST_CLIENTS = 32
+# Of these, kept for clients on this machine: the probes of a container come from there.
+_KEPT_CLIENTS = 2
 _HIGHEST_PORT = 65_535
 # The page is whole in itself: a browser that honours this asks nobody else.
 _PAGE_POLICY = (
@@ -78,6 +87,10 @@ def health_route(problems: Callable[[], list[str]]) -> Route:
     return health
 
 
+def _is_local(host: str) -> bool:
+    return ip_address(host).is_loopback
+
+
 class _Server(ThreadingHTTPServer):
     """One thread a client, up to a number; the next ones are turned away."""
 
@@ -86,7 +99,8 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, port: int, routes: Mapping[str, Route]) -> None:
         self.routes = routes
-        self._free = threading.BoundedSemaphore(_MOST_CLIENTS)
+        self._clients = 0
+        self._counting = threading.Lock()
         super().__init__(("", port), _Handler)
 
     def server_bind(self) -> None:
@@ -96,22 +110,57 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's
         """Begin a thread for a client if there is one left."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        kept = 0 if _is_local(client_address[0]) else _KEPT_CLIENTS
+        with self._counting:
+            served = self._clients < _MOST_CLIENTS - kept
+            self._clients += served
+        if not served:
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be had
+            self._client_left()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """Serve a client in its thread."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self._client_left()
+
+    def _client_left(self) -> None:
+        with self._counting:
+            self._clients -= 1
 
     def handle_error(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:  # noqa: ANN401
         """A client that goes away is no news; a bug of ours has been answered with 500."""
         del request
         log.debug("client %s: %s", client_address, sys.exc_info()[1])
+
+
+class _Request(io.RawIOBase):
+    """What a client sends, as long as it is whole within some seconds.
+
+    A timeout of the socket alone is one for each read: a client that sends a byte now
+    and then could stay for days.
+    """
+
+    def __init__(self, connection: socket, seconds: float) -> None:
+        self._connection = connection
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            msg = "the request is not whole in time"
+            raise TimeoutError(msg)
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -121,6 +170,12 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "dedup"
     sys_version = ""
     timeout = _CLIENT_SECONDS
+
+    def setup(self) -> None:
+        """Read with a deadline."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Request(self.connection, self.timeout))
 
     def do_GET(self) -> None:
         """Answer with the body."""
@@ -142,6 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
             except Exception:  # a bug, which must not end in a closed connection
                 log.exception("cannot answer %s", address.path)
                 answer = Answer(b"see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        self.connection.settimeout(self.timeout)
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(answer.body)))

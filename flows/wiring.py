@@ -12,6 +12,7 @@ from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import FixedPartitionedSink
 
 from connectors.changelog import Changelog
+from connectors.input_file import can_be_read_again
 from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_permissions import CHANGELOG, READ, WRITE, check_permissions
 from connectors.kafka_sink import KafkaSink, SinkSettings
@@ -23,12 +24,13 @@ from connectors.kafka_transactional_sink import (
 )
 from connectors.lane_writer import WriterSettings
 from connectors.lines_sink import LinesSink, LinesSinkSettings
-from connectors.lines_source import STDIN, LinesSource
+from connectors.lines_source import LinesSource
 from connectors.opened_lanes import OpenedLanes
 from connectors.pace import ReadingPace
 from connectors.stats_sink import StatsLinesSink, StatsSink
 from flows.disk_state import disk_stores
 from flows.launch import Launch
+from flows.recovery_directory import recovery_identity
 from flows.settings import Settings, fingerprint
 from operators.batches import Batch
 from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, OpenLane
@@ -268,24 +270,29 @@ def _lane_positions(changelog: Changelog, wanted: dict[str, str]) -> list[dict[i
 
 
 def _embedded(settings: Settings, launch: Launch, observer: Observer) -> Parts:
-    if settings.input_file == STDIN and launch.recovery is not None:
+    resumable = launch.recovery is not None
+    if resumable and not can_be_read_again(settings.input_file):
         msg = (
-            "DEDUP_INPUT_FILE=- cannot be used with -r: standard input cannot be read again after "
-            "a restart. Name a file, or leave out -r."
+            f"DEDUP_INPUT_FILE={settings.input_file} cannot be used with -r: standard input, or "
+            "a pipe, cannot be read again after a restart. Name a file, or leave out -r."
         )
         raise SettingsError(msg)
     sink = LinesSink(
         LinesSinkSettings(
-            folder=settings.output_dir, lanes=settings.lanes, recovery=launch.recovery
+            folder=settings.output_dir, lanes=settings.lanes, recovery=_identity(launch)
         ),
         observer,
     )
     return Parts(
-        LinesSource(settings.input_file, observer=observer),
+        LinesSource(settings.input_file, resumable=resumable, observer=observer),
         partial(_open_from_snapshot, lane_spec(settings, observer)),
         json_encoder(_names(settings)),
         sink,
     )
+
+
+def _identity(launch: Launch) -> str | None:
+    return None if launch.recovery is None else recovery_identity(launch.recovery)
 
 
 def statistics_settings(settings: Settings) -> StatisticsSettings:
@@ -300,5 +307,5 @@ def stats_sink(settings: Settings, launch: Launch) -> FixedPartitionedSink[Stati
     if settings.stats_topic is None:
         return None
     if settings.embedded:
-        return StatsLinesSink(settings.output_dir, launch.recovery)
+        return StatsLinesSink(settings.output_dir, _identity(launch))
     return StatsSink(kafka_access(settings), settings.stats_topic)

@@ -92,6 +92,15 @@ def decode_json(value: bytes) -> object:
         raise ValueError(NESTED_TOO_DEEPLY) from None
 
 
+def is_json_object(value: bytes) -> bool:
+    """Whether bytes are one JSON object and nothing else: then they are no half of one."""
+    try:
+        value.decode()
+        return isinstance(decode_json(value), dict)
+    except ValueError:
+        return False
+
+
 def _decode_long_integers(value: bytes) -> object:
     text = value.decode()
     try:

@@ -2,7 +2,8 @@
 
 A cluster has one recovery partition for each process, each on the volume of its own.  Pieces of
 another number of processes, left from before the cluster was made larger or smaller, are moved
-aside: with DEDUP_GUARANTEE=exactly_once nothing is lost by that.
+aside: with DEDUP_GUARANTEE=exactly_once on Kafka nothing is lost by that.  Elsewhere they are the
+only copy of the keys, and the start is refused.
 """
 
 from __future__ import annotations
@@ -18,9 +19,14 @@ from pathlib import Path
 
 from bytewax.recovery import init_db_dir
 
+from connectors.ending import fail
 from flows.launch import Launch, read_launch
+from flows.settings import load_settings
+from operators.errors import DedupError, StateError
 
 _JOB = "bytewax.run"
+# What SQLite says of a file that never was a partition, or whose making was interrupted.
+_NO_PARTITION = ("file is not a database", "no such table")
 
 
 def main(command: Sequence[str], environ: Mapping[str, str]) -> None:
@@ -29,12 +35,19 @@ def main(command: Sequence[str], environ: Mapping[str, str]) -> None:
     command: the program and its arguments.  environ: `BYTEWAX_*` variables.
     """
     if _JOB in command:
-        prepare(read_launch(command[1:], environ))
+        try:
+            prepare(read_launch(command[1:], environ), environ)
+        except DedupError as error:
+            fail(error)
     os.execvp(command[0], list(command))  # noqa: S606 - the point of it: signals reach the job
 
 
-def prepare(launch: Launch) -> None:
-    """Make the partition of this process unless it is there."""
+def prepare(launch: Launch, environ: Mapping[str, str]) -> None:
+    """Make the partition of this process unless it is there.
+
+    environ: the job's `DEDUP_*` variables.  Raises DedupError for partitions that
+    cannot be read, and for some of another cluster that hold the only copy of the keys.
+    """
     folder = launch.recovery
     if folder is None:
         return
@@ -44,6 +57,15 @@ def prepare(launch: Launch) -> None:
     if counts == {launch.processes}:
         return
     if found:
+        settings = load_settings(environ)
+        if settings.embedded or settings.guarantee != "exactly_once":
+            msg = (
+                f"the recovery partitions in {folder} are not those of {launch.processes} "
+                "process(es), and without transactions they are the only copy of the keys. Start "
+                "as many processes as before; or, if repeats of earlier records may pass as "
+                "unique, move the partitions away and start again"
+            )
+            raise StateError(msg)
         aside = folder / f"of-{'-'.join(map(str, sorted(counts)))}-until-{time.time():.0f}"
         aside.mkdir()
         for path in folder.glob("part-*.sqlite3*"):
@@ -57,12 +79,22 @@ def prepare(launch: Launch) -> None:
 
 
 def _count(path: Path) -> int:
-    """Of how many partitions one is part, 0 if it cannot be read."""
+    """Of how many partitions one is part, 0 if it is none that Bytewax has made.
+
+    Raises StateError for one that cannot be read now, but may be another time.
+    """
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            return int(database.execute("SELECT part_count FROM parts").fetchone()[0])
-    except (sqlite3.Error, TypeError):
-        return 0
+            row = database.execute("SELECT part_count FROM parts").fetchone()
+    except sqlite3.Error as error:
+        if any(text in str(error) for text in _NO_PARTITION):
+            return 0
+        msg = (
+            f"the recovery partition {path} cannot be read: {error}. Is it in use, or is the disk "
+            "at fault? Nothing was moved or made"
+        )
+        raise StateError(msg) from error
+    return int(row[0]) if row else 0
 
 
 def _say(what: str) -> None:

@@ -1,0 +1,113 @@
+"""The embedded mode's input: opened, read on, and told from another file of its name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import select
+import stat
+import sys
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+from operators.errors import SourceError
+
+STDIN = "-"
+_CHUNK_BYTES = 1 << 20
+# Enough to tell a file from the next one of its name.
+_TAIL_BYTES = 4096
+# Names of what the process was started with, even where a plain file is behind them.
+_HANDED_DOWN = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/[^/]+/fd/\d+")
+
+
+def can_be_read_again(file: str) -> bool:
+    """Whether a later run may read a file from the middle: not standard input, not a pipe.
+
+    A file that is not there is not judged.
+    """
+    if file == STDIN or _HANDED_DOWN.fullmatch(os.path.normpath(file)):
+        return False
+    try:
+        kind = Path(file).stat().st_mode
+    except OSError:
+        return True  # opening it will say what is wrong
+    return stat.S_ISREG(kind) or stat.S_ISDIR(kind)
+
+
+class InputFile:
+    """An open file, or standard input, and the last bytes that were taken from it."""
+
+    def __init__(self, name: str) -> None:
+        """name: path, or `-` for standard input.  Raises SourceError."""
+        self._name = name
+        self._tail = b""
+        try:
+            if name == STDIN:
+                self._descriptor = os.dup(sys.stdin.fileno())
+                return
+            self._descriptor = os.open(name, os.O_RDONLY)
+            if stat.S_ISDIR(os.fstat(self._descriptor).st_mode):
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        except OSError as error:
+            msg = f"cannot open DEDUP_INPUT_FILE={name}: {error.strerror}"
+            raise SourceError(msg) from error
+
+    def go_on(self, byte: int, tail: bytes | None) -> None:
+        """Set the file to where an earlier run stopped.
+
+        tail: what `tail` was there, None if that is not known.  Raises SourceError if
+        the file is another one.
+        """
+        size = os.fstat(self._descriptor).st_size
+        before = min(byte, _TAIL_BYTES)
+        try:
+            self._tail = os.pread(self._descriptor, before, byte - before)
+            os.lseek(self._descriptor, byte, os.SEEK_SET)
+        except OSError as error:
+            raise self._cannot_read(error) from error
+        if size < byte:
+            what = f"has {size} bytes, but {byte} had been read"
+        elif tail is not None and tail != self.tail:
+            what = f"has other lines before byte {byte} than had been read"
+        else:
+            return
+        msg = (
+            f"DEDUP_INPUT_FILE={self._name} {what}: it is another file. Give the old one, or begin "
+            "again with another recovery directory and output folder."
+        )
+        raise SourceError(msg)
+
+    def read(self) -> bytes | None:
+        """Read what there is; nothing at the end, None if a pipe has nothing now."""
+        # A pipe with nothing in it must not keep the worker from a signal.
+        if not select.select([self._descriptor], [], [], 0)[0]:
+            return None
+        try:
+            return os.read(self._descriptor, _CHUNK_BYTES)
+        except OSError as error:
+            raise self._cannot_read(error) from error
+
+    def taken(self, lines: Sequence[bytes]) -> None:
+        """Note what was taken from the file."""
+        last: list[bytes] = []
+        size = 0
+        for line in reversed(lines):
+            if size >= _TAIL_BYTES:
+                break
+            last.append(line)
+            size += len(line)
+        self._tail = b"".join((self._tail, *reversed(last)))[-_TAIL_BYTES:]
+
+    @property
+    def tail(self) -> bytes:
+        """Hash of the last bytes taken: another file has others before that place."""
+        return blake2b(self._tail, digest_size=16).digest()
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def _cannot_read(self, error: OSError) -> SourceError:
+        return SourceError(f"cannot read DEDUP_INPUT_FILE={self._name}: {error.strerror}")
