@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from flows import cli
 from flows.generate import Labelled, StreamOptions, generate, label_line
+from tests.model import Model, Record, Settings
 
 OPTIONS = StreamOptions(
     records=400,
@@ -27,12 +29,24 @@ def verdict_of(record: Labelled) -> str:
     return record.label if record.label in VERDICTS else "unique"
 
 
-def output_line(record: Labelled, verdict: str, original: int | None = None) -> bytes:
+def seconds_late(records: list[Labelled]) -> dict[int, float]:
+    """How far behind the watermark each late record is, by the model."""
+    model = Model(Settings(), [0])
+    verdicts = {
+        one.index: model.decide(Record(0, one.index, None, one.value), time.time())
+        for one in records
+    }
+    return {index: one.late_by for index, one in verdicts.items() if one.late_by is not None}
+
+
+def output_line(
+    record: Labelled, verdict: str, original: int | None = None, late_by: float = 301.5
+) -> bytes:
     line: dict[str, object] = {"verdict": verdict, "offset": record.index}
     if verdict == "duplicate":
         line |= {"matched": "event_id", "original": f"0:{original}"}
     elif verdict == "late":
-        line["reason"] = 301.5
+        line["reason"] = late_by
     elif verdict == "invalid":
         line["reason"] = record.reason or "json"
     assert record.value is not None
@@ -50,9 +64,13 @@ class Folder:
         self.path = path
         self.records = list(generate(OPTIONS))
         self.outputs: dict[str, list[bytes]] = {verdict: [] for verdict in VERDICTS}
+        late_by = seconds_late(self.records)
         for record in self.records:
             verdict = verdict_of(record)
-            line = record.value if verdict == "unique" else output_line(record, verdict, record.of)
+            if verdict == "unique":
+                line = record.value
+            else:
+                line = output_line(record, verdict, record.of, late_by.get(record.index, 0.0))
             self.outputs[verdict].append(line or b"")
 
     def write(self) -> None:
