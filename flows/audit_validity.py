@@ -9,8 +9,8 @@ from flows.audit_records import InputTable
 from operators.batches import Ints
 from operators.verdicts import INVALID
 
-# 2024-01-01: no job of this program has read anything before.
-_NO_JOB_BEFORE = 1_704_067_200.0
+# 2026-01-01: no job of this program has read anything before.
+_NO_JOB_BEFORE = 1_767_225_600.0
 
 
 def wrong_validity(table: InputTable, latest: float) -> Ints:
