@@ -130,20 +130,23 @@ def test_filters_choose_and_a_dry_run_writes_nothing(topics: Topics, replay: Rep
     fill(topics, "invalid", [answered(topics, o, "json" if o % 2 else "schema") for o in range(10)])
     fill(topics, "duplicate", [answered(topics, 100 + o, "event_id") for o in range(10)])
     until = NOW_MS // 1000 + 6
-    words = ("invalid", "duplicate", "--reason=json", "--reason=event_id", f"--until={until}")
+    other = f"{topics.prefix}-other"
+    topics.create(other, 1)
+    filters = ("--reason=json", "--reason=event_id", f"--until={until}")
+    words = ("invalid", "duplicate", *filters, "--to", other)
 
     status, said = replay(*words, "--dry-run")
     assert status == 0
     assert "3 would be replayed" in said
     assert "(json 3), 7 not asked for" in said
-    assert returned(topics) == []
+    assert returned(topics, other) == []
     assert f"{topics.prefix}-replayed" not in topics.admin().list_topics(timeout=SECONDS).topics
 
     replay(*words)
-    assert [one.value for one in returned(topics)] == [b"value 1", None, b"value 5"]
-    replay("duplicate", "--key", "key 1")
-    assert {one.key for one in returned(topics)[3:]} == {b"key 1"}
-    assert len(returned(topics)) == 5
+    assert [one.value for one in returned(topics, other)] == [b"value 1", None, b"value 5"]
+    replay("duplicate", "--key", "key 1", "--to", other)
+    assert {one.key for one in returned(topics, other)[3:]} == {b"key 1"}
+    assert len(returned(topics, other)) == 5
 
 
 def test_records_of_another_input_are_left_alone(topics: Topics, replay: Replay) -> None:
