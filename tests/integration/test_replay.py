@@ -228,7 +228,7 @@ def test_of_two_at_a_time_the_first_ends_and_nothing_is_doubled(
 
 
 def test_late_records_of_a_job_pass_once_more_lateness_is_allowed(
-    make_topics: MakeTopics, replay: Replay, topics: Topics, tmp_path: Path
+    replay: Replay, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topics.produce(events(2000, seed=21, partitions=3, late=True))
     finish(Job(topics.settings, tmp_path))
@@ -248,3 +248,7 @@ def test_late_records_of_a_job_pass_once_more_lateness_is_allowed(
         if ("dedup.replays", b"1") in (one.headers or [])
     ]
     assert sorted((one.value or b"") for one in again) == sorted((one.value or b"") for one in late)
+    # And the audit knows both latenesses, and what was replayed.
+    assert replay("duplicate", "--to", topics.outputs["unique"])[0] == 0
+    monkeypatch.setenv("DEDUP_ALLOWED_LATENESS_SECONDS", "100000")
+    assert cli.main(["audit", "--allowed-lateness=300"]) == 0
