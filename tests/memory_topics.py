@@ -109,12 +109,17 @@ def audit_in_memory(
     records: Sequence[Record],
     outputs: Sequence[Output],
     options: AuditOptions | None = None,
+    *,
+    stamp_type: int = TIMESTAMP_CREATE_TIME,
 ) -> Proof:
-    """Audit outputs against input, neither of which is on a broker."""
+    """Audit outputs against input, neither of which is on a broker.
+
+    stamp_type: of the input's timestamps.
+    """
     topics = MemoryTopics()
     topics.topics[INPUT] = {partition: [] for partition in partitions}
     for record in records:
-        stored = Stored(record, record.offset, list(record.headers or []))
+        stored = Stored(record, record.offset, list(record.headers or []), stamp_type)
         topics.topics[INPUT][record.partition].append(stored)
     for verdict, topic in TOPICS.items():
         mine = [one for one in outputs if one.verdict == verdict]

@@ -104,6 +104,20 @@ def test_an_original_that_comes_later_is_found(
     assert "name an original that they do not repeat" in report
 
 
+@pytest.mark.parametrize("gap, status", [("400", 0), ("100", 1)])
+def test_an_original_of_another_session_is_found(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch, gap: str, status: int
+) -> None:
+    monkeypatch.setenv("DEDUP_ALLOWED_LATENESS_SECONDS", "1000")
+    monkeypatch.setenv("DEDUP_WINDOW", "session")
+    monkeypatch.setenv("DEDUP_WINDOW_SECONDS", gap)
+    # The two lie 389 s apart.
+    answer = audit({3: ("duplicate", {"matched": "event_id", "original": "0:1"})})
+
+    assert answer[0] == status
+    assert ("(offset 3) names" in answer[1]) == bool(status)
+
+
 def test_a_reason_that_is_not_the_records_is_found(audit: Audit, tmp_path: Path) -> None:
     with (tmp_path / "in.jsonl").open("a") as file:
         file.write("[]\n")
