@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from flows.audit_files import audit_files
 from flows.audit_kafka import audit_kafka
 from flows.audit_labels import LabelRow, label_rows, label_table
+from flows.audit_options import AuditOptions
 from flows.audit_proof import Proof
 from flows.settings import Settings, load_settings
 from operators.verdicts import UNIQUE, VERDICTS
@@ -21,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Read the input and the outputs that the settings name, and prove that every input record "
         "is answered exactly once, that no key has two unique records within its window, that "
-        "verdicts are possible, and that no transaction hangs. Exit status 0 if all that holds, 1 "
-        "if not. Let the job finish first: input that it has not answered yet is reported."
+        "verdicts, reasons and originals are possible, and that no transaction hangs. Exit status "
+        "0 if all that holds, 1 if not. Let the job finish first: input that it has not answered "
+        "yet is reported."
     )
     parser.add_argument(
         "--labels",
@@ -44,6 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="name so many offenders of each kind (default: %(default)s)",
     )
     parser.add_argument(
+        "--allowed-lateness",
+        type=_seconds,
+        action="append",
+        default=[],
+        metavar="SECONDS",
+        help="another DEDUP_ALLOWED_LATENESS_SECONDS under which some records were judged, besides "
+        "that of now; repeatable, the smallest and the largest count",
+    )
+    parser.add_argument(
         "--patience",
         type=float,
         default=10.0,
@@ -63,13 +75,14 @@ def run(args: argparse.Namespace) -> int:
     Raises SettingsError, SourceError or KafkaUnreachableError where it cannot be told.
     """
     settings = load_settings()
-    proof = audit(
-        settings,
-        args.labels,
-        args.show,
+    options = AuditOptions(
+        labels=args.labels,
+        show=args.show,
+        lateness=args.allowed_lateness,
         patience_seconds=args.patience,
         ignore_timestamps=args.ignore_timestamps,
     )
+    proof = audit(settings, options)
     rows = label_rows(proof.table, settings)
     for line in report(proof, rows):
         print(line)
@@ -80,24 +93,20 @@ def run(args: argparse.Namespace) -> int:
     return _WRONG if proof.findings or poor else 0
 
 
-def audit(
-    settings: Settings,
-    labels: Path | None = None,
-    show: int = 5,
-    *,
-    patience_seconds: float = 10.0,
-    ignore_timestamps: bool = False,
-) -> Proof:
+def audit(settings: Settings, options: AuditOptions) -> Proof:
     """Audit the files or topics of these settings; see `audit_files` and `audit_kafka`."""
-    if settings.embedded:
-        return audit_files(settings, labels, show)
-    return audit_kafka(
-        settings,
-        labels,
-        show,
-        patience_seconds=patience_seconds,
-        ignore_timestamps=ignore_timestamps,
-    )
+    return (audit_files if settings.embedded else audit_kafka)(settings, options)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        msg = f"{text!r} is not a number of seconds, 0 or more"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
 
 
 def report(proof: Proof, rows: list[LabelRow]) -> Iterator[str]:

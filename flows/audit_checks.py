@@ -11,9 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from flows.audit_records import InputTable
 from operators.batches import Bools, Floats, Hashes, Ints
-from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE
+from operators.windows.store import stretches
 
 Window = Literal["tumbling", "sliding", "session", "forever"]
 
@@ -21,7 +20,7 @@ Window = Literal["tumbling", "sliding", "session", "forever"]
 _BUCKET = 500_000
 
 
-def _buckets(*columns: Hashes, chosen: Bools | None = None) -> Iterator[list[Ints]]:
+def each_bucket(*columns: Hashes, chosen: Bools | None = None) -> Iterator[list[Ints]]:
     """Cut hashes into buckets small enough to sort, equal ones in the same bucket.
 
     chosen: which rows of the first column count; None: all.  Yields, for each
@@ -43,7 +42,7 @@ def pair(left: Hashes, right: Hashes, chosen: Bools | None = None) -> tuple[Bool
     Returns which rows of `left` and which of `right` have a partner.
     """
     left_found, right_found = np.zeros(len(left), np.bool_), np.zeros(len(right), np.bool_)
-    for mine, theirs in _buckets(left, right, chosen=chosen):
+    for mine, theirs in each_bucket(left, right, chosen=chosen):
         found = _pair_sorted(left[mine], right[theirs])
         left_found[mine] = found[: len(mine)]
         right_found[theirs] = found[len(mine) :]
@@ -82,10 +81,10 @@ def repeated_keys(
     """
     nothing: Ints = np.zeros(0, np.int64)
     repeats, before = [nothing], [nothing]
-    for (rows,) in _buckets(keys, chosen=chosen):
+    for (rows,) in each_bucket(keys, chosen=chosen):
         moments = times[rows]
         if window == "tumbling":
-            moments = np.floor(moments / window_seconds)
+            moments = stretches(moments, window_seconds)
         some = keys[rows]
         order = np.lexsort((moments, some[:, 1], some[:, 0]))
         ordered, moments = some[order], moments[order]
@@ -93,64 +92,9 @@ def repeated_keys(
         if window == "tumbling":
             close &= moments[1:] == moments[:-1]
         elif window != "forever":
-            close &= moments[1:] - moments[:-1] < window_seconds
+            with np.errstate(over="ignore"):
+                close &= moments[1:] - moments[:-1] < window_seconds
         at = np.flatnonzero(close)
         repeats.append(rows[order[at + 1]])
         before.append(rows[order[at]])
     return np.concatenate(repeats), np.concatenate(before)
-
-
-def wrong_originals(table: InputTable, window: Window, window_seconds: float) -> Ints:
-    """Rows of duplicates whose original is no unique record with the same key in the window.
-
-    In sessions the window is not looked at: other duplicates may lie between.
-    """
-    rows = np.flatnonzero((table.verdicts == DUPLICATE) & (table.originals >= 0))
-    originals = table.originals[rows]
-    wrong = (originals == rows) | (table.verdicts[originals] > UNIQUE)
-    combination = table.matched[rows]
-    known = combination >= 0  # a similar record has another key
-    asked, of = rows[known], originals[known]
-    different = (table.keys[asked, combination[known]] != table.keys[of, combination[known]]).any(
-        axis=1
-    )
-    mine, theirs = table.times[asked], table.times[of]
-    if window == "tumbling":
-        different |= np.floor(mine / window_seconds) != np.floor(theirs / window_seconds)
-    elif window == "sliding":
-        different |= ~(np.abs(mine - theirs) < window_seconds)
-    wrong[known] |= different
-    found: Ints = rows[wrong]
-    return found
-
-
-def wrong_validity(table: InputTable) -> Ints:
-    """Rows whose verdict says that they are invalid and which are not, or the reverse.
-
-    The reason `future` depends on the clock of the job and is taken as it is.
-    """
-    invalid = table.verdicts == INVALID
-    readable = ~np.isnan(table.times)
-    wrong = np.where(invalid, readable & (table.matched != 1), ~readable & (table.verdicts >= 0))
-    return np.flatnonzero(wrong)
-
-
-def wrong_lateness(table: InputTable, allowed_lateness: float) -> Ints:
-    """Rows that are late and cannot be, or the reverse.
-
-    Of one partition that is all there, lateness is known record by record.  Of
-    several it depends on the order of reading: then only late records are looked
-    at, which must be behind the largest event time of all.
-    """
-    valid = (table.verdicts != INVALID) & ~np.isnan(table.times)
-    times = np.where(valid, table.times, -np.inf)
-    late = table.verdicts == LATE
-    if len(table.ranges) == 1 and not table.deleted:
-        largest = np.maximum.accumulate(times)
-        before = np.concatenate(([-np.inf], largest[:-1]))[: len(times)]
-        behind = table.times < before - allowed_lateness
-        wrong = valid & (table.verdicts >= 0) & (late != behind)
-    else:
-        most = times.max(initial=-np.inf)
-        wrong = late & ~(table.times < most - allowed_lateness)
-    return np.flatnonzero(wrong)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from flows.audit_answers import what_is_lacking
+from flows.audit_decoding import input_reader
 from flows.audit_findings import Findings
 from flows.audit_labels import read_labels
+from flows.audit_options import AuditOptions
 from flows.audit_proof import Proof
 from flows.audit_records import (
     Answers,
@@ -20,12 +25,12 @@ from flows.audit_records import (
     InputTable,
     Uniques,
     digests,
-    key_reader,
     number,
 )
+from flows.audit_rules import Rules
 from flows.progress import Progress
 from flows.settings import Settings
-from operators.batches import Records
+from operators.batches import Ints, Records
 from operators.canonical import is_json_object
 from operators.errors import SourceError
 from operators.verdicts import INVALID, UNIQUE, VERDICTS
@@ -44,6 +49,20 @@ class _Line(msgspec.Struct):
     matched: str = ""
     original: str = ""
     reason: str | float = ""
+    similarity: float = math.nan
+    probable: bool = False
+
+    @property
+    def why(self) -> str:
+        """What it matched, or its reason."""
+        return self.matched if self.verdict == "duplicate" else str(self.reason)
+
+    @property
+    def number(self) -> float:
+        """Similarity of a near duplicate, seconds of a late record, else NaN."""
+        if self.verdict == "duplicate":
+            return self.similarity
+        return self.reason if isinstance(self.reason, float) else math.nan
 
     def read(self) -> bytes:
         """Return the input line.  Raises ValueError if there is none."""
@@ -58,11 +77,9 @@ class _Line(msgspec.Struct):
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 
-def audit_files(settings: Settings, labels: Path | None = None, show: int = 5) -> Proof:
-    """Audit a finished run in embedded mode.
+def audit_files(settings: Settings, options: AuditOptions) -> Proof:
+    """Audit a finished run in embedded mode; return the finished proof.
 
-    labels: the file that `dedup generate --labels` wrote.  show: how many
-    offenders of a kind are named.  Returns the finished proof.
     Raises SourceError for files that are not there or cannot be read.
     """
     source = Path(settings.input_file)
@@ -71,14 +88,20 @@ def audit_files(settings: Settings, labels: Path | None = None, show: int = 5) -
         raise SourceError(msg)
     files = [settings.output_dir / f"{verdict}.jsonl" for verdict in VERDICTS]
     table, left = _read_input(settings, source, files[INVALID])
-    if labels is not None:
-        read_labels(labels, table)
+    if options.labels is not None:
+        read_labels(options.labels, table)
     proof = Proof(
         settings,
         table,
         input_name=lambda _, offset: f"{source} line {offset + 1} (offset {offset})",
         output_name=lambda verdict, _, line: f"{files[verdict]} line {line + 1}",
-        findings=Findings(show),
+        rules=Rules(
+            settings,
+            options.lateness_of(settings),
+            time.time(),
+            lambda rows: _read_again(source, table, rows),
+        ),
+        findings=Findings(options.show),
     )
     proof.notes += left
     for verdict, path in enumerate(files):
@@ -88,7 +111,7 @@ def audit_files(settings: Settings, labels: Path | None = None, show: int = 5) -
                 if verdict == UNIQUE:
                     proof.add_uniques(_uniques(first, lines))
                 else:
-                    proof.add_answers(_answers(verdict, first, lines))
+                    proof.add_answers(_answers(settings, verdict, first, lines))
     proof.finish()
     return proof
 
@@ -108,7 +131,7 @@ def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
 
 def _read_input(settings: Settings, path: Path, invalid: Path) -> tuple[InputTable, list[str]]:
     """Read the input; return it, and a note if a run has left its last line to a later one."""
-    builder = InputBuilder(key_reader(settings))
+    builder = InputBuilder(input_reader(settings))
     notes = []
     with Progress(f"reading {path}") as progress:
         builder.begin(_PARTITION, 0)
@@ -146,6 +169,17 @@ def _last_offset(path: Path) -> int:
     return -1 if read is None else read[0].offset
 
 
+def _read_again(path: Path, table: InputTable, rows: Ints) -> Iterator[tuple[Ints, Records]]:
+    """Read some input lines a second time."""
+    wanted = table.offsets[rows]
+    for first, lines in _chunks(path):
+        begin, end = np.searchsorted(wanted, (first, first + len(lines))).tolist()
+        offsets = wanted[begin:end]
+        yield rows[begin:end], Records(offsets, [lines[at - first] for at in offsets.tolist()])
+        if end == len(wanted):
+            return
+
+
 def _uniques(first: int, lines: list[bytes]) -> Uniques:
     count = len(lines)
     uniques = Uniques(digests(lines), np.zeros(count, np.int64), np.arange(count) + first)
@@ -159,22 +193,27 @@ def _uniques(first: int, lines: list[bytes]) -> Uniques:
     return uniques
 
 
-def _answers(verdict: int, first: int, lines: list[bytes]) -> Answers:
+def _answers(settings: Settings, verdict: int, first: int, lines: list[bytes]) -> Answers:
     nothing = (_Line("", -1), b"")
     read = [_try_line(line) or nothing for line in lines]
     records = [record for record, _ in read]
     count = len(lines)
+    lacking = what_is_lacking(settings)
     return Answers(
         verdict=verdict,
         said=[record.verdict for record in records],
         partitions=np.zeros(count, np.int64),
         offsets=np.array([record.offset for record in records], np.int64),
         digests=digests([value for _, value in read]),
-        matched=[
-            record.matched if record.verdict == "duplicate" else str(record.reason)
-            for record in records
-        ],
+        matched=[record.why for record in records],
         originals=[record.original for record in records],
+        numbers=np.array([record.number for record in records], np.float64),
+        lacking=[
+            lacking(one.verdict, one.why, one.original, one.number, one.probable)
+            if one.verdict and one.offset >= 0
+            else "line of the job's form"
+            for one in records
+        ],
         places=[(_PARTITION, first + at) for at in range(count)],
     )
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import cast
 
 import numpy as np
-from confluent_kafka import Message
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
+from flows.audit_answers import finite
+from flows.audit_decoding import input_reader
 from flows.audit_findings import Findings, Kind
+from flows.audit_headers import NUMBERS, REASONS, first_of, lacking_of, reference, text
 from flows.audit_labels import INDEX_OF_BYTES, NO_LABEL, read_labels
+from flows.audit_options import AuditOptions
 from flows.audit_proof import Proof
 from flows.audit_reader import Span, TopicReader
 from flows.audit_records import (
@@ -20,55 +24,48 @@ from flows.audit_records import (
     InputTable,
     Uniques,
     digests,
-    key_reader,
-    number,
 )
+from flows.audit_rules import Rules
 from flows.generate_kafka import LABEL
 from flows.settings import Settings
 from flows.wiring import kafka_access, output_topics
 from operators.added_headers import VERDICT_HEADER, split_headers
-from operators.batches import Hashes, Headers, Records
+from operators.batches import Hashes, Headers, Ints, Records
+from operators.replaying import before_replay
 from operators.verdicts import UNIQUE, VERDICTS
 
-_REASONS = ("dedup.matched", "dedup.reason")
 
-
-def audit_kafka(
-    settings: Settings,
-    labels: Path | None = None,
-    show: int = 5,
-    *,
-    patience_seconds: float = 10.0,
-    ignore_timestamps: bool = False,
-) -> Proof:
+def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
     """Audit what a job did on Kafka, up to the ends of the topics now.
 
     The job must have answered all input: stop the producers and wait, or audit
-    after a run that ended.
-
-    labels: a file of labels; without one, label headers are used if there are any.
-    show: how many offenders of a kind are named.  patience_seconds: a transaction
-    that is open now and still open after this long hangs.  ignore_timestamps: for
-    output topics that stamp records themselves (message.timestamp.type=LogAppendTime).
-    Returns the finished proof.  Raises SourceError or KafkaUnreachableError.
+    after a run that ended.  Without a file of labels, label headers are used if there
+    are any.  Returns the finished proof.  Raises SourceError or KafkaUnreachableError.
     """
-    with closing(TopicReader(kafka_access(settings), timestamps=not ignore_timestamps)) as reader:
+    stamped = not options.ignore_timestamps
+    with closing(TopicReader(kafka_access(settings), timestamps=stamped)) as reader:
         topics = output_topics(settings).values()
         outputs = {code: topic for code, topic in enumerate(topics) if topic}
         changelog = f"{settings.app_id}-changelog"
-        hanging = reader.settle([*outputs.values()], changelog, patience_seconds)
+        hanging = reader.settle([*outputs.values()], changelog, options.patience_seconds)
         # In this order, so that what the outputs answer is in the input that is read.
         spans = {code: reader.span(topic) for code, topic in outputs.items()}
         table = _read_input(reader, settings)
-        if labels is not None:
-            read_labels(labels, table)
+        if options.labels is not None:
+            read_labels(options.labels, table)
         proof = Proof(
             settings,
             table,
             input_name=lambda partition, offset: f"{settings.input_topic}-{partition}-{offset}",
             output_name=lambda code, partition, offset: f"{outputs[code]}-{partition}-{offset}",
+            rules=Rules(
+                settings,
+                options.lateness_of(settings),
+                time.time(),
+                lambda rows: _read_again(reader, settings.input_topic, table, rows),
+            ),
             dropped=frozenset(range(len(VERDICTS))) - outputs.keys(),
-            findings=Findings(show),
+            findings=Findings(options.show),
         )
         proof.findings.add(Kind.HANGING, len(hanging), hanging)
         _note_deleted(proof, outputs, spans)
@@ -99,7 +96,7 @@ def _note_deleted(proof: Proof, outputs: Mapping[int, str], spans: Mapping[int, 
 
 def _read_input(reader: TopicReader, settings: Settings) -> InputTable:
     topic = settings.input_topic
-    builder = InputBuilder(key_reader(settings))
+    builder = InputBuilder(input_reader(settings))
     span = reader.span(topic)
     for partition, (start, _) in span.items():
         builder.begin(partition, start)
@@ -110,10 +107,39 @@ def _read_input(reader: TopicReader, settings: Settings) -> InputTable:
                 values=list(map(Message.value, messages)),
                 keys=list(map(Message.key, messages)),
                 headers=headers if any(headers) else None,
-                timestamps=np.array(_timestamps(messages), np.int64) if reader.timestamps else None,
+                timestamps=np.array(_timestamps(messages), np.int64),
             )
-            builder.add(records, list(map(_label, headers)) if any(headers) else None)
+            builder.add(
+                records,
+                list(map(_label, headers)) if any(headers) else None,
+                appended_ms=np.array([_appended_ms(message) for message in messages], np.int64),
+                stamped=reader.timestamps,
+            )
     return builder.build()
+
+
+def _appended_ms(message: Message) -> int:
+    """When the broker appended a record; 0 where only its producer gave it a timestamp."""
+    kind, stamp = message.timestamp()
+    return stamp if kind == TIMESTAMP_LOG_APPEND_TIME else 0
+
+
+def _read_again(
+    reader: TopicReader, topic: str, table: InputTable, rows: Ints
+) -> Iterator[tuple[Ints, Records]]:
+    """Read the values of some input records a second time."""
+    for partition, (first, last) in table.ranges.items():
+        mine = rows[(rows >= first) & (rows < last)]
+        if not len(mine):
+            continue
+        wanted = table.offsets[mine]
+        span = {partition: (int(wanted[0]), int(wanted[-1]) + 1)}
+        for _, messages in reader.read(topic, span):
+            offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
+            found = np.flatnonzero(np.isin(offsets, wanted))
+            values = [messages[at].value() for at in found.tolist()]
+            at_rows = mine[np.searchsorted(wanted, offsets[found])]
+            yield at_rows, Records(offsets[found], values)
 
 
 def _headers(message: Message) -> Headers:
@@ -132,13 +158,6 @@ def _label(headers: Headers) -> int:
     return NO_LABEL
 
 
-def _reference(settings: Settings, added: Mapping[str, bytes | None]) -> tuple[int, int]:
-    """Partition and offset of the input record that headers name; −1 where they do not."""
-    if added.get("dedup.topic") != settings.input_topic.encode():
-        return -1, -1
-    return number(added.get("dedup.partition")), number(added.get("dedup.offset"))
-
-
 def _digests(reader: TopicReader, messages: list[Message], headers: list[Headers]) -> Hashes:
     return digests(
         list(map(Message.value, messages)),
@@ -153,18 +172,20 @@ def _answers(
 ) -> Answers:
     parts = [split_headers(_headers(message)) for message in messages]
     added = [headers for _, headers in parts]
-    references = [_reference(settings, headers) for headers in added]
+    references = [reference(settings, headers) for headers in added]
+    why = [text(first_of(headers, REASONS)) for headers in added]
+    originals = [text(headers.get("dedup.original")) for headers in added]
+    numbers = [finite(text(first_of(headers, NUMBERS))) for headers in added]
     return Answers(
         verdict=code,
-        said=[_text(headers.get(VERDICT_HEADER)) for headers in added],
+        said=[text(headers.get(VERDICT_HEADER)) for headers in added],
         partitions=np.array([place[0] for place in references], np.int64),
         offsets=np.array([place[1] for place in references], np.int64),
         digests=_digests(reader, messages, [own for own, _ in parts]),
-        matched=[
-            _text(next((headers[name] for name in _REASONS if name in headers), None))
-            for headers in added
-        ],
-        originals=[_text(headers.get("dedup.original")) for headers in added],
+        matched=why,
+        originals=originals,
+        numbers=np.array(numbers, np.float64),
+        lacking=lacking_of(settings, added, references, (why, originals, numbers)),
         places=[(partition, message.offset() or 0) for message in messages],
     )
 
@@ -182,9 +203,7 @@ def _uniques(
         own, added = split_headers(carried)
         if added:
             digest = _digests(reader, [message], [own]).tobytes()
-            uniques.marked[at] = *_reference(settings, added), digest
+            uniques.marked[at] = *reference(settings, added), digest
+        elif (before := before_replay(own)) is not None:
+            uniques.replayed[at] = _digests(reader, [message], [before]).tobytes()
     return uniques
-
-
-def _text(value: bytes | None) -> str:
-    return "" if value is None else value.decode("utf-8", "replace")

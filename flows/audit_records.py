@@ -1,28 +1,24 @@
 """The columns of an audit: what is kept of each input record, and of outputs in passing.
 
-Values are never kept.  An input record with one key takes 60 bytes, a unique
+Values are never kept.  An input record with one key takes 63 bytes, a unique
 output 32, and joining them some more: 10 million records take 1.4 GB.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from flows.settings import Settings
-from flows.wiring import event_spec
-from operators.batches import Batch, Bools, Floats, Hashes, Headers, Ints, Records, Span
-from operators.decode import Decoder
+from flows.audit_decoding import Read, ReadInput, in_time
+from operators.batches import Bools, Floats, Hashes, Headers, Ints, Records
 from operators.hashing import hash_column
-
-Codes: TypeAlias = npt.NDArray[np.int8]
+from operators.verdicts import Codes
 
 UNKNOWN, DELETED = -1, -2
 """In place of a row: there is no such record; it was deleted by retention."""
@@ -50,27 +46,6 @@ def digests(
     return hash_column(map(_encode, rows), seed=0)
 
 
-def key_reader(settings: Settings) -> Callable[[Records], tuple[Floats, Hashes]]:
-    """Make the function that gives records' event times and keys.
-
-    It returns times, NaN where the record is invalid (other than by being in the
-    future, which depends on the clock), and keys of shape (n, combinations, 2).
-    Keys are equal only for records that also share a shard.
-    """
-    decode = Decoder(event_spec(settings))
-
-    def read(records: Records) -> tuple[Floats, Hashes]:
-        span = Span(partition=0, partitions=1, start=0, end=0, read_at=math.inf)
-        decided = decode(Batch.of(span, records)).decided
-        keys = decided.hashes
-        if decided.shards is not None:
-            # An odd factor, so that a key that is its own shard does not cancel out.
-            keys = keys ^ (decided.shards * np.uint64(0x9E3779B97F4A7C15))[:, None, :]
-        return decided.times, keys
-
-    return read
-
-
 @dataclass(slots=True)
 class InputTable:
     """The input, by partition and offset; columns have one row a record.
@@ -79,8 +54,10 @@ class InputTable:
     offset that is still there.  labels: index into the label names, −1 for none.
     answers: how many outputs named the record.  verdicts: the code of the last
     that did, −1 for none.  matched: index of the combination of a duplicate, −1 if
-    unknown; for an invalid record 1 if its reason is `future`.  originals: row of
-    the record that a duplicate repeats, negative for none.
+    unknown; for an invalid record the code of the reason it was given, 0 if unknown.
+    originals: row of the record that a duplicate repeats, negative for none.
+    lanes, reasons, shards: see `Read`.  in_time: records of which the broker's clock
+    says that they were never in the future.
     """
 
     ranges: dict[int, tuple[int, int]]
@@ -89,6 +66,10 @@ class InputTable:
     digests: Hashes
     times: Floats
     keys: Hashes
+    lanes: npt.NDArray[np.uint8]
+    reasons: Codes
+    shards: Hashes
+    in_time: Bools
     labels: Codes
     answers: npt.NDArray[np.uint8]
     verdicts: Codes
@@ -123,6 +104,11 @@ class InputTable:
                 return partition, int(self.offsets[row])
         raise IndexError(row)
 
+    def partition_of(self, rows: Ints) -> Ints:
+        """Number the partitions of rows in their order; equal for rows of one partition."""
+        ends = np.array([last for _, last in self.ranges.values()], np.int64)
+        return np.searchsorted(ends, rows, side="right").astype(np.int64)
+
     @property
     def deleted(self) -> int:
         """How many offsets lie before the first that is still there, over all partitions."""
@@ -133,7 +119,7 @@ class InputTable:
 class InputBuilder:
     """Collects the input, partition after partition, each in offset order."""
 
-    read_keys: Callable[[Records], tuple[Floats, Hashes]]
+    read: ReadInput
     _columns: dict[str, list[npt.NDArray[Any]]] = field(default_factory=dict)
     _partitions: list[tuple[int, int]] = field(default_factory=list)
     _counts: list[int] = field(default_factory=list)
@@ -143,22 +129,38 @@ class InputBuilder:
         self._partitions.append((partition, start))
         self._counts.append(0)
 
-    def add(self, records: Records, labels: Sequence[int] | None = None) -> None:
-        """Add records of the current partition.  labels: indexes, −1 for none."""
-        times, keys = self.read_keys(records)
-        stamps = None if records.timestamps is None else records.timestamps.tolist()
+    def add(
+        self,
+        records: Records,
+        labels: Sequence[int] | None = None,
+        *,
+        appended_ms: Ints | None = None,
+        stamped: bool = True,
+    ) -> None:
+        """Add records of the current partition.
+
+        labels: indexes, −1 for none.  appended_ms: when the broker appended each, 0 or
+        less where only its producer says when it was made.  stamped: whether outputs
+        have the same timestamps.
+        """
+        read: Read = self.read(records)
+        count = len(records)
+        stamps = records.timestamps.tolist() if stamped and records.timestamps is not None else None
+        known = np.zeros(count, np.int64) if appended_ms is None else appended_ms
         columns: dict[str, npt.NDArray[Any]] = {
             "offsets": records.offsets,
             "digests": digests(records.values, records.keys, records.headers, stamps),
-            "times": times,
-            "keys": keys,
-            "labels": np.full(len(records), -1, np.int8)
-            if labels is None
-            else np.array(labels, np.int8),
+            "times": read.times,
+            "keys": read.keys,
+            "lanes": read.lanes,
+            "reasons": read.reasons,
+            "shards": read.shards,
+            "in_time": in_time(read.times, known),
+            "labels": np.full(count, -1, np.int8) if labels is None else np.array(labels, np.int8),
         }
         for name, column in columns.items():
             self._columns.setdefault(name, []).append(column)
-        self._counts[-1] += len(records)
+        self._counts[-1] += count
 
     def build(self) -> InputTable:
         """Make the table; the builder is empty afterwards."""
@@ -205,6 +207,8 @@ class Answers:
     digests: Hashes
     matched: list[str]
     originals: list[str]
+    numbers: Floats
+    lacking: list[str]
     places: list[tuple[int, int]]
 
 
@@ -215,26 +219,30 @@ class Uniques:
     digests: of the whole record.  partitions, offsets: where they were found.
     marked: position in the chunk → the place of the input record that its headers
     claim, and its digest without them; for records that look like other verdicts'.
+    replayed: position in the chunk → digest of the record as it was before `dedup
+    replay` sent it, for records that it may have sent.
     """
 
     digests: Hashes
     partitions: Ints
     offsets: Ints
     marked: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
+    replayed: dict[int, bytes] = field(default_factory=dict)
 
 
 def places_of(texts: Sequence[str]) -> tuple[Ints, Ints]:
     """Partitions and offsets of texts like `3:17`; −1 and −1 where it is none."""
-    pairs = [_place(text) for text in texts]
+    pairs = [place_of(text) or (-1, -1) for text in texts]
     array = np.array(pairs, np.int64).reshape(-1, 2)
     return array[:, 0], array[:, 1]
 
 
-def _place(text: str) -> tuple[int, int]:
+def place_of(text: str) -> tuple[int, int] | None:
+    """Partition and offset of a text like `3:17`; None where it is none."""
     partition, colon, offset = text.partition(":")
     if colon and _is_number(partition) and _is_number(offset):
         return int(partition), int(offset)
-    return -1, -1
+    return None
 
 
 def number(text: bytes | str | None) -> int:

@@ -40,14 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "What was replayed is remembered, in the same transaction, in the topic "
         "<application id>-replayed: no record goes to one topic twice, however often this is run, "
         "killed or not. Note that the job judges a replayed record like any other: a late one is "
-        "late again unless DEDUP_ALLOWED_LATENESS_SECONDS has grown, or --to names another topic."
+        "late again unless DEDUP_ALLOWED_LATENESS_SECONDS has grown, or --to names another topic. "
+        "A duplicate would be a duplicate again: duplicates need --to."
     )
     parser.add_argument(
         "verdicts",
         nargs="+",
         choices=_VERDICTS,
         metavar="VERDICT",
-        help="which records: late, invalid, duplicate",
+        help="which records: late, invalid, duplicate (only with --to)",
     )
     parser.add_argument("--to", metavar="TOPIC", help="where to (default: DEDUP_INPUT_TOPIC)")
     parser.add_argument(
@@ -89,6 +90,13 @@ def run(args: argparse.Namespace) -> int:
     """
     settings = load_settings()
     access = kafka_access(settings)
+    if "duplicate" in args.verdicts and args.to in (None, settings.input_topic):
+        msg = (
+            f"replay duplicate: what goes back to {settings.input_topic} is a duplicate again, "
+            "also after a false positive of a Bloom filter: name another topic with --to, that of "
+            "its readers or of a job with other keys"
+        )
+        raise SettingsError(msg)
     topics = output_topics(settings)
     job = _Job(
         access=access,

@@ -17,6 +17,7 @@ from pathlib import Path
 from flows import cli
 from flows.audit import audit
 from flows.audit_labels import label_rows, label_table
+from flows.audit_options import AuditOptions
 from flows.audit_proof import Proof
 from flows.progress import Progress
 from flows.settings import Settings, load_settings
@@ -84,7 +85,7 @@ def run(folder: Path = FOLDER) -> None:
     own = {"DEDUP_INPUT_FILE": str(source), "DEDUP_OUTPUT_DIR": str(out)}
     settings = load_settings(own)
     _run_job(folder, out, own)
-    proof = audit(settings, labels)
+    proof = audit(settings, AuditOptions(labels=labels))
     _report(proof, settings, time.monotonic() - begun)
 
 

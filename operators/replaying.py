@@ -125,8 +125,7 @@ class Selection:
         self.counts["picked"] += 1
         self.replayed.add(self.to, origin.topic, origin.partition, [origin.offset])
         self.reasons[_reason(added)] += 1
-        headers = [header for header in own if header[0] != REPLAYS_HEADER]
-        headers.append((REPLAYS_HEADER, b"%d" % (replays + 1)))
+        headers = _with_replays(own, replays + 1)
         return Replay(origin, dead.value, dead.key, headers, dead.timestamp_ms)
 
 
@@ -143,6 +142,17 @@ def _replays(own: list[Header]) -> int:
     """How often a record was replayed, by the last header that says so."""
     counts = [value for name, value in own if name == REPLAYS_HEADER]
     return int(counts[-1]) if counts and counts[-1] and counts[-1].isdigit() else 0
+
+
+def _with_replays(own: Iterable[Header], replays: int) -> list[Header]:
+    headers = [header for header in own if header[0] != REPLAYS_HEADER]
+    return [*headers, (REPLAYS_HEADER, b"%d" % replays)] if replays else headers
+
+
+def before_replay(own: list[Header]) -> list[Header] | None:
+    """Headers that a record had before it was replayed; None for one that was not."""
+    replays = _replays(own)
+    return _with_replays(own, replays - 1) if replays else None
 
 
 def _reason(added: dict[str, bytes | None]) -> str:

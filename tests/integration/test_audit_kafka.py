@@ -20,6 +20,7 @@ from connectors import kafka_clients
 from deploy.kafka import Broker
 from flows import audit_reader, cli
 from flows.generate import Labelled, StreamOptions, generate
+from tests.model import Model, Record, Settings
 
 SECONDS = 30.0
 PARTITIONS = 2
@@ -42,6 +43,19 @@ Header = tuple[str, str | bytes | None]
 
 def verdict_of(record: Labelled) -> str:
     return record.label if record.label in VERDICTS else "unique"
+
+
+def seconds_late() -> dict[int, float]:
+    """How far behind the watermark each late record is, by the model."""
+    model = Model(Settings(), range(PARTITIONS))
+    verdicts = {
+        one.index: model.decide(Record(one.partition, one.index, None, one.value), time.time())
+        for one in generate(STREAM)
+    }
+    return {index: one.late_by for index, one in verdicts.items() if one.late_by is not None}
+
+
+LATE_BY = seconds_late()
 
 
 @dataclass
@@ -131,11 +145,16 @@ class Run:
             headers.append(("dedup.matched", "event_id"))
             headers.append(("dedup.original", "{}:{}".format(*self.places[original])))
         elif verdict == "late":
-            headers.append(("dedup.reason", "301.5"))
+            headers.append(("dedup.reason", repr(LATE_BY.get(record.index, 301.5))))
         else:
             headers.append(("dedup.reason", record.reason or "json"))
-            headers.append(("__connect.errors.topic", self.topic("input")))
-            headers.append(("__connect.errors.exception.message", "not good"))
+            headers += [
+                ("__connect.errors.topic", self.topic("input")),
+                ("__connect.errors.partition", str(partition)),
+                ("__connect.errors.offset", str(offset)),
+                ("__connect.errors.exception.class.name", "dedup.InvalidJson"),
+                ("__connect.errors.exception.message", "not good"),
+            ]
         return headers
 
     def write_outputs(self) -> None:
@@ -291,6 +310,116 @@ def test_a_record_that_was_altered_is_named(
     assert audit("--ignore-timestamps")[0] == (0 if change == "timestamp" else 1)
 
 
+@pytest.mark.parametrize(
+    "verdict, header",
+    [
+        *(("late", f"dedup.{name}") for name in ("topic", "partition", "offset", "reason")),
+        ("duplicate", "dedup.matched"),
+        ("duplicate", "dedup.original"),
+        ("invalid", "dedup.reason"),
+        *(
+            ("invalid", f"__connect.errors.{name}")
+            for name in (
+                "topic",
+                "partition",
+                "offset",
+                "exception.class.name",
+                "exception.message",
+            )
+        ),
+    ],
+)
+def test_a_header_that_is_missing_is_named(
+    run: Run, audit: Audit, verdict: str, header: str
+) -> None:
+    headers = run.outputs[verdict][5].headers
+    headers.remove(next(one for one in headers if one[0] == header))
+    run.write_outputs()
+    status, report = audit()
+
+    assert status == 1
+    assert "1 output records lack what should say" in report
+    assert f": no {header}, or no valid one\n" in report
+
+
+def tampered(run: Run, verdict: str, header: str, value: str) -> Output:
+    """An output with another value in one header."""
+    output = run.outputs[verdict][5]
+    output.headers = [(name, value if name == header else text) for name, text in output.headers]
+    return output
+
+
+def test_a_late_record_by_seconds_that_no_watermark_gives_is_named(run: Run, audit: Audit) -> None:
+    output = tampered(run, "late", "dedup.reason", "1e9")
+    run.write_outputs()
+    status, report = audit()
+
+    assert status == 1
+    assert f"{run.name(output.record).strip()} is late by 1000000000.0 s" in report
+
+
+def test_an_original_that_comes_after_its_duplicate_is_named(run: Run, audit: Audit) -> None:
+    places = run.places
+    output = run.outputs["duplicate"][5]
+    own = places[output.record.index]
+    after = next(p for p in places.values() if p[0] == own[0] and p[1] > own[1])
+    tampered(run, "duplicate", "dedup.original", "{}:{}".format(*after))
+    run.write_outputs()
+    status, report = audit()
+
+    assert status == 1
+    assert "1 duplicates name an original that they do not repeat" in report
+    assert run.name(output.record).strip() in report
+
+
+def test_an_original_that_does_not_exist_is_named(run: Run, audit: Audit) -> None:
+    tampered(run, "duplicate", "dedup.original", "7:0")
+    run.write_outputs()
+    status, report = audit()
+
+    assert status == 1
+    assert "names 7:0, which is not in the input" in report
+
+
+def replayed(output: Output, times: int = 1) -> Output:
+    """A record as `dedup replay --to` sends it on."""
+    own: list[Header] = [*output.headers[:2], ("dedup.replays", str(times))]
+    return Output(output.record, output.timestamp, own)
+
+
+def test_records_replayed_to_the_unique_topic_are_recognised(run: Run, audit: Audit) -> None:
+    for verdict in ("late", "duplicate"):
+        run.outputs["unique"].append(replayed(run.outputs[verdict][5]))
+    run.write_outputs()
+    status, report = audit()
+
+    assert status == 0, report
+    assert "note: 2 records that are not unique were sent to the unique output" in report
+
+
+def test_a_record_replayed_twice_to_the_unique_topic_is_named(run: Run, audit: Audit) -> None:
+    run.outputs["unique"] += [replayed(run.outputs["late"][5])] * 2
+    run.write_outputs()
+    status, report = audit()
+
+    assert status == 1
+    assert "1 answers are to records that have one already:" in report
+    assert f"answers {run.name(run.outputs['late'][5].record).strip()} again" in report
+
+
+def test_records_judged_under_another_lateness_are_right_if_it_is_told(
+    run: Run, audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.write_outputs()
+    monkeypatch.setenv("DEDUP_ALLOWED_LATENESS_SECONDS", "100000")
+    status, report = audit()
+    assert status == 1
+    assert "have a verdict that the rules do not give" in report
+
+    status, report = audit("--allowed-lateness=300")
+    assert status == 0, report
+
+
 def test_records_of_an_aborted_transaction_do_not_count(run: Run, audit: Audit) -> None:
     run.write_outputs()
     producer = Producer(
@@ -350,6 +479,26 @@ def test_deleted_input_is_reported_and_the_rest_proved(run: Run, audit: Audit) -
     assert status == 0, report
     assert f"note: 40 offsets at the beginning of {run.topic('input')} were deleted" in report
     assert "unique records match no input record that is still there" in report
+
+
+def test_an_original_that_was_deleted_is_a_note(run: Run, audit: Audit) -> None:
+    output = next(
+        one
+        for one in run.outputs["duplicate"]
+        if one.record.of is not None
+        and run.places[one.record.of][0] == run.places[one.record.index][0]
+    )
+    assert output.record.of is not None
+    partition, offset = run.places[output.record.of]
+    run.write_outputs()
+    admin = AdminClient({"bootstrap.servers": run.bootstrap})
+    cut = [TopicPartition(run.topic("input"), partition, offset + 1)]
+    for deleted in admin.delete_records(cut).values():
+        deleted.result(SECONDS)
+    status, report = audit()
+
+    assert status == 0, report
+    assert "name an original deleted by retention" in report
 
 
 def test_a_topic_that_is_not_there_is_named(

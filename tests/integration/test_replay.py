@@ -130,20 +130,23 @@ def test_filters_choose_and_a_dry_run_writes_nothing(topics: Topics, replay: Rep
     fill(topics, "invalid", [answered(topics, o, "json" if o % 2 else "schema") for o in range(10)])
     fill(topics, "duplicate", [answered(topics, 100 + o, "event_id") for o in range(10)])
     until = NOW_MS // 1000 + 6
-    words = ("invalid", "duplicate", "--reason=json", "--reason=event_id", f"--until={until}")
+    other = f"{topics.prefix}-other"
+    topics.create(other, 1)
+    filters = ("--reason=json", "--reason=event_id", f"--until={until}")
+    words = ("invalid", "duplicate", *filters, "--to", other)
 
     status, said = replay(*words, "--dry-run")
     assert status == 0
     assert "3 would be replayed" in said
     assert "(json 3), 7 not asked for" in said
-    assert returned(topics) == []
+    assert returned(topics, other) == []
     assert f"{topics.prefix}-replayed" not in topics.admin().list_topics(timeout=SECONDS).topics
 
     replay(*words)
-    assert [one.value for one in returned(topics)] == [b"value 1", None, b"value 5"]
-    replay("duplicate", "--key", "key 1")
-    assert {one.key for one in returned(topics)[3:]} == {b"key 1"}
-    assert len(returned(topics)) == 5
+    assert [one.value for one in returned(topics, other)] == [b"value 1", None, b"value 5"]
+    replay("duplicate", "--key", "key 1", "--to", other)
+    assert {one.key for one in returned(topics, other)[3:]} == {b"key 1"}
+    assert len(returned(topics, other)) == 5
 
 
 def test_records_of_another_input_are_left_alone(topics: Topics, replay: Replay) -> None:
@@ -225,7 +228,7 @@ def test_of_two_at_a_time_the_first_ends_and_nothing_is_doubled(
 
 
 def test_late_records_of_a_job_pass_once_more_lateness_is_allowed(
-    make_topics: MakeTopics, replay: Replay, topics: Topics, tmp_path: Path
+    replay: Replay, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topics.produce(events(2000, seed=21, partitions=3, late=True))
     finish(Job(topics.settings, tmp_path))
@@ -245,3 +248,7 @@ def test_late_records_of_a_job_pass_once_more_lateness_is_allowed(
         if ("dedup.replays", b"1") in (one.headers or [])
     ]
     assert sorted((one.value or b"") for one in again) == sorted((one.value or b"") for one in late)
+    # And the audit knows both latenesses, and what was replayed.
+    assert replay("duplicate", "--to", topics.outputs["unique"])[0] == 0
+    monkeypatch.setenv("DEDUP_ALLOWED_LATENESS_SECONDS", "100000")
+    assert cli.main(["audit", "--allowed-lateness=300"]) == 0

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from flows import cli
 from flows.generate import Labelled, StreamOptions, generate, label_line
+from tests.model import Model, Record, Settings
 
 OPTIONS = StreamOptions(
     records=400,
@@ -27,12 +29,24 @@ def verdict_of(record: Labelled) -> str:
     return record.label if record.label in VERDICTS else "unique"
 
 
-def output_line(record: Labelled, verdict: str, original: int | None = None) -> bytes:
+def seconds_late(records: list[Labelled]) -> dict[int, float]:
+    """How far behind the watermark each late record is, by the model."""
+    model = Model(Settings(), [0])
+    verdicts = {
+        one.index: model.decide(Record(0, one.index, None, one.value), time.time())
+        for one in records
+    }
+    return {index: one.late_by for index, one in verdicts.items() if one.late_by is not None}
+
+
+def output_line(
+    record: Labelled, verdict: str, original: int | None = None, late_by: float = 301.5
+) -> bytes:
     line: dict[str, object] = {"verdict": verdict, "offset": record.index}
     if verdict == "duplicate":
         line |= {"matched": "event_id", "original": f"0:{original}"}
     elif verdict == "late":
-        line["reason"] = 301.5
+        line["reason"] = late_by
     elif verdict == "invalid":
         line["reason"] = record.reason or "json"
     assert record.value is not None
@@ -50,9 +64,13 @@ class Folder:
         self.path = path
         self.records = list(generate(OPTIONS))
         self.outputs: dict[str, list[bytes]] = {verdict: [] for verdict in VERDICTS}
+        late_by = seconds_late(self.records)
         for record in self.records:
             verdict = verdict_of(record)
-            line = record.value if verdict == "unique" else output_line(record, verdict, record.of)
+            if verdict == "unique":
+                line = record.value
+            else:
+                line = output_line(record, verdict, record.of, late_by.get(record.index, 0.0))
             self.outputs[verdict].append(line or b"")
 
     def write(self) -> None:
@@ -194,6 +212,118 @@ def test_a_record_answered_in_form_with_another_verdict_is_named(
     assert status == 1
     assert kind in report
     assert folder.name(record) in report
+
+
+def changed(folder: Folder, output: str, /, **members: object) -> Labelled:
+    """Change members of a line, None for one that is taken away; return its record."""
+    line = json.loads(folder.outputs[output][7]) | members
+    kept = {name: value for name, value in line.items() if value is not None}
+    folder.outputs[output][7] = json.dumps(kept).encode()
+    return folder.nth(output)
+
+
+BROKEN = [
+    ("duplicate", {"original": "0:99999"}, "names 0:99999, which is not in the input"),
+    ("duplicate", {"original": "7:0"}, "names 7:0, which is not in the input"),
+    ("duplicate", {"original": "nowhere"}, ": no original, or no valid one"),
+    ("duplicate", {"original": None}, ": no original, or no valid one"),
+    ("duplicate", {"original": None, "probable": True}, ": no original, or no valid one"),
+    ("duplicate", {"matched": None}, ": no matched, or no valid one"),
+    ("duplicate", {"matched": "similar", "similarity": 0.1}, ": no matched, or no valid one"),
+    ("late", {"reason": None}, ": no reason, or no valid one"),
+    ("late", {"reason": "301.5"}, ": no reason, or no valid one"),
+    ("late", {"reason": -1.5}, ": no reason, or no valid one"),
+    ("late", {"reason": 299.5}, "is late by 299.5 s"),
+    ("late", {"reason": 1e7}, "is late by 10000000.0 s"),
+    ("invalid", {"reason": None}, ": no reason, or no valid one"),
+    ("invalid", {"reason": "unknown"}, ": no reason, or no valid one"),
+    ("invalid", {"reason": "tombstone"}, "is invalid for tombstone, which is"),
+    ("invalid", {"offset": None}, ": no line of the job's form"),
+    ("invalid", {"verdict": None}, ": no line of the job's form"),
+]
+
+
+@pytest.mark.parametrize("verdict, members, said", BROKEN)
+def test_an_answer_that_says_what_cannot_be_is_named(
+    folder: Folder, run_audit: Run, verdict: str, members: dict[str, object], said: str
+) -> None:
+    changed(folder, verdict, **members)
+    status, report = run_audit()
+
+    assert status == 1
+    assert said in report
+
+
+def test_an_original_that_comes_after_its_duplicate_is_named(
+    folder: Folder, run_audit: Run
+) -> None:
+    # The last of three with one key was unique, they say, and the first its duplicate.
+    repeat = next(one for one in folder.records if one.label == "duplicate")
+    assert repeat.of is not None
+    first = folder.records[repeat.of]
+    folder.outputs["unique"].remove(first.value or b"")
+    folder.outputs["unique"].append(repeat.value or b"")
+    folder.outputs["duplicate"] = [
+        line
+        for line in folder.outputs["duplicate"]
+        if json.loads(line)["original"] != f"0:{first.index}"
+    ]
+    others = [one for one in folder.records if one.of == first.index and one is not repeat]
+    for one in (first, *(other for other in others if other.label == "duplicate")):
+        folder.outputs["duplicate"].append(output_line(one, "duplicate", repeat.index))
+    status, report = run_audit()
+
+    assert status == 1
+    assert f"{folder.name(first)} names" in report
+    assert f"names {folder.path}/{folder.name(repeat)}" in report
+
+
+def test_a_good_record_that_was_never_in_the_future_is_named(
+    folder: Folder, run_audit: Run
+) -> None:
+    record = folder.nth("unique")
+    folder.outputs["unique"].remove(record.value or b"")
+    line = json.loads(output_line(record, "invalid")) | {"reason": "future"}
+    folder.outputs["invalid"].append(json.dumps(line).encode())
+    status, report = run_audit()
+
+    assert status == 1
+    assert f"{folder.name(record)} is invalid for future" in report
+
+
+def test_a_record_that_is_too_far_ahead_is_not_unique(folder: Folder, run_audit: Run) -> None:
+    lines = [json.loads(line) for line in folder.outputs["invalid"]]
+    at = next(at for at, line in enumerate(lines) if line["reason"] == "future")
+    del folder.outputs["invalid"][at]
+    folder.outputs["unique"].append(lines[at]["value"].encode())
+    status, report = run_audit()
+
+    assert status == 1
+    assert "have a verdict that the rules do not give" in report
+    assert f"(offset {lines[at]['offset']}) is unique" in report
+
+
+def test_another_allowed_lateness_has_to_be_told(
+    folder: Folder, run_audit: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEDUP_ALLOWED_LATENESS_SECONDS", "0")
+    assert run_audit()[0] == 1  # what was in time by 300 s is late by none
+    assert run_audit("--allowed-lateness=300")[0] == 0
+    monkeypatch.setenv("DEDUP_ALLOWED_LATENESS_SECONDS", "100000")
+    assert run_audit()[0] == 1
+    status, report = run_audit("--allowed-lateness=300", "--allowed-lateness=5000")
+    assert status == 0, report
+
+
+@pytest.mark.parametrize("seconds", ["x", "-1", "nan", "inf"])
+def test_a_lateness_that_is_none_is_refused(
+    seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["audit", "--allowed-lateness", seconds])
+
+    assert ended.value.code == 2
+    assert "is not a number of seconds" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)

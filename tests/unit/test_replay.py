@@ -73,3 +73,15 @@ def test_a_verdict_that_is_dropped_cannot_be_replayed(
 
     assert cli.main(["replay", "invalid", "late"]) == 2
     assert "DEDUP_LATE_TOPIC is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("to", [[], ["--to", "raw-events"]])
+def test_duplicates_do_not_go_back_to_the_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], to: list[str]
+) -> None:
+    monkeypatch.setenv("DEDUP_BROKERS", "localhost:1")
+
+    assert cli.main(["replay", "late", "duplicate", *to]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("dedup: replay duplicate: what goes back to raw-events is a duplicate")
+    assert "--to" in line

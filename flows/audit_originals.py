@@ -1,0 +1,109 @@
+"""What must hold of a duplicate and the record that it repeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flows.audit_checks import Window, each_bucket
+from flows.audit_records import InputTable
+from operators.batches import Bools, Floats, Ints
+from operators.verdicts import DUPLICATE, UNIQUE
+from operators.windows.store import stretches
+
+# The number of a near duplicate is computed from its threshold's neighbours by rounding.
+SIMILARITY_SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class NearRules:
+    """Settings of near duplicates that an original must keep.  threshold: in (0, 1]."""
+
+    threshold: float
+    seconds: float
+
+
+def wrong_originals(table: InputTable, window: Window, window_seconds: float) -> Ints:
+    """Rows of duplicates whose original cannot be.
+
+    It must be a unique record, and come before in the same partition; for one that
+    matched a key it must have the same key in the window.
+    """
+    rows = np.flatnonzero((table.verdicts == DUPLICATE) & (table.originals >= 0))
+    originals = table.originals[rows]
+    wrong = (originals == rows) | (table.verdicts[originals] > UNIQUE)
+    same_partition = table.partition_of(originals) == table.partition_of(rows)
+    wrong |= same_partition & (originals > rows)
+    combination = table.matched[rows]
+    known = combination >= 0  # a similar record has another key
+    asked, of = rows[known], originals[known]
+    different = (table.keys[asked, combination[known]] != table.keys[of, combination[known]]).any(
+        axis=1
+    )
+    mine, theirs = table.times[asked], table.times[of]
+    if window == "tumbling":
+        different |= stretches(mine, window_seconds) != stretches(theirs, window_seconds)
+    elif window == "sliding":
+        with np.errstate(over="ignore", invalid="ignore"):
+            different |= ~(np.abs(mine - theirs) < window_seconds)
+    wrong[known] |= different
+    found: Ints = rows[wrong]
+    return found
+
+
+def apart_in_sessions(table: InputTable, gap: float) -> Ints:
+    """Rows of duplicates that no chain of records with gaps below `gap` joins to their original.
+
+    Sessions only grow and join, so whatever a session was, its records are in one
+    chain of all unique records with the key and all duplicates that matched by it.
+    """
+    found = [np.zeros(0, np.int64)]
+    repeats = (table.verdicts == DUPLICATE) & (table.originals >= 0)
+    for combination in range(table.keys.shape[1]):
+        mine = repeats & (table.matched == combination)
+        if not mine.any():
+            continue
+        keys = table.keys[:, combination]
+        chosen = (table.verdicts == UNIQUE) | mine
+        for (rows,) in each_bucket(keys, chosen=chosen):
+            chains = _chains(table, rows, combination, gap)
+            asked = np.flatnonzero(mine[rows])
+            # Originals with another key are found elsewhere, and are not among these rows.
+            at = np.searchsorted(rows, table.originals[rows[asked]])
+            there = at < len(rows)
+            there[there] = rows[at[there]] == table.originals[rows[asked]][there]
+            apart = chains[asked[there]] != chains[at[there]]
+            found.append(rows[asked[there]][apart])
+    return np.concatenate(found)
+
+
+def _chains(table: InputTable, rows: Ints, combination: int, gap: float) -> Ints:
+    """Number the chains of records that have one key and gaps below `gap`."""
+    keys, times = table.keys[rows, combination], table.times[rows]
+    order = np.lexsort((times, keys[:, 1], keys[:, 0]))
+    ordered, moments = keys[order], times[order]
+    begins = np.ones(len(rows), np.bool_)
+    with np.errstate(over="ignore"):
+        begins[1:] = (ordered[1:] != ordered[:-1]).any(axis=1) | ~(moments[1:] - moments[:-1] < gap)
+    chains = np.empty(len(rows), np.int64)
+    chains[order] = np.cumsum(begins)
+    return chains
+
+
+def wrong_near(table: InputTable, rules: NearRules, told: tuple[Ints, Floats]) -> Ints:
+    """Rows of near duplicates whose original is too far away, of another shard, or not similar.
+
+    told: rows, and the similarity that their answers say.
+    """
+    rows, similarities = told
+    known: Bools = (table.verdicts[rows] == DUPLICATE) & (table.originals[rows] >= 0)
+    rows, similarities = rows[known], similarities[known]
+    originals = table.originals[rows]
+    wrong = ~(similarities >= rules.threshold - SIMILARITY_SLACK)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wrong |= ~(np.abs(table.times[rows] - table.times[originals]) <= rules.seconds)
+    if len(table.shards):
+        wrong |= (table.shards[rows] != table.shards[originals]).any(axis=1)
+    found: Ints = rows[wrong]
+    return found

@@ -1,0 +1,58 @@
+"""What must hold of invalid records, and of their reasons."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flows.audit_decoding import CLOCK_SECONDS, FUTURE
+from flows.audit_records import InputTable
+from operators.batches import Ints
+from operators.verdicts import INVALID
+
+# 2026-01-01: no job of this program has read anything before.
+_NO_JOB_BEFORE = 1_767_225_600.0
+
+
+def wrong_validity(table: InputTable, latest: float) -> Ints:
+    """Rows whose verdict says that they are invalid and which are not, or the reverse.
+
+    latest: larger event times are in the future for the clock of now, and so for every
+    earlier one.  Whether a record was in the future when it was read only the job's
+    clock knew: see `never_in_future`.
+    """
+    invalid = table.verdicts == INVALID
+    readable = table.reasons == 0
+    not_invalid = invalid & readable & (table.matched != FUTURE)
+    taken = ~invalid & (table.verdicts >= 0)
+    with np.errstate(invalid="ignore"):
+        not_valid = taken & (~readable | (table.times > latest))
+    return np.flatnonzero(not_invalid | not_valid)
+
+
+def wrong_reasons(table: InputTable) -> Ints:
+    """Rows of invalid records that have another reason than the one that was given."""
+    wrong = (table.verdicts == INVALID) & (table.reasons > 0) & (table.matched > 0)
+    return np.flatnonzero(wrong & (table.matched != table.reasons))
+
+
+def never_in_future(table: InputTable) -> Ints:
+    """Rows that were answered as being in the future and cannot have been when they were read.
+
+    Either no clock has ever been so early; or the broker's clock was later when it
+    appended the record; or the job had taken a record of the same partition before that
+    was further ahead: then its clock was late enough.
+    """
+    said = (table.verdicts == INVALID) & (table.matched == FUTURE) & (table.reasons == 0)
+    rows = np.flatnonzero(said)
+    if not len(rows):
+        return rows
+    times = table.times[rows]
+    wrong = (times <= _NO_JOB_BEFORE) | table.in_time[rows]
+    for first, last in table.ranges.values():
+        mine = (rows >= first) & (rows < last)
+        if mine.any():
+            taken = (table.verdicts[first:last] >= 0) & ~(table.verdicts[first:last] == INVALID)
+            largest = np.fmax.accumulate(np.where(taken, table.times[first:last], -np.inf))
+            wrong[mine] |= times[mine] <= largest[rows[mine] - first] - CLOCK_SECONDS
+    found: Ints = rows[wrong]
+    return found

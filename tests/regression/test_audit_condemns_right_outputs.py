@@ -1,0 +1,54 @@
+"""`dedup audit` called outputs wrong that are right: repeats of keys that were evicted."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+from tests.integration.job import Job, finish
+
+
+@pytest.mark.parametrize("window", ["tumbling", "sliding", "session", "forever"])
+def test_repeats_of_evicted_keys_are_a_note(
+    window: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {
+        "DEDUP_INPUT_FILE": str(tmp_path / "in.jsonl"),
+        "DEDUP_OUTPUT_DIR": str(tmp_path / "out"),
+        "DEDUP_WINDOW": window,
+        "DEDUP_MAX_KEYS": "200",
+    }
+    words = ["--records=3000", "--duplicates=0.2", "--late=0.05", "--step=0.5"]
+    cli.main(["generate", *words, f"--output={settings['DEDUP_INPUT_FILE']}"])
+    finish(Job(settings, tmp_path, snapshot_seconds=None))
+    monkeypatch.delenv("DEDUP_BROKERS", raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    capsys.readouterr()
+    status = cli.main(["audit"])
+    report = capsys.readouterr().out
+
+    assert status == 0, report
+    assert "unique records repeat a key that may have been evicted" in report
+
+    # But not one that was not: of two in a row the second repeats the first.
+    out = tmp_path / "out" / "unique.jsonl"
+    duplicates = tmp_path / "out" / "duplicate.jsonl"
+    if window in ("tumbling", "sliding", "forever"):
+        first = close_repeat(duplicates.read_text().splitlines())
+        line, kept = first
+        duplicates.write_text("".join(one + "\n" for one in kept))
+        with out.open("a") as file:
+            file.write(line + "\n")
+        assert cli.main(["audit"]) == 1
+        assert "repeat the key of another one in the window" in capsys.readouterr().out
+
+
+def close_repeat(lines: list[str]) -> tuple[str, list[str]]:
+    """The input line of a duplicate that came soon after its original, and the other lines."""
+    for at, line in enumerate(lines):
+        found = json.loads(line)
+        if 0 < found["offset"] - int(found["original"].split(":")[1]) < 10:
+            return found["value"], lines[:at] + lines[at + 1 :]
+    raise AssertionError

@@ -1,0 +1,117 @@
+"""What the audit can know of clocks and of the order of reading: found where it is certain."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+
+import pytest
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
+
+from flows.audit_options import AuditOptions
+from flows.audit_proof import Proof
+from flows.settings import load_settings
+from tests.memory_topics import audit_in_memory, outputs_of
+from tests.model import Record, Settings, Verdict
+
+NOW = float(int(time.time()))
+FUTURE = Verdict("invalid", reason="future")
+UNIQUE = Verdict("unique")
+Answer = tuple[Record, Verdict]
+
+
+def record(offset: int, at: float, event_id: str = "", partition: int = 0) -> Record:
+    event = {
+        "event_id": event_id or f"{partition}-{offset}",
+        "user_id": "u",
+        "event_type": "t",
+        "timestamp": at,
+        "data": {},
+    }
+    return Record(partition, offset, None, json.dumps(event).encode(), None, int(NOW * 1000))
+
+
+def audit(
+    answers: Sequence[Answer],
+    *,
+    partitions: int = 1,
+    lateness: Sequence[float] = (),
+    stamp_type: int = TIMESTAMP_CREATE_TIME,
+    variables: Mapping[str, str] | None = None,
+) -> Proof:
+    settings = load_settings({"DEDUP_BROKERS": "localhost:1", **(variables or {})})
+    return audit_in_memory(
+        settings,
+        range(partitions),
+        [one for one, _ in answers],
+        outputs_of(Settings(), answers),
+        AuditOptions(lateness=lateness),
+        stamp_type=stamp_type,
+    )
+
+
+@pytest.mark.parametrize("ahead, found", [(-600.0, True), (60.0, False)])
+def test_what_was_further_ahead_was_taken_before(ahead: float, found: bool) -> None:
+    # Of a record that is ahead of all before it, only the job's clock knew.
+    answers = [(record(0, NOW), UNIQUE), (record(1, NOW + ahead), FUTURE)]
+
+    assert bool(audit(answers).findings) == found
+
+
+@pytest.mark.parametrize(
+    "stamp_type, found", [(TIMESTAMP_LOG_APPEND_TIME, True), (TIMESTAMP_CREATE_TIME, False)]
+)
+def test_the_brokers_clock_is_believed_and_a_producers_is_not(
+    stamp_type: int,
+    found: bool,
+) -> None:
+    answers = [(record(0, NOW - 100), FUTURE), (record(1, NOW), UNIQUE)]
+
+    assert bool(audit(answers, stamp_type=stamp_type).findings) == found
+
+
+@pytest.mark.parametrize(
+    "late_by, found",
+    # The watermark was at an event time of partition 1, or at none, or too far on.
+    [(400.0, False), (350.0, True), (401.0, True), (1000.0, True), (100.0, True)],
+)
+def test_of_several_partitions_the_watermark_was_some_event_time(
+    late_by: float,
+    found: bool,
+) -> None:
+    answers = [
+        (record(0, NOW - 1000, partition=0), UNIQUE),
+        (record(1, NOW - 1100, partition=0), Verdict("late", late_by=late_by)),
+        (record(2, NOW, partition=0), UNIQUE),
+        (record(0, NOW - 1000, partition=1), UNIQUE),
+        (record(1, NOW - 700, partition=1), UNIQUE),
+    ]
+
+    assert bool(audit(answers, partitions=2).findings) == found
+
+
+def test_a_record_may_be_late_by_what_was_read_while_its_partition_was_idle() -> None:
+    answers = [
+        (record(0, NOW - 1100, partition=0), Verdict("late", late_by=1100.0)),
+        (record(0, NOW, partition=1), UNIQUE),
+    ]
+
+    assert not audit(answers, partitions=2).findings
+
+
+def test_a_key_may_have_gone_with_its_window_while_less_lateness_was_allowed() -> None:
+    # The last one repeats the first, came when that was gone, and was replayed.
+    answers = [
+        (record(0, NOW - 9000, "a"), UNIQUE),
+        (record(1, NOW), UNIQUE),
+        (record(2, NOW - 8990, "a"), UNIQUE),
+    ]
+    variables = {
+        "DEDUP_ALLOWED_LATENESS_SECONDS": "10000",
+        "DEDUP_WINDOW": "sliding",
+        "DEDUP_WINDOW_SECONDS": "100",
+    }
+
+    assert audit(answers, variables=variables).findings
+    proof = audit(answers, lateness=[300.0], variables=variables)
+    assert not proof.findings
+    assert any("may have gone while a smaller lateness" in note for note in proof.notes)
