@@ -1,4 +1,4 @@
-"""Named points of the protocol at which a drill can have the process killed.
+"""What a drill changes in the job: it kills the process at a named point, and trims more often.
 
 Outside a drill `reach` is one look at a module variable.
 """
@@ -11,6 +11,9 @@ import signal
 _SPEC = os.environ.get("DEDUP_TEST_KILL_AT", "")
 _NAME, _, _COUNT = _SPEC.partition(":")
 _left = int(_COUNT or 1) if _NAME else 0
+
+TRIM_SECONDS = float(os.environ.get("DEDUP_TEST_TRIM_SECONDS") or 30.0)
+"""How often a changelog is trimmed.  A drill is over before 30 seconds have passed often."""
 
 POINTS = (
     "before_flush",

@@ -19,7 +19,7 @@ from threading import Condition, Thread
 from connectors.changelog import Changelog
 from connectors.changelog_format import pack
 from connectors.ending import fail
-from connectors.fault_points import reach
+from connectors.fault_points import TRIM_SECONDS, reach
 from connectors.held_batches import HeldBatch, HeldBatches
 from connectors.kafka_errors import PATIENCE_SECONDS
 from connectors.opened_lanes import OpenedLane
@@ -60,7 +60,7 @@ class WriterSettings:
     expired: Callable[[float, float], bool]
     fingerprint: dict[str, str]
     workers: int
-    trim_seconds: float = 30.0
+    trim_seconds: float = TRIM_SECONDS
 
 
 class LaneWriter:

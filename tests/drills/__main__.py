@@ -4,11 +4,14 @@ import argparse
 import random
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from deploy.kafka import QUICK_RESTART, start_broker
 from tests.drills.programme import BROKER_KILLS, NAMES, run
-from tests.drills.stage import LONG, MEDIUM, SHORT
+from tests.drills.stage import LONG, MEDIUM, SHORT, Outcome, Scale
+from tests.drills.varied.seeds import run_seeds
+from tests.integration.job import ROOT
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -35,25 +38,53 @@ def main() -> int:
         metavar="NAME=VALUE",
         help="a setting of the job, as DEDUP_STATE=rocksdb; may be repeated",
     )
+    parser.add_argument(
+        "--varied", action="store_true", help="seeds that draw settings, records and faults"
+    )
+    parser.add_argument(
+        "--parallel",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with --varied: N seeds at a time, each with a broker of its own",
+    )
+    parser.add_argument(
+        "--code",
+        type=Path,
+        default=ROOT,
+        metavar="DIR",
+        help="with --varied: the tree whose job is run (default: this one)",
+    )
     arguments = parser.parse_args()
     scale = LONG if arguments.long else SHORT if arguments.short else MEDIUM
     first = random.randrange(10_000) if arguments.seed is None else arguments.seed
+    seeds = range(first, first + arguments.seeds)
     settings = dict(arguments.set)
+    if arguments.varied:
+        outcomes = run_seeds(seeds, arguments.parallel, arguments.code.resolve(), settings)
+    else:
+        outcomes = _drills(seeds, arguments.only or NAMES, scale, settings)
     failed = 0
+    for outcome in outcomes:
+        print(outcome, flush=True)
+        failed += not outcome.passed
+    print("all passed" if not failed else f"{failed} FAILED", flush=True)
+    return 1 if failed else 0
+
+
+def _drills(
+    seeds: Iterable[int], names: Sequence[str], scale: Scale, settings: Mapping[str, str]
+) -> Iterator[Outcome]:
     # One that comes back soon after it was killed, and one that a busy disk does not fence.
     with (
         start_broker(own=True, settings=QUICK_RESTART) as killed,
         start_broker(own=True) as patient,
     ):
-        for seed in range(first, first + arguments.seeds):
-            for name in arguments.only or NAMES:
+        for seed in seeds:
+            for name in names:
                 broker = killed if name == BROKER_KILLS else patient
                 with tempfile.TemporaryDirectory(prefix="dedup-drill-") as folder:
-                    outcome = run(name, broker, Path(folder), seed, scale, settings)
-                print(outcome, flush=True)
-                failed += not outcome.passed
-    print("all passed" if not failed else f"{failed} FAILED", flush=True)
-    return 1 if failed else 0
+                    yield run(name, broker, Path(folder), seed, scale, settings)
 
 
 if __name__ == "__main__":

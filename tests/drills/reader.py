@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
@@ -15,6 +16,15 @@ NUMBER: Final = "drill.number"
 """Header of every input record: which one it is."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a record was answered: the verdict, and of a duplicate what it says that it repeats."""
+
+    verdict: str
+    matched: str = ""
+    original: str = ""
+
+
 class Reader:
     """Reads the output topics in a thread, from before the first record to after the last.
 
@@ -23,6 +33,7 @@ class Reader:
 
     def __init__(self, topics: Topics) -> None:
         self.seen: Counter[int] = Counter()
+        self.answers: dict[int, Answer] = {}
         self.wrong: list[str] = []
         self._topics = topics
         self._enough = threading.Event()
@@ -75,6 +86,7 @@ class Reader:
                 for number in partitions
             ]
         )
+        verdicts = {topic: verdict for verdict, topic in self._topics.outputs.items()}
         reached: dict[tuple[str | None, int | None], int] = {}
         while not self._enough.is_set():
             for message in consumer.consume(1000, 0.1):
@@ -92,7 +104,16 @@ class Reader:
                 headers = dict(message.headers() or [])
                 number = headers.get(NUMBER)
                 if isinstance(number, bytes):
+                    self.answers[int(number)] = Answer(
+                        verdicts[message.topic() or ""],
+                        _text(headers.get("dedup.matched")),
+                        _text(headers.get("dedup.original")),
+                    )
                     self.seen[int(number)] += 1
                 else:
                     self.wrong.append(f"{place} has a record at {offset} that nobody wrote")
         consumer.close()
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""

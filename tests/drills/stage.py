@@ -190,7 +190,7 @@ class Stage:
         if any(one.status for one in ended):
             self.reader.wrong.append(f"SIGTERM did not end the job with status 0:\n{job.stderr}")
         time.sleep(0.5)  # what is doubled at the very end would come now
-        self._audit()
+        self.reader.wrong += audit(self.settings)
         return Outcome(
             self.name,
             self.seed,
@@ -229,21 +229,22 @@ class Stage:
             partition = index % self.topics.partitions
             yield Record(partition, -1, b"s%d" % index, json.dumps(event).encode(), None)
 
-    def _audit(self) -> None:
-        environ = {
-            name: value for name, value in os.environ.items() if not name.startswith("DEDUP_")
-        }
-        answer = subprocess.run(
-            [sys.executable, "-m", "flows.cli", "audit"],
-            cwd=ROOT,
-            env=environ | self.settings,
-            capture_output=True,
-            text=True,
-            timeout=_AUDIT_SECONDS,
-            check=False,
-        )
-        if answer.returncode != 0:
-            self.reader.wrong.append(f"the audit found:\n{answer.stdout}{answer.stderr}")
+
+def audit(settings: Mapping[str, str], code: Path = ROOT) -> list[str]:
+    """What `dedup audit` finds wrong; code: the tree that has the command."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("DEDUP_")}
+    answer = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "audit"],
+        cwd=code,
+        env=environ | dict(settings),
+        capture_output=True,
+        text=True,
+        timeout=_AUDIT_SECONDS,
+        check=False,
+    )
+    if answer.returncode == 0:
+        return []
+    return [f"the audit found:\n{answer.stdout}{answer.stderr}"]
 
 
 def expect(holds: object, what: str) -> None:

@@ -46,6 +46,7 @@ class Job:
     folder: where stderr is kept.  processes, workers: of the cluster, and of each process.
     recovery: the recovery directory.  snapshot_seconds: whole seconds, length of an epoch.
     stdin: what standard input reads; a closed one without.
+    code: the tree that has the job's packages.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class Job:
         recovery: Path | None = None,
         snapshot_seconds: int | None = 1,
         stdin: Path | None = None,
+        code: Path = ROOT,
     ) -> None:
+        self._code = code
         self._environ = {
             name: value
             for name, value in os.environ.items()
@@ -77,7 +80,7 @@ class Job:
                     self._running.append(
                         subprocess.Popen(
                             command,
-                            cwd=ROOT,
+                            cwd=self._code,
                             env=self._environ,
                             stdin=text,
                             stdout=subprocess.DEVNULL,
@@ -101,6 +104,12 @@ class Job:
     def alive(self) -> bool:
         """Whether any process is still running."""
         return any(process.poll() is None for process in self._running)
+
+    @property
+    def ended(self) -> dict[int, int]:
+        """Number of each process that is not running any more → its status."""
+        polled = {number: process.poll() for number, process in enumerate(self._running)}
+        return {number: status for number, status in polled.items() if status is not None}
 
     @property
     def stderr(self) -> str:
