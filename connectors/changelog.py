@@ -29,6 +29,7 @@ from connectors.kafka_clients import (
 from connectors.kafka_errors import PATIENCE_SECONDS
 from connectors.kafka_offsets import ask_offsets
 from connectors.kafka_topics import create_topic, partition_counts, topic_config
+from connectors.read_errors import PASSING, unreadable
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")
@@ -242,9 +243,8 @@ class Changelog:
                     yield ChangelogEntry(at, unpack(message.value() or b""))
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     at = max(at, _offset(message))
-                elif not error.retriable():
-                    msg = f"cannot read {self.topic}, partition {lane}: {explain(error)}"
-                    raise StateError(msg)
+                elif error.code() not in PASSING:
+                    raise StateError(unreadable(self.topic, lane, at, error))
             now = time.monotonic()
             moved = now if at > before else moved
             if now - moved > PATIENCE_SECONDS:

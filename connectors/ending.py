@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from threading import Event, Lock, Thread
 from types import FrameType
@@ -31,6 +32,8 @@ FAILED = 1
 _GRACE_SECONDS = 9.0
 # What is left for the end waits for brokers too, and changes nothing that was written.
 _LAST_STEPS_SECONDS = 4.0
+# Time for whoever reads stderr; the end does not depend on it.
+_LAST_WORDS_SECONDS = 3.0
 
 stopping = Event()
 """Set by SIGTERM and SIGINT: the sources stop, what is decided is written."""
@@ -67,8 +70,8 @@ def _end_in_time(reader: int) -> None:
         pass
     stopping.set()
     if not begun.is_set():
-        logging.shutdown()
-        os._exit(0)  # nothing has been read yet
+        # Nothing has been read yet.  What was logged is written: the handler flushes each line.
+        os._exit(0)
     time.sleep(_GRACE_SECONDS)
     fail(
         SinkError(
@@ -107,14 +110,39 @@ def _do_last_steps() -> None:
 
 
 def fail(error: DedupError) -> NoReturn:
-    """Print one line and end the process at once, threads and all."""
+    """Print one line and end the process at once, threads and all.
+
+    It ends within some seconds also where nobody reads stderr, or where stderr is gone.
+    """
     _failing.acquire()  # for ever: of several that fail at a time the first is heard
-    line = " ".join(str(error).split())
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.write(f"dedup: {line}\n")
-    sys.stderr.flush()
-    os._exit(FAILED)
+    try:
+        _say(" ".join(str(error).split()))
+    finally:
+        os._exit(FAILED)
+
+
+def _say(line: str) -> None:
+    """Write the line to stderr, on a thread of its own: a full pipe that nobody reads blocks.
+
+    So does the lock of a stream or log handler whose holder waits for such a pipe.
+    """
+    thread = Thread(target=_write, args=(line,), name="last-words", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the machine gives no more threads: better said here than not at all
+        _write(line)
+    else:
+        thread.join(_LAST_WORDS_SECONDS)
+
+
+def _write(line: str) -> None:
+    # A closed pipe, a full disk, or no stderr at all (None): the status still says it.
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"dedup: {line}\n")
+        sys.stderr.flush()
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    logging.shutdown()  # suppresses the same
 
 
 def one_line_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -124,6 +124,8 @@ class KafkaAccess:
             "fetch.queue.backoff.ms": 5,
             "fetch.wait.max.ms": 100,
             "fetch.message.max.bytes": 2_097_152,
+            # What was damaged on a disk or on the way must be an error, not a record.
+            "check.crcs": True,
             **(_AT_ONCE if brief else {}),
             **self._base(role),
             **self.consumer,

@@ -25,6 +25,7 @@ from connectors.column_consumer import ColumnConsumer, Event
 from connectors.ending import at_exit, begun, one_line_errors, stopping
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
 from connectors.pace import ReadingPace
+from connectors.read_errors import ReadErrors
 from operators.batches import Batch, Records, Span
 from operators.errors import SourceError
 from operators.joining import BatchLimit, batch_limit
@@ -93,10 +94,10 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._found_much = False
         self._lag_told = 0.0
         self._snapshots: list[int] = []
-        role = f"source-{position.partition}"
-        self._consumer = ColumnConsumer(
-            settings.access.consumer_settings(role), settings.topic, position.partition
-        )
+        client = settings.access.consumer_settings(f"source-{position.partition}")
+        self._errors = ReadErrors(settings.topic, position.partition, client["error_cb"])
+        client["error_cb"] = self._errors.on_error
+        self._consumer = ColumnConsumer(client, settings.topic, position.partition)
         if settings.stop_at_end:
             self._stop_at = patiently(
                 settings.access, lambda: self._consumer.ask_ends(REQUEST_SECONDS)
@@ -152,6 +153,9 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         end = int(records.offsets[-1]) + 1 if len(records) else self._next
         for event in events:
             end = max(end, self._look_at(event))
+        self._errors.check(end)
+        if end > self._next:
+            self._errors.moved()
         if self._stop_at is not None and end >= self._stop_at:
             left = int(np.searchsorted(records.offsets, self._stop_at))
             records, end = records.part(slice(left)), max(self._next, self._stop_at)
@@ -166,10 +170,10 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
             return event.offset
         if error.code() in _GONE:
             raise SourceError(self._gone(explain(error)))
-        if not error.retriable() and error.code() in _REFUSED:
+        if error.code() in _REFUSED:
             msg = f"cannot read topic {self._settings.topic}: {explain(error)}"
             raise SourceError(msg)
-        log.warning("reading %s: %s", self._settings.topic, explain(error))
+        self._errors.look_at(error, event.offset)
         return self._next
 
     def _gone(self, what: str) -> str:

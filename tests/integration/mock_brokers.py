@@ -21,6 +21,7 @@ class Request(IntEnum):
     """Requests by their key in Kafka's protocol."""
 
     PRODUCE = 0
+    FETCH = 1
     OFFSET_COMMIT = 8
     INIT_PRODUCER_ID = 22
     ADD_PARTITIONS_TO_TXN = 24

@@ -129,6 +129,7 @@ class Filler:
             "bootstrap.servers": self.topics.bootstrap,
             "enable.idempotence": "true",
             "linger.ms": 5,
+            "message.max.bytes": 100_000_000,  # the topic decides
             **_QUIET,
         }
         if self.transactional_id is not None:
