@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.audit_files import audit_files
+from flows.audit_options import AuditOptions
 from flows.settings import load_settings
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.test_embedded import check, event, outputs, settings_for
@@ -22,7 +23,7 @@ def test_half_a_line_waits_for_its_other_half(tmp_path: Path, half: bytes) -> No
         [ended] = finish(Job(settings, tmp_path, recovery=recovery))
         check(tmp_path, WHOLE)
         assert ("line 4, the last one, has no newline" in ended.stderr) == bool(half.strip())
-    proof = audit_files(load_settings(settings))
+    proof = audit_files(load_settings(settings), AuditOptions())
     assert not proof.findings, list(proof.findings.lines())
     assert any("line 4" in note for note in proof.notes) == bool(half.strip())
 
@@ -39,7 +40,7 @@ def test_without_recovery_it_counts(tmp_path: Path) -> None:
     finish(Job(settings, tmp_path))
 
     check(tmp_path, [*WHOLE, b'{"half'])
-    proof = audit_files(load_settings(settings))
+    proof = audit_files(load_settings(settings), AuditOptions())
     assert not proof.findings, list(proof.findings.lines())
     assert not proof.notes
 
