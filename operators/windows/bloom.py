@@ -17,10 +17,14 @@ from operators.windows.table import Bound
 # A filter cannot forget a key, so a whole one is evicted: the larger the part of all
 # keys in it, the more go at once; the smaller, the more filters must be looked into.
 _PARTS = 8
-# A window's first filter is small, since there may be many windows; each further
-# one is larger, up to one part of all keys.
+# A window's first filter is small; with more windows than a few it is smaller still, since
+# memory has to go by keys and not by windows.  Each further one is larger, up to one part of
+# all keys.
 _FIRST_KEYS = 4096
+_FEWEST_KEYS = 4
+_FEW_WINDOWS = 8
 _GROWTH = 4
+_LARGEST_AFTER = 13  # from the fewest keys to `_MAX_FILTER_KEYS`
 _MAX_FILTER_KEYS = 1 << 26
 
 
@@ -30,6 +34,20 @@ class _Aged(NamedTuple):
     born: int
     filter: BloomFilter
     keys: int
+
+
+def _part(bound: Bound) -> int:
+    """Keys of the largest filter."""
+    return min(-(-bound.max_keys // _PARTS), _MAX_FILTER_KEYS)
+
+
+def _first_keys(windows: int) -> int:
+    """Keys of the first filter of the last of some windows."""
+    keys = _FIRST_KEYS
+    while windows > _FEW_WINDOWS and keys > _FEWEST_KEYS:
+        keys //= _GROWTH
+        windows //= _GROWTH
+    return keys
 
 
 class BloomStore:
@@ -89,13 +107,16 @@ class BloomStore:
             self._evict()
         row = self._windows.setdefault(window, [])
         if not row or row[-1].filter.count >= row[-1].keys:
-            part = min(-(-self._bound.max_keys // _PARTS), _MAX_FILTER_KEYS)
-            keys = min(_FIRST_KEYS * _GROWTH ** min(len(row), _PARTS), part)
+            first = max(_first_keys(len(self._windows)), at_least)
+            keys = first * _GROWTH ** min(len(row), _LARGEST_AFTER)
             # Nor more than will go into it before the oldest one is evicted.
-            keys = min(keys, max(self._bound.max_keys - self._keys, _FIRST_KEYS))
-            error = self._error * keys / self._bound.max_keys
+            keys = min(keys, _part(self._bound), max(self._bound.max_keys - self._keys, first))
+            size = BloomSize.of(keys, self._error_of(keys))
             self._born += 1
-            row.append(_Aged(self._born, BloomFilter(BloomSize.of(keys, error)), keys))
+            row.append(_Aged(self._born, BloomFilter(size), keys))
+
+    def _error_of(self, keys: int) -> float:
+        return self._error * keys / self._bound.max_keys
 
     def _evict(self) -> None:
         """Drop the oldest filter."""
