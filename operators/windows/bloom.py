@@ -41,6 +41,16 @@ def _part(bound: Bound) -> int:
     return min(-(-bound.max_keys // _PARTS), _MAX_FILTER_KEYS)
 
 
+def _size(keys: int, bound: Bound, error: float) -> BloomSize:
+    """Size of a filter, with that part of the error which its keys are of all."""
+    return BloomSize.of(keys, error * keys / bound.max_keys)
+
+
+def check_error(bound: Bound, error: float) -> None:
+    """Raise ValueError if no filter can be as large as a store's largest one has to be."""
+    _size(_part(bound), bound, error)
+
+
 def _first_keys(windows: int) -> int:
     """Keys of the first filter of the last of some windows."""
     keys = _FIRST_KEYS
@@ -111,12 +121,9 @@ class BloomStore:
             keys = first * _GROWTH ** min(len(row), _LARGEST_AFTER)
             # Nor more than will go into it before the oldest one is evicted.
             keys = min(keys, _part(self._bound), max(self._bound.max_keys - self._keys, first))
-            size = BloomSize.of(keys, self._error_of(keys))
+            size = _size(keys, self._bound, self._error)
             self._born += 1
             row.append(_Aged(self._born, BloomFilter(size), keys))
-
-    def _error_of(self, keys: int) -> float:
-        return self._error * keys / self._bound.max_keys
 
     def _evict(self) -> None:
         """Drop the oldest filter."""

@@ -448,7 +448,9 @@ def test_memory_goes_by_keys_and_not_by_windows(kind: Kind) -> None:
     store = kind.new(MANY)
     for begin in range(0, 10_000, 100):
         numbers = np.arange(begin, begin + 100)
-        store.decide(numbered(numbers.tolist()), numbers * SECONDS, numbers)
+        store.decide(
+            numbered(numbers.tolist()), np.multiply(numbers, SECONDS, dtype=np.float64), numbers
+        )
     assert len(store) == 10_000
     assert store.size_bytes() < 1_500_000
 

@@ -21,7 +21,7 @@ def test_ten_thousand_windows_of_one_key_are_small() -> None:
         for begin in range(0, WINDOWS, 100):
             hashes = rng.integers(0, 2**64, (100, 1, 2), dtype=np.uint64)
             numbers = np.arange(begin, begin + 100)
-            store.decide(hashes, numbers * 60.0, numbers)
+            store.decide(hashes, np.multiply(numbers, 60.0, dtype=np.float64), numbers)
         taken = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
@@ -37,7 +37,11 @@ def test_the_error_is_kept_however_small_the_first_filters_are() -> None:
     store = BloomStore(60.0, Bound(keys), error)
     rng = np.random.default_rng(2)
     numbers = np.arange(200)
-    store.decide(rng.integers(0, 2**64, (200, 1, 2), dtype=np.uint64), numbers * 60.0, numbers)
+    store.decide(
+        rng.integers(0, 2**64, (200, 1, 2), dtype=np.uint64),
+        np.multiply(numbers, 60.0, dtype=np.float64),
+        numbers,
+    )
     hashes = rng.integers(0, 2**64, (keys // 2, 1, 2), dtype=np.uint64)
     store.decide(hashes, np.full(len(hashes), 300 * 60.0), np.arange(len(hashes)))
     assert store.evicted == 0
