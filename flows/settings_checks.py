@@ -137,3 +137,20 @@ def _state(settings: Settings) -> Iterator[Misfit]:
             "cannot tell when a key was seen, which this <window> asks; use tumbling or forever, "
             "or another state",
         )
+    elif settings.state == "bloom" and settings.max_keys >= settings.lanes:
+        yield from _bloom(settings)
+
+
+def _bloom(settings: Settings) -> Iterator[Misfit]:
+    # Compiled loops come with it: not for everybody who reads settings.
+    from operators.windows.bloom import check_error  # noqa: PLC0415
+    from operators.windows.table import Bound  # noqa: PLC0415
+
+    try:
+        check_error(Bound(settings.max_keys // settings.lanes), settings.bloom_error)
+    except ValueError as error:
+        yield Misfit(
+            "bloom_error",
+            f"is too small for <max_keys>: {error}; set it larger, or <max_keys> lower, or more "
+            "<lanes>",
+        )

@@ -224,7 +224,8 @@ class ColumnReader:
             return times
         column = list(map(self._getters[self._spec.time], found.structs))
         with suppress(struct.error):  # a text among them
-            return np.frombuffer(struct.pack(f"{len(column)}d", *column), np.float64)
+            packed = struct.pack(f"{len(column)}d", *column)
+            return np.frombuffer(packed, np.float64) + 0.0  # -0.0 is 0.0
         texts = set(map(type, column)) == {str}
         times = parse_times(column) if texts else np.full(len(column), np.nan)
         for position in np.flatnonzero(np.isnan(times)).tolist():

@@ -98,4 +98,4 @@ def event_time(value: object) -> float | None:
         seconds = float(value)
     except OverflowError:
         return None
-    return seconds if math.isfinite(seconds) else None
+    return seconds + 0.0 if math.isfinite(seconds) else None  # -0.0 is 0.0

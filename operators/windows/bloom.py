@@ -17,10 +17,14 @@ from operators.windows.table import Bound
 # A filter cannot forget a key, so a whole one is evicted: the larger the part of all
 # keys in it, the more go at once; the smaller, the more filters must be looked into.
 _PARTS = 8
-# A window's first filter is small, since there may be many windows; each further
-# one is larger, up to one part of all keys.
+# A window's first filter is small; with more windows than a few it is smaller still, since
+# memory has to go by keys and not by windows.  Each further one is larger, up to one part of
+# all keys.
 _FIRST_KEYS = 4096
+_FEWEST_KEYS = 4
+_FEW_WINDOWS = 8
 _GROWTH = 4
+_LARGEST_AFTER = 13  # from the fewest keys to `_MAX_FILTER_KEYS`
 _MAX_FILTER_KEYS = 1 << 26
 
 
@@ -30,6 +34,30 @@ class _Aged(NamedTuple):
     born: int
     filter: BloomFilter
     keys: int
+
+
+def _part(bound: Bound) -> int:
+    """Keys of the largest filter."""
+    return min(-(-bound.max_keys // _PARTS), _MAX_FILTER_KEYS)
+
+
+def _size(keys: int, bound: Bound, error: float) -> BloomSize:
+    """Size of a filter, with that part of the error which its keys are of all."""
+    return BloomSize.of(keys, error * keys / bound.max_keys)
+
+
+def check_error(bound: Bound, error: float) -> None:
+    """Raise ValueError if no filter can be as large as a store's largest one has to be."""
+    _size(_part(bound), bound, error)
+
+
+def _first_keys(windows: int) -> int:
+    """Keys of the first filter of the last of some windows."""
+    keys = _FIRST_KEYS
+    while windows > _FEW_WINDOWS and keys > _FEWEST_KEYS:
+        keys //= _GROWTH
+        windows //= _GROWTH
+    return keys
 
 
 class BloomStore:
@@ -89,13 +117,13 @@ class BloomStore:
             self._evict()
         row = self._windows.setdefault(window, [])
         if not row or row[-1].filter.count >= row[-1].keys:
-            part = min(-(-self._bound.max_keys // _PARTS), _MAX_FILTER_KEYS)
-            keys = min(_FIRST_KEYS * _GROWTH ** min(len(row), _PARTS), part)
+            first = max(_first_keys(len(self._windows)), at_least)
+            keys = first * _GROWTH ** min(len(row), _LARGEST_AFTER)
             # Nor more than will go into it before the oldest one is evicted.
-            keys = min(keys, max(self._bound.max_keys - self._keys, _FIRST_KEYS))
-            error = self._error * keys / self._bound.max_keys
+            keys = min(keys, _part(self._bound), max(self._bound.max_keys - self._keys, first))
+            size = _size(keys, self._bound, self._error)
             self._born += 1
-            row.append(_Aged(self._born, BloomFilter(BloomSize.of(keys, error)), keys))
+            row.append(_Aged(self._born, BloomFilter(size), keys))
 
     def _evict(self) -> None:
         """Drop the oldest filter."""

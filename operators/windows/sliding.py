@@ -14,6 +14,9 @@ from operators.windows.in_turn import Asked, marks_of
 from operators.windows.store import stretches
 from operators.windows.table import Bound
 
+# Not worth a look over all keys.
+_FEW_BUCKETS = 64
+
 
 class SlidingStore(CompactStore):
     """Buckets of event time as wide as the window; a record looks into three of them.
@@ -83,6 +86,11 @@ class SlidingStore(CompactStore):
 
     def _added(self, ats: Floats) -> None:
         """Remember the newest time of each bucket."""
+        if len(self._newest) > 2 * len(self._table) + _FEW_BUCKETS:
+            # Eviction has left many of them without keys.
+            held, self._newest, self._order = self._table.held_ats(), {}, []
+            if len(held):
+                self._added(held)
         # Sorted by time they are sorted by bucket, too.
         times = np.sort(ats)
         numbers, firsts = np.unique(stretches(times, self._seconds), return_index=True)

@@ -265,6 +265,12 @@ class KeyTable:
         """Return the smallest `ats`, infinite if no key is held."""
         return float(np.fmin.reduce(self.ats[: self._end], initial=np.inf))
 
+    def held_ats(self) -> Floats:
+        """Copy `ats` of the keys held."""
+        ats = self.ats[: self._end]
+        held: Floats = ats[~np.isnan(ats)]
+        return held
+
     def evict(self) -> None:
         """Drop the oldest keys, about one in `_SHARE_EVICTED`."""
         wanted = self._bound.evicted_at_once

@@ -443,6 +443,18 @@ def test_windows_that_come_and_go_leave_no_memory(kind: Kind) -> None:
     assert max(sizes[30:]) <= max(sizes[:30])
 
 
+@in_memory
+def test_memory_goes_by_keys_and_not_by_windows(kind: Kind) -> None:
+    store = kind.new(MANY)
+    for begin in range(0, 10_000, 100):
+        numbers = np.arange(begin, begin + 100)
+        store.decide(
+            numbered(numbers.tolist()), np.multiply(numbers, SECONDS, dtype=np.float64), numbers
+        )
+    assert len(store) == 10_000
+    assert store.size_bytes() < 1_500_000
+
+
 @every_kind
 def test_more_keys_than_a_record_may_have(kind: Kind) -> None:
     store = kind.new(Bound(1))
