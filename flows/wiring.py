@@ -11,6 +11,7 @@ from typing import Any
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import FixedPartitionedSink
 
+from connectors.batch_sizes import fitted
 from connectors.changelog import Changelog
 from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_permissions import CHANGELOG, READ, WRITE, check_permissions
@@ -208,9 +209,11 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     spec = lane_spec(settings, observer)
     encode = kafka_encoder(settings.input_topic, _names(settings))
     if changelog is None:
+        access = fitted(access, settings.input_topic, topics.values())
         sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
         return Parts(source, partial(_open_from_snapshot, spec), encode, sink)
     changelog.ensure(settings.input_topic)
+    access = fitted(access, settings.input_topic, [*topics.values(), changelog.topic])
     opened = OpenedLanes(access, changelog, spec.fingerprint, recovery=launch.recovery is not None)
     writer = WriterSettings(
         topics=topics,
@@ -281,4 +284,5 @@ def stats_sink(settings: Settings, launch: Launch) -> FixedPartitionedSink[Stati
         return None
     if settings.embedded:
         return StatsLinesSink(settings.output_dir, launch.recovery)
-    return StatsSink(kafka_access(settings), settings.stats_topic)
+    access = fitted(kafka_access(settings), None, [settings.stats_topic])
+    return StatsSink(access, settings.stats_topic)
