@@ -12,10 +12,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from connectors.complaints import Complaints, is_shut_out
-from connectors.log_repeats import Repeats
+from connectors.log_repeats import Repeats, Told
 from operators.errors import DedupError, SettingsError
 
 log = logging.getLogger("dedup.kafka")
+log.addFilter(Told())
 log.addFilter(Repeats(time.monotonic))
 
 # Long enough for a rolling restart's leader change, short enough for a person.
