@@ -71,14 +71,11 @@ def test_of_statistics(broker: Broker, topic_prefix: str, tmp_path: Path) -> Non
     assert len(read_topics(broker.bootstrap, [statistics])) > 100
 
 
-def test_of_generated_records(
-    broker: Broker, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_generated_records(broker: Broker, topic_prefix: str) -> None:
     topics = topics_of(broker, topic_prefix, max_message_bytes="5000")
-    for name, value in topics.settings.items():
-        monkeypatch.setenv(name, value)
+    target = ["--brokers", broker.bootstrap, "--topic", topics.input]
 
-    assert cli.main(["generate", "--records", "2000"]) == 0
+    assert cli.main(["generate", "--records", "2000", *target]) == 0
 
     assert len(read_topics(broker.bootstrap, [topics.input])) == 2000
 
