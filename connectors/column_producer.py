@@ -8,7 +8,7 @@ third of the deciding thread's time (docs/adr/0005).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -57,6 +57,14 @@ class NotTakenError(Exception):
         self.row, self.error = row, error
 
 
+class Failure(NamedTuple):
+    """A record that was not delivered, and why.  size: of its key and value, in bytes."""
+
+    topic: str
+    error: KafkaError
+    size: int
+
+
 class ColumnProducer:
     """librdkafka's producer, with or without transactions.
 
@@ -73,8 +81,8 @@ class ColumnProducer:
         Raises KafkaException for a setting that librdkafka does not take.
         """
         rest = dict(settings)
-        # Topic, and why a record was not delivered, in the order that it was met.
-        self.failures: list[tuple[str, KafkaError]] = []
+        # In the order that they were met.
+        self.failures: list[Failure] = []
         self._handle = 0
         self._topics: dict[str, int] = {}
         # What was lent must not go before the client, not even when modules are empty already.
@@ -268,7 +276,7 @@ def _produce(  # noqa: PLR0913, PLR0917 - columns, and where they go
     return row, 0
 
 
-def _on_failure(failures: list[tuple[str, KafkaError]]) -> Any:  # noqa: ANN401 - ctypes' own
+def _on_failure(failures: list[Failure]) -> Any:  # noqa: ANN401 - ctypes' own
     """Make what librdkafka calls.  It holds on to nothing but `failures`.
 
     So a producer that nobody needs any more goes at once.
@@ -278,6 +286,7 @@ def _on_failure(failures: list[tuple[str, KafkaError]]) -> Any:  # noqa: ANN401 
         record = message.contents
         said = LIBRARY.message_produce_errstr(message)  # mostly nothing
         why = KafkaError(record.err, LIBRARY.text(said)) if said else KafkaError(record.err)
-        failures.append((LIBRARY.text(LIBRARY.topic_name(record.topic)), why))
+        size = record.value_size + record.key_size
+        failures.append(Failure(LIBRARY.text(LIBRARY.topic_name(record.topic)), why, size))
 
     return DeliveryCallback(failed)

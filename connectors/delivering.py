@@ -61,8 +61,8 @@ class DeliveringProducer:
         self._producer.poll()
         if self._failure is not None:
             raise SinkError(self._failure)
-        for topic, error in self._producer.failures:
-            raise refused(topic, explain(error))
+        for topic, error, size in self._producer.failures:
+            raise refused(topic, error, size=size, input_bytes=self._access.input_bytes)
         # It may be one fewer than before: an error that is told since counts as waiting too.
         self._delivered = max(self._delivered, self.given - len(self._producer))
         return self._delivered

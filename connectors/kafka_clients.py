@@ -12,10 +12,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from connectors.complaints import Complaints, is_shut_out
-from connectors.log_repeats import Repeats
+from connectors.log_repeats import Repeats, Told
 from operators.errors import DedupError, SettingsError
 
 log = logging.getLogger("dedup.kafka")
+log.addFilter(Told())
 log.addFilter(Repeats(time.monotonic))
 
 # Long enough for a rolling restart's leader change, short enough for a person.
@@ -39,6 +40,8 @@ _NO_NEW_TOPICS = {"allow.auto.create.topics": False}
 # The lanes of a worker are given their records one after the other: so long, and most go
 # together, which is less work for the brokers.
 _LINGER_MS = 10
+# Below Kafka's default of max.message.bytes, which is 1,048,588.
+LARGEST_BATCH_BYTES = 1_000_000
 
 Scalar = str | int | float | bool
 
@@ -57,7 +60,8 @@ class KafkaAccess:
 
     brokers: `host:port,…`.  common, consumer, producer: librdkafka settings of
     the user's for all, for consumers, for producers.  complaints: what the clients
-    met outside of any call.
+    met outside of any call.  batch_bytes: of several records together; input_bytes: of a
+    batch of the input (`batch_sizes.fitted` asks for both).
     """
 
     brokers: str
@@ -66,6 +70,8 @@ class KafkaAccess:
     consumer: Mapping[str, Scalar] = field(default_factory=dict)
     producer: Mapping[str, Scalar] = field(default_factory=dict)
     complaints: Complaints = field(default_factory=Complaints, compare=False)
+    batch_bytes: int = LARGEST_BATCH_BYTES
+    input_bytes: int | None = None
 
     def _base(self, role: str) -> dict[str, Any]:
         return {
@@ -146,7 +152,7 @@ class KafkaAccess:
         """
         return {
             "linger.ms": linger_ms,
-            "batch.size": 1_000_000,
+            "batch.size": self.batch_bytes,
             "batch.num.messages": 100_000,
             "queue.buffering.max.messages": 500_000,
             # Once it is full, records go a few at a time; at least once it may be full, with

@@ -7,8 +7,8 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import get_ident
-from weakref import WeakValueDictionary
+from threading import Lock, Thread, get_ident
+from weakref import ReferenceType, WeakValueDictionary, ref
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
@@ -23,6 +23,9 @@ from operators.observing import Observer, Written
 from operators.verdicts import VERDICTS
 
 log = logging.getLogger("dedup.sink")
+
+# Counters are at most two seconds behind what readers can see.
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class _WorkerOutput:
         # Not the records: those of an epoch may be more than memory holds.  Each with how
         # many records the client had been given by its end.
         self._unacknowledged: deque[tuple[int, list[Written]]] = deque()
+        self._lock = Lock()  # two threads acknowledge
+        Thread(target=_look, args=(ref(self),), name="acknowledge", daemon=True).start()
 
     def write(self, batch: Sequence[Output]) -> None:
         """Produce a whole verdict batch."""
@@ -64,10 +69,11 @@ class _WorkerOutput:
 
         As many as are: which of them came first makes no difference to a count.
         """
-        delivered = self._producer.check()
-        now = time.time()
-        while self._unacknowledged and self._unacknowledged[0][0] <= delivered:
-            self._observer.written(self._unacknowledged.popleft()[1], now)
+        with self._lock:
+            delivered = self._producer.check()
+            now = time.time()
+            while self._unacknowledged and self._unacknowledged[0][0] <= delivered:
+                self._observer.written(self._unacknowledged.popleft()[1], now)
 
     def deliver(self) -> None:
         """Wait until everything is with the brokers."""
@@ -75,6 +81,17 @@ class _WorkerOutput:
         self._producer.flush(self._observer.pulse.beat)
         self.acknowledge()
         self._observer.committed(time.monotonic() - began)
+
+
+def _look(output: ReferenceType[_WorkerOutput]) -> None:
+    """Count what is with the brokers also where nothing comes that would be written after it."""
+    while (found := output()) is not None:
+        try:
+            found.acknowledge()
+        except SinkError:
+            return  # the worker meets it too, at the end of the epoch at the latest
+        del found  # it goes with the last lane that writes there
+        time.sleep(_LOOK_SECONDS)
 
 
 class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):

@@ -1,4 +1,4 @@
-"""Keeps a client's log readable while brokers are away: it says the same many times a second."""
+"""Keeps a client's log readable: it says the same many times a second, and what we say too."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Callable
 # Which client, thread and broker connection says it, and how often or how long.
 _WHO = re.compile(r"\[[^\]]*\]|\d+ms|\d+ identical error\(s\) suppressed")
 _MOST = 1000
+# A fatal error, or one of a transaction: whoever called is told, and says it in one line.
+_TOLD = frozenset(("FATAL", "TXNERR", "ADDPARTS"))
 
 
 class Repeats(logging.Filter):
@@ -35,3 +37,14 @@ class Repeats(logging.Filter):
         if hidden:
             record.msg, record.args = f"{message} ({hidden} more of these)", ()
         return True
+
+
+class Told(logging.Filter):
+    """Lets what a client says of an error that its call raises pass for debugging only."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is to be logged.  Its first argument is librdkafka's facility."""
+        if not isinstance(record.args, tuple) or not record.args or record.args[0] not in _TOLD:
+            return True
+        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)

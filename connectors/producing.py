@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from confluent_kafka import KafkaError
+
 from connectors.column_producer import ANY_PARTITION, ColumnProducer, NotTakenError
 from connectors.kafka_clients import explain
 from connectors.packed_records import PackedRecords
 from operators.errors import SinkError
+
+_SIZES: Final = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+_COMPRESS: Final = 'set DEDUP_PRODUCER={"compression.type": "zstd"}'
 
 
 def produce_records(
@@ -21,13 +28,29 @@ def produce_records(
         producer.produce(topic, records, partition)
     except NotTakenError as error:
         offset = int(records.offsets[error.row])
-        raise refused(topic, explain(error.error), f"input offset {offset}") from error
+        raise refused(topic, error.error, f"input offset {offset}") from error
 
 
-def refused(topic: str, why: str, which: str = "") -> SinkError:
-    """Make the error for a record that was not taken: it always stops the job."""
+def refused(
+    topic: str, error: KafkaError, which: str = "", size: int = 0, input_bytes: int | None = None
+) -> SinkError:
+    """Make the error for a record that was not taken: it always stops the job.
+
+    size: of its key and value, 0 if that is not known.  input_bytes: largest batch that
+    the input takes.
+    """
     record = f" ({which})" if which else ""
+    advice = "see to the topic's settings and permissions"
+    if error.code() in _SIZES:
+        advice = "raise its max.message.bytes"
+        if input_bytes is not None and size > input_bytes:
+            advice = (
+                f"the record has {size} bytes uncompressed, and came compressed, as the input "
+                f"takes {input_bytes}: {_COMPRESS}, or {advice}"
+            )
+        else:
+            advice += f", or, if the input is compressed, {_COMPRESS}"
     return SinkError(
-        f"topic {topic} refused a record{record}: {why}. Nothing is lost: mend the topic "
-        "(max.message.bytes, permissions) and start again."
+        f"topic {topic} refused a record{record}: {explain(error)}. Nothing is lost: {advice}, "
+        "and start again."
     )

@@ -143,14 +143,15 @@ class LaneProducer:
 
     def _check_undelivered(self, exception: KafkaException) -> None:
         """Raise SinkError if a call failed because a record was refused."""
-        undelivered = [one for one in self._producer.failures if one[1].code() not in _PURGED]
+        undelivered = [one for one in self._producer.failures if one.error.code() not in _PURGED]
         if not undelivered:
             return
-        topic, cause = undelivered[0]
+        topic, cause, size = undelivered[0]
         if advice(cause, self._access.app_id):  # it is not about the topic
             raise self._ended(Action.REFUSED, cause) from exception
         if action_for(cause) is Action.REFUSED:
-            raise refused(topic, explain(cause)) from exception
+            limit = self._access.input_bytes
+            raise refused(topic, cause, size=size, input_bytes=limit) from exception
 
     def _call(self, what: str, call: Callable[[float], Any]) -> None:
         if self._try(call) is not None:
@@ -167,7 +168,7 @@ class LaneProducer:
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             # Met as the transaction asked for its partitions, which names none of them.
             forbidden = forbidden_topics(self._access, self._topics, WRITE)
-            return refused(" or ".join(forbidden or sorted(self._topics)), explain(error))
+            return refused(" or ".join(forbidden or sorted(self._topics)), error)
         return SinkError(
             f"lane {self.lane} ({self._id}): {explain(error)}{advice(error, self._access.app_id)}. "
             "Nothing is lost: what was not committed is done again after a restart."

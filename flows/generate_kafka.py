@@ -8,6 +8,7 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import NewTopic
 
+from connectors.batch_sizes import fitted
 from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain
 from connectors.kafka_topics import create_topic, partition_counts
 from flows.generate_options import Labelled
@@ -110,4 +111,4 @@ def open_target(settings: Settings, topic: str, partitions: int) -> KafkaTarget:
     if topic not in counts:
         create_topic(admin, NewTopic(topic, partitions, _BROKER_DEFAULT))
         counts = {topic: partitions}
-    return KafkaTarget(access, topic, counts[topic])
+    return KafkaTarget(fitted(access, None, [topic]), topic, counts[topic])

@@ -12,6 +12,7 @@ from typing import cast
 
 from confluent_kafka import Message
 
+from connectors.batch_sizes import fitted
 from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_topics import no_such_topic, own_topics, partition_counts
 from connectors.replay_log import ensure_log, log_topic, unpack
@@ -172,7 +173,8 @@ class _Job:
         """Replay, each transaction with the memory of what is in it."""
         partitions = self.partitions()
         ensure_log(self.access)
-        writer = ReplayWriter(self.access, self.to, partitions)
+        access = fitted(self.access, None, [self.to, log_topic(self.settings.app_id)])
+        writer = ReplayWriter(access, self.to, partitions)
         # Only now: what another run had under way is settled, the log's end is its end.
         with closing(TopicReader(self.access, timestamps=True)) as reader:
             replayed = self._replayed(reader)

@@ -11,6 +11,7 @@ from typing import Any
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import FixedPartitionedSink
 
+from connectors.batch_sizes import fitted
 from connectors.changelog import Changelog
 from connectors.input_file import can_be_read_again
 from connectors.kafka_clients import KafkaAccess
@@ -217,8 +218,10 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     )
     encode = kafka_encoder(settings.input_topic, _names(settings))
     if changelog is None:
+        access = fitted(access, settings.input_topic, topics.values())
         sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
         return Parts(source, partial(_open_from_snapshot, spec), encode, sink)
+    access = fitted(access, settings.input_topic, [*topics.values(), changelog.topic])
     opened = OpenedLanes(access, changelog, spec.fingerprint, recovery=launch.recovery is not None)
     writer = WriterSettings(
         topics=topics,
@@ -308,4 +311,5 @@ def stats_sink(settings: Settings, launch: Launch) -> FixedPartitionedSink[Stati
         return None
     if settings.embedded:
         return StatsLinesSink(settings.output_dir, _identity(launch))
-    return StatsSink(kafka_access(settings), settings.stats_topic)
+    access = fitted(kafka_access(settings), None, [settings.stats_topic])
+    return StatsSink(access, settings.stats_topic)

@@ -159,9 +159,9 @@ def test_only_what_was_not_delivered_is_reported(topics: Topics) -> None:
     producer.produce("nowhere", values_of([b"one", b"two"]))
     producer.flush(SECONDS)
 
-    told = [(topic, error.code()) for topic, error in producer.failures]
+    told = [(one.topic, one.error.code()) for one in producer.failures]
     assert told == [("nowhere", KafkaError.UNKNOWN_TOPIC_OR_PART)] * 2
-    assert "unknown topic" in producer.failures[0][1].str().lower()
+    assert "unknown topic" in producer.failures[0].error.str().lower()
     assert [record.value for record in written(topics)] == [b"there"]
 
 

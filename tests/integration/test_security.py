@@ -92,6 +92,7 @@ def test_with_password_and_rights_every_record_is_answered_once(
 
     assert outputs(topics.read()) == expected(filled, topics.input, 1)
     assert not [secret for secret in SECRETS if secret in ended.stderr]
+    assert ended.stderr.count("may not see how large a batch may be") == 1
 
 
 def test_with_a_certificate_too(

@@ -109,16 +109,13 @@ def fill(topics: Topics, codec: str) -> list[Record]:
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-@pytest.mark.parametrize(
-    "codec,checked,said",
-    [("none", True, "failed CRC32C check"), ("gzip", False, "Decompression")],
-)
+@pytest.mark.parametrize("codec", ["none", "gzip"])
 def test_of_the_input(
-    disk: Disk, topics: Topics, tmp_path: Path, codec: str, checked: bool, said: str, guarantee: str
+    disk: Disk, topics: Topics, tmp_path: Path, codec: str, guarantee: str
 ) -> None:
     records = fill(topics, codec)
     settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
-    if not checked:
+    if codec != "none":  # else it never comes to decompression
         settings["DEDUP_CONSUMER"] = json.dumps({"check.crcs": False})
     offset, place, size = disk.batches(topics.input)[2]
     assert offset == 2 * _BATCH_RECORDS
@@ -127,7 +124,7 @@ def test_of_the_input(
     line = fail(Job(settings, tmp_path))
 
     assert f"offset {offset} of {topics.input}/0 cannot be read" in line
-    assert said in line
+    assert ("failed CRC32C check" if codec == "none" else "Decompression") in line
     assert "start again" in line
     wanted = expected_in_any_order(records, topics.input)
     before = outputs(topics.read())
@@ -163,7 +160,7 @@ def test_of_the_changelog(disk: Disk, topics: Topics, tmp_path: Path) -> None:
 def test_that_is_larger_than_the_client_takes(
     disk: Disk, topic_prefix: str, tmp_path: Path
 ) -> None:
-    """librdkafka breaks the connection off, and connects again, for as long as it may."""
+    """Librdkafka breaks the connection off, and connects again, for as long as it may."""
     topics = Topics(disk.broker.bootstrap, topic_prefix)
     topics.create(topics.input, max_message_bytes="5000000")
     drafts = events(100, seed=7, invalid=False)
