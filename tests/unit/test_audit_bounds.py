@@ -115,3 +115,20 @@ def test_a_key_may_have_gone_with_its_window_while_less_lateness_was_allowed() -
     proof = audit(answers, lateness=[300.0], variables=variables)
     assert not proof.findings
     assert any("may have gone while a smaller lateness" in note for note in proof.notes)
+
+
+@pytest.mark.parametrize("partition, found", [(0, True), (1, False)])
+def test_a_session_that_a_duplicate_extended_is_one_session(
+    partition: int,
+    found: bool,
+) -> None:
+    repeat = Verdict("duplicate", matched="event_id", original=(0, 0))
+    answers = [
+        (record(0, NOW - 30, "a"), UNIQUE),
+        (record(1, NOW - 22, "a"), repeat),
+        # 16 s after the only unique one; in another partition it may have been read before.
+        (record(2, NOW - 14, "a", partition), UNIQUE),
+    ]
+    variables = {"DEDUP_WINDOW": "session", "DEDUP_WINDOW_SECONDS": "10"}
+
+    assert bool(audit(answers, partitions=2, variables=variables).findings) == found
