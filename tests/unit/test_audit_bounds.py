@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
@@ -132,3 +133,16 @@ def test_a_session_that_a_duplicate_extended_is_one_session(
     variables = {"DEDUP_WINDOW": "session", "DEDUP_WINDOW_SECONDS": "10"}
 
     assert bool(audit(answers, partitions=2, variables=variables).findings) == found
+
+
+def test_timestamps_that_outputs_need_not_have_still_give_event_times() -> None:
+    answers = [(record(0, NOW), UNIQUE), (record(1, NOW), UNIQUE)]
+    settings = load_settings({"DEDUP_BROKERS": "localhost:1", "DEDUP_TIME": "@record"})
+    outputs = outputs_of(Settings(), answers)
+    outputs[0].record = replace(outputs[0].record, timestamp_ms=1)
+    records = [one for one, _ in answers]
+
+    assert audit_in_memory(settings, [0], records, outputs).findings
+    options = AuditOptions(ignore_timestamps=True)
+    proof = audit_in_memory(settings, [0], records, outputs, options)
+    assert not proof.findings, list(proof.findings.lines())
