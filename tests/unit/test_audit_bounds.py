@@ -11,7 +11,7 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
 from flows.audit_options import AuditOptions
 from flows.audit_proof import Proof
 from flows.settings import load_settings
-from tests.memory_topics import audit_in_memory, outputs_of
+from tests.memory_topics import Output, audit_in_memory, outputs_of
 from tests.model import Record, Settings, Verdict
 
 NOW = float(int(time.time()))
@@ -146,3 +146,15 @@ def test_timestamps_that_outputs_need_not_have_still_give_event_times() -> None:
     options = AuditOptions(ignore_timestamps=True)
     proof = audit_in_memory(settings, [0], records, outputs, options)
     assert not proof.findings, list(proof.findings.lines())
+
+
+def test_a_replayed_record_that_came_with_an_answers_headers_is_recognised() -> None:
+    late = replace(record(1, NOW - 1000), headers=[("dedup.verdict", b"of an earlier job")])
+    answers = [(record(0, NOW), UNIQUE), (late, Verdict("late", late_by=1000.0))]
+    outputs = outputs_of(Settings(), answers)
+    sent = Output(late, "unique", [*(late.headers or []), ("dedup.replays", b"1")])
+    records = [one for one, _ in answers]
+    settings = load_settings({"DEDUP_BROKERS": "localhost:1"})
+
+    assert not audit_in_memory(settings, [0], records, [*outputs, sent]).findings
+    assert audit_in_memory(settings, [0], records, [*outputs, sent, sent]).findings
