@@ -77,7 +77,7 @@ def repeated_keys(
     keys: of one combination, shape (n, 2).  chosen: which rows are unique records;
     None: all.  Returns rows of the repeating records and, for each, of the one
     before it.  In sessions, a unique record within the gap of another unique one is
-    a repeat; that a session was extended by duplicates is not looked at.
+    a repeat; sessions that duplicates extended are another matter.
     """
     nothing: Ints = np.zeros(0, np.int64)
     repeats, before = [nothing], [nothing]

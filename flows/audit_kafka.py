@@ -204,6 +204,7 @@ def _uniques(
         if added:
             digest = _digests(reader, [message], [own]).tobytes()
             uniques.marked[at] = *reference(settings, added), digest
-        elif (before := before_replay(own)) is not None:
+        # The whole: an input record may have come with what looks like an answer's headers.
+        if (before := before_replay(list(carried or ()))) is not None:
             uniques.replayed[at] = _digests(reader, [message], [before]).tobytes()
     return uniques

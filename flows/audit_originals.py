@@ -80,15 +80,44 @@ def apart_in_sessions(table: InputTable, gap: float) -> Ints:
 
 def _chains(table: InputTable, rows: Ints, combination: int, gap: float) -> Ints:
     """Number the chains of records that have one key and gaps below `gap`."""
+    order, close = _in_order(table, rows, combination, gap)
+    chains = np.empty(len(rows), np.int64)
+    chains[order] = np.cumsum(np.concatenate(([True], ~close))[: len(rows)])
+    return chains
+
+
+def _in_order(table: InputTable, rows: Ints, combination: int, gap: float) -> tuple[Ints, Bools]:
+    """Order rows by key and time, and tell which are less than `gap` from the next."""
     keys, times = table.keys[rows, combination], table.times[rows]
     order = np.lexsort((times, keys[:, 1], keys[:, 0]))
     ordered, moments = keys[order], times[order]
-    begins = np.ones(len(rows), np.bool_)
     with np.errstate(over="ignore"):
-        begins[1:] = (ordered[1:] != ordered[:-1]).any(axis=1) | ~(moments[1:] - moments[:-1] < gap)
-    chains = np.empty(len(rows), np.int64)
-    chains[order] = np.cumsum(begins)
-    return chains
+        close: Bools = moments[1:] - moments[:-1] < gap
+    close &= (ordered[1:] == ordered[:-1]).all(axis=1)
+    return order, close
+
+
+def extended_sessions(table: InputTable, combination: int, gap: float) -> tuple[Ints, Ints]:
+    """Find unique records in a session that a duplicate before them had extended.
+
+    Before means of the same partition; only neighbours in time are looked at.  Returns
+    rows of the unique records, each once, and of a duplicate for each.
+    """
+    later, earlier = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    mine = (table.verdicts == DUPLICATE) & (table.matched == combination)
+    if mine.any():
+        unique = table.verdicts == UNIQUE
+        for (rows,) in each_bucket(table.keys[:, combination], chosen=unique | mine):
+            order, close = _in_order(table, rows, combination, gap)
+            at = np.flatnonzero(close)
+            one, next_one = rows[order[at]], rows[order[at + 1]]
+            same = table.partition_of(one) == table.partition_of(next_one)
+            first, last = np.minimum(one, next_one)[same], np.maximum(one, next_one)[same]
+            wrong = mine[first] & unique[last]
+            later.append(last[wrong])
+            earlier.append(first[wrong])
+    rows, which = np.unique(np.concatenate(later), return_index=True)
+    return rows, np.concatenate(earlier)[which]
 
 
 def wrong_near(table: InputTable, rules: NearRules, told: tuple[Ints, Floats]) -> Ints:

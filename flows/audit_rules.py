@@ -23,7 +23,13 @@ from flows.audit_lateness import (
     wrong_lateness,
     wrong_seconds,
 )
-from flows.audit_originals import NearRules, apart_in_sessions, wrong_near, wrong_originals
+from flows.audit_originals import (
+    NearRules,
+    apart_in_sessions,
+    extended_sessions,
+    wrong_near,
+    wrong_originals,
+)
 from flows.audit_records import InputTable
 from flows.audit_similarity import ReadAgain, measure_again
 from flows.audit_validity import never_in_future, wrong_reasons, wrong_validity
@@ -103,7 +109,13 @@ class Rules:
         window = settings.window, settings.window_seconds
         evicted = expired = 0
         for index, key in enumerate(settings.keys):
-            repeats = Repeats(*repeated_keys(table.keys[:, index], table.times, *window, unique))
+            later, earlier = repeated_keys(table.keys[:, index], table.times, *window, unique)
+            if settings.window == "session":
+                more, before = extended_sessions(table, index, settings.window_seconds)
+                new = ~np.isin(more, later)
+                later = np.concatenate((later, more[new]))
+                earlier = np.concatenate((earlier, before[new]))
+            repeats = Repeats(later, earlier)
             if not len(repeats):
                 continue
             by_eviction = maybe_evicted(table, settings, repeats)

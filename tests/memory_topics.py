@@ -116,7 +116,7 @@ def audit_in_memory(
 
     stamp_type: of the input's timestamps.
     """
-    topics = MemoryTopics()
+    topics = MemoryTopics(timestamps=not (options or AuditOptions()).ignore_timestamps)
     topics.topics[INPUT] = {partition: [] for partition in partitions}
     for record in records:
         stored = Stored(record, record.offset, list(record.headers or []), stamp_type)

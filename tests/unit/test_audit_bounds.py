@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
@@ -10,7 +11,7 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
 from flows.audit_options import AuditOptions
 from flows.audit_proof import Proof
 from flows.settings import load_settings
-from tests.memory_topics import audit_in_memory, outputs_of
+from tests.memory_topics import Output, audit_in_memory, outputs_of
 from tests.model import Record, Settings, Verdict
 
 NOW = float(int(time.time()))
@@ -115,3 +116,45 @@ def test_a_key_may_have_gone_with_its_window_while_less_lateness_was_allowed() -
     proof = audit(answers, lateness=[300.0], variables=variables)
     assert not proof.findings
     assert any("may have gone while a smaller lateness" in note for note in proof.notes)
+
+
+@pytest.mark.parametrize("partition, found", [(0, True), (1, False)])
+def test_a_session_that_a_duplicate_extended_is_one_session(
+    partition: int,
+    found: bool,
+) -> None:
+    repeat = Verdict("duplicate", matched="event_id", original=(0, 0))
+    answers = [
+        (record(0, NOW - 30, "a"), UNIQUE),
+        (record(1, NOW - 22, "a"), repeat),
+        # 16 s after the only unique one; in another partition it may have been read before.
+        (record(2, NOW - 14, "a", partition), UNIQUE),
+    ]
+    variables = {"DEDUP_WINDOW": "session", "DEDUP_WINDOW_SECONDS": "10"}
+
+    assert bool(audit(answers, partitions=2, variables=variables).findings) == found
+
+
+def test_timestamps_that_outputs_need_not_have_still_give_event_times() -> None:
+    answers = [(record(0, NOW), UNIQUE), (record(1, NOW), UNIQUE)]
+    settings = load_settings({"DEDUP_BROKERS": "localhost:1", "DEDUP_TIME": "@record"})
+    outputs = outputs_of(Settings(), answers)
+    outputs[0].record = replace(outputs[0].record, timestamp_ms=1)
+    records = [one for one, _ in answers]
+
+    assert audit_in_memory(settings, [0], records, outputs).findings
+    options = AuditOptions(ignore_timestamps=True)
+    proof = audit_in_memory(settings, [0], records, outputs, options)
+    assert not proof.findings, list(proof.findings.lines())
+
+
+def test_a_replayed_record_that_came_with_an_answers_headers_is_recognised() -> None:
+    late = replace(record(1, NOW - 1000), headers=[("dedup.verdict", b"of an earlier job")])
+    answers = [(record(0, NOW), UNIQUE), (late, Verdict("late", late_by=1000.0))]
+    outputs = outputs_of(Settings(), answers)
+    sent = Output(late, "unique", [*(late.headers or []), ("dedup.replays", b"1")])
+    records = [one for one, _ in answers]
+    settings = load_settings({"DEDUP_BROKERS": "localhost:1"})
+
+    assert not audit_in_memory(settings, [0], records, [*outputs, sent]).findings
+    assert audit_in_memory(settings, [0], records, [*outputs, sent, sent]).findings
