@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -144,7 +145,7 @@ class Play:
         found = list(wrong)
         with self._start(Act(*last)) as job:
             try:
-                job.wait_until(lambda: self._answered >= count, _SECONDS)
+                self._until_answered(job)
                 job.send(signal.SIGTERM)
                 ended = job.wait(_STOP_SECONDS)
                 expect(
@@ -191,8 +192,22 @@ class Play:
                 job.wait_until(lambda: self._answered > before, _SECONDS)
                 time.sleep(act.seconds)
                 self._feed.stop()
-            job.wait_until(lambda: self._answered >= self._feed.count, _SECONDS)
+            self._until_answered(job)
             self._end(job, act)
+
+    def _until_answered(self, job: Job) -> None:
+        """Wait until all that was written is answered."""
+        count = self._feed.count
+        try:
+            job.wait_until(lambda: self._answered >= count, _SECONDS)
+        except AssertionError as error:
+            places = Counter(
+                self._drafts.made[number].record.partition
+                for number in range(count)
+                if number not in self._reader.seen
+            )
+            msg = f"{error}\nnot answered, by partition of the input: {dict(places)}"
+            raise DrillError(msg) from error
 
     def _until_a_point(self, job: Job) -> None:
         """Wait until a process is killed at its point; it may have nothing left to do before."""
