@@ -26,6 +26,11 @@ class Feed:
         """How many records have been handed over."""
         return len(self._filler.records)
 
+    @property
+    def trickles(self) -> bool:
+        """Whether more records are to come by themselves."""
+        return self._thread is not None and self._thread.is_alive()
+
     def add(self, drafts: Iterable[Draft]) -> None:
         """Write records at once."""
         for draft in drafts:

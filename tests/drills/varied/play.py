@@ -184,16 +184,22 @@ class Play:
             self._kill(job, act)
         elif act.ending == ways.MOMENT:
             if not act.from_start:
-                job.wait_until(lambda: self._answered > before, _SECONDS)
+                job.wait_until(lambda: self._goes_on(before), _SECONDS)
             time.sleep(act.seconds)
             self._kill(job, act)
         else:
             if act.feed != ways.NOTHING:
-                job.wait_until(lambda: self._answered > before, _SECONDS)
+                job.wait_until(lambda: self._goes_on(before), _SECONDS)
                 time.sleep(act.seconds)
                 self._feed.stop()
             self._until_answered(job)
             self._end(job, act)
+
+    def _goes_on(self, before: int) -> bool:
+        """Whether a run has answered something, or has nothing to answer."""
+        if self._answered > before:
+            return True
+        return not self._feed.trickles and self._answered >= self._feed.count
 
     def _until_answered(self, job: Job) -> None:
         """Wait until all that was written is answered."""
