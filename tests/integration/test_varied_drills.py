@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.kafka import Broker
-from tests.drills.varied.play import run_seed
+from tests.drills.varied.seeds import run_seed
 
 
 @pytest.mark.parametrize("seed", [1, 4, 6])

@@ -17,13 +17,13 @@ from typing_extensions import Self
 from tests.drills.reader import Reader
 from tests.drills.stage import DrillError, Outcome, audit, expect, others_end
 from tests.drills.varied import acts as ways
-from tests.drills.varied.acts import Act, draw_acts
+from tests.drills.varied.acts import Act
 from tests.drills.varied.counting import find_wrong
 from tests.drills.varied.drafts import Drafts
 from tests.drills.varied.feed import Feed
-from tests.drills.varied.setup import Setup, draw_cluster, draw_setup
+from tests.drills.varied.setup import Setup
 from tests.drills.varied.trees import Tree
-from tests.integration.job import ROOT, Job
+from tests.integration.job import Job
 from tests.integration.topics import Topics
 
 _SECONDS: Final = 120.0
@@ -36,35 +36,6 @@ _MOST_REPEATS: Final = 1_000
 _POLL_SECONDS: Final = 0.05
 _RECOVERY_PARTITIONS: Final = 2
 _STDERR_LINES: Final = 12
-
-
-def run_seed(
-    bootstrap: str,
-    folder: Path,
-    seed: int,
-    *,
-    code: Path = ROOT,
-    settings: Mapping[str, str] | None = None,
-) -> Outcome:
-    """Draw a seed's settings and story, play it, and count.
-
-    folder: for recovery directories, state, copies of the code, and what the job says.
-    code: the tree whose job is run.  settings: stronger than those that are drawn.
-    """
-    draw = random.Random(f"varied {seed}")
-    setup = draw_setup(draw)
-    acts = draw_acts(draw, setup)
-    last = draw_cluster(draw, setup)
-    place = folder / f"varied-{seed}"
-    place.mkdir(parents=True)
-    with Play(bootstrap, place, seed, setup, code, settings or {}) as play:
-        wrong: tuple[str, ...] = ()
-        try:
-            for act in acts:
-                play.run(act)
-        except (DrillError, AssertionError) as error:
-            wrong = (str(error),)
-        return play.finish(acts, last, wrong)
 
 
 class Play:
