@@ -15,7 +15,7 @@ PYTHON3 = $(shell for python in python3.12 python3.11 python3.10 python3 python;
 	$$python -c '$(IN_RANGE)' 2>/dev/null && echo $$python && break; done)
 PIP = $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help venv run test lint format typecheck kafka bench bench-choices bench-growth bench-similar bench-state drill images lock pictures clean
+.PHONY: help venv run test lint format typecheck kafka bench bench-choices bench-growth bench-similar bench-state drill drill-varied images lock pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ pictures: $(STAMP) ## draw what the benches wrote to bench/results
 
 drill: $(STAMP) ## kill things at random and count what came out
 	$(PYTHON) -m tests.drills
+
+# SEEDS=50 SEED=100 make drill-varied plays seeds 100 to 149.
+drill-varied: $(STAMP) ## the same with settings, records and faults drawn by seed
+	$(PYTHON) -m tests.drills --varied --seeds $(or $(SEEDS),10) $(if $(SEED),--seed $(SEED))
 
 images: $(STAMP) ## build the image and run the compose file, where Docker is
 	DEDUP_TEST_IMAGES=1 $(PYTHON) -m pytest tests/deploy/test_images.py

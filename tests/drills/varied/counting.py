@@ -6,7 +6,7 @@ It owes nothing to the job's code: the windows are written here once more, from 
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Final, TypeAlias
 
 from tests.drills.reader import Answer
@@ -33,6 +33,7 @@ def find_wrong(
     """
     kinds = {
         "unique twice in its window": list(_unique_twice(setup, drafts, answers)),
+        "unique beside a near one": list(_near_twice(setup, drafts, answers)),
         "duplicate of nothing": list(_of_nothing(setup, drafts, offsets, answers)),
         "invalid by mistake": list(_invalid(drafts, answers)),
     }
@@ -66,6 +67,25 @@ def _unique_twice(
                     f"{setup.combinations[place]} {key}: records {number} at {time} and "
                     f"{another} at {later}"
                 )
+
+
+def _near_twice(
+    setup: Setup, drafts: Sequence[Draft], answers: Mapping[int, Answer]
+) -> Iterator[str]:
+    """Near duplicates that are unique both; looked for among texts with an equal half."""
+    if setup.similarity is None:
+        return
+    unique: dict[Hashable, list[int]] = defaultdict(list)
+    for number, answer in answers.items():
+        if answer.verdict == "unique":
+            text = drafts[number].identity.text
+            half = len(text) // 2
+            unique["first", text[:half]].append(number)
+            unique["second", text[half:]].append(number)
+    for numbers in unique.values():
+        for one, other in combinations(sorted(numbers), 2):
+            if not _not_similar(setup, drafts[one], drafts[other]):
+                yield f"records {one} and {other}, at {drafts[one].time} and {drafts[other].time}"
 
 
 def _of_nothing(

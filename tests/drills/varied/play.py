@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +17,13 @@ from typing_extensions import Self
 from tests.drills.reader import Reader
 from tests.drills.stage import DrillError, Outcome, audit, expect, others_end
 from tests.drills.varied import acts as ways
-from tests.drills.varied.acts import Act, draw_acts
+from tests.drills.varied.acts import Act
 from tests.drills.varied.counting import find_wrong
 from tests.drills.varied.drafts import Drafts
 from tests.drills.varied.feed import Feed
-from tests.drills.varied.setup import Setup, draw_cluster, draw_setup
+from tests.drills.varied.setup import Setup
 from tests.drills.varied.trees import Tree
-from tests.integration.job import ROOT, Job
+from tests.integration.job import Job
 from tests.integration.topics import Topics
 
 _SECONDS: Final = 120.0
@@ -35,35 +36,6 @@ _MOST_REPEATS: Final = 1_000
 _POLL_SECONDS: Final = 0.05
 _RECOVERY_PARTITIONS: Final = 2
 _STDERR_LINES: Final = 12
-
-
-def run_seed(
-    bootstrap: str,
-    folder: Path,
-    seed: int,
-    *,
-    code: Path = ROOT,
-    settings: Mapping[str, str] | None = None,
-) -> Outcome:
-    """Draw a seed's settings and story, play it, and count.
-
-    folder: for recovery directories, state, copies of the code, and what the job says.
-    code: the tree whose job is run.  settings: stronger than those that are drawn.
-    """
-    draw = random.Random(f"varied {seed}")
-    setup = draw_setup(draw)
-    acts = draw_acts(draw, setup)
-    last = draw_cluster(draw, setup)
-    place = folder / f"varied-{seed}"
-    place.mkdir(parents=True)
-    with Play(bootstrap, place, seed, setup, code, settings or {}) as play:
-        wrong: tuple[str, ...] = ()
-        try:
-            for act in acts:
-                play.run(act)
-        except (DrillError, AssertionError) as error:
-            wrong = (str(error),)
-        return play.finish(acts, last, wrong)
 
 
 class Play:
@@ -144,7 +116,7 @@ class Play:
         found = list(wrong)
         with self._start(Act(*last)) as job:
             try:
-                job.wait_until(lambda: self._answered >= count, _SECONDS)
+                self._until_answered(job)
                 job.send(signal.SIGTERM)
                 ended = job.wait(_STOP_SECONDS)
                 expect(
@@ -183,16 +155,36 @@ class Play:
             self._kill(job, act)
         elif act.ending == ways.MOMENT:
             if not act.from_start:
-                job.wait_until(lambda: self._answered > before, _SECONDS)
+                job.wait_until(lambda: self._goes_on(before), _SECONDS)
             time.sleep(act.seconds)
             self._kill(job, act)
         else:
             if act.feed != ways.NOTHING:
-                job.wait_until(lambda: self._answered > before, _SECONDS)
+                job.wait_until(lambda: self._goes_on(before), _SECONDS)
                 time.sleep(act.seconds)
                 self._feed.stop()
-            job.wait_until(lambda: self._answered >= self._feed.count, _SECONDS)
+            self._until_answered(job)
             self._end(job, act)
+
+    def _goes_on(self, before: int) -> bool:
+        """Whether a run has answered something, or has nothing to answer."""
+        if self._answered > before:
+            return True
+        return not self._feed.trickles and self._answered >= self._feed.count
+
+    def _until_answered(self, job: Job) -> None:
+        """Wait until all that was written is answered."""
+        count = self._feed.count
+        try:
+            job.wait_until(lambda: self._answered >= count, _SECONDS)
+        except AssertionError as error:
+            places = Counter(
+                self._drafts.made[number].record.partition
+                for number in range(count)
+                if number not in self._reader.seen
+            )
+            msg = f"{error}\nnot answered, by partition of the input: {dict(places)}"
+            raise DrillError(msg) from error
 
     def _until_a_point(self, job: Job) -> None:
         """Wait until a process is killed at its point; it may have nothing left to do before."""
