@@ -166,7 +166,7 @@ def test_that_is_larger_than_the_client_takes(
     drafts = events(100, seed=7, invalid=False)
     large = drafts[50]
     event = json.loads(large.value or b"")
-    event["data"] = "x" * 3_000_000
+    event["data"] = {"text": "x" * 3_000_000}
     drafts[50] = replace(large, value=json.dumps(event).encode())
     records = topics.produce(drafts)
     small = {

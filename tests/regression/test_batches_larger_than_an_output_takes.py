@@ -15,6 +15,7 @@ from deploy.kafka import Broker
 from flows import cli
 from tests.integration.job import Job, fail, finish
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
+from tests.integration.test_kafka_errors import alter_topic
 from tests.integration.topics import Topics, read_topics
 from tests.model import Record
 
@@ -36,9 +37,9 @@ def test_of_an_input_with_a_small_limit(
     broker: Broker, topic_prefix: str, tmp_path: Path, guarantee: str
 ) -> None:
     """The job makes the outputs, with room for its headers, not for its batches."""
-    topics = topics_of(broker, topic_prefix, max_message_bytes="100000")
-    # Each batch may have so much, so several requests.
+    topics = topics_of(broker, topic_prefix)
     records = topics.produce(events(_RECORDS, seed=11))
+    alter_topic(topics, topics.input, "max.message.bytes", "100000")
 
     finish(Job(topics.settings | {"DEDUP_GUARANTEE": guarantee}, tmp_path))
 
@@ -102,7 +103,7 @@ def test_a_topic_that_takes_more_changes_nothing(broker: Broker, topic_prefix: s
 def compressed(topics: Topics, draft: Record) -> Record:
     """Write a record of three million bytes that an input takes because it is compressed."""
     event = json.loads(draft.value or b"")
-    event["data"] = "x" * 3_000_000
+    event["data"] = {"text": "x" * 3_000_000}
     value = json.dumps(event).encode()
     settings = {"compression.type": "zstd", "message.max.bytes": 10_000_000, "log_level": 0}
     producer = Producer({"bootstrap.servers": topics.bootstrap, **settings})
