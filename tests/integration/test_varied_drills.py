@@ -1,4 +1,9 @@
-"""A few seeds of the drills that vary; `make drill-varied` runs others."""
+"""Three seeds of the drills that vary; `make drill-varied` plays others.
+
+Each draws what a fault needed that was found by hand: windows that expire on disk while a batch is
+not committed, other code in the middle with what was compiled kept, and nothing but repeats where
+the state and the sink of a lane are in different processes.
+"""
 
 from pathlib import Path
 
@@ -8,7 +13,7 @@ from deploy.kafka import Broker
 from tests.drills.varied.seeds import run_seed
 
 
-@pytest.mark.parametrize("seed", [1, 4, 6])
+@pytest.mark.parametrize("seed", [2, 5, 67])
 def test_seed(seed: int, broker: Broker, tmp_path: Path) -> None:
     outcome = run_seed(broker.bootstrap, tmp_path, seed)
     assert outcome.passed, outcome

@@ -1,10 +1,12 @@
 """Plays one seed, or many, several at a time."""
 
 import random
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -61,7 +63,10 @@ def run_seeds(
         broker = free.get()
         try:
             with tempfile.TemporaryDirectory(prefix="dedup-drill-") as folder:
-                return run_seed(broker.bootstrap, Path(folder), seed, code=code, settings=settings)
+                outcome = run_seed(
+                    broker.bootstrap, Path(folder), seed, code=code, settings=settings
+                )
+                return outcome if outcome.passed else _keep(outcome, Path(folder))
         except (DrillError, AssertionError, KafkaException) as error:
             # The others are played all the same: a broker may stand still for a while.
             return Outcome("varied", seed, 0, 0, 0, 0, (f"not played to its end: {error}",), 0.0)
@@ -74,3 +79,11 @@ def run_seeds(
         pool = stack.enter_context(ThreadPoolExecutor(parallel, thread_name_prefix="seed"))
         for done in as_completed([pool.submit(play, seed) for seed in seeds]):
             yield done.result()
+
+
+def _keep(outcome: Outcome, folder: Path) -> Outcome:
+    """Keep what the runs of a failed seed said: how it came about may be told by the machine."""
+    kept = Path(tempfile.mkdtemp(prefix=f"dedup-drill-failed-{outcome.seed}-"))
+    for path in sorted(folder.rglob("*.stderr")):
+        shutil.copy(path, kept)
+    return replace(outcome, notes=(*outcome.notes, f"what its runs said is in {kept}"))
