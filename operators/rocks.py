@@ -7,6 +7,7 @@ Needs the extra `rocksdb` (package rocksdict); imported only where DEDUP_STATE=r
 from __future__ import annotations
 
 import contextlib
+import re
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -92,6 +93,11 @@ class RocksMemory:
         options.set_keep_log_file_num(2)
         options.set_max_log_file_size(_LOG_BYTES)
         return options
+
+
+# What a database has before it has any data: a process may be killed while it makes one.
+# RocksDB begins again over these.
+_BEGUN = re.compile(r"rocksdict-config\.json|LOCK|LOG|IDENTITY|MANIFEST-\d+|\d+\.dbtmp")
 
 
 class RocksDatabase:
@@ -238,7 +244,8 @@ def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         msg = f"{folder} is not a folder: name another in DEDUP_STATE_DIR"
         raise StateError(msg)
-    if any(folder.iterdir()) and not (folder / "CURRENT").exists():
+    names = {path.name for path in folder.iterdir()}
+    if names and "CURRENT" not in names and not all(map(_BEGUN.fullmatch, names)):
         msg = (
             f"{folder} holds other files than a database, or what is left of a damaged one: name "
             "another folder in DEDUP_STATE_DIR, or delete this one; its keys are then read from "
