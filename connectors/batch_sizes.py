@@ -26,6 +26,7 @@ _LIMITS: Final = ("max.message.bytes", "segment.bytes")
 _BATCH_SIZE: Final = "batch.size"
 # A topic's own compression.type has brokers compress: what does not compress grows a little.
 _ROOM: Final = 100
+_SLOW_BYTES: Final = 50_000
 _SEEN_SECONDS: Final = 0.1
 _NOT_ALLOWED: Final = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -55,10 +56,19 @@ def fitted(access: KafkaAccess, input_topic: str | None, topics: Iterable[str]) 
             ", ".join(unknown),
             _BATCH_SIZE,
         )
-    smallest = min((limit for limit in limits.values() if limit is not None), default=None)
+    known = {topic: limit for topic, limit in limits.items() if limit is not None}
     batch_bytes = LARGEST_BATCH_BYTES
-    if smallest is not None:
+    if known:
+        narrowest = min(known, key=lambda topic: known[topic])
+        smallest = known[narrowest]
         batch_bytes = max(1, min(batch_bytes, smallest - smallest // _ROOM))
+        if batch_bytes < _SLOW_BYTES:
+            log.warning(
+                "topic %s takes batches of %d bytes, so all topics get no larger ones: that is "
+                "slow. Raise its max.message.bytes",
+                narrowest,
+                smallest,
+            )
     return replace(access, input_bytes=input_bytes, batch_bytes=batch_bytes)
 
 

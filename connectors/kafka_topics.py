@@ -123,12 +123,11 @@ def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
     return {name: entry.value for name, entry in asked[resource].result().items()}
 
 
-def topic_id(access: KafkaAccess, topic: str) -> str | None:
+def topic_id(access: KafkaAccess, admin: AdminClient, topic: str) -> str | None:
     """Kafka's id of a topic (KIP-516), another one for each that was ever created with its name.
 
     None from brokers that know no ids (before 2.8).  Raises KafkaUnreachableError.
     """
-    admin = access.admin()
 
     def describe() -> TopicDescription:
         asked = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_SECONDS)

@@ -7,6 +7,7 @@ is asked for again and again.  So the job goes on only after errors that are kno
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -45,7 +46,10 @@ PASSING: Final = frozenset(
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.NOT_COORDINATOR,
         KafkaError.THROTTLING_QUOTA_EXCEEDED,
-        KafkaError.UNKNOWN_TOPIC_ID,  # a broker that has not heard of the topic yet
+        # A broker that has not heard of the topic yet.  Whether it is another topic by now is
+        # looked at elsewhere (topic_watch).
+        KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError.INCONSISTENT_TOPIC_ID,
         # What a broker that shuts down may say; it passes, or it is said for long.
         KafkaError.UNKNOWN,
     )
@@ -59,6 +63,8 @@ _DAMAGED: Final = frozenset(
     )
 )
 _TOO_LARGE: Final = frozenset((KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE))
+# The client asks again every half second: after a longer pause an error is another outage's.
+_OUTAGE_SECONDS: Final = 10.0
 _LARGEST_ANSWER: Final = "receive.message.max.bytes"
 
 
@@ -102,7 +108,7 @@ class ReadErrors:
         self._topic, self._partition = topic, partition
         self._tell = tell
         self._clock = clock
-        self._since: float | None = None
+        self._since = self._latest = -math.inf  # of errors that are taken for one outage
         self._too_large: KafkaError | None = None
 
     def on_error(self, error: KafkaError) -> None:
@@ -113,7 +119,7 @@ class ReadErrors:
 
     def moved(self) -> None:
         """Take note that something was read."""
-        self._since = None
+        self._since = -math.inf
 
     def check(self, offset: int) -> None:
         """Raise SourceError if the client cannot get on.  offset: of what it should read next."""
@@ -133,9 +139,11 @@ class ReadErrors:
     def _passes(self, error: KafkaError) -> bool:
         if error.code() != KafkaError.UNKNOWN:
             return error.code() in PASSING
-        if self._since is None:
-            self._since = self._clock()
-        return self._clock() - self._since < PATIENCE_SECONDS
+        now = self._clock()
+        if math.isinf(self._since) or now - self._latest > _OUTAGE_SECONDS:
+            self._since = now
+        self._latest = now
+        return now - self._since < PATIENCE_SECONDS
 
     def _unreadable(self, offset: int, error: KafkaError) -> SourceError:
         return SourceError(unreadable(self._topic, self._partition, offset, error))

@@ -29,6 +29,7 @@ from connectors.lines_source import LinesSource
 from connectors.opened_lanes import OpenedLanes
 from connectors.pace import ReadingPace
 from connectors.stats_sink import StatsLinesSink, StatsSink
+from connectors.topic_watch import watch_topic
 from flows.disk_state import disk_stores
 from flows.launch import Launch
 from flows.recovery_directory import recovery_identity
@@ -196,7 +197,10 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         needs[changelog.topic] = CHANGELOG
     check_permissions(access, needs)
     ensure_topics(access, settings.input_topic, wanted, create=settings.create_topics)
-    spec = lane_spec(settings, observer, topic_id(access, settings.input_topic))
+    known = topic_id(access, access.admin(), settings.input_topic)
+    spec = lane_spec(settings, observer, known)
+    if known is not None:
+        watch_topic(access, settings.input_topic, known)
     positions: list[dict[int, int]] = []
     if changelog is not None:
         changelog.ensure(settings.input_topic)

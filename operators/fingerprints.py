@@ -77,8 +77,8 @@ def _created_again(stored: Mapping[str, str], wanted: Mapping[str, str], where: 
     return (
         f"topic {json.loads(wanted[_INPUT_TOPIC])} was deleted and created again since {where} was "
         f"made (Kafka's id of it was {stored[TOPIC_ID]} and is {wanted[TOPIC_ID]}): the offsets "
-        "that were read mean nothing in the new topic, and nothing of it was read. To read it "
-        "from its start, choose another DEDUP_APP_ID (and recovery directory); records that "
+        "that were read mean nothing in the new topic. This start reads nothing of it. To read "
+        "it from its start, choose another DEDUP_APP_ID (and recovery directory); records that "
         "repeat those of the old topic are unique then."
     )
 

@@ -1,0 +1,49 @@
+"""How long errors of reading may last that usually pass."""
+
+import pytest
+from confluent_kafka import KafkaError
+
+from connectors.kafka_errors import PATIENCE_SECONDS
+from connectors.read_errors import ReadErrors
+from operators.errors import SourceError
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def read_errors(clock: Clock) -> ReadErrors:
+    return ReadErrors("t", 0, lambda _: None, clock)
+
+
+def test_an_unknown_error_that_lasts_ends_the_job() -> None:
+    clock = Clock()
+    errors = read_errors(clock)
+    while clock.now < PATIENCE_SECONDS:
+        errors.look_at(KafkaError(KafkaError.UNKNOWN), 5)
+        clock.now += 0.5
+    with pytest.raises(SourceError, match="offset 5 of t/0 cannot be read"):
+        errors.look_at(KafkaError(KafkaError.UNKNOWN), 5)
+
+
+def test_unknown_errors_of_two_outages_do_not_add_up() -> None:
+    """Nothing comes in between, as nothing is written to that partition."""
+    clock = Clock()
+    errors = read_errors(clock)
+    for _ in range(3):
+        errors.look_at(KafkaError(KafkaError.UNKNOWN), 5)
+        clock.now += 3600.0
+
+
+def test_what_was_read_ends_an_outage() -> None:
+    clock = Clock()
+    errors = read_errors(clock)
+    for _ in range(10):
+        for _ in range(100):
+            errors.look_at(KafkaError(KafkaError.UNKNOWN), 5)
+            clock.now += 0.5
+        errors.moved()
