@@ -17,6 +17,7 @@ from flows.audit_answers import what_is_lacking
 from flows.audit_decoding import input_reader
 from flows.audit_findings import Findings
 from flows.audit_labels import read_labels
+from flows.audit_line_ends import LineEnds
 from flows.audit_options import AuditOptions
 from flows.audit_proof import Proof
 from flows.audit_records import (
@@ -90,6 +91,10 @@ def audit_files(settings: Settings, options: AuditOptions) -> Proof:
     table, left = _read_input(settings, source, files[INVALID])
     if options.labels is not None:
         read_labels(options.labels, table)
+
+    def read_again(rows: Ints) -> Iterator[tuple[Ints, Records]]:
+        return _read_again(source, table, rows)
+
     proof = Proof(
         settings,
         table,
@@ -99,8 +104,9 @@ def audit_files(settings: Settings, options: AuditOptions) -> Proof:
             settings,
             options.lateness_of(settings),
             time.time(),
-            lambda rows: _read_again(source, table, rows),
+            read_again,
         ),
+        line_ends=LineEnds(read_again),
         findings=Findings(options.show),
     )
     proof.notes += left

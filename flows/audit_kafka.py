@@ -75,7 +75,8 @@ def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
                     proof.add_uniques(_uniques(reader, settings, partition, messages))
                 else:
                     proof.add_answers(_answers(reader, settings, code, partition, messages))
-    proof.finish()
+        # Near duplicates are read once more.
+        proof.finish()
     return proof
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from flows.audit_decoding import CLOCK_SECONDS
 from flows.audit_records import InputTable
+from flows.audit_taken import Taken
 from operators.batches import Bools, Floats, Ints
 from operators.verdicts import INVALID, LATE
 
@@ -52,16 +53,17 @@ class WatermarkBounds:
     """Bounds of the watermark, a few rows at a time.
 
     What was answered as invalid had no part in the watermark; but a record that was in
-    the future can have had one later, when it was read again after a restart.
+    the future can have had one later, when it was read again after a restart.  And one
+    that another lane took may have been in the future when this lane met it.
     """
 
-    def __init__(self, table: InputTable, *, dropped: bool, latest: float) -> None:
-        """dropped: whether records may have been answered and left no trace.
+    def __init__(self, table: InputTable, taken: Taken, *, latest: float) -> None:
+        """taken: which records certainly count.
 
         latest: later event times no job has taken; the bound where input was deleted.
         """
         self._table = table
-        self._dropped = dropped
+        self._taken = taken
         self._latest = latest
         self._one = len(table.ranges) == 1
         self._most = {
@@ -73,31 +75,20 @@ class WatermarkBounds:
         """Go through all rows."""
         for partition, (first, last) in self._table.ranges.items():
             others = max((m for p, m in self._most.items() if p != partition), default=-np.inf)
-            low = high = -np.inf
+            high = -np.inf
+            self._taken.begin()
             for begin in range(first, last, _ROWS):
                 rows = slice(begin, min(begin + _ROWS, last))
-                lows, low = self._before(rows, low, taken=True)
-                highs, high = self._before(rows, high, taken=False)
+                times = np.concatenate(([high], self._table.times[rows]))
+                running = np.fmax.accumulate(times)
+                highs, high = running[:-1], float(running[-1])
                 if self._table.deleted:
                     highs.fill(self._latest)
                 yield Bounds(
                     rows,
-                    lows if self._one else np.full(len(lows), -np.inf),
+                    self._taken.before(rows) if self._one else np.full(len(highs), -np.inf),
                     np.maximum(highs, others),
                 )
-
-    def _before(self, rows: slice, largest: float, *, taken: bool) -> tuple[Floats, float]:
-        """Largest event time before each row, and after the last.
-
-        taken: of records that certainly count; else of all that may.
-        """
-        times = self._table.times[rows]
-        if taken:
-            verdicts = self._table.verdicts[rows]
-            count = (verdicts != INVALID) & (self._dropped | (verdicts >= 0))
-            times = np.where(count, times, np.nan)
-        running = np.fmax.accumulate(np.concatenate(([largest], times)))
-        return running[:-1], float(running[-1])
 
     def high(self, wanted: Ints) -> Floats:
         """Return the upper bound at some rows."""

@@ -21,6 +21,7 @@ from flows.audit_answers import is_near
 from flows.audit_checks import pair
 from flows.audit_decoding import CODE_OF
 from flows.audit_findings import Findings, Kind
+from flows.audit_line_ends import LineEnds
 from flows.audit_records import (
     DELETED,
     UNKNOWN,
@@ -45,12 +46,24 @@ OutputName = Callable[[int, int, int], str]
 _MOST_ANSWERS = 255
 
 
+@dataclass(frozen=True, slots=True)
+class _Altered:
+    """Answers that differ from the record that they name.
+
+    places: shape (n, 3): verdict, partition and offset of the answer.
+    """
+
+    rows: Ints
+    digests: Hashes
+    places: Ints
+
+
 @dataclass
 class Proof:
     """Takes outputs chunk by chunk, then draws the conclusion with `finish`.
 
     rules: checks what the verdicts say.  dropped: codes of verdicts whose records are
-    counted and dropped.
+    counted and dropped.  line_ends: gives lines of a file a second try.
     answered: how many records each output held, by verdict code.
     notes: what the reader of the report has to know; nothing wrong in itself.
     """
@@ -61,11 +74,13 @@ class Proof:
     output_name: OutputName
     rules: Rules
     dropped: frozenset[int] = frozenset()
+    line_ends: LineEnds | None = None
     findings: Findings = field(default_factory=Findings)
     answered: dict[int, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     unanswered: int = 0
     _uniques: list[Uniques] = field(default_factory=list)
+    _altered: list[_Altered] = field(default_factory=list)
     _late: Told = field(default_factory=Told)
     _near: Told = field(default_factory=Told)
 
@@ -81,11 +96,14 @@ class Proof:
         positions = np.flatnonzero(rows >= 0)
         rows = rows[positions]
         self._count(answers, rows, positions)
-        altered = positions[~same(answers.digests[positions], self.table.digests[rows])]
-        self._note(
-            Kind.ALTERED,
-            altered,
-            lambda at: f"{self._found(answers, at)} answers {self._meant(answers, at)}",
+        differ = ~same(answers.digests[positions], self.table.digests[rows])
+        places = [(answers.verdict, *answers.places[at]) for at in positions[differ].tolist()]
+        self._altered.append(
+            _Altered(
+                rows[differ],
+                answers.digests[positions[differ]],
+                np.array(places, np.int64).reshape(-1, 3),
+            )
         )
         self._remember(answers, rows, positions)
 
@@ -181,6 +199,14 @@ class Proof:
         table = self.table
         digests = self._gather()
         matched, expected = pair(table.digests, digests, table.answers == 0)
+        self._name_altered()
+        if self.line_ends is not None:
+            rows = np.flatnonzero((table.answers == 0) & ~matched)
+            extras = np.flatnonzero(~expected)
+            rows, at = self.line_ends.pair(rows, digests[extras])
+            matched[rows] = True
+            expected[extras[at]] = True
+            self.notes.extend(self.line_ends.note())
         table.verdicts[matched] = UNIQUE
         extra = ExtraUniques(table, self._uniques, self._input, self._unique)
         extra.explain(digests, expected, self.findings, self.notes)
@@ -200,6 +226,23 @@ class Proof:
             self._near,
         )
         return self.findings
+
+    def _name_altered(self) -> None:
+        if not self._altered:
+            return
+        rows = np.concatenate([one.rows for one in self._altered])
+        places = np.concatenate([one.places for one in self._altered])
+        if self.line_ends is not None:
+            digests = np.concatenate([one.digests for one in self._altered])
+            wrong = ~self.line_ends.answered(rows, digests)
+            rows, places = rows[wrong], places[wrong]
+        self._note(
+            Kind.ALTERED,
+            np.arange(len(rows)),
+            lambda at: (
+                f"{self.output_name(*places[at].tolist())} answers {self._input(int(rows[at]))}"
+            ),
+        )
 
     def _gather(self) -> Hashes:
         """Join the digests of the unique outputs; the chunks keep views of them."""

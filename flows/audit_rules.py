@@ -32,6 +32,7 @@ from flows.audit_originals import (
 )
 from flows.audit_records import InputTable
 from flows.audit_similarity import ReadAgain, measure_again
+from flows.audit_taken import Taken
 from flows.audit_validity import never_in_future, wrong_reasons, wrong_validity
 from flows.settings import Settings
 from operators.batches import Floats, Ints
@@ -97,10 +98,13 @@ class Rules:
     def check(self, checked: Checked, late: Told, near: Told) -> None:
         """Check all verdicts.  late, near: the numbers that late and similar records say."""
         latest = latest_time(self.now, self.settings.max_future_seconds)
-        bounds = WatermarkBounds(checked.table, dropped=checked.dropped, latest=latest)
+        # Without Kafka, all lanes go on from one snapshot.
+        together = self.settings.embedded
+        taken = Taken(checked.table, dropped=checked.dropped, together=together)
+        bounds = WatermarkBounds(checked.table, taken, latest=latest)
         self._check_repeats(checked, bounds)
         self._check_originals(checked, near.columns())
-        self._check_validity(checked, latest)
+        self._check_validity(checked, taken, latest)
         self._check_lateness(checked, bounds, late.columns())
 
     def _check_repeats(self, checked: Checked, bounds: WatermarkBounds) -> None:
@@ -177,7 +181,7 @@ class Rules:
             )
 
     @staticmethod
-    def _check_validity(checked: Checked, latest: float) -> None:
+    def _check_validity(checked: Checked, taken: Taken, latest: float) -> None:
         table = checked.table
         checked.wrong(
             Kind.VERDICT,
@@ -194,7 +198,7 @@ class Rules:
         )
         checked.wrong(
             Kind.VERDICT,
-            never_in_future(table),
+            never_in_future(table, taken),
             lambda _: "is invalid for future, where its event time cannot have been",
         )
 

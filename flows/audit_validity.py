@@ -6,11 +6,9 @@ import numpy as np
 
 from flows.audit_decoding import CLOCK_SECONDS, FUTURE
 from flows.audit_records import InputTable
+from flows.audit_taken import NO_JOB_BEFORE, Taken
 from operators.batches import Ints
 from operators.verdicts import INVALID
-
-# 2026-01-01: no job of this program has read anything before.
-_NO_JOB_BEFORE = 1_767_225_600.0
 
 
 def wrong_validity(table: InputTable, latest: float) -> Ints:
@@ -35,24 +33,24 @@ def wrong_reasons(table: InputTable) -> Ints:
     return np.flatnonzero(wrong & (table.matched != table.reasons))
 
 
-def never_in_future(table: InputTable) -> Ints:
+def never_in_future(table: InputTable, taken: Taken) -> Ints:
     """Rows that were answered as being in the future and cannot have been when they were read.
 
     Either no clock has ever been so early; or the broker's clock was later when it
-    appended the record; or the job had taken a record of the same partition before that
-    was further ahead: then its clock was late enough.
+    appended the record; or the lane had certainly taken a record of the same partition
+    before that was further ahead: then its clock was late enough.
     """
     said = (table.verdicts == INVALID) & (table.matched == FUTURE) & (table.reasons == 0)
     rows = np.flatnonzero(said)
     if not len(rows):
         return rows
     times = table.times[rows]
-    wrong = (times <= _NO_JOB_BEFORE) | table.in_time[rows]
+    wrong = (times <= NO_JOB_BEFORE) | table.in_time[rows]
     for first, last in table.ranges.values():
         mine = (rows >= first) & (rows < last)
         if mine.any():
-            taken = (table.verdicts[first:last] >= 0) & ~(table.verdicts[first:last] == INVALID)
-            largest = np.fmax.accumulate(np.where(taken, table.times[first:last], -np.inf))
+            taken.begin()
+            largest = taken.before(slice(first, last))
             wrong[mine] |= times[mine] <= largest[rows[mine] - first] - CLOCK_SECONDS
     found: Ints = rows[wrong]
     return found

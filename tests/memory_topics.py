@@ -51,14 +51,18 @@ class Stored:
 
 @dataclass
 class MemoryTopics:
-    """Topics by name, each a list of records for each partition."""
+    """Topics by name, each a list of records for each partition.
+
+    closed: as a consumer, it reads nothing after `close`.
+    """
 
     topics: dict[str, dict[int, list[Stored]]] = field(default_factory=dict)
     timestamps: bool = True
     starts: dict[int, int] = field(default_factory=dict)
+    closed: bool = False
 
     def close(self) -> None:
-        pass
+        self.closed = True
 
     def settle(self, *_: object) -> list[str]:
         return []
@@ -74,6 +78,9 @@ class MemoryTopics:
         self, topic: str, span: Mapping[int, tuple[int, int]]
     ) -> Iterator[tuple[int, list[Stored]]]:
         for partition, (start, end) in span.items():
+            if self.closed:
+                msg = "Consumer closed"
+                raise RuntimeError(msg)
             yield (
                 partition,
                 [one for one in self.topics[topic][partition] if start <= one.place < end],

@@ -381,6 +381,23 @@ def test_an_original_that_does_not_exist_is_named(run: Run, audit: Audit) -> Non
     assert "names 7:0, which is not in the input" in report
 
 
+@pytest.mark.parametrize("similarity, status", [(1.0, 0), (0.9, 1)])
+def test_near_duplicates_are_measured_again(
+    run: Run, audit: Audit, monkeypatch: pytest.MonkeyPatch, similarity: float, status: int
+) -> None:
+    output = run.outputs["duplicate"][5]
+    tampered(run, "duplicate", "dedup.matched", "similar")
+    output.headers.append(("dedup.similarity", repr(similarity)))
+    run.write_outputs()
+    monkeypatch.setenv("DEDUP_SIMILARITY", "0.8")
+    monkeypatch.setenv("DEDUP_SIMILARITY_SECONDS", "100000")
+    found, report = audit()
+
+    assert found == status, report
+    assert "note: 1 of 1 near duplicates were measured again" in report
+    assert ("with similarity 0.9, which is 1.0" in report) == bool(status)
+
+
 def replayed(output: Output, times: int = 1) -> Output:
     """A record as `dedup replay --to` sends it on."""
     own: list[Header] = [*output.headers[:2], ("dedup.replays", str(times))]

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, assume, event, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flows import audit_validity
+from flows import audit_taken, audit_validity
 from flows.audit_proof import Proof
 from flows.settings import Settings, load_settings
 from tests import strategies
@@ -41,13 +41,15 @@ Answer = tuple[Record, Verdict]
 def _clock_of_the_streams() -> Iterator[None]:
     """The streams are decided at a fixed time, which is before this program was there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_validity, "_NO_JOB_BEFORE", strategies.NOW)
+        for module in (audit_taken, audit_validity):
+            patch.setattr(module, "NO_JOB_BEFORE", strategies.NOW)
         yield
 
 
-def settings_of(model: ModelSettings) -> Settings:
+def settings_of(model: ModelSettings, lanes: int) -> Settings:
     """The program's settings for the model's."""
     values: dict[str, object] = {
+        "LANES": lanes,
         "KEYS": json.dumps(model.keys),
         "CONTENT_IGNORE": json.dumps(model.content_ignore),
         "TIME": model.time,
@@ -100,9 +102,9 @@ def answers_of(stream: Stream) -> list[Answer]:
     return [(step.record, verdicts[place_of(step)]) for step in stream.steps]
 
 
-def audit(stream: Stream, outputs: Sequence[Output]) -> Proof:
+def audit(stream: Stream, outputs: Sequence[Output], lanes: int = 4) -> Proof:
     records = sorted((step.record for step in stream.steps), key=lambda one: one.offset)
-    return audit_in_memory(settings_of(stream.settings), stream.partitions, records, outputs)
+    return audit_in_memory(settings_of(stream.settings, lanes), stream.partitions, records, outputs)
 
 
 @_MANY
@@ -362,4 +364,4 @@ def test_of_one_partition_lateness_is_known(name: str, stream: Stream, seed: int
     assume(outputs is not None)
     assert outputs is not None
 
-    assert audit(stream, outputs).findings
+    assert audit(stream, outputs, lanes=1).findings

@@ -1,5 +1,6 @@
 """A last line that was not whole yet became two invalid records."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,23 @@ def test_without_recovery_it_counts(tmp_path: Path) -> None:
     assert not proof.notes
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \n"])
-def test_white_space_after_an_answered_line_ends_it(tmp_path: Path, end: bytes) -> None:
-    settings = settings_for(tmp_path, BEFORE + event("c"))
+LATE = json.dumps(json.loads(event("e")) | {"timestamp": 1}).encode()
+
+
+@pytest.mark.parametrize(
+    "line, end",
+    [
+        (event("c"), b"\n"),
+        (event("c"), b"\r\n"),
+        (event("c"), b" \n"),
+        (event("a"), b"\r\n"),
+        (LATE, b"\t \r\n"),
+    ],
+)
+def test_white_space_after_an_answered_line_ends_it(
+    tmp_path: Path, line: bytes, end: bytes
+) -> None:
+    settings = settings_for(tmp_path, BEFORE + line)
     recovery = recovery_directory(tmp_path / "recovery")
     finish(Job(settings, tmp_path, recovery=recovery))
     for piece in (end[:-1], end[-1:] + event("d") + b"\n"):
@@ -55,7 +70,11 @@ def test_white_space_after_an_answered_line_ends_it(tmp_path: Path, end: bytes) 
             file.write(piece)
         finish(Job(settings, tmp_path, recovery=recovery))
 
-    check(tmp_path, [*WHOLE, event("c"), event("d")])
+    check(tmp_path, [*WHOLE, line, event("d")])
+    # The line in the file has the white space, its answer has none.
+    proof = audit_files(load_settings(settings), AuditOptions())
+    assert not proof.findings, list(proof.findings.lines())
+    assert any("white space ended later" in note for note in proof.notes) == (end != b"\n")
 
 
 @pytest.mark.parametrize("more", [event("d") + b"\n", b"x", b" x\n" + event("d")])

@@ -50,12 +50,59 @@ def audit(
     )
 
 
+def ids_of_lanes() -> tuple[str, str, str]:
+    """Event ids: two of one lane, and one of another."""
+    ids = [str(number) for number in range(20)]
+    lanes = audit([(record(int(one), NOW, one), UNIQUE) for one in ids]).table.lanes
+    first = [one for one in ids if lanes[int(one)] == lanes[0]]
+    return first[0], first[1], next(one for one in ids if one not in first)
+
+
 @pytest.mark.parametrize("ahead, found", [(-600.0, True), (60.0, False)])
 def test_what_was_further_ahead_was_taken_before(ahead: float, found: bool) -> None:
     # Of a record that is ahead of all before it, only the job's clock knew.
-    answers = [(record(0, NOW), UNIQUE), (record(1, NOW + ahead), FUTURE)]
+    one, same_lane, _ = ids_of_lanes()
+    answers = [(record(0, NOW, one), UNIQUE), (record(1, NOW + ahead, same_lane), FUTURE)]
 
     assert bool(audit(answers).findings) == found
+
+
+@pytest.mark.parametrize("lanes, found", [("4", False), ("1", True)])
+def test_another_lane_may_have_taken_it_later(lanes: str, found: bool) -> None:
+    # Its lane was killed before it committed, and judged again when its time had come.
+    one, _, other_lane = ids_of_lanes()
+    answers = [(record(0, NOW, one), UNIQUE), (record(1, NOW - 600, other_lane), FUTURE)]
+
+    assert bool(audit(answers, variables={"DEDUP_LANES": lanes}).findings) == found
+
+
+@pytest.mark.parametrize("lanes, found", [("4", False), ("1", True)])
+@pytest.mark.parametrize("verdict", [UNIQUE, Verdict("late", late_by=400.0)])
+def test_the_watermark_of_another_lane_may_have_been_behind(
+    verdict: Verdict, lanes: str, found: bool
+) -> None:
+    one, same_lane, other_lane = ids_of_lanes()
+    answers = [
+        (record(0, NOW - 600, one), UNIQUE),
+        # In the future for the other lane, and taken when that had committed the third.
+        (record(1, NOW, same_lane), UNIQUE),
+        (record(2, NOW - 1000, other_lane), verdict),
+    ]
+
+    assert bool(audit(answers, variables={"DEDUP_LANES": lanes}).findings) == found
+
+
+@pytest.mark.parametrize("verdict", [UNIQUE, Verdict("late", late_by=400.0)])
+def test_what_was_never_ahead_counts_for_all_lanes(verdict: Verdict) -> None:
+    one, same_lane, other_lane = ids_of_lanes()
+    answers = [
+        (record(0, NOW - 600, one), UNIQUE),
+        (record(1, NOW - 200, same_lane), UNIQUE),
+        (record(2, NOW - 1000, other_lane), verdict),
+    ]
+
+    assert not audit(answers).findings
+    assert audit(answers, stamp_type=TIMESTAMP_LOG_APPEND_TIME).findings
 
 
 @pytest.mark.parametrize(

@@ -339,6 +339,43 @@ def test_a_changed_byte_is_named(folder: Folder, run_audit: Run, verdict: str) -
     assert f"{verdict}.jsonl line 9" in report
 
 
+@pytest.mark.parametrize("verdict", VERDICTS[:3])
+@pytest.mark.parametrize(
+    "ends, status",
+    [((b"\r", b""), 0), ((b" \t\r", b" "), 0), ((b"", b"\r"), 1), ((b"\r", b" "), 1)],
+)
+def test_only_less_white_space_than_in_the_file_can_have_been_answered(
+    folder: Folder, run_audit: Run, verdict: str, ends: tuple[bytes, bytes], status: int
+) -> None:
+    in_file, in_answer = ends
+    record, line = folder.nth(verdict), folder.outputs[verdict][7]
+    value = record.value or b""
+    record.value = value + in_file
+    if verdict == "unique":
+        folder.outputs[verdict][7] = line + in_answer
+    else:
+        answer = json.loads(line) | {"value": (value + in_answer).decode()}
+        folder.outputs[verdict][7] = json.dumps(answer).encode()
+    found, report = run_audit()
+
+    assert found == status, report
+    assert ("note: 1 answers are to input lines that white space ended later" in report) == (
+        not status
+    )
+
+
+def test_a_line_that_is_no_event_was_answered_as_it_is(folder: Folder, run_audit: Run) -> None:
+    # Without a newline only a JSON object is answered.
+    lines = [json.loads(line) for line in folder.outputs["invalid"]]
+    line = next(one for one in lines if one["reason"] == "json")
+    record = folder.records[line["offset"]]
+    record.value = (record.value or b"") + b"\r"
+    status, report = run_audit()
+
+    assert status == 1
+    assert "1 output records differ from the input record that they answer" in report
+
+
 def test_a_record_that_was_never_in_the_input_is_named(folder: Folder, run_audit: Run) -> None:
     late = json.loads(folder.outputs["late"][0])
     folder.outputs["late"].append(json.dumps(late | {"offset": 100_000}).encode())
