@@ -9,15 +9,13 @@ import select
 import stat
 import sys
 from collections.abc import Sequence
-from hashlib import blake2b
 from pathlib import Path
 
+from connectors.file_tail import FileTail
 from operators.errors import SourceError
 
 STDIN = "-"
 _CHUNK_BYTES = 1 << 20
-# Enough to tell a file from the next one of its name.
-_TAIL_BYTES = 4096
 # Names of what the process was started with, even where a plain file is behind them.
 _HANDED_DOWN = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/[^/]+/fd/\d+")
 
@@ -42,7 +40,7 @@ class InputFile:
     def __init__(self, name: str) -> None:
         """name: path, or `-` for standard input.  Raises SourceError."""
         self._name = name
-        self._tail = b""
+        self._tail = FileTail()
         try:
             if name == STDIN:
                 self._descriptor = os.dup(sys.stdin.fileno())
@@ -61,9 +59,8 @@ class InputFile:
         the file is another one.
         """
         size = os.fstat(self._descriptor).st_size
-        before = min(byte, _TAIL_BYTES)
         try:
-            self._tail = os.pread(self._descriptor, before, byte - before)
+            self._tail = FileTail.read(self._descriptor, byte)
             os.lseek(self._descriptor, byte, os.SEEK_SET)
         except OSError as error:
             raise self._cannot_read(error) from error
@@ -91,19 +88,12 @@ class InputFile:
 
     def taken(self, lines: Sequence[bytes]) -> None:
         """Note what was taken from the file."""
-        last: list[bytes] = []
-        size = 0
-        for line in reversed(lines):
-            if size >= _TAIL_BYTES:
-                break
-            last.append(line)
-            size += len(line)
-        self._tail = b"".join((self._tail, *reversed(last)))[-_TAIL_BYTES:]
+        self._tail.add_lines(lines)
 
     @property
     def tail(self) -> bytes:
         """Hash of the last bytes taken: another file has others before that place."""
-        return blake2b(self._tail, digest_size=16).digest()
+        return self._tail.hash
 
     def close(self) -> None:
         """Close the file."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.ending import one_line_errors
-from connectors.output_files import Lengths, OutputFiles
+from connectors.output_files import Lengths, OutputFiles, WrittenFiles
 from operators.encode import Output
 from operators.observing import Observer, Written
 from operators.verdicts import VERDICTS
@@ -32,11 +32,11 @@ class LinesSinkSettings:
     recovery: str | None
 
 
-class _LinesPartition(StatefulSinkPartition[Output, Lengths]):
+class _LinesPartition(StatefulSinkPartition[Output, WrittenFiles | Lengths]):
     """The four files.  Lines keep the order of the input, however many lanes there are."""
 
     def __init__(
-        self, settings: LinesSinkSettings, resume: Lengths | None, observer: Observer
+        self, settings: LinesSinkSettings, resume: WrittenFiles | Lengths | None, observer: Observer
     ) -> None:
         self._settings = settings
         self._observer = observer
@@ -71,19 +71,19 @@ class _LinesPartition(StatefulSinkPartition[Output, Lengths]):
         self._observer.written(list(map(Written.of, parts)), time.time())
 
     @one_line_errors
-    def snapshot(self) -> Lengths:
-        """Lengths of the files, once what they hold is on the disk."""
+    def snapshot(self) -> WrittenFiles:
+        """Describe the files, once what they hold is on the disk."""
         began = time.monotonic()
-        lengths = self._files.lengths()
+        written = self._files.snapshot()
         self._observer.committed(time.monotonic() - began)
-        return lengths
+        return written
 
     def close(self) -> None:
         """Close the files."""
         self._files.close()
 
 
-class LinesSink(FixedPartitionedSink[Output, Lengths]):
+class LinesSink(FixedPartitionedSink[Output, WrittenFiles | Lengths]):
     """Writes `unique.jsonl`, `duplicate.jsonl`, `late.jsonl` and `invalid.jsonl`.
 
     Promises: with recovery, after kill -9 and restart each record is in the files
@@ -106,7 +106,7 @@ class LinesSink(FixedPartitionedSink[Output, Lengths]):
 
     @one_line_errors
     def build_part(
-        self, step_id: str, for_part: str, resume_state: Lengths | None
+        self, step_id: str, for_part: str, resume_state: WrittenFiles | Lengths | None
     ) -> _LinesPartition:
         """Open the files, cut back to the snapshot's lengths."""
         del step_id, for_part

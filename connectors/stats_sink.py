@@ -12,7 +12,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from connectors.delivering import DeliveringProducer
 from connectors.ending import one_line_errors
 from connectors.kafka_clients import KafkaAccess
-from connectors.output_files import Lengths, OutputFiles
+from connectors.output_files import Lengths, OutputFiles, WrittenFiles
 from operators.batches import Records
 from operators.statistics import Statistic
 
@@ -53,10 +53,12 @@ class _TopicPartition(StatefulSinkPartition[Statistic, None]):
         self._producer.flush()
 
 
-class _FilePartition(StatefulSinkPartition[Statistic, Lengths]):
+class _FilePartition(StatefulSinkPartition[Statistic, WrittenFiles | Lengths]):
     """All statistics, in one file."""
 
-    def __init__(self, folder: Path, recovery: str | None, resume: Lengths | None) -> None:
+    def __init__(
+        self, folder: Path, recovery: str | None, resume: WrittenFiles | Lengths | None
+    ) -> None:
         self._files = OutputFiles(folder, (_FILE,), _MARKER, recovery, resume)
 
     @one_line_errors
@@ -65,9 +67,9 @@ class _FilePartition(StatefulSinkPartition[Statistic, Lengths]):
         self._files.write(_FILE, b"".join(msgspec.json.encode(value) + b"\n" for value in values))
 
     @one_line_errors
-    def snapshot(self) -> Lengths:
-        """Length of the file, once what it holds is on the disk."""
-        return self._files.lengths()
+    def snapshot(self) -> WrittenFiles:
+        """Describe the file, once what it holds is on the disk."""
+        return self._files.snapshot()
 
     def close(self) -> None:
         """Close the file."""
@@ -101,7 +103,7 @@ class StatsSink(FixedPartitionedSink[Statistic, None]):
         return _TopicPartition(self._access, self._topic)
 
 
-class StatsLinesSink(FixedPartitionedSink[Statistic, Lengths]):
+class StatsLinesSink(FixedPartitionedSink[Statistic, WrittenFiles | Lengths]):
     """Writes `stats.jsonl`; with recovery it is cut back to the snapshot's length."""
 
     def __init__(self, folder: Path, recovery: str | None) -> None:
@@ -123,7 +125,7 @@ class StatsLinesSink(FixedPartitionedSink[Statistic, Lengths]):
 
     @one_line_errors
     def build_part(
-        self, step_id: str, for_part: str, resume_state: Lengths | None
+        self, step_id: str, for_part: str, resume_state: WrittenFiles | Lengths | None
     ) -> _FilePartition:
         """Open the file."""
         del step_id, for_part
