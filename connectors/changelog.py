@@ -267,6 +267,14 @@ class Changelog:
         finally:
             consumer.close()
 
+    def last_record(self, lane: int) -> ChangelogRecord | None:
+        """The same of one lane."""
+        consumer = self.consumer()
+        try:
+            return self._last_record(consumer, lane)
+        finally:
+            consumer.close()
+
     def _last_record(self, consumer: Consumer, lane: int) -> ChangelogRecord | None:
         first, end = self.ends(consumer, lane)
         back = _LOOK_BACK

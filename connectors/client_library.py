@@ -40,6 +40,8 @@ class Message(ctypes.Structure):
 
 DeliveryCallback = ctypes.CFUNCTYPE(None, POINTER, ctypes.POINTER(Message), POINTER)
 ErrorCallback = ctypes.CFUNCTYPE(None, POINTER, NUMBER, TEXT, POINTER)
+# Of an interceptor, the one in which others are added.
+NewCallback = ctypes.CFUNCTYPE(NUMBER, POINTER, POINTER, POINTER, POINTER, SIZE)
 LogCallback = ctypes.CFUNCTYPE(None, POINTER, NUMBER, TEXT, TEXT)
 
 _TWO_NUMBERS: Final = (ctypes.POINTER(LONG), ctypes.POINTER(LONG))
@@ -52,6 +54,8 @@ _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "conf_set_dr_msg_cb": (None, (POINTER, DeliveryCallback)),
     "conf_set_error_cb": (None, (POINTER, ErrorCallback)),
     "conf_set_log_cb": (None, (POINTER, LogCallback)),
+    "conf_interceptor_add_on_new": (NUMBER, (POINTER, TEXT, NewCallback, POINTER)),
+    "interceptor_add_on_request_sent": (NUMBER, (POINTER, TEXT, POINTER, POINTER)),
     "new": (POINTER, (NUMBER, POINTER, TEXT, SIZE)),
     "set_log_queue": (NUMBER, (POINTER, POINTER)),
     "destroy": (None, (POINTER,)),

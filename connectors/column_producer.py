@@ -18,6 +18,7 @@ from numba import types
 from connectors.client_callbacks import ClientCallbacks
 from connectors.client_library import LIBRARY, PRODUCER, DeliveryCallback, milliseconds
 from connectors.packed_records import NOTHING, PackedRecords
+from connectors.request_counts import RequestCounts
 from operators.batches import Ints
 from operators.byte_columns import ByteColumn
 from operators.compiled import compiled_unlocked
@@ -96,6 +97,8 @@ class ColumnProducer:
         conf = LIBRARY.settings(rest)
         self._callbacks.set_up(conf)
         LIBRARY.conf_set_dr_msg_cb(conf, self._on_failure)
+        # Of each kind, by how many the client has sent.
+        self.sent = RequestCounts(conf)
         self._handle = LIBRARY.client(PRODUCER, conf)
         self._callbacks.begin(self._handle)
         self._units = NOTHING

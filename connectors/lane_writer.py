@@ -24,6 +24,7 @@ from connectors.held_batches import HeldBatch, HeldBatches
 from connectors.kafka_errors import PATIENCE_SECONDS
 from connectors.opened_lanes import OpenedLane
 from connectors.pace import CommitPace
+from connectors.transactions import FencedError
 from operators.deduplicate import LaneChange
 from operators.encode import Output
 from operators.errors import DedupError, SinkError, StateError
@@ -84,7 +85,7 @@ class LaneWriter:
         self._changelog = changelog
         self._settings = settings
         self._observer = observer
-        self._number = opened.number
+        self._number = self._committed = opened.number
         self._state = Condition()
         self._backlog = HeldBatches(_BACKLOG_RECORDS, _BACKLOG_BYTES)
         self._open = HeldBatches(_OPEN_RECORDS, _OPEN_BYTES)
@@ -216,6 +217,10 @@ class LaneWriter:
     def _commit(self) -> None:
         """Commit what was added; nobody waits for it after that."""
         self._write_transaction()
+        if self._producer.doubtful:
+            # Whoever took the lane over should not be fenced for nothing.
+            self._check_ours(settled=False)
+            self._renew()
         self._producer.begin_ahead()
         self._in_transaction = False
         with self._state:
@@ -242,9 +247,11 @@ class LaneWriter:
                     f"{PATIENCE_SECONDS:.0f} s; nothing is lost: see the brokers' logs, start again"
                 )
                 raise SinkError(msg)
+            self._renew()
             self._begin()
             for batch in batches:
                 self._produce(batch)
+        self._committed = change.number
         reach("after_commit")
         if self._opened.lane is not None:
             self._opened.lane.committed(change)
@@ -254,6 +261,25 @@ class LaneWriter:
         now = time.time()
         for batch in batches:
             self._observer.written(batch.written, now)
+
+    def _renew(self) -> None:
+        """Go on under another epoch of the producer, unless the lane is another's meanwhile."""
+        self._producer.renew()
+        self._check_ours()
+
+    def _check_ours(self, *, settled: bool = True) -> None:
+        """Raise FencedError if the changelog says that another process has written the lane.
+
+        settled: whether our own last transaction can be seen by now, so that it must be the last.
+        """
+        last = self._changelog.last_record(self._producer.lane)
+        number = 0 if last is None else last.change.number
+        if number > self._committed or (settled and number < self._committed):
+            msg = (
+                f"another process has taken over lane {self._producer.lane} and written it up to "
+                f"batch {number}, this one up to {self._committed}: it ends and writes nothing more"
+            )
+            raise FencedError(msg)
 
     def mark(self, end: int) -> None:
         """Note where the changelog ends, now that everything is committed; trim it (rule 6)."""

@@ -17,6 +17,7 @@ from connectors.kafka_errors import PATIENCE_SECONDS, Action, action_for
 from connectors.kafka_permissions import WRITE, advice, forbidden_topics
 from connectors.packed_records import PackedRecords
 from connectors.producing import produce_records, refused
+from connectors.request_counts import Request
 from operators.batches import Records
 from operators.errors import SinkError
 
@@ -28,6 +29,12 @@ _PAUSE_SECONDS = 0.1
 # Nobody may read a record before its transaction is committed, and a commit sends at once what
 # still waits: until then it may wait to be sent with more, which is less work for the brokers.
 _LINGER_MS = 50
+# A producer that could send no record of a transaction for so long is opened anew: what settles
+# the transaction before may be on its way twice.  Brokers ask each other again after 30 s.
+_UNSENT_SECONDS = 5.0
+_FLUSH_SECONDS = 0.25
+# What took longer may have been asked for twice, by whomever.
+_LONG_SECONDS = 1.0
 # What `produce` says once a transaction, or the producer, has failed.
 _BROKEN = (KafkaError._STATE, KafkaError._FATAL, KafkaError._FENCED)  # noqa: SLF001
 # Records that an abort throws away say nothing about why there was one.
@@ -44,6 +51,10 @@ class LaneProducer:
     Promises: after the constructor returns, every older producer of the lane is
     fenced and its last transaction is settled (protocol rule 3a); a transaction is
     written whole or not at all; one that only the moment forbids is repeated.
+
+    doubtful: what ended a transaction may have been asked for twice.  Brokers cannot tell the
+    transactions of one epoch apart: what comes late would end the next one, in the middle of it.
+    So there must be none before `renew`, which begins another epoch.
     """
 
     def __init__(self, access: KafkaAccess, lane: int) -> None:
@@ -53,18 +64,33 @@ class LaneProducer:
         self._topics: set[str] = set()
         self._id = f"{access.app_id}-lane-{lane}"
         self._broken = False
-        self._ahead = False
+        self._ahead = self._unsent = False
+        self._ended_before = self._sent_before = 0
+        self.doubtful = False
+        self._open()
+
+    def _open(self) -> None:
         try:
             self._producer = ColumnProducer(
                 {
-                    **access.producer_settings(f"lane-{lane}", linger_ms=_LINGER_MS),
+                    **self._access.producer_settings(f"lane-{self.lane}", linger_ms=_LINGER_MS),
                     "transactional.id": self._id,
                 }
             )
         except KafkaException as error:
-            msg = f"cannot make the producer of lane {lane}: {explain(error)}"
+            msg = f"cannot make the producer of lane {self.lane}: {explain(error)}"
             raise SinkError(msg) from error
         self._call("open the transactional producer", self._producer.init_transactions)
+
+    def renew(self) -> None:
+        """Open it anew, under another epoch; a transaction that is open is thrown away.
+
+        What the older producer asked for and nobody has answered is refused from now on.  But
+        this one fences whoever has opened the lane meanwhile: the changelog says whether that
+        one has written (`LaneWriter`).
+        """
+        self._open()
+        self._ahead = self._unsent = self.doubtful = False
 
     def begin(self) -> None:
         """Begin a transaction, unless that was done ahead."""
@@ -81,6 +107,8 @@ class LaneProducer:
         self._topics.clear()
         self._producer.failures.clear()
         self._broken = False
+        self._ended_before = self._producer.sent[Request.END_TXN]
+        self._sent_before = self._producer.sent[Request.PRODUCE]
         self._call("begin a transaction", lambda _: self._producer.begin_transaction())
         self._ahead = True
 
@@ -104,20 +132,43 @@ class LaneProducer:
         """Add the changelog's records and commit.
 
         Returns None if it is committed, `Action.REPEAT` if it was aborted and has to
-        be written again.  Raises FencedError, or SinkError for what no retry cures.
+        be written again, by a renewed producer.  Raises FencedError, or SinkError for what no
+        retry cures.
         """
+        began = time.monotonic()
         written = PackedRecords(Records(np.zeros(len(changes), np.int64), changes))
         self.produce(changelog, written, partition=self.lane)
         reach("before_flush")
         if is_due("before_commit"):  # else the commit flushes
             self._producer.flush(_CALL_SECONDS)
         reach("before_commit")
+        if self._nothing_sent(began):
+            log.warning("lane %d: no record could be sent for a while: repeating", self.lane)
+            self._unsent = self.doubtful = True
+            return Action.REPEAT
         action = self._try(self._producer.commit_transaction)
         self._producer.poll()
+        asked = self._producer.sent[Request.END_TXN] - self._ended_before
+        if action is not None or asked > 1 or time.monotonic() - began > _LONG_SECONDS:
+            self.doubtful = True
         return action
 
+    def _nothing_sent(self, began: float) -> bool:
+        """Whether no record of the transaction was sent, `_UNSENT_SECONDS` after its commit began.
+
+        Then its partitions are not in it yet: the one before is not settled, or nobody answers.
+        """
+        while self._producer.sent[Request.PRODUCE] == self._sent_before:
+            if not self._producer.flush(_FLUSH_SECONDS):
+                return False  # or they have failed
+            if time.monotonic() - began > _UNSENT_SECONDS:
+                return True
+        return False
+
     def abort(self) -> None:
-        """Abort the open transaction."""
+        """Abort the open transaction; one that no broker has a record of only `renew` ends."""
+        if self._unsent:
+            return
         self._call("abort a transaction", self._producer.abort_transaction)
         self._producer.poll()
 

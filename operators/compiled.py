@@ -7,6 +7,8 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from numba import njit, types
+from numba.core.ccallback import CFunc
+from numba.core.sigutils import normalize_signature
 from numba.extending import register_jitable
 
 from operators.loop_cache import LoopCache
@@ -38,6 +40,19 @@ def compilable(step: _Loop) -> _Loop:
     """Let compiled loops call a function, which stays what it is for everybody else."""
     callable_: _Loop = register_jitable(step)
     return callable_
+
+
+def compiled_callback(function: Callable[..., object], signature: object) -> Any:  # noqa: ANN401
+    """Compile a function that a library calls on its own threads, at `.address`.
+
+    What is returned must be held for as long as it may be called.  It is kept as loops are.
+    """
+    types_of: Any = normalize_signature(signature)  # type: ignore[no-untyped-call]  # numba's
+    made: Any = CFunc(function, types_of, locals={}, options={})
+    with suppress(RuntimeError):
+        made._cache = LoopCache(function)  # noqa: SLF001 - as below
+    made.compile()
+    return made
 
 
 def _made(loop: _Loop, *, nogil: bool) -> _Loop:

@@ -119,6 +119,7 @@ def test_broken_transaction_committed_again_instead_of_repeated(
 ) -> None:
     """What was flushed before is committed with what is repeated."""
     monkeypatch.setattr(LaneProducer, "abort", lambda _: None)
+    monkeypatch.setattr(LaneWriter, "_renew", lambda _: None)
     monkeypatch.setattr(LaneWriter, "_begin", _begin_if_none_is_open)
 
     assert abort_once(rig, monkeypatch) == (0, 20)
@@ -161,8 +162,75 @@ def test_broken_fenced_one_that_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatc
             return Action.REPEAT
 
     monkeypatch.setattr(LaneProducer, "commit", stubborn)
+    monkeypatch.setattr(LaneWriter, "_renew", lambda _: None)
+    monkeypatch.setattr(LaneWriter, "_check_ours", lambda *_, **__: None)
 
     assert take_over(rig) == (0, 10)
+
+
+def renew_after_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every commit be one that may have been asked for twice."""
+    commit = LaneProducer.commit
+
+    def doubtful(self: LaneProducer, topic: str, changes: Sequence[bytes]) -> Action | None:
+        action = commit(self, topic, changes)
+        self.doubtful = True
+        return action
+
+    monkeypatch.setattr(LaneProducer, "commit", doubtful)
+
+
+def test_a_renewed_producer_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    renew_after_each(monkeypatch)
+    records = make_records(0, 40)
+    run = rig.run()
+    for begin in range(0, 40, 10):
+        run.feed(records[begin : begin + 10])
+        snapshot = run.snapshot()
+    run.end()
+    rig.run(snapshot).snapshot()
+
+    rig.check(records)
+
+
+def renew_over_another(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Have another process write a lane just before its older producer is renewed."""
+    renew_after_each(monkeypatch)
+    renew = LaneProducer.renew
+    records = make_records(0, 20)
+
+    def late(self: LaneProducer) -> None:
+        with monkeypatch.context() as usual:
+            usual.setattr(LaneWriter, "_renew", lambda _: None)
+            new = rig.run()
+            new.feed(records, start=0)
+            new.snapshot()
+            new.end()
+        monkeypatch.setattr(LaneProducer, "renew", renew)
+        renew(self)
+
+    monkeypatch.setattr(LaneProducer, "renew", late)
+    old = rig.run()
+    old.feed(records[:10])
+    old.snapshot()
+    old.feed(records[10:])
+    old.snapshot()
+    return rig.doubled(records)
+
+
+def test_a_renewed_producer_ends_where_another_has_written(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FencedError, match="another process has taken over lane 0"):
+        renew_over_another(make_rig(lanes=1), monkeypatch)
+
+
+def test_broken_renewal_that_does_not_look(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LaneWriter, "_check_ours", lambda *_, **__: None)
+
+    assert renew_over_another(make_rig(lanes=1), monkeypatch) == (0, 10)
 
 
 def fail_to_commit(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,75 @@
+"""How many requests of a kind a client has sent: what librdkafka repeats by itself shows there."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+from numba import types
+
+from connectors.client_library import LIBRARY, NewCallback
+from operators.compiled import compiled_callback
+
+_NAME: Final = b"request-counts"
+_KINDS: Final = 128
+
+
+class Request(IntEnum):
+    """Requests by their key in Kafka's protocol."""
+
+    PRODUCE = 0
+    END_TXN = 26
+
+
+_number = types.int32
+_OF_REQUEST_SENT: Final = _number(
+    *(types.intp, _number, types.intp, _number),  # client, socket, broker's name and number
+    *(types.int16, types.int16, _number, types.uintp),  # key, version, number, size
+    types.CPointer(types.int64),  # type: ignore[no-untyped-call]
+)
+
+
+def _count(
+    _client: int,
+    _socket: int,
+    _name: int,
+    _broker: int,
+    key: int,
+    _version: int,
+    _number: int,
+    _size: int,
+    counts: Any,  # noqa: ANN401 - a pointer
+) -> int:
+    if 0 <= key < _KINDS:
+        counts[key] += 1
+    return 0
+
+
+@cache
+def _compiled() -> Any:  # noqa: ANN401 - numba's
+    # So that the client's threads, which call it, need not wait for the interpreter's lock.
+    return compiled_callback(_count, _OF_REQUEST_SENT)
+
+
+class RequestCounts:
+    """Counts what one client has sent whole.  Hold on to it until the client is destroyed."""
+
+    def __init__(self, conf: int) -> None:
+        """conf: `rd_kafka_conf_t`, of which the client is made then."""
+        self._counts = np.zeros(_KINDS, np.int64)
+        self._compiled = _compiled()
+        self._on_new = _on_new(self._compiled.address, self._counts.ctypes.data)
+        LIBRARY.conf_interceptor_add_on_new(conf, _NAME, self._on_new, None)
+
+    def __getitem__(self, kind: Request) -> int:
+        return int(self._counts[kind])
+
+
+def _on_new(count: int, counts: int) -> Any:  # noqa: ANN401 - ctypes' own
+    def new(handle: int, _: int, __: int, ___: int, ____: int) -> int:
+        added: int = LIBRARY.interceptor_add_on_request_sent(handle, _NAME, count, counts)
+        return added
+
+    return NewCallback(new)
