@@ -97,6 +97,30 @@ def _in_order(table: InputTable, rows: Ints, combination: int, gap: float) -> tu
     return order, close
 
 
+def first_of_none(
+    table: InputTable, combination: int, window: Window, window_seconds: float
+) -> int:
+    """Count keys in a window that have duplicates without an original, and no unique record."""
+    mine = (table.verdicts == DUPLICATE) & (table.originals < 0) & (table.matched == combination)
+    if not mine.any():
+        return 0
+    keys = table.keys[:, combination]
+    count = 0
+    for (rows,) in each_bucket(keys, chosen=mine | (table.verdicts == UNIQUE)):
+        moments = np.zeros(len(rows))
+        if window == "tumbling":
+            moments = stretches(table.times[rows], window_seconds)
+        some = keys[rows]
+        order = np.lexsort((~mine[rows], moments, some[:, 1], some[:, 0]))
+        ordered, moments = some[order], moments[order]
+        begins = np.ones(len(rows), np.bool_)
+        begins[1:] = (ordered[1:] != ordered[:-1]).any(axis=1) | (moments[1:] != moments[:-1])
+        # A duplicate is the last of its key in the window only if there is no unique record.
+        ends = np.append(begins[1:], np.ones(min(len(rows), 1), np.bool_))
+        count += int((ends & mine[rows][order]).sum())
+    return count
+
+
 def extended_sessions(table: InputTable, combination: int, gap: float) -> tuple[Ints, Ints]:
     """Find unique records in a session that a duplicate before them had extended.
 

@@ -27,16 +27,26 @@ from flows.audit_originals import (
     NearRules,
     apart_in_sessions,
     extended_sessions,
+    first_of_none,
     wrong_near,
     wrong_originals,
 )
 from flows.audit_records import InputTable
 from flows.audit_similarity import ReadAgain, measure_again
 from flows.audit_taken import Taken
-from flows.audit_validity import never_in_future, wrong_reasons, wrong_validity
+from flows.audit_validity import (
+    future_that_came,
+    never_in_future,
+    wrong_reasons,
+    wrong_validity,
+)
 from flows.settings import Settings
 from operators.batches import Floats, Ints
 from operators.verdicts import UNIQUE, VERDICTS
+
+# As many false positives as this times what is expected, and a few more, are no chance.
+_FAR = 3
+_FEW = 10
 
 
 @dataclass(slots=True)
@@ -104,7 +114,13 @@ class Rules:
         bounds = WatermarkBounds(checked.table, taken, latest=latest)
         self._check_repeats(checked, bounds)
         self._check_originals(checked, near.columns())
+        self._note_false_positives(checked)
         self._check_validity(checked, taken, latest)
+        if came := len(future_that_came(checked.table, self.now)):
+            checked.notes.append(
+                f"{came:,} records were answered as future and are behind the clock of now: "
+                "whether they were in the future then, only the job's clock knew"
+            )
         self._check_lateness(checked, bounds, late.columns())
 
     def _check_repeats(self, checked: Checked, bounds: WatermarkBounds) -> None:
@@ -178,6 +194,22 @@ class Rules:
                     f"names {checked.name(int(table.originals[row]))} with similarity "
                     f"{said[row].said!r}, which is {said[row].measured!r}"
                 ),
+            )
+
+    def _note_false_positives(self, checked: Checked) -> None:
+        """Say so if Bloom filters took far more records for duplicates than they may."""
+        table, settings = checked.table, self.settings
+        # Of deleted or dropped records nobody knows whether they had the key.
+        if settings.state != "bloom" or table.deleted or checked.dropped:
+            return
+        window = settings.window, settings.window_seconds
+        count = sum(first_of_none(table, index, *window) for index in range(len(settings.keys)))
+        expected = settings.bloom_error * len(table) * len(settings.keys)
+        if count > _FAR * expected + _FEW:
+            checked.notes.append(
+                f"{count:,} keys have duplicates and no unique record with their key in the "
+                f"window, far more than DEDUP_BLOOM_ERROR={settings.bloom_error} lets expect "
+                f"({expected:,.0f}): unique records may be among the duplicates"
             )
 
     @staticmethod

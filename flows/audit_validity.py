@@ -33,6 +33,12 @@ def wrong_reasons(table: InputTable) -> Ints:
     return np.flatnonzero(wrong & (table.matched != table.reasons))
 
 
+def future_that_came(table: InputTable, now: float) -> Ints:
+    """Rows that were answered as being in the future and are not for a clock at `now`."""
+    said = (table.verdicts == INVALID) & (table.matched == FUTURE) & (table.reasons == 0)
+    return np.flatnonzero(said & (table.times <= now))
+
+
 def never_in_future(table: InputTable, taken: Taken) -> Ints:
     """Rows that were answered as being in the future and cannot have been when they were read.
 

@@ -31,6 +31,15 @@ def record(offset: int, at: float, event_id: str = "", partition: int = 0) -> Re
     return Record(partition, offset, None, json.dumps(event).encode(), None, int(NOW * 1000))
 
 
+def probable(outputs: Sequence[Output]) -> Sequence[Output]:
+    """Say of duplicates without an original what Bloom filters say."""
+    for one in outputs:
+        names = dict(one.headers)
+        if "dedup.matched" in names and "dedup.original" not in names:
+            one.headers.append(("dedup.probable", b"true"))
+    return outputs
+
+
 def audit(
     answers: Sequence[Answer],
     *,
@@ -44,7 +53,7 @@ def audit(
         settings,
         range(partitions),
         [one for one, _ in answers],
-        outputs_of(Settings(), answers),
+        probable(outputs_of(Settings(), answers)),
         AuditOptions(lateness=lateness),
         stamp_type=stamp_type,
     )
@@ -205,3 +214,38 @@ def test_a_replayed_record_that_came_with_an_answers_headers_is_recognised() -> 
 
     assert not audit_in_memory(settings, [0], records, [*outputs, sent]).findings
     assert audit_in_memory(settings, [0], records, [*outputs, sent, sent]).findings
+
+
+def test_records_whose_future_has_come_are_counted() -> None:
+    answers = [
+        (record(0, NOW - 100), FUTURE),
+        (record(1, NOW - 50), FUTURE),
+        (record(2, NOW + 100_000), FUTURE),
+    ]
+    proof = audit(answers)
+
+    assert not proof.findings
+    assert any(note.startswith("2 records were answered as future") for note in proof.notes)
+
+
+@pytest.mark.parametrize("uniques, noted", [(0, True), (38, False), (40, False)])
+@pytest.mark.parametrize("window", ["tumbling", "forever"])
+def test_duplicates_of_no_unique_record_are_counted_where_bloom_filters_gave_them(
+    window: str, uniques: int, noted: bool
+) -> None:
+    repeat = Verdict("duplicate", matched="event_id")
+    firsts = [
+        (record(at, NOW - 1, str(at)), UNIQUE if at < uniques else repeat) for at in range(40)
+    ]
+    repeats = [(record(40 + at, NOW - 1, str(at)), repeat) for at in range(40)]
+    variables = {
+        "DEDUP_STATE": "bloom",
+        "DEDUP_BLOOM_ERROR": "0.01",
+        "DEDUP_WINDOW": window,
+        "DEDUP_WINDOW_SECONDS": "1000000000",
+    }
+    proof = audit([*firsts, *repeats], variables=variables)
+
+    assert not proof.findings
+    said = [note for note in proof.notes if "with their key in the window" in note]
+    assert [note[:3] for note in said] == (["40 "] if noted else [])
