@@ -45,7 +45,11 @@ class InputFile:
             if name == STDIN:
                 self._descriptor = os.dup(sys.stdin.fileno())
                 return
-            self._descriptor = os.open(name, os.O_RDONLY)
+            # A FIFO that nobody writes to yet must not keep the worker from a signal either:
+            # `select` waits for its first writer.
+            waits = os.O_NONBLOCK if Path(name).is_fifo() else 0
+            self._descriptor = os.open(name, os.O_RDONLY | waits)
+            os.set_blocking(self._descriptor, True)
             if stat.S_ISDIR(os.fstat(self._descriptor).st_mode):
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
         except OSError as error:

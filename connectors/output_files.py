@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -28,6 +29,7 @@ class WrittenFiles(TypedDict):
 Lengths: TypeAlias = dict[str, int]
 """What snapshots of early versions know: file name → bytes that belong to the snapshot."""
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _MARKER_BYTES = 1 << 16
 _BEGUN = re.compile(r"^begun ([0-9a-f]{32})\n\Z", re.MULTILINE)
 
@@ -223,9 +225,10 @@ class OutputFiles:
         )
 
     def _cannot_write(self, error: OSError) -> SinkError:
+        what = "make room" if error.errno in _FULL else "put that right"
         return SinkError(
             f"cannot write to DEDUP_OUTPUT_DIR={self._folder}: {error.strerror}. Nothing is lost: "
-            "make room or set another folder and start again."
+            f"{what}, or set another folder, and start again."
         )
 
 

@@ -53,12 +53,22 @@ def prepare(launch: Launch, environ: Mapping[str, str]) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     found = sorted(folder.glob("part-*.sqlite3"))
-    counts = set(map(_count, found))
+    count_of = {path: _count(path) for path in found}
+    counts = set(count_of.values())
     if counts == {launch.processes}:
         return
     if found:
         settings = load_settings(environ)
         if settings.embedded or settings.guarantee != "exactly_once":
+            broken = [str(path) for path, count in count_of.items() if not count]
+            if broken:
+                msg = (
+                    f"{', '.join(broken)} is no recovery partition: it is broken, or its making "
+                    "was interrupted, and without transactions it is the only copy of the keys. "
+                    "Put it back from a backup; or, if repeats of earlier records may pass as "
+                    "unique, move it away and start again"
+                )
+                raise StateError(msg)
             msg = (
                 f"the recovery partitions in {folder} are not those of {launch.processes} "
                 "process(es), and without transactions they are the only copy of the keys. Start "

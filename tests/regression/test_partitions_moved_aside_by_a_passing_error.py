@@ -67,6 +67,18 @@ def test_the_only_copy_of_the_keys_stays(tmp_path: Path, settings: dict[str, str
     assert not moved(tmp_path)
 
 
+@pytest.mark.parametrize("settings", [{}, KAFKA | {"DEDUP_GUARANTEE": "at_least_once"}])
+def test_a_broken_only_copy_is_named(tmp_path: Path, settings: dict[str, str]) -> None:
+    path = tmp_path / "part-0.sqlite3"
+    path.write_bytes(b"not a database")
+
+    with pytest.raises(StateError, match=rf"{path} is no recovery partition: it is broken"):
+        entrypoint.prepare(launch_in(tmp_path), settings)
+
+    assert path.read_bytes() == b"not a database"
+    assert not moved(tmp_path)
+
+
 def test_a_partition_without_tables_is_no_partition(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "part-0.sqlite3")) as database:
         database.execute("CREATE TABLE other (id INTEGER)")
