@@ -46,10 +46,7 @@ PASSING: Final = frozenset(
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.NOT_COORDINATOR,
         KafkaError.THROTTLING_QUOTA_EXCEEDED,
-        # A broker that has not heard of the topic yet.  Whether it is another topic by now is
-        # looked at elsewhere (topic_watch).
-        KafkaError.UNKNOWN_TOPIC_ID,
-        KafkaError.INCONSISTENT_TOPIC_ID,
+        KafkaError.UNKNOWN_TOPIC_ID,  # a broker that has not heard of the topic yet
         # What a broker that shuts down may say; it passes, or it is said for long.
         KafkaError.UNKNOWN,
     )
