@@ -9,6 +9,7 @@ worker decides.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,11 +17,14 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Condition, Thread
 
+from confluent_kafka import KafkaError
+
 from connectors.changelog import Changelog
 from connectors.changelog_format import pack
 from connectors.ending import fail
 from connectors.fault_points import TRIM_SECONDS, reach
 from connectors.held_batches import HeldBatch, HeldBatches
+from connectors.kafka_clients import KafkaUnreachableError
 from connectors.kafka_errors import PATIENCE_SECONDS
 from connectors.opened_lanes import OpenedLane
 from connectors.pace import CommitPace
@@ -31,6 +35,19 @@ from operators.errors import DedupError, SinkError, StateError
 from operators.observing import Observer
 from operators.summaries import Summary
 from operators.verdicts import VERDICTS, Delta
+
+log = logging.getLogger("dedup.transactions")
+
+# An outage is waited for, as a commit waits for it.
+_AWAY = frozenset(
+    (
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's own codes begin with _
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+    )
+)
+_AGAIN_SECONDS = 1.0
 
 # What may wait for the lane's thread before the worker waits too: about what a worker
 # decides in a tenth of a second.  Bytes of values, so that large records do not fill the memory.
@@ -272,14 +289,26 @@ class LaneWriter:
 
         settled: whether our own last transaction can be seen by now, so that it must be the last.
         """
-        last = self._changelog.last_record(self._producer.lane)
-        number = 0 if last is None else last.change.number
+        number = self._last_number()
         if number > self._committed or (settled and number < self._committed):
             msg = (
                 f"another process has taken over lane {self._producer.lane} and written it up to "
                 f"batch {number}, this one up to {self._committed}: it ends and writes nothing more"
             )
             raise FencedError(msg)
+
+    def _last_number(self) -> int:
+        """Number of the last batch in the changelog; waits while no broker answers."""
+        while True:
+            try:
+                last = self._changelog.last_record(self._producer.lane)
+            except KafkaUnreachableError as error:
+                if error.code not in _AWAY:
+                    raise
+                log.warning("lane %d: asking again: %s", self._producer.lane, error)
+                time.sleep(_AGAIN_SECONDS)
+            else:
+                return 0 if last is None else last.change.number
 
     def mark(self, end: int) -> None:
         """Note where the changelog ends, now that everything is committed; trim it (rule 6)."""
