@@ -1,0 +1,69 @@
+"""A lane that goes on under another producer epoch looks at its changelog, and an outage ended it.
+
+A commit waits for brokers that are away; so must that look.
+"""
+
+import pytest
+from confluent_kafka import KafkaError
+
+from connectors import lane_writer
+from connectors.changelog import Changelog
+from connectors.changelog_format import ChangelogRecord
+from connectors.kafka_clients import KafkaUnreachableError
+from connectors.transactions import LaneProducer
+from tests.integration.lanes_rig import Rig, make_records
+
+AWAY = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
+
+
+@pytest.fixture
+def renewed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """Lanes that take every commit for one that may end the next transaction too."""
+    commit = LaneProducer.commit
+
+    def doubtful(producer: LaneProducer, *arguments: object) -> object:
+        action = commit(producer, *arguments)  # type: ignore[arg-type]
+        producer.doubtful = True
+        return action
+
+    monkeypatch.setattr(LaneProducer, "commit", doubtful)
+    monkeypatch.setattr(lane_writer, "_AGAIN_SECONDS", 0.01)
+    return rig
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, codes: list[int]) -> None:
+    """Let brokers be away for as many questions as there are codes."""
+    last_record = Changelog.last_record
+
+    def ask(changelog: Changelog, lane: int) -> ChangelogRecord | None:
+        if codes:
+            msg = "away"
+            raise KafkaUnreachableError(msg, codes.pop())
+        return last_record(changelog, lane)
+
+    monkeypatch.setattr(Changelog, "last_record", ask)
+
+
+def test_it_waits_for_brokers_that_are_away(renewed: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = list(AWAY)
+    answering(monkeypatch, codes)
+    records = make_records(0, 30)
+    run = renewed.run()
+    for begin in (0, 10, 20):
+        run.feed(records[begin : begin + 10])
+        run.snapshot()
+
+    assert not codes
+    assert not renewed.failures
+    renewed.check(records)
+
+
+def test_it_does_not_wait_for_a_right_that_is_missing(
+    renewed: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
+    run = renewed.run()
+    run.hand_over(make_records(0, 10))
+
+    with pytest.raises(KafkaUnreachableError):
+        run.snapshot()
