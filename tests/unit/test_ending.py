@@ -20,11 +20,13 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_last_steps_are_done_at_exit_and_not_before() -> None:
-    ended = run("""
+    ended = run(r"""
+        import sys
         from connectors.ending import at_exit
 
-        at_exit(lambda: print("one"), "one was missed")
-        at_exit(lambda: print("other"), "other was missed")
+        # Both run at the same time: print would write the word and the end of its line apart.
+        at_exit(lambda: sys.stdout.write("one\n"), "one was missed")
+        at_exit(lambda: sys.stdout.write("other\n"), "other was missed")
         print("end", flush=True)
     """)
     assert (ended.returncode, ended.stderr) == (0, "")
