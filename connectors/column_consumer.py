@@ -23,8 +23,8 @@ from numba.extending import intrinsic
 from connectors.client_callbacks import ClientCallbacks
 from connectors.client_library import CONSUMER, LIBRARY, LONG, Message, milliseconds
 from operators.batches import Headers, Ints, Records
-from operators.byte_columns import ByteColumn
-from operators.compiled import compiled, memcpy
+from operators.columns.byte_column import ByteColumn
+from operators.columns.jit import compiled, memcpy
 
 # Messages are measured so many at a time: few of them would be too many if they are large.
 _AT_ONCE: Final = 1000

@@ -20,8 +20,8 @@ from connectors.client_library import LIBRARY, PRODUCER, DeliveryCallback, milli
 from connectors.packed_records import NOTHING, PackedRecords
 from connectors.request_counts import RequestCounts
 from operators.batches import Ints
-from operators.byte_columns import ByteColumn
-from operators.compiled import compiled_unlocked
+from operators.columns.byte_column import ByteColumn
+from operators.columns.jit import compiled_unlocked
 
 ANY_PARTITION: Final = -1
 

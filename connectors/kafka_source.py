@@ -27,8 +27,8 @@ from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, pati
 from connectors.pace import ReadingPace
 from connectors.read_errors import ReadErrors
 from operators.batches import Batch, Records, Span
+from operators.coalesce import BatchLimit, batch_limit
 from operators.errors import SourceError
-from operators.joining import BatchLimit, batch_limit
 from operators.metrics import Metrics
 from operators.observing import Observer
 

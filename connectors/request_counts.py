@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 
 from connectors.client_library import LIBRARY, NewCallback
-from operators.compiled import compiled_callback
+from operators.columns.jit import compiled_callback
 
 _NAME: Final = b"request-counts"
 _KINDS: Final = 128

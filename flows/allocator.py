@@ -9,7 +9,7 @@ import sys
 _M_MXFAST, _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = 1, -1, -3, -8
 # More than a process has threads, of which a client of Kafka has three.
 _ARENAS = 128
-# Some times what a batch has of values (operators/joining.py).
+# Some times what a batch has of values (operators/coalesce.py).
 _KEPT_BYTES = 32 << 20
 
 

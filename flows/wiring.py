@@ -35,12 +35,12 @@ from flows.launch import Launch
 from flows.recovery_directory import recovery_identity
 from flows.settings import Settings, fingerprint
 from operators.batches import Batch
+from operators.coalesce import batch_limit
 from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, OpenLane
 from operators.encode import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import SettingsError
 from operators.events import EventSpec
 from operators.fingerprints import TOPIC_ID, check_fingerprint
-from operators.joining import batch_limit
 from operators.lanes import EVEN_WORKERS, lanes_meet
 from operators.observing import Observer
 from operators.similarity.deciding import SIMILAR, NearSpec

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from operators.byte_columns import ByteColumn
-from operators.event_types import EventTypes
+from operators.columns.byte_column import ByteColumn
+from operators.columns.event_types import EventTypes
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]

@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 
 from operators.batches import Batch, Decided, DecodedBatch, Records, Span
-from operators.byte_columns import ByteColumn
+from operators.columns.byte_column import ByteColumn
+from operators.columns.event_types import EventTypes
 from operators.decode_columns import ColumnReader
 from operators.decode_one import Accepted, OneByOne
-from operators.event_types import EventTypes
 from operators.events import EventSpec
 
 # What is made of so many records is still in the processor's cache when it is looked at.

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from operators.added_headers import VERDICT_HEADER
 from operators.batches import Header, Headers, Ints
-from operators.byte_columns import ByteColumn
-from operators.decimal_columns import decimals
-from operators.header_table import HeaderTable, Value
+from operators.columns.byte_column import ByteColumn
+from operators.columns.decimals import decimals
+from operators.columns.header_table import HeaderTable, Value
 from operators.split import Part
 from operators.verdicts import (
     DUPLICATE,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Hashes, Ints
-from operators.compiled import compiled
+from operators.columns.jit import compiled
 from operators.windows.batch_repeats import first_occurrences
 
 _ONE, _HALF = np.uint64(1), np.uint64(32)

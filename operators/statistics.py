@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from operators.batches import Floats, Ints, Slice
-from operators.event_types import EventTypes
+from operators.columns.event_types import EventTypes
 from operators.summaries import Counts, Summary
 from operators.verdicts import LATE, VERDICTS, Codes
 

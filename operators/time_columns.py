@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Floats
-from operators.compiled import compiled
+from operators.columns.jit import compiled
 from operators.timestamps import days_from_civil, is_day
 
 _Text = npt.NDArray[np.uint8]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from operators.compiled import compilable
+from operators.columns.jit import compilable
 
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))",

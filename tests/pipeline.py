@@ -18,11 +18,11 @@ from typing import TypeAlias
 import numpy as np
 
 from operators.batches import Batch, Headers, Records, Slice, Span
-from operators.byte_columns import ByteColumn
+from operators.coalesce import join
+from operators.columns.byte_column import ByteColumn
 from operators.decode import Decoder
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.events import EventSpec
-from operators.joining import join
 from operators.keypaths import parse_keys, resolve_shard
 from operators.lanes import cut
 from operators.similarity.deciding import SIMILAR, NearSpec

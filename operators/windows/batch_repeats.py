@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Bools, Hashes, Ints
-from operators.compiled import compiled
+from operators.columns.jit import compiled
 from operators.verdicts import Codes
 
 # Slots for each key, so that few different keys meet in one.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
-from operators.compiled import compiled
+from operators.columns.jit import compiled
 from operators.verdicts import NO_REFERENCE, Delta, Matches
 from operators.windows.batch_repeats import first_occurrences
 from operators.windows.in_turn import Answers, Asked, marks_of, placed

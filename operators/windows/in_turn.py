@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Floats, Hashes, Ints
-from operators.compiled import compiled
+from operators.columns.jit import compiled
 from operators.windows.index import (
     AT_ONCE,
     Entries,

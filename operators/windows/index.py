@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Floats, Hashes, Ints
-from operators.compiled import compiled
-from operators.windows.column import Column
+from operators.columns.growable_column import Column
+from operators.columns.jit import compiled
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 Entries: TypeAlias = npt.NDArray[np.uint32]

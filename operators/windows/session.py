@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
+from operators.columns.growable_column import Column
 from operators.verdicts import NO_REFERENCE, Delta, Matches
 from operators.windows import session_loops as loops
-from operators.windows.column import Column
 from operators.windows.index import KeyIndex, spread
 from operators.windows.session_ring import (
     BEGUN,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Bools, Floats, Hashes, Ints
-from operators.compiled import compiled
+from operators.columns.jit import compiled
 from operators.windows.in_turn import again
 from operators.windows.index import (
     AT_ONCE,

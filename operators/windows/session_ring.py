@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.batches import Floats, Hashes, Ints
-from operators.compiled import compiled
+from operators.columns.jit import compiled
 from operators.windows.index import Entries, Words, add_one
 
 # Columns of `spans`.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from operators.batches import Floats, Hashes, Ints
-from operators.windows.column import Column
+from operators.columns.growable_column import Column
 from operators.windows.in_turn import Answers, Asked, Columns, Filling, decide_in_turn
 from operators.windows.index import DROPPED, Entries, KeyIndex, spread
 

@@ -11,7 +11,7 @@ import pytest
 from connectors.column_producer import ColumnProducer
 from connectors.packed_records import PackedRecords
 from operators.batches import Records
-from operators.byte_columns import ByteColumn
+from operators.columns.byte_column import ByteColumn
 from tests.integration.conftest import MakeTopics
 from tests.integration.topics import Topics
 

@@ -133,7 +133,7 @@ print("ends", flush=True)
 """
 _TWICE = """
 import numpy as np
-from operators.compiled import compiled
+from operators.columns.jit import compiled
 @compiled
 def twice(numbers):
     doubled = np.empty_like(numbers)

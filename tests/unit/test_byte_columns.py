@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.byte_columns import ByteColumn
+from operators.columns.byte_column import ByteColumn
 
 _VALUES = st.lists(st.none() | st.binary(max_size=12), max_size=12)
 _Model = list[bytes | None]

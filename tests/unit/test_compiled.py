@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from numba.core.caching import Cache, CacheImpl
 
-from operators import loop_cache
-from operators.compiled import compiled
-from operators.loop_cache import sources_stamp
+from operators.columns import jit_cache
+from operators.columns.jit import compiled
+from operators.columns.jit_cache import sources_stamp
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,7 +46,7 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(
 _TWO_LOOPS = """
 import sys
 import numba, numpy as np
-from operators.byte_columns import ByteColumn
+from operators.columns.byte_column import ByteColumn
 print(list(ByteColumn.of([b"a", b"bc"]).take(np.array([1]))), "numba.np.linalg" in sys.modules)
 print(numba.njit(lambda numbers: np.median(numbers))(np.arange(3.0)))
 """
@@ -118,11 +118,11 @@ def test_what_is_kept_is_had_again(kept: Callable[[], list[Path]]) -> None:
 def test_what_other_versions_compiled_is_not_taken(
     monkeypatch: pytest.MonkeyPatch, kept: Callable[[], list[Path]], library: ModuleType, name: str
 ) -> None:
-    loop_cache._stamp_at_start.cache_clear()
+    jit_cache._stamp_at_start.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(library, name, "another")
         assert again() == 0
-    loop_cache._stamp_at_start.cache_clear()
+    jit_cache._stamp_at_start.cache_clear()
     assert again() == 0  # it was written over
     assert again() == 1
     assert len(kept()) == 1
@@ -159,7 +159,7 @@ def test_nothing_is_kept_of_sources_that_changed_since_the_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(loop_cache, "sources_stamp", lambda: b"of the new sources")
+    monkeypatch.setattr(jit_cache, "sources_stamp", lambda: b"of the new sources")
     assert again() == 0
     assert files_in(tmp_path) == []
 
@@ -180,14 +180,12 @@ def test_a_full_disk_is_a_warning(
 def test_every_source_of_the_packages_that_hold_loops_counts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for package in loop_cache.PACKAGES:
+    for package in jit_cache.PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package)
-    monkeypatch.setattr(loop_cache, "files", lambda package: tmp_path / package)
+    monkeypatch.setattr(jit_cache, "files", lambda package: tmp_path / package)
     stamp = sources_stamp()
-    assert stamp == loop_cache._stamp_at_start()  # neither place nor times count
-    paths = [
-        path for package in loop_cache.PACKAGES for path in tmp_path.glob(f"{package}/**/*.py")
-    ]
+    assert stamp == jit_cache._stamp_at_start()  # neither place nor times count
+    paths = [path for package in jit_cache.PACKAGES for path in tmp_path.glob(f"{package}/**/*.py")]
     assert len(paths) > 100
     for path in paths:
         content = path.read_bytes()
@@ -198,7 +196,7 @@ def test_every_source_of_the_packages_that_hold_loops_counts(
     paths[0].rename(paths[0].with_name("other.py"))
     assert sources_stamp() != stamp
     shutil.rmtree(tmp_path)
-    for package in loop_cache.PACKAGES:
+    for package in jit_cache.PACKAGES:
         (tmp_path / package).mkdir(parents=True)
     with pytest.raises(RuntimeError, match="no source files"):
         sources_stamp()
@@ -208,18 +206,18 @@ def test_all_loops_are_in_these_packages() -> None:
     """A loop elsewhere, or one that numba keeps by itself, would be compared with less."""
     for path in (*ROOT.glob("flows/**/*.py"), *ROOT.glob("operators/**/*.py")):
         text = path.read_text("utf-8")
-        if "numba" in text or "operators.compiled" in text:
-            assert path.relative_to(ROOT).parts[0] in loop_cache.PACKAGES, path
+        if "numba" in text or "operators.columns.jit" in text:
+            assert path.relative_to(ROOT).parts[0] in jit_cache.PACKAGES, path
             assert "cache=True)" not in text, path
 
 
 def test_sources_in_an_archive_have_the_same_stamp(tmp_path: Path) -> None:
     archive = tmp_path / "sources.zip"
     with zipfile.ZipFile(archive, "w") as file:
-        for package in loop_cache.PACKAGES:
+        for package in jit_cache.PACKAGES:
             for path in (ROOT / package).rglob("*.py"):
                 file.write(path, path.relative_to(ROOT))
-    line = "from operators.loop_cache import sources_stamp; print(sources_stamp().hex())"
+    line = "from operators.columns.jit_cache import sources_stamp; print(sources_stamp().hex())"
     said = subprocess.run(
         [sys.executable, "-c", line],
         check=True,

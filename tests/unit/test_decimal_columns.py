@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from operators.decimal_columns import decimals
+from operators.columns.decimals import decimals
 
 _LARGEST = 2**63 - 1
 # As many with few digits as with many, and those where a digit is added.

@@ -11,11 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from operators.batches import Batch, DecodedBatch, Records, Span
-from operators.byte_columns import ByteColumn
+from operators.coalesce import join
+from operators.columns.byte_column import ByteColumn
 from operators.decode import Decoder, decode_column, not_utf8
 from operators.decode_columns import ColumnReader
 from operators.events import EventSpec, explain
-from operators.joining import join
 from operators.keypaths import parse_keys, resolve_shard
 from operators.keys import Combination
 from tests import strategies

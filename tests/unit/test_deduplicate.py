@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from operators.batches import Decided, Records, Slice, Span, Spans, select_rows
+from operators.columns.event_types import EventTypes
 from operators.deduplicate import (
     Lane,
     LaneSnapshot,
@@ -18,7 +19,6 @@ from operators.deduplicate import (
     lane_mapper,
 )
 from operators.errors import StateError
-from operators.event_types import EventTypes
 from operators.fingerprints import TOPIC_ID, check_fingerprint
 from operators.verdicts import (
     NO_REFERENCE,

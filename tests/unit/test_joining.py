@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.batches import Batch, Records, Span
-from operators.byte_columns import ByteColumn
-from operators.joining import join
+from operators.coalesce import join
+from operators.columns.byte_column import ByteColumn
 
 
 def batch_of(

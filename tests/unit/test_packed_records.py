@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from connectors.packed_records import PackedRecords
 from operators.batches import Ints, Records
-from operators.header_table import HeaderTable
+from operators.columns.header_table import HeaderTable
 
 Header = tuple[str, bytes | None]
 

@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import pytest
 
-from operators.windows.column import Column
+from operators.columns.growable_column import Column
 
 
 class Unmovable(mmap.mmap):

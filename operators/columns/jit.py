@@ -11,7 +11,7 @@ from numba.core.ccallback import CFunc
 from numba.core.sigutils import normalize_signature
 from numba.extending import register_jitable
 
-from operators.loop_cache import LoopCache
+from operators.columns.jit_cache import LoopCache
 
 memcpy: Any = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.intp))
 """For compiled code: target, source, bytes; addresses, of memory that something else holds."""

@@ -9,7 +9,7 @@ from typing import Any, Final, overload
 import numpy as np
 import numpy.typing as npt
 
-from operators.compiled import compiled, memcpy
+from operators.columns.jit import compiled, memcpy
 
 Memory = npt.NDArray[np.uint8]
 _Ints = npt.NDArray[np.int64]

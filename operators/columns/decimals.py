@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Ints
-from operators.byte_columns import ByteColumn, Memory
-from operators.compiled import compiled
+from operators.columns.byte_column import ByteColumn, Memory
+from operators.columns.jit import compiled
 
 _Numbers = npt.NDArray[np.uint64]
 

@@ -7,7 +7,7 @@ from itertools import repeat
 from typing import TypeAlias, overload
 
 from operators.batches import Header, Headers
-from operators.byte_columns import ByteColumn
+from operators.columns.byte_column import ByteColumn
 
 # The value of one header in all records, or in each.
 Value: TypeAlias = "bytes | list[bytes] | ByteColumn"

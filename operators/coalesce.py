@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from operators.batches import Batch, Ints, Records, Spans
-from operators.byte_columns import ByteColumn
+from operators.columns.byte_column import ByteColumn
 
 # With more a lane commits less often at full speed, and more is held until then.  Each slice,
 # and each lane's commit, has its price, so that with more lanes it is more.

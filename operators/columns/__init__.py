@@ -1,0 +1,1 @@
+"""Memory of a batch: byte columns, growable arrays, compiled loops."""
