@@ -25,7 +25,7 @@ from flows.launch import Launch
 from flows.settings import load_settings
 from flows.wiring import event_spec, parts_for
 from operators.batches import Batch
-from operators.decode import Decoder
+from operators.decode.decoder import Decoder
 from operators.deduplicate import lane_mapper
 from operators.encode import Output
 from operators.lanes import cut, lane_names

@@ -33,11 +33,11 @@ from rapidfuzz.process import cdist
 from bench.machine import write_results
 from bench.texts import KINDS, with_typos
 from operators.batches import Batch, Records, Span
-from operators.decode import Decoder
+from operators.decode.decoder import Decoder
+from operators.decode.events import EventSpec
 from operators.deduplicate import Lane, LaneSpec
-from operators.events import EventSpec
-from operators.keypaths import parse_keys
-from operators.keys import Combination
+from operators.keys.combination import Combination
+from operators.keys.paths import parse_keys
 from operators.lanes import cut
 from operators.similarity.deciding import NearSpec
 from operators.similarity.index import NearIndex

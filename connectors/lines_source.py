@@ -15,8 +15,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from connectors.ending import begun, one_line_errors, stopping
 from connectors.input_file import InputFile
 from operators.batches import Batch, Records, Span
-from operators.canonical import is_json_object
 from operators.errors import SourceError
+from operators.keys.canonical_json import is_json_object
 from operators.metrics import Metrics
 from operators.observing import Observer
 from operators.pulse import Pulse

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from flows.settings import Settings
 from flows.wiring import event_spec, near_spec
 from operators.batches import Batch, Bools, Floats, Hashes, Ints, Records, Span
-from operators.decode import Decoder
+from operators.decode.decoder import Decoder
 from operators.verdicts import Codes
 
 REASONS = ("tombstone", "json", "schema", "key", "time", "future")

@@ -32,8 +32,8 @@ from flows.audit_rules import Rules
 from flows.progress import Progress
 from flows.settings import Settings
 from operators.batches import Ints, Records
-from operators.canonical import is_json_object
 from operators.errors import SourceError
+from operators.keys.canonical_json import is_json_object
 from operators.verdicts import INVALID, UNIQUE, VERDICTS
 
 _CHUNK_BYTES = 1 << 22

@@ -13,7 +13,7 @@ from flows.audit_records import UNKNOWN, InputTable
 from flows.generate_options import LABELS
 from flows.settings import Settings
 from operators.errors import SourceError
-from operators.keys import HEADER_PREFIX, Combination
+from operators.keys.combination import HEADER_PREFIX, Combination
 from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VERDICTS
 
 NO_LABEL = -1

@@ -15,7 +15,7 @@ import numpy as np
 from flows.audit_records import digests, same
 from flows.audit_similarity import ReadAgain
 from operators.batches import Bools, Hashes, Ints
-from operators.canonical import is_json_object
+from operators.keys.canonical_json import is_json_object
 
 _SIDES: Final[tuple[Literal["left"], Literal["right"]]] = ("left", "right")
 

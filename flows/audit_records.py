@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from flows.audit_decoding import Read, ReadInput, in_time
 from operators.batches import Bools, Floats, Hashes, Headers, Ints, Records
-from operators.hashing import hash_column
+from operators.keys.hashing import hash_column
 from operators.verdicts import Codes
 
 UNKNOWN, DELETED = -1, -2

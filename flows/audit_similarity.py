@@ -12,9 +12,9 @@ from flows.audit_records import InputTable
 from flows.settings import Settings
 from flows.wiring import near_spec
 from operators.batches import Floats, Ints, Records
-from operators.canonical import decode_json
-from operators.keys import look_up
-from operators.similarity.text import text_of
+from operators.decode.compared_text import text_of
+from operators.keys.canonical_json import decode_json
+from operators.keys.combination import look_up
 from operators.verdicts import DUPLICATE
 
 ReadAgain = Callable[[Ints], Iterator[tuple[Ints, Records]]]

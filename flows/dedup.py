@@ -33,7 +33,7 @@ from flows.watchdog import start_watchdog
 from flows.wiring import event_spec, parts_for, statistics_settings, stats_sink
 from operators.batches import DecodedBatch, Slice
 from operators.coalesce import join
-from operators.decode import Decoder
+from operators.decode.decoder import Decoder
 from operators.deduplicate import lane_mapper
 from operators.errors import DedupError
 from operators.lanes import cut, lane_names

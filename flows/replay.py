@@ -21,9 +21,9 @@ from flows.audit_reader import TopicReader
 from flows.settings import Settings, load_settings
 from flows.wiring import kafka_access, output_topics
 from operators.batches import Headers
+from operators.decode.timestamps import parse_rfc3339
 from operators.errors import SettingsError
 from operators.replaying import Dead, Filters, Replay, Replayed, Selection
-from operators.timestamps import parse_rfc3339
 
 _VERDICTS = ("late", "invalid", "duplicate")
 # A transaction costs some milliseconds; what it holds is in memory.

@@ -18,8 +18,8 @@ from flows.settings_checks import MisfitError, find_misfits
 from flows.settings_sources import describe, one_line, read_written, variable
 from operators.errors import SettingsError
 from operators.fingerprints import NO_EFFECT, shard_text
-from operators.keypaths import CONTENT, parse_time, resolve_shard
-from operators.keys import Combination
+from operators.keys.combination import Combination
+from operators.keys.paths import CONTENT, parse_time, resolve_shard
 
 # A lane costs a producer and its threads; Kafka keeps far more ids than this.
 MAX_LANES = 256

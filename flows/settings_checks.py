@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from operators.keypaths import NoCommonFieldError, needs_kafka
+from operators.keys.paths import NoCommonFieldError, needs_kafka
 
 if TYPE_CHECKING:
     from flows.settings import Settings

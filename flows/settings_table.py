@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from flows.markdown import markdown_table
 from flows.settings import FIELD_OF, Settings
 from flows.settings_sources import variable
-from operators.keys import Combination
+from operators.keys.combination import Combination
 
 
 def table_lines() -> Iterator[str]:

@@ -11,8 +11,8 @@ import json
 import re
 
 from flows.kafka_properties import Scalar, parse_properties
-from operators.keypaths import parse_event_path, parse_keys, parse_paths
-from operators.keys import RECORD_KEY, Combination
+from operators.keys.combination import RECORD_KEY, Combination
+from operators.keys.paths import parse_event_path, parse_keys, parse_paths
 
 # Kafka's own rule for topic names; "." and ".." are refused besides.
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")

@@ -36,10 +36,10 @@ from flows.recovery_directory import recovery_identity
 from flows.settings import Settings, fingerprint
 from operators.batches import Batch
 from operators.coalesce import batch_limit
+from operators.decode.events import EventSpec
 from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, OpenLane
 from operators.encode import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import SettingsError
-from operators.events import EventSpec
 from operators.fingerprints import TOPIC_ID, check_fingerprint
 from operators.lanes import EVEN_WORKERS, lanes_meet
 from operators.observing import Observer

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from operators.errors import StateError
-from operators.keypaths import CONTENT, PathsError, parse_keys, resolve_shard
-from operators.keys import Combination
+from operators.keys.combination import Combination
+from operators.keys.paths import CONTENT, PathsError, parse_keys, resolve_shard
 
 NO_EFFECT = "-"
 TOPIC_ID = "input topic id"

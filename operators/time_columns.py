@@ -1,7 +1,7 @@
 """The fast path of event times: a column of RFC 3339 texts at once.
 
 It takes what clocks write: no leap second, nine digits of a second at most, no fraction
-before 1970-01-07.  Whatever else there is goes to operators/timestamps.py, which has the
+before 1970-01-07.  Whatever else there is goes to operators/decode/timestamps.py, which has the
 last word; where both take a text they say the same, to the last bit.
 """
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from operators.batches import Floats
 from operators.columns.jit import compiled
-from operators.timestamps import days_from_civil, is_day
+from operators.decode.timestamps import days_from_civil, is_day
 
 _Text = npt.NDArray[np.uint8]
 _Ints = npt.NDArray[np.int64]

@@ -20,10 +20,10 @@ import numpy as np
 from operators.batches import Batch, Headers, Records, Slice, Span
 from operators.coalesce import join
 from operators.columns.byte_column import ByteColumn
-from operators.decode import Decoder
+from operators.decode.decoder import Decoder
+from operators.decode.events import EventSpec
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
-from operators.events import EventSpec
-from operators.keypaths import parse_keys, resolve_shard
+from operators.keys.paths import parse_keys, resolve_shard
 from operators.lanes import cut
 from operators.similarity.deciding import SIMILAR, NearSpec
 from operators.summaries import Summary

@@ -18,7 +18,7 @@ from connectors.kafka_transactional_sink import TransactionalKafkaSink, Transact
 from connectors.lane_writer import LaneWriter, WriterSettings
 from connectors.opened_lanes import OpenedLanes, Resume
 from operators.batches import Batch, Slice, Span
-from operators.decode import Decoder
+from operators.decode.decoder import Decoder
 from operators.deduplicate import Lane, LaneSnapshot, LaneSpec
 from operators.encode import Output, kafka_encoder
 from operators.errors import DedupError

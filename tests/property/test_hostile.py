@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.batches import Batch, DecodedBatch, Headers, Records, Span
-from operators.decode import Decoder
+from operators.decode.decoder import Decoder
+from operators.decode.events import EventSpec
 from operators.encode import kafka_encoder
-from operators.events import EventSpec
-from operators.keypaths import parse_keys, resolve_shard
+from operators.keys.paths import parse_keys, resolve_shard
 from operators.lanes import cut
 from tests.strategies import NOW, REASONS
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from operators.batches import Records
-from operators.decode import Decoder
+from operators.decode.decoder import Decoder
 from tests.unit.test_decode import batch_of, event, one_by_one, spec_of
 
 

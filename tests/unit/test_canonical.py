@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.canonical import Literal, decode_json, encode_canonical
+from operators.keys.canonical_json import Literal, decode_json, encode_canonical
 from tests.model import NotJsonError, canonical, parse
 
 _EQUAL = [

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from operators.batches import Batch, DecodedBatch, Records, Span
 from operators.coalesce import join
 from operators.columns.byte_column import ByteColumn
-from operators.decode import Decoder, decode_column, not_utf8
-from operators.decode_columns import ColumnReader
-from operators.events import EventSpec, explain
-from operators.keypaths import parse_keys, resolve_shard
-from operators.keys import Combination
+from operators.decode.decoder import Decoder, decode_column, not_utf8
+from operators.decode.events import EventSpec, explain
+from operators.decode.fast_path import ColumnReader
+from operators.keys.combination import Combination
+from operators.keys.paths import parse_keys, resolve_shard
 from tests import strategies
 from tests.model import Event, Record, Settings, read
 from tests.pipeline import event_spec, records_of

@@ -14,8 +14,8 @@ from flows.cli import _parser
 from flows.metrics_table import metric_lines
 from flows.settings import load_settings
 from flows.settings_table import table_lines
-from operators.canonical import decode_json
-from operators.keys import hash_values
+from operators.keys.canonical_json import decode_json
+from operators.keys.combination import hash_values
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from operators.canonical import decode_json
-from operators.hashing import SHARD, hash_column, string_seed
-from operators.keys import (
+from operators.keys.canonical_json import decode_json
+from operators.keys.combination import (
     MISSING,
     Bytes,
     Combination,
@@ -14,6 +13,7 @@ from operators.keys import (
     hash_values,
     look_up,
 )
+from operators.keys.hashing import SHARD, hash_column, string_seed
 
 EVENT: dict[str, object] = {"a": {"b": None, "c.d": 1}, "c": [{"d": 1}], "e": "x", "": {"": 2}}
 

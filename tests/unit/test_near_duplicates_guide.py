@@ -9,7 +9,7 @@ import pytest
 from flows.settings import load_settings
 from flows.wiring import event_spec, near_spec
 from operators.batches import Batch, Records, Span
-from operators.decode import Decoder
+from operators.decode.decoder import Decoder
 from operators.deduplicate import Lane, LaneSpec
 from operators.lanes import cut
 from operators.similarity import reading, search

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from flows.settings import FIELD_OF, Settings, load_settings
 from flows.settings_sources import Written, describe, one_line
-from operators.keys import Combination
+from operators.keys.combination import Combination
 from tests.unit.settings_cases import refusal
 
 

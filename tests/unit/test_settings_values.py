@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flows.settings import FIELD_OF, load_settings
 from operators.errors import SettingsError
-from operators.keys import Combination
+from operators.keys.combination import Combination
 from tests.unit.settings_cases import KAFKA, load, refusal
 
 

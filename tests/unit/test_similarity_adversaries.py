@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
+from operators.decode.compared_text import text_of
 from operators.similarity import reading, search
-from operators.similarity.text import text_of
 from tests.unit.test_similarity_brute_force import Answer, Metric, ask, make_index
 
 _MEGABYTE = 1_000_000

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.canonical import decode_json
+from operators.decode.timestamps import event_time, parse_rfc3339
+from operators.keys.canonical_json import decode_json
 from operators.time_columns import parse_times
-from operators.timestamps import event_time, parse_rfc3339
 from tests.model import rfc3339
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from operator import itemgetter
 
-from operators.canonical import encode_canonical
-from operators.keys import MISSING
+from operators.keys.canonical_json import encode_canonical
+from operators.keys.combination import MISSING
 
 # Unicode's property White_Space.  `\s` and `str.split` also take U+001C to U+001F.
 _SPACES = "\t-\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"

@@ -18,9 +18,9 @@ import numpy as np
 from operators.batches import Batch, Decided, DecodedBatch, Records, Span
 from operators.columns.byte_column import ByteColumn
 from operators.columns.event_types import EventTypes
-from operators.decode_columns import ColumnReader
-from operators.decode_one import Accepted, OneByOne
-from operators.events import EventSpec
+from operators.decode.careful_path import Accepted, OneByOne
+from operators.decode.events import EventSpec
+from operators.decode.fast_path import ColumnReader
 
 # What is made of so many records is still in the processor's cache when it is looked at.
 _AT_ONCE = 1_000

@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.batches import Bools, Decided, Floats, Hashes, Headers, Invalid, Records
-from operators.canonical import decode_plain, encode_canonical, number_hook
-from operators.events import RECORD_TIME, EventSpec
-from operators.field_tree import EVENT_TYPE, FieldTree, tree_of
-from operators.hashing import SHARD, hash_column, json_seed, rows_of, string_seed
-from operators.keys import MISSING, RECORD_KEY, Combination, hash_values, look_up
-from operators.similarity.text import text_of
+from operators.decode.compared_text import text_of
+from operators.decode.events import RECORD_TIME, EventSpec
+from operators.decode.field_tree import EVENT_TYPE, FieldTree, tree_of
+from operators.decode.timestamps import event_time
+from operators.keys.canonical_json import decode_plain, encode_canonical, number_hook
+from operators.keys.combination import MISSING, RECORD_KEY, Combination, hash_values, look_up
+from operators.keys.hashing import SHARD, hash_column, json_seed, rows_of, string_seed
 from operators.time_columns import parse_times
-from operators.timestamps import event_time
 
 NO_RECORD_TIME = ("time", "the record has no timestamp (@record)")
 
@@ -86,7 +86,7 @@ class ColumnReader:
     Typed structs hold those fields only; `data` is skipped unless a path leads
     into it.  Where whole events are compared, they are read besides.  A value that
     does not fit raises in `decode` or `decode_whole`, and its record goes the other
-    way (operators/decode_one.py).
+    way (operators/decode/careful_path.py).
     """
 
     def __init__(self, spec: EventSpec, tree: FieldTree, others: set[str]) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
-from operators.events import RECORD_TIME
-from operators.keys import HEADER_PREFIX, RECORD_KEY, Combination
+from operators.decode.events import RECORD_TIME
+from operators.keys.combination import HEADER_PREFIX, RECORD_KEY, Combination
 
 CONTENT = "content"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import msgspec
 
 from operators.batches import Headers
-from operators.canonical import Literal, encode_canonical
-from operators.hashing import hash_bytes, json_seed, string_seed
+from operators.keys.canonical_json import Literal, encode_canonical
+from operators.keys.hashing import hash_bytes, json_seed, string_seed
 
 RECORD_KEY = "@key"
 HEADER_PREFIX = "@header."

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StrictFloat, StrictInt, StrictStr, ValidationError
 
-from operators.keys import Combination
+from operators.keys.combination import Combination
 
 EVENT_FIELDS = ("event_id", "user_id", "event_type", "timestamp", "data")
 RECORD_TIME = "@record"

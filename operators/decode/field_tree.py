@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from operators.events import RECORD_TIME, EventSpec
+from operators.decode.events import RECORD_TIME, EventSpec
 
 EVENT_TYPE = "event_type"
 

@@ -1,0 +1,1 @@
+"""From bytes to event time, keys and lane; one module a format."""

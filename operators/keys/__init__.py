@@ -1,0 +1,1 @@
+"""What makes a key: field paths, canonical JSON, hashes."""
