@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from flows.settings import Settings, fingerprint
 from operators.errors import SettingsError
+from operators.windows.key_table.table import Bound
 from operators.windows.store import KeyStore
-from operators.windows.table import Bound
 
 # An old process that has lost its lanes to this one needs so long to notice and end.
 _IN_USE_SECONDS = 20.0
@@ -24,9 +24,9 @@ def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] |
     if settings.state != "rocksdb":
         return None
     try:  # an extra
-        from operators.rocks import InUseError, RocksDatabase, RocksMemory  # noqa: PLC0415
-        from operators.windows.on_disk import DiskStore  # noqa: PLC0415
-        from operators.windows.shelf import SessionShelf, Shelf, SlidingShelf  # noqa: PLC0415
+        from operators.windows.disk.layout import SessionShelf, Shelf, SlidingShelf  # noqa: PLC0415
+        from operators.windows.disk.rocksdb import InUseError, RocksDatabase, RocksMemory  # noqa: PLC0415
+        from operators.windows.disk.store import DiskStore  # noqa: PLC0415
     except ImportError as error:
         msg = (
             "DEDUP_STATE=rocksdb needs the package rocksdict: pip install "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flows.settings import Settings
 
 # In memory a lane numbers its keys with 32 bits, and with as many when each came: of these
-# numbers half are given out again (operators/windows/table.py).
+# numbers half are given out again (operators/windows/key_table/table.py).
 _MOST_KEYS_A_LANE = 2**31
 
 
@@ -144,7 +144,7 @@ def _state(settings: Settings) -> Iterator[Misfit]:
 def _bloom(settings: Settings) -> Iterator[Misfit]:
     # Compiled loops come with it: not for everybody who reads settings.
     from operators.windows.bloom import check_error  # noqa: PLC0415
-    from operators.windows.table import Bound  # noqa: PLC0415
+    from operators.windows.key_table.table import Bound  # noqa: PLC0415
 
     try:
         check_error(Bound(settings.max_keys // settings.lanes), settings.bloom_error)

@@ -48,10 +48,10 @@ from operators.statistics import Statistic
 from operators.verdicts import VERDICTS
 from operators.windowed_statistics import StatisticsSettings
 from operators.windows.bloom import BloomStore
+from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore
-from operators.windows.table import Bound
 from operators.windows.tumbling import TumblingStore
 
 log = logging.getLogger("dedup")

@@ -14,7 +14,7 @@ from operators.similarity.reading import pieces
 from operators.similarity.records import NearRecords
 from operators.similarity.signatures import Measure
 from operators.verdicts import NO_REFERENCE, Delta, Matches
-from operators.windows.batch_repeats import first_occurrences, sharing
+from operators.windows.key_table.batch_repeats import first_occurrences, sharing
 from operators.windows.store import KeyStore
 
 SIMILAR = "similar"

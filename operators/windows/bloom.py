@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
-from operators.bloom import BloomFilter, BloomSize
 from operators.verdicts import NO_REFERENCE, Delta, Matches
-from operators.windows.batch_repeats import first_occurrences, settle
+from operators.windows.bloom_filter import BloomFilter, BloomSize
+from operators.windows.key_table.batch_repeats import first_occurrences, settle
+from operators.windows.key_table.table import Bound
 from operators.windows.store import Renewals, renewing_delta, stretches
-from operators.windows.table import Bound
 
 # A filter cannot forget a key, so a whole one is evicted: the larger the part of all
 # keys in it, the more go at once; the smaller, the more filters must be looked into.

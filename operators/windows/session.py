@@ -10,9 +10,10 @@ import numpy as np
 from operators.batches import Bools, Floats, Hashes, Ints
 from operators.columns.growable_column import Column
 from operators.verdicts import NO_REFERENCE, Delta, Matches
-from operators.windows import session_loops as loops
-from operators.windows.index import KeyIndex, spread
-from operators.windows.session_ring import (
+from operators.windows.key_table.index import KeyIndex, spread
+from operators.windows.key_table.table import Bound
+from operators.windows.session_table import decide_loop as loops
+from operators.windows.session_table.ring import (
     BEGUN,
     END,
     FIRST,
@@ -24,7 +25,6 @@ from operators.windows.session_ring import (
     STAMP,
     Rules,
 )
-from operators.windows.table import Bound
 
 # Rows of a batch to itself; smaller ones would only be moved more often.
 _FIRST_SIZE = 1024

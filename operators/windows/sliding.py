@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
-from operators.windows.batch_repeats import first_occurrences
-from operators.windows.compact import CompactStore, place
-from operators.windows.in_turn import Asked, marks_of
+from operators.windows.key_table.batch_repeats import first_occurrences
+from operators.windows.key_table.decide_loop import Asked, marks_of
+from operators.windows.key_table.store import CompactStore, place
+from operators.windows.key_table.table import Bound
 from operators.windows.store import stretches
-from operators.windows.table import Bound
 
 # Not worth a look over all keys.
 _FEW_BUCKETS = 64

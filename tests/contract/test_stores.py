@@ -24,15 +24,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from operators.batches import Floats, Hashes, Ints
-from operators.rocks import RocksDatabase, RocksMemory
 from operators.verdicts import Delta, Matches
 from operators.windows.bloom import BloomStore
-from operators.windows.on_disk import DiskStore
+from operators.windows.disk.layout import SessionShelf, Shelf, SlidingShelf
+from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
+from operators.windows.disk.store import DiskStore
+from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
-from operators.windows.shelf import SessionShelf, Shelf, SlidingShelf
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import Change, KeyStore, LaneProgress
-from operators.windows.table import Bound
 from operators.windows.tumbling import TumblingStore
 from tests.stores import Asked, Asking, hashes_of
 

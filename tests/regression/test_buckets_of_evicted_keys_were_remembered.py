@@ -5,8 +5,8 @@ Also where its keys had been evicted: while the watermark stood, memory grew wit
 
 import numpy as np
 
+from operators.windows.key_table.table import Bound
 from operators.windows.sliding import SlidingStore
-from operators.windows.table import Bound
 
 
 def test_buckets_go_with_their_keys() -> None:

@@ -16,7 +16,7 @@ from deploy.kafka import Broker
 from flows.settings import fingerprint, load_settings
 from operators.errors import SettingsError, StateError
 from operators.fingerprints import changed_settings, check_fingerprint
-from operators.rocks import RocksDatabase, RocksMemory
+from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.streams import events
 from tests.integration.topics import Topics

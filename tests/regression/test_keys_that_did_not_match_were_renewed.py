@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from operators.rocks import RocksDatabase, RocksMemory
 from operators.verdicts import Delta
-from operators.windows.on_disk import DiskStore
-from operators.windows.shelf import Shelf
+from operators.windows.disk.layout import Shelf
+from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
+from operators.windows.disk.store import DiskStore
+from operators.windows.key_table.table import Bound
 from operators.windows.store import Change, LaneProgress
-from operators.windows.table import Bound
 
 MEMORY = RocksMemory(8 << 20)
 BOUND = Bound(64, renew=True)

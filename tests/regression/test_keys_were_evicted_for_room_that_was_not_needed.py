@@ -9,8 +9,8 @@ import pytest
 
 from operators.batches import Hashes
 from operators.verdicts import Codes, Delta
+from operators.windows.key_table.table import Bound
 from operators.windows.store import KeyStore
-from operators.windows.table import Bound
 from tests.contract.test_stores import Kind, every_eviction, every_kind, feed, held_of
 
 KEYS, BOUND = range(100), 1000

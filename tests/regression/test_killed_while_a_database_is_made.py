@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from operators.errors import StateError
-from operators.rocks import META, RocksDatabase, RocksMemory
+from operators.windows.disk.rocksdb import META, RocksDatabase, RocksMemory
 
 IDENTITY: Final = {"lane": 0}
 # What was found after kills at random moments of a first start, in the order of its making.

@@ -14,11 +14,11 @@ import pytest
 
 from operators.batches import Decided, Records, Slice, Span, Spans
 from operators.deduplicate import Lane, LaneChange, LaneSpec
-from operators.rocks import RocksDatabase, RocksMemory
 from operators.verdicts import VerdictBatch
-from operators.windows.on_disk import DiskStore
-from operators.windows.shelf import SessionShelf, Shelf, SlidingShelf
-from operators.windows.table import Bound
+from operators.windows.disk.layout import SessionShelf, Shelf, SlidingShelf
+from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
+from operators.windows.disk.store import DiskStore
+from operators.windows.key_table.table import Bound
 from operators.windows.tumbling import TumblingStore
 
 MEMORY = RocksMemory(8 << 20)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.bloom import MAX_BITS, BloomFilter, BloomSize, false_positive_rate
 from operators.windows.bloom import BloomStore
-from operators.windows.table import Bound
+from operators.windows.bloom_filter import MAX_BITS, BloomFilter, BloomSize, false_positive_rate
+from operators.windows.key_table.table import Bound
 
 RNG = np.random.default_rng(20_240_607)
 KEYS = 200_000

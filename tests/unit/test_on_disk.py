@@ -14,12 +14,9 @@ from flows.wiring import bound_of
 from operators.batches import Decided, Records, Slice, Span, Spans
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.errors import SettingsError
-from operators.rocks import RocksDatabase, RocksMemory
 from operators.verdicts import Delta, VerdictBatch
-from operators.windows import on_disk
-from operators.windows.on_disk import DiskStore
-from operators.windows.session import SessionStore
-from operators.windows.shelf import (
+from operators.windows.disk import store
+from operators.windows.disk.layout import (
     SessionShelf,
     Shelf,
     SlidingShelf,
@@ -29,8 +26,11 @@ from operators.windows.shelf import (
     ordinal_of,
     sortable,
 )
+from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
+from operators.windows.disk.store import DiskStore
+from operators.windows.key_table.table import Bound
+from operators.windows.session import SessionStore
 from operators.windows.store import Change, LaneProgress
-from operators.windows.table import Bound
 from operators.windows.tumbling import TumblingStore
 from tests.stores import Asking
 from tests.unit.settings_cases import KAFKA, load
@@ -87,7 +87,7 @@ def test_only_what_is_committed_is_there_after_a_kill(shelf: Shelf, tmp_path: Pa
 def test_memory_in_front_is_let_go_of(
     shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_disk, "_FRONT_KEYS", 3)
+    monkeypatch.setattr(store, "_FRONT_KEYS", 3)
     store = opened(tmp_path / "lane", shelf)
     asking = Asking(store)
     names = "abcdefghij"
@@ -107,7 +107,7 @@ def test_memory_in_front_is_let_go_of(
 def test_sessions_go_on_whatever_is_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_disk, "_FRONT_KEYS", 0)
+    monkeypatch.setattr(store, "_FRONT_KEYS", 0)
     store = opened(tmp_path / "lane", SessionShelf(10.0))
     asking = Asking(store)
     said = []
@@ -310,7 +310,7 @@ def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) ->
 
 def test_without_the_package_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(state="rocksdb", brokers=KAFKA["DEDUP_BROKERS"])
-    monkeypatch.setitem(__import__("sys").modules, "operators.rocks", None)
+    monkeypatch.setitem(__import__("sys").modules, "operators.windows.disk.rocksdb", None)
     with pytest.raises(SettingsError, match=r"pip install 'bytewax-dedup\[rocksdb\]'"):
         disk_stores(settings, bound_of(settings))
 

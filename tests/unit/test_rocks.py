@@ -8,7 +8,14 @@ import pytest
 from rocksdict import Options, Rdict
 
 from operators.errors import StateError
-from operators.rocks import FAMILIES, KEYS, ORDER, InUseError, RocksDatabase, RocksMemory
+from operators.windows.disk.rocksdb import (
+    FAMILIES,
+    KEYS,
+    ORDER,
+    InUseError,
+    RocksDatabase,
+    RocksMemory,
+)
 
 MEMORY = RocksMemory(8 << 20)
 IDENTITY = {"DEDUP_WINDOW": '"tumbling"', "lane": 3}
@@ -131,7 +138,7 @@ def test_a_database_in_use_is_told_from_a_damaged_one(tmp_path: Path) -> None:
     with pytest.raises(InUseError, match="in use by another process"):
         opened(tmp_path / "lane")
     code = (
-        "import sys; from pathlib import Path; from operators.rocks import *\n"
+        "import sys; from pathlib import Path; from operators.windows.disk.rocksdb import *\n"
         "try: RocksDatabase(Path(sys.argv[1]), RocksMemory(1 << 20), {})\n"
         "except InUseError: print('in use')"
     )
@@ -149,7 +156,7 @@ def test_a_database_in_use_is_told_from_a_damaged_one(tmp_path: Path) -> None:
 def test_a_process_that_ends_closes_its_databases(tmp_path: Path) -> None:
     """Also one that something still holds: RocksDB's threads may crash the end otherwise."""
     code = (
-        "import ctypes, sys; from pathlib import Path; from operators.rocks import *\n"
+        "import ctypes, sys; from pathlib import Path; from operators.windows.disk.rocksdb import *\n"
         "database = RocksDatabase(Path(sys.argv[1]), RocksMemory(1 << 20), {})\n"
         "batch = database.batch(); batch.put(KEYS, b'key', b'value'); database.write(batch)\n"
         "ctypes.pythonapi.Py_IncRef(ctypes.py_object(database))\n"

@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.windows import index as module
-from operators.windows.index import DROPPED, GROUPS, KEYS_A_REGION, SLOTS, KeyIndex, spread
+from operators.windows.key_table import index as module
+from operators.windows.key_table.index import (
+    DROPPED,
+    GROUPS,
+    KEYS_A_REGION,
+    SLOTS,
+    KeyIndex,
+    spread,
+)
 
 
 def keys_of(numbers: object) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from operators.batches import Hashes
+from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
-from operators.windows.table import Bound
 from tests.stores import Asked, Asking, contents, hashes_of, times
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.windows.key_table.table import Bound
 from operators.windows.sliding import SlidingStore
-from operators.windows.table import Bound
 from tests.stores import Asking, contents, times
 
 

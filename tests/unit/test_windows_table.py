@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from operators.windows import table as module
-from operators.windows.table import Bound, KeyTable
+from operators.windows.key_table import table as module
+from operators.windows.key_table.table import Bound, KeyTable
 from tests.unit.test_windows_index import keys_of
 
 

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from operators.windows import table
-from operators.windows.table import Bound
+from operators.windows.key_table import table
+from operators.windows.key_table.table import Bound
 from operators.windows.tumbling import TumblingStore
 from tests.stores import Asking, times
 

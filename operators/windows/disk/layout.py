@@ -15,10 +15,10 @@ import numpy as np
 
 from operators.batches import Floats, Hashes, Ints
 from operators.verdicts import Delta
+from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore, stretches
-from operators.windows.table import Bound
 from operators.windows.tumbling import TumblingStore
 
 Entry: TypeAlias = tuple[float, float, int]

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 
 from operators.batches import Floats
-from operators.rocks import BUCKETS, RocksBatch, RocksDatabase
-from operators.windows import shelf as lying
-from operators.windows.shelf import Shelf
+from operators.windows.disk import layout as lying
+from operators.windows.disk.layout import Shelf
+from operators.windows.disk.rocksdb import BUCKETS, RocksBatch, RocksDatabase
 
 
 @dataclass(slots=True)

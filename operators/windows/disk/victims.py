@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
-from operators.rocks import KEYS, ORDER, RocksBatch, RocksDatabase
-from operators.windows import shelf as lying
+from operators.windows.disk import layout as lying
+from operators.windows.disk.rocksdb import KEYS, ORDER, RocksBatch, RocksDatabase
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ import numpy as np
 
 from operators.batches import Floats, Hashes, Ints
 from operators.columns.growable_column import Column
-from operators.windows.in_turn import Answers, Asked, Columns, Filling, decide_in_turn
-from operators.windows.index import DROPPED, Entries, KeyIndex, spread
+from operators.windows.key_table.decide_loop import Answers, Asked, Columns, Filling, decide_in_turn
+from operators.windows.key_table.index import DROPPED, Entries, KeyIndex, spread
 
 # Rows of a batch to itself; smaller ones would only be moved more often.
 _FIRST_SIZE = 1024
@@ -144,7 +144,7 @@ class KeyTable:
         """Decide records from `begin` on, as far as there is room for what they add.
 
         Returns the row where it ended, how many keys it renewed, and the levels there
-        are now (operators/windows/in_turn.py).
+        are now (operators/windows/key_table/decide_loop.py).
         """
         most = (len(asked.ats) - begin) * asked.hashes.shape[1]
         self._make_room(min(most, self.room))

@@ -1,6 +1,6 @@
 """Sessions decided, put, looked for and dropped, as compiled loops over columns.
 
-How the sessions of one key hang together: `operators/windows/session_ring.py`.
+How the sessions of one key hang together: `operators/windows/session_table/ring.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from operators.batches import Bools, Floats, Hashes, Ints
 from operators.columns.jit import compiled
-from operators.windows.in_turn import again
-from operators.windows.index import (
+from operators.windows.key_table.decide_loop import again
+from operators.windows.key_table.index import (
     AT_ONCE,
     Entries,
     Words,
@@ -25,7 +25,7 @@ from operators.windows.index import (
     spread_one,
     whole_of,
 )
-from operators.windows.session_ring import (
+from operators.windows.session_table.ring import (
     FIRST,
     FOLLOWS,
     HELD,

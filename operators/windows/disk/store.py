@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from operators.batches import Bools, Floats, Hashes, Ints
-from operators.rocks import RocksDatabase
 from operators.verdicts import Delta, Matches
-from operators.windows.disk_keys import DiskKeys
-from operators.windows.disk_victims import Victims
+from operators.windows.disk.keys import DiskKeys
+from operators.windows.disk.layout import NUMBER_BYTES, Shelf, keys_at
+from operators.windows.disk.rocksdb import RocksDatabase
+from operators.windows.disk.victims import Victims
+from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
-from operators.windows.shelf import NUMBER_BYTES, Shelf, keys_at
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import Change, LaneProgress
-from operators.windows.table import Bound
 from operators.windows.tumbling import TumblingStore
 
 # Keys in memory in front of the disk before they are let go: some 15 MB a lane.

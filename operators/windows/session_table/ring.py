@@ -14,7 +14,7 @@ import numpy as np
 
 from operators.batches import Floats, Hashes, Ints
 from operators.columns.jit import compiled
-from operators.windows.index import Entries, Words, add_one
+from operators.windows.key_table.index import Entries, Words, add_one
 
 # Columns of `spans`.
 FIRST, LAST = 0, 1

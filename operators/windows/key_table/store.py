@@ -9,11 +9,11 @@ import numpy as np
 from operators.batches import Bools, Floats, Hashes, Ints
 from operators.columns.jit import compiled
 from operators.verdicts import NO_REFERENCE, Delta, Matches
-from operators.windows.batch_repeats import first_occurrences
-from operators.windows.in_turn import Answers, Asked, marks_of, placed
-from operators.windows.index import Words
+from operators.windows.key_table.batch_repeats import first_occurrences
+from operators.windows.key_table.decide_loop import Answers, Asked, marks_of, placed
+from operators.windows.key_table.index import Words
+from operators.windows.key_table.table import Bound, KeyTable
 from operators.windows.store import Renewals, renewing_delta
-from operators.windows.table import Bound, KeyTable
 
 
 class CompactStore:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from operators.batches import Floats, Hashes, Ints
 from operators.columns.jit import compiled
-from operators.windows.index import (
+from operators.windows.key_table.index import (
     AT_ONCE,
     Entries,
     Words,

@@ -1,0 +1,1 @@
+"""Keys in RocksDB, with the newest in memory."""

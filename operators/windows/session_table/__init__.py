@@ -1,0 +1,1 @@
+"""Sessions by key: when each began and was last seen."""
