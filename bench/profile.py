@@ -27,10 +27,10 @@ from flows.wiring import event_spec, parts_for
 from operators.batches import Batch
 from operators.decode.decoder import Decoder
 from operators.deduplicate import lane_mapper
-from operators.encode import Output
-from operators.lanes import cut, lane_names
-from operators.metrics import Metrics
-from operators.observing import Observer
+from operators.encode.encoder import Output
+from operators.lanes.placement import cut, lane_names
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 from operators.split import parts_of
 
 _EPOCH_SECONDS = 2.0

@@ -38,9 +38,9 @@ from operators.decode.events import EventSpec
 from operators.deduplicate import Lane, LaneSpec
 from operators.keys.combination import Combination
 from operators.keys.paths import parse_keys
-from operators.lanes import cut
-from operators.similarity.deciding import NearSpec
+from operators.lanes.placement import cut
 from operators.similarity.index import NearIndex
+from operators.similarity.near_duplicates import NearSpec
 from operators.similarity.reading import pieces
 from operators.similarity.records import NearRecords
 from operators.verdicts import DUPLICATE

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from connectors.packed_records import PackedRecords
 from operators.deduplicate import LaneChange
-from operators.encode import Output
-from operators.observing import Written
+from operators.encode.encoder import Output
+from operators.monitoring.observer import Written
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from weakref import ReferenceType, WeakValueDictionary, ref
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.assembling import Assembler
 from connectors.delivering import DeliveringProducer
 from connectors.ending import one_line_errors
 from connectors.kafka_clients import KafkaAccess
-from operators.encode import Output
+from operators.encode.encoder import Output
+from operators.encode.reassemble import Assembler
 from operators.errors import SinkError
-from operators.lanes import lane_names
-from operators.observing import Observer, Written
+from operators.lanes.placement import lane_names
+from operators.monitoring.observer import Observer, Written
 from operators.verdicts import VERDICTS
 
 log = logging.getLogger("dedup.sink")

@@ -29,8 +29,8 @@ from connectors.read_errors import ReadErrors
 from operators.batches import Batch, Records, Span
 from operators.coalesce import BatchLimit, batch_limit
 from operators.errors import SourceError
-from operators.metrics import Metrics
-from operators.observing import Observer
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 
 log = logging.getLogger("dedup.source")
 

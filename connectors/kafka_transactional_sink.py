@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.assembling import Assembler
 from connectors.changelog import Changelog
 from connectors.ending import one_line_errors
 from connectors.fault_points import reach
 from connectors.lane_writer import LaneWriter, WriterSettings
 from connectors.opened_lanes import OpenedLanes, Resume
-from operators.encode import Output
+from operators.encode.encoder import Output
+from operators.encode.reassemble import Assembler
 from operators.errors import StateError
-from operators.lanes import lane_names
-from operators.observing import Observer
+from operators.lanes.placement import lane_names
+from operators.monitoring.observer import Observer
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,9 @@ from connectors.opened_lanes import OpenedLane
 from connectors.pace import CommitPace
 from connectors.transactions import FencedError
 from operators.deduplicate import LaneChange
-from operators.encode import Output
+from operators.encode.encoder import Output
 from operators.errors import DedupError, SinkError, StateError
-from operators.observing import Observer
+from operators.monitoring.observer import Observer
 from operators.summaries import Summary
 from operators.verdicts import VERDICTS, Delta
 

@@ -10,8 +10,8 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.ending import one_line_errors
 from connectors.output_files import Lengths, OutputFiles, WrittenFiles
-from operators.encode import Output
-from operators.observing import Observer, Written
+from operators.encode.encoder import Output
+from operators.monitoring.observer import Observer, Written
 from operators.verdicts import VERDICTS
 
 _PARTITION = "files"

@@ -17,9 +17,9 @@ from connectors.input_file import InputFile
 from operators.batches import Batch, Records, Span
 from operators.errors import SourceError
 from operators.keys.canonical_json import is_json_object
-from operators.metrics import Metrics
-from operators.observing import Observer
-from operators.pulse import Pulse
+from operators.monitoring.liveness import Pulse
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 
 # A batch of short lines is still cheap to decide and to hold.
 _MOST_LINES = 10_000

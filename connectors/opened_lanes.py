@@ -1,6 +1,6 @@
 """The lanes that this process has opened: fenced, restored, ready to decide and write.
 
-A lane's state and its sink meet on one worker (operators/lanes.py) and share one
+A lane's state and its sink meet on one worker (operators/lanes/placement.py) and share one
 producer: whoever comes first opens it.  Where they do not meet (more workers than
 names are made for) the sink opens the producer again, and checks that nothing was
 written in between.

@@ -14,7 +14,7 @@ from connectors.ending import one_line_errors
 from connectors.kafka_clients import KafkaAccess
 from connectors.output_files import Lengths, OutputFiles, WrittenFiles
 from operators.batches import Records
-from operators.statistics import Statistic
+from operators.statistics.summarize import Statistic
 
 log = logging.getLogger("dedup.statistics")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flows.audit_decoding import CODE_OF
 from flows.audit_records import place_of
 from flows.settings import Settings
-from operators.similarity.deciding import SIMILAR
+from operators.similarity.near_duplicates import SIMILAR
 
 Lacking = Callable[[str, str, str, float, bool], str]
 """Names what is missing or makes no sense, given verdict, what it matched or its reason,

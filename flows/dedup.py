@@ -36,11 +36,11 @@ from operators.coalesce import join
 from operators.decode.decoder import Decoder
 from operators.deduplicate import lane_mapper
 from operators.errors import DedupError
-from operators.lanes import cut, lane_names
-from operators.metrics import Metrics
-from operators.observing import Observer
+from operators.lanes.placement import cut, lane_names
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 from operators.split import split
-from operators.windowed_statistics import windowed_statistics
+from operators.statistics.windowed import windowed_statistics
 
 
 def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:

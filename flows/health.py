@@ -15,8 +15,8 @@ from connectors.kafka_clients import KafkaAccess, explain
 from flows.launch import Launch
 from flows.settings import Settings
 from flows.wiring import kafka_access
-from operators.lanes import lanes_on
-from operators.observing import Observer
+from operators.lanes.placement import lanes_on
+from operators.monitoring.observer import Observer
 
 # A commit is tried for 60 s and a call of 15, then the changelog's end is asked for,
 # for 30: a job that only waits for its brokers must not be killed for it.

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Literal
 
-from operators.observing import Observer
+from operators.monitoring.observer import Observer
 
 log = logging.getLogger("dedup")
 _LINE_SECONDS = 60.0

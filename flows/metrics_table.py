@@ -9,7 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from flows.markdown import markdown_table
-from operators.metrics import Metrics
+from operators.monitoring.metrics import Metrics
 
 
 class _Declared(CollectorRegistry):

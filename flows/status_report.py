@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from flows.health import Health
 from flows.launch import Launch
 from flows.settings import Settings
-from operators.metrics import DISTRIBUTION
+from operators.monitoring.metrics import DISTRIBUTION
 from operators.verdicts import VERDICTS
 
 # As often as the page draws; ten minutes of it are kept, some 30 kB.

@@ -38,15 +38,15 @@ from operators.batches import Batch
 from operators.coalesce import batch_limit
 from operators.decode.events import EventSpec
 from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, OpenLane
-from operators.encode import Encoder, Output, json_encoder, kafka_encoder
+from operators.encode.encoder import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import SettingsError
 from operators.fingerprints import TOPIC_ID, check_fingerprint
-from operators.lanes import EVEN_WORKERS, lanes_meet
-from operators.observing import Observer
-from operators.similarity.deciding import SIMILAR, NearSpec
-from operators.statistics import Statistic
+from operators.lanes.placement import EVEN_WORKERS, lanes_meet
+from operators.monitoring.observer import Observer
+from operators.similarity.near_duplicates import SIMILAR, NearSpec
+from operators.statistics.summarize import Statistic
+from operators.statistics.windowed import StatisticsSettings
 from operators.verdicts import VERDICTS
-from operators.windowed_statistics import StatisticsSettings
 from operators.windows.bloom import BloomStore
 from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore

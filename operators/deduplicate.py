@@ -16,10 +16,11 @@ import numpy as np
 from operators.batches import Floats, Hashes, Ints, Slice, Span, select_rows
 from operators.errors import StateError
 from operators.fingerprints import check_fingerprint
-from operators.hot_keys import HotKeys
-from operators.similarity.deciding import Asked, NearSpec, decide_near
+from operators.lanes.hot_keys import HotKeys
+from operators.lanes.watermark import Watermark
+from operators.similarity.near_duplicates import Asked, NearSpec, decide_near
 from operators.similarity.records import NearRecords
-from operators.statistics import summarize, without_watermark
+from operators.statistics.summarize import summarize, without_watermark
 from operators.summaries import Summary
 from operators.verdicts import (
     DUPLICATE,
@@ -33,7 +34,6 @@ from operators.verdicts import (
     VerdictBatch,
     references,
 )
-from operators.watermark import Watermark
 from operators.windows.store import Change, DurableStore, KeyStore, LaneProgress
 
 # 16 of hash, 8 of event time, 8 of reference: a key in a snapshot or the changelog.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operators.metrics import Metrics
+from operators.monitoring.metrics import Metrics
 from operators.similarity.index import NearIndex
 
 EVICTED = "similarity"

@@ -24,8 +24,8 @@ from operators.decode.decoder import Decoder
 from operators.decode.events import EventSpec
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.keys.paths import parse_keys, resolve_shard
-from operators.lanes import cut
-from operators.similarity.deciding import SIMILAR, NearSpec
+from operators.lanes.placement import cut
+from operators.similarity.near_duplicates import SIMILAR, NearSpec
 from operators.summaries import Summary
 from operators.verdicts import (
     DUPLICATE,

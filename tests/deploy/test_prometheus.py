@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 import yaml
 
-from operators.metrics import Metrics
+from operators.monitoring.metrics import Metrics
 from tests.deploy.promql import (
     DASHBOARD,
     PROMETHEUS,

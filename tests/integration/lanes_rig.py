@@ -20,11 +20,11 @@ from connectors.opened_lanes import OpenedLanes, Resume
 from operators.batches import Batch, Slice, Span
 from operators.decode.decoder import Decoder
 from operators.deduplicate import Lane, LaneSnapshot, LaneSpec
-from operators.encode import Output, kafka_encoder
+from operators.encode.encoder import Output, kafka_encoder
 from operators.errors import DedupError
-from operators.lanes import cut, lane_names
-from operators.metrics import Metrics
-from operators.observing import Observer
+from operators.lanes.placement import cut, lane_names
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 from operators.split import parts_of
 from operators.windows.tumbling import TumblingStore
 from tests.integration.topics import VERDICTS, Topics, wait_until_settled

@@ -12,8 +12,8 @@ from deploy.kafka import Broker
 from flows.launch import Launch
 from flows.settings import load_settings
 from flows.wiring import parts_for
-from operators.metrics import Metrics
-from operators.observing import Observer
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 from tests.integration.conftest import MakeTopics
 from tests.integration.endpoints import Endpoints
 from tests.integration.job import Job, fail, recovery_directory

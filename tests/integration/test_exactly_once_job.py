@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaException
 
 from deploy.kafka import Broker
-from operators.lanes import lanes_meet
+from operators.lanes.placement import lanes_meet
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.streams import events, expected_in_any_order, outputs, stream

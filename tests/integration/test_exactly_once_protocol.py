@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from connectors import transactions
-from connectors.assembling import Assembler
 from connectors.changelog import Changelog, ChangelogEntry
 from connectors.column_producer import ColumnProducer
 from connectors.lane_writer import LaneWriter
 from operators.batches import Slice
 from operators.deduplicate import Lane
-from operators.encode import Output
+from operators.encode.encoder import Output
+from operators.encode.reassemble import Assembler
 from operators.errors import StateError
 from tests.integration.lanes_rig import Rig, make_records, repeats
 from tests.pipeline import records_of

@@ -17,11 +17,11 @@ from confluent_kafka import KafkaError
 from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_sink import KafkaSink, SinkSettings
 from operators.batches import Records
-from operators.encode import Output
+from operators.encode.encoder import Output
 from operators.errors import DedupError
-from operators.lanes import lane_names
-from operators.metrics import Metrics
-from operators.observing import Observer
+from operators.lanes.placement import lane_names
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 from tests.integration.conftest import MakeTopics
 from tests.integration.mock_brokers import MockBrokers, Request, mock_brokers
 from tests.integration.topics import VERDICTS, Topics

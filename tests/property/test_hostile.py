@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from operators.batches import Batch, DecodedBatch, Headers, Records, Span
 from operators.decode.decoder import Decoder
 from operators.decode.events import EventSpec
-from operators.encode import kafka_encoder
+from operators.encode.encoder import kafka_encoder
 from operators.keys.paths import parse_keys, resolve_shard
-from operators.lanes import cut
+from operators.lanes.placement import cut
 from tests.strategies import NOW, REASONS
 
 LANES: Final = 4

@@ -9,9 +9,9 @@ import pytest
 from connectors.kafka_clients import KafkaAccess
 from connectors.kafka_sink import KafkaSink, SinkSettings
 from operators.batches import Records
-from operators.encode import Output
-from operators.metrics import Metrics
-from operators.observing import Observer
+from operators.encode.encoder import Output
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 from tests.integration.mock_brokers import MockBrokers, mock_brokers
 from tests.integration.topics import VERDICTS
 

@@ -6,7 +6,7 @@ import string
 import numpy as np
 import pytest
 
-from operators.similarity.deciding import NearSpec
+from operators.similarity.near_duplicates import NearSpec
 from tests.model import levenshtein
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.assembling import Assembler
 from operators.batches import Records
-from operators.encode import Output
+from operators.encode.encoder import Output
+from operators.encode.reassemble import Assembler
 
 
 def output(number: int, verdict: int, parts: int) -> Output:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from flows.wiring import new_store
-from operators.encode import json_encoder, kafka_encoder
-from operators.metrics import Metrics
-from operators.observing import Observer
+from operators.encode.encoder import json_encoder, kafka_encoder
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 from operators.split import parts_of
 from operators.verdicts import DUPLICATE
 from operators.windows.bloom import BloomStore

@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from operators.batches import Headers, Records
-from operators.encode import Output, json_encoder, kafka_encoder
+from operators.encode.encoder import Output, json_encoder, kafka_encoder
 from operators.split import parts_of
 from operators.verdicts import NOTHING, UNIQUE, VERDICTS
 from tests import strategies

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from flows.wiring import new_store
-from operators.evictions import Evictions
-from operators.metrics import Metrics
+from operators.monitoring.evictions import Evictions
+from operators.monitoring.metrics import Metrics
 from operators.windows.store import KeyStore
 from tests.unit.settings_cases import load, refusal
 

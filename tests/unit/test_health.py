@@ -8,9 +8,9 @@ from connectors.ending import begun
 from connectors.kafka_clients import KafkaAccess
 from flows import health
 from flows.health import LIVE_SECONDS, RESTORE_SECONDS, BrokerCheck, Health
-from operators.metrics import Metrics
-from operators.observing import Observer
-from operators.pulse import Pulse
+from operators.monitoring.liveness import Pulse
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 
 
 class Clock:

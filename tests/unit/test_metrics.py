@@ -4,7 +4,7 @@ import re
 
 from prometheus_client import generate_latest
 
-from operators.metrics import Metrics
+from operators.monitoring.metrics import Metrics
 
 # INTERFACE.md, section Metrics; dashboards and alerts rely on them.
 NAMES = {

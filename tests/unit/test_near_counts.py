@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from operators.metrics import Metrics
+from operators.monitoring.metrics import Metrics
 from operators.near_counts import NearCounts
 from operators.similarity import reading
 from tests.unit.test_similarity_brute_force import ask, make_index

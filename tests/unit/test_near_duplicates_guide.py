@@ -11,9 +11,9 @@ from flows.wiring import event_spec, near_spec
 from operators.batches import Batch, Records, Span
 from operators.decode.decoder import Decoder
 from operators.deduplicate import Lane, LaneSpec
-from operators.lanes import cut
+from operators.lanes.placement import cut
 from operators.similarity import reading, search
-from operators.similarity.deciding import NearSpec
+from operators.similarity.near_duplicates import NearSpec
 from operators.verdicts import VERDICTS
 from operators.windows.tumbling import TumblingStore
 from tests.guide import GUIDE

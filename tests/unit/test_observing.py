@@ -9,9 +9,9 @@ from prometheus_client import Histogram
 
 from operators.batches import Records
 from operators.deduplicate import Lane, LaneChange, LaneSpec
-from operators.encode import Output, Progress
-from operators.metrics import Metrics
-from operators.observing import Observer, Written, observe_many
+from operators.encode.encoder import Output, Progress
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer, Written, observe_many
 from operators.verdicts import NO_REFERENCE, Delta
 from operators.windows.tumbling import TumblingStore
 

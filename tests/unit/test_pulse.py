@@ -1,6 +1,6 @@
 """Signs of life."""
 
-from operators.pulse import Pulse
+from operators.monitoring.liveness import Pulse
 
 
 class Clock:

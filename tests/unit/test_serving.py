@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from flows import serving
 from flows.serving import Answer, Question, health_route, metrics_route, serve
 from operators.errors import DedupError
-from operators.metrics import Metrics
+from operators.monitoring.metrics import Metrics
 
 SECONDS = 10.0
 

@@ -11,8 +11,8 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
-from operators.similarity.deciding import NearSpec
 from operators.similarity.index import NearIndex
+from operators.similarity.near_duplicates import NearSpec
 from operators.similarity.reading import pieces
 from tests.model import Settings
 from tests.model.similarity import shingles, similarity

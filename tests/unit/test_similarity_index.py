@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from operators.errors import SettingsError
-from operators.similarity.deciding import NearSpec
 from operators.similarity.levenshtein import LevenshteinSimilarity
+from operators.similarity.near_duplicates import NearSpec
 from operators.similarity.records import NearRecords
 from tests.texts import generated_texts, real_texts
 from tests.unit.test_similarity_brute_force import Metric, ask, make_index

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators import hot_keys as module
 from operators.deduplicate import Lane, LaneSpec
-from operators.hot_keys import MOST, HotKeys
-from operators.metrics import Metrics
-from operators.observing import Observer
-from operators.sketch import CountMinSketch
-from operators.skew import Skew
+from operators.lanes.count_min import CountMinSketch
+from operators.lanes.hot_keys import MOST, HotKeys
+from operators.lanes.placement import hot_keys as module
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
+from operators.monitoring.skew import Skew
 from operators.verdicts import references
 from operators.windows.tumbling import TumblingStore
 from tests.unit.test_on_disk import slice_of

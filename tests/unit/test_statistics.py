@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from operators.batches import Decided, Records, Slice, Span, Spans
 from operators.columns.event_types import EventTypes
-from operators.statistics import Statistic, statistics_of, summarize, window_of, without_watermark
+from operators.statistics.summarize import (
+    Statistic,
+    statistics_of,
+    summarize,
+    window_of,
+    without_watermark,
+)
 from operators.summaries import Summary
 from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VERDICTS
 

@@ -12,8 +12,8 @@ from flows.health import Health
 from flows.launch import Launch
 from flows.settings import Settings
 from flows.status_report import StatusReport, to_json
-from operators.metrics import Metrics
-from operators.observing import Observer
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 
 SECRET = "s3cret-of-the-test"  # noqa: S105 - looked for, not used
 

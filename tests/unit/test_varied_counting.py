@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from operators.lanes import lanes_meet
+from operators.lanes.placement import lanes_meet
 from tests.drills.reader import Answer
 from tests.drills.varied.acts import draw_acts
 from tests.drills.varied.counting import find_wrong

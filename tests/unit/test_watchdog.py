@@ -4,8 +4,8 @@ import pytest
 
 from flows.health import RESTORE_SECONDS, Health
 from flows.watchdog import Watchdog
-from operators.metrics import Metrics
-from operators.observing import Observer
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 
 LOOK = 5.0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from operators.batches import Span
-from operators.watermark import Watermark
+from operators.lanes.watermark import Watermark
 
 INF = math.inf
 

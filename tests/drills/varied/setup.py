@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from operators.lanes import lanes_meet
+from operators.lanes.placement import lanes_meet
 
 STORIES: Final = {"backfill": 0.45, "quiet": 0.4, "mixed": 0.15}
 """Story → share of the seeds; `story.py` says what happens in each."""

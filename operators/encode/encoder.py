@@ -10,7 +10,7 @@ import msgspec
 
 from operators.batches import Records
 from operators.deduplicate import LaneChange
-from operators.output_headers import OutputHeaders
+from operators.encode.headers import OutputHeaders
 from operators.split import Part
 from operators.verdicts import (
     DUPLICATE,

@@ -26,7 +26,7 @@ from bytewax.operators.windowing import (
 )
 from typing_extensions import override
 
-from operators.statistics import Statistic, statistics_of, window_of
+from operators.statistics.summarize import Statistic, statistics_of, window_of
 from operators.summaries import Counts, add
 from operators.verdicts import NOTHING, VerdictBatch
 

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 
-from operators.metrics import Metrics
+from operators.monitoring.metrics import Metrics
 
 log = logging.getLogger("dedup.state")
 

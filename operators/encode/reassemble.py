@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operators.encode import Output
+from operators.encode.encoder import Output
 
 
 class Assembler:

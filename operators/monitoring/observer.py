@@ -11,13 +11,13 @@ from threading import Lock
 from prometheus_client import Histogram
 
 from operators.deduplicate import Lane
-from operators.encode import Output
-from operators.evictions import Evictions
-from operators.hot_keys import MOST, HotKey, HotKeys
-from operators.metrics import Metrics
+from operators.encode.encoder import Output
+from operators.lanes.hot_keys import MOST, HotKey, HotKeys
+from operators.monitoring.evictions import Evictions
+from operators.monitoring.liveness import Pulse
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.skew import Skew
 from operators.near_counts import NearCounts
-from operators.pulse import Pulse
-from operators.skew import Skew
 from operators.verdicts import VERDICTS
 
 

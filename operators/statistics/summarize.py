@@ -1,7 +1,7 @@
 """Statistics: the verdicts of a batch by window and event type, and how they are shown.
 
 A lane sums up each of its batches, and the changelog keeps the sums with what else
-was decided; operators/windowed_statistics.py adds them up over all lanes.
+was decided; operators/statistics/windowed.py adds them up over all lanes.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from operators.batches import Hashes, Ints
-from operators.sketch import CountMinSketch
+from operators.lanes.count_min import CountMinSketch
 from operators.verdicts import Codes, partition_and_offset
 
 MOST = 20

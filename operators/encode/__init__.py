@@ -1,0 +1,1 @@
+"""From verdicts to output records and headers, and parts put together again."""

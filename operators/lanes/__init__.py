@@ -1,0 +1,1 @@
+"""One shard of keys: its state, watermark, snapshot and placement."""

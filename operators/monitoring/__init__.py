@@ -1,0 +1,1 @@
+"""What the job did: metrics, liveness, evictions, skew."""

@@ -1,0 +1,1 @@
+"""Verdicts counted by window of event time and by type."""
