@@ -13,9 +13,9 @@ import numpy as np
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from connectors.changelog import Changelog
-from connectors.changelog_format import pack
-from connectors.kafka_clients import KafkaAccess
+from connectors.exactly_once.changelog import Changelog
+from connectors.exactly_once.changelog_format import pack
+from connectors.kafka.access import KafkaAccess
 from operators.deduplicate import LaneChange
 from operators.verdicts import Delta
 

@@ -7,9 +7,9 @@ import time
 from functools import partial
 
 from bench.inputs import LiveKeys, any_name
-from connectors.changelog import Changelog
-from connectors.kafka_clients import KafkaAccess
-from connectors.opened_lanes import OpenedLanes
+from connectors.exactly_once.changelog import Changelog
+from connectors.exactly_once.lane_opener import OpenedLanes
+from connectors.kafka.access import KafkaAccess
 from deploy.kafka import start_broker
 from operators.deduplicate import LaneSpec
 from operators.windows.tumbling import TumblingStore

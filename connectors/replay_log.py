@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic
 
-from connectors.kafka_clients import KafkaAccess, explain
-from connectors.kafka_topics import TopicError, create_topic, partition_counts, topic_config
+from connectors.kafka.access import KafkaAccess, explain
+from connectors.kafka.topics import TopicError, create_topic, partition_counts, topic_config
 from operators.errors import StateError
 from operators.replaying import Origin, Replayed
 

@@ -13,13 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from connectors.column_producer import ANY_PARTITION
-from connectors.fault_points import reach
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_errors import PATIENCE_SECONDS
-from connectors.packed_records import PackedRecords
+from connectors.exactly_once.failpoints import reach
+from connectors.exactly_once.lane_producer import FencedError, LaneProducer
+from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
+from connectors.kafka.access import KafkaAccess
+from connectors.librdkafka.column_producer import ANY_PARTITION
+from connectors.librdkafka.packed_records import PackedRecords
 from connectors.replay_log import log_topic, pack
-from connectors.transactions import FencedError, LaneProducer
 from operators.batches import Records
 from operators.errors import SinkError
 from operators.replaying import Replay

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
+from connectors.kafka.topic_reader import Span, TopicReader
 from flows.audit_answers import finite
 from flows.audit_decoding import input_reader
 from flows.audit_findings import Findings, Kind
@@ -17,7 +18,6 @@ from flows.audit_headers import NUMBERS, REASONS, first_of, lacking_of, referenc
 from flows.audit_labels import INDEX_OF_BYTES, NO_LABEL, read_labels
 from flows.audit_options import AuditOptions
 from flows.audit_proof import Proof
-from flows.audit_reader import Span, TopicReader
 from flows.audit_records import (
     Answers,
     InputBuilder,

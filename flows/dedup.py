@@ -20,7 +20,7 @@ from functools import partial
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from connectors.ending import fail, one_line_errors, stop_on_signals
+from connectors.shutdown import fail, one_line_errors, stop_on_signals
 from flows.allocator import suit_allocator
 from flows.endpoints import serve_endpoints
 from flows.health import health_of

@@ -8,9 +8,9 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import NewTopic
 
-from connectors.batch_sizes import fitted
-from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain
-from connectors.kafka_topics import create_topic, partition_counts
+from connectors.kafka.access import REQUEST_SECONDS, KafkaAccess, explain
+from connectors.kafka.batch_sizes import fitted
+from connectors.kafka.topics import create_topic, partition_counts
 from flows.generate_options import Labelled
 from flows.settings import Settings
 from flows.wiring import kafka_access

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from connectors.ending import begun
-from connectors.kafka_clients import KafkaAccess, explain
+from connectors.kafka.access import KafkaAccess, explain
+from connectors.shutdown import begun
 from flows.launch import Launch
 from flows.settings import Settings
 from flows.wiring import kafka_access

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from connectors.ending import begun, fail
+from connectors.shutdown import begun, fail
 from flows.launch import Launch
 from operators.errors import DedupError
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.file_lock import open_locked
+from connectors.files.lock import open_locked
 from flows.launch import Launch
 from operators.errors import StateError
 

@@ -12,12 +12,12 @@ from typing import cast
 
 from confluent_kafka import Message
 
-from connectors.batch_sizes import fitted
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_topics import no_such_topic, own_topics, partition_counts
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.batch_sizes import fitted
+from connectors.kafka.topic_reader import TopicReader
+from connectors.kafka.topics import no_such_topic, own_topics, partition_counts
 from connectors.replay_log import ensure_log, log_topic, unpack
 from connectors.replay_writer import ReplayWriter
-from flows.audit_reader import TopicReader
 from flows.settings import Settings, load_settings
 from flows.wiring import kafka_access, output_topics
 from operators.batches import Headers

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 
-from connectors.ending import begun, fail
+from connectors.shutdown import begun, fail
 from flows.health import LIVE_SECONDS, RESTORE_SECONDS, Health
 from operators.errors import DedupError
 

@@ -11,25 +11,25 @@ from typing import Any
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import FixedPartitionedSink
 
-from connectors.batch_sizes import fitted
-from connectors.changelog import Changelog
-from connectors.input_file import can_be_read_again
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_permissions import CHANGELOG, READ, WRITE, check_permissions
-from connectors.kafka_sink import KafkaSink, SinkSettings
-from connectors.kafka_source import KafkaSource, SourceSettings
-from connectors.kafka_topics import ensure_topics, topic_id
-from connectors.kafka_transactional_sink import (
+from connectors.at_least_once.sink import KafkaSink, SinkSettings
+from connectors.at_least_once.statistics_sink import StatsLinesSink, StatsSink
+from connectors.exactly_once.changelog import Changelog
+from connectors.exactly_once.lane_opener import OpenedLanes
+from connectors.exactly_once.lane_writer import WriterSettings
+from connectors.exactly_once.sink import (
     TransactionalKafkaSink,
     TransactionalSinkSettings,
 )
-from connectors.lane_writer import WriterSettings
-from connectors.lines_sink import LinesSink, LinesSinkSettings
-from connectors.lines_source import LinesSource
-from connectors.opened_lanes import OpenedLanes
-from connectors.pace import ReadingPace
-from connectors.stats_sink import StatsLinesSink, StatsSink
-from connectors.topic_watch import watch_topic
+from connectors.files.input_file import can_be_read_again
+from connectors.files.sink import LinesSink, LinesSinkSettings
+from connectors.files.source import LinesSource
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.batch_sizes import fitted
+from connectors.kafka.permissions import CHANGELOG, READ, WRITE, check_permissions
+from connectors.kafka.source import KafkaSource, SourceSettings
+from connectors.kafka.timing import ReadingPace
+from connectors.kafka.topic_watch import watch_topic
+from connectors.kafka.topics import ensure_topics, topic_id
 from flows.disk_state import disk_stores
 from flows.launch import Launch
 from flows.recovery_directory import recovery_identity

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bytewax.recovery import init_db_dir
 
-from connectors.ending import fail
+from connectors.shutdown import fail
 from flows.launch import Launch, read_launch
 from flows.settings import load_settings
 from operators.errors import DedupError, StateError

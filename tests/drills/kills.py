@@ -2,7 +2,7 @@
 
 import time
 
-from connectors.fault_points import POINTS
+from connectors.exactly_once.failpoints import POINTS
 from tests.drills.stage import Scale, Stage, expect, others_end
 from tests.integration.job import Job
 

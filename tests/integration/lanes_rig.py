@@ -11,12 +11,12 @@ from typing import Any, Literal
 import pytest
 from bytewax.inputs import StatefulSourcePartition
 
-from connectors.changelog import Changelog
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_source import KafkaSource, SourceSettings
-from connectors.kafka_transactional_sink import TransactionalKafkaSink, TransactionalSinkSettings
-from connectors.lane_writer import LaneWriter, WriterSettings
-from connectors.opened_lanes import OpenedLanes, Resume
+from connectors.exactly_once.changelog import Changelog
+from connectors.exactly_once.lane_opener import OpenedLanes, Resume
+from connectors.exactly_once.lane_writer import LaneWriter, WriterSettings
+from connectors.exactly_once.sink import TransactionalKafkaSink, TransactionalSinkSettings
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.source import KafkaSource, SourceSettings
 from operators.batches import Batch, Slice, Span
 from operators.decode.decoder import Decoder
 from operators.deduplicate import Lane, LaneSnapshot, LaneSpec
@@ -304,8 +304,8 @@ def raising(monkeypatch: pytest.MonkeyPatch, failures: list[DedupError]) -> None
         failures.append(error)
         raise error
 
-    monkeypatch.setattr("connectors.ending.fail", end)
-    monkeypatch.setattr("connectors.lane_writer.fail", failures.append)
+    monkeypatch.setattr("connectors.shutdown.fail", end)
+    monkeypatch.setattr("connectors.exactly_once.lane_writer.fail", failures.append)
 
 
 __all__ = ["Rig", "Run", "Snapshot", "make_records", "raising", "repeats"]

@@ -16,9 +16,9 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
-from connectors import kafka_clients
+from connectors.kafka import access, topic_reader
 from deploy.kafka import Broker
-from flows import audit_reader, cli
+from flows import cli
 from flows.generate import Labelled, StreamOptions, generate
 from tests.model import Model, Record, Settings
 
@@ -537,8 +537,8 @@ def test_a_broker_that_falls_silent_is_one_line(
         def list_topics(self, *_: object, **__: object) -> ClusterMetadata:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "Failed to get metadata"))
 
-    monkeypatch.setattr(audit_reader, "Consumer", Unanswered)
-    monkeypatch.setattr(kafka_clients, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(topic_reader, "Consumer", Unanswered)
+    monkeypatch.setattr(access, "REQUEST_SECONDS", 0.1)
 
     status, report = audit()
 

@@ -11,8 +11,8 @@ import psutil
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from connectors.column_consumer import ColumnConsumer, Event
-from connectors.kafka_clients import KafkaAccess
+from connectors.kafka.access import KafkaAccess
+from connectors.librdkafka.column_consumer import ColumnConsumer, Event
 from operators.batches import Records
 from tests.integration.conftest import MakeTopics
 from tests.integration.mock_brokers import Request, mock_brokers

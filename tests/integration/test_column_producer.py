@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaError, KafkaException, cimpl
 
-from connectors import client_library
-from connectors.client_library import ClientLibrary
-from connectors.column_producer import ColumnProducer, NotTakenError
-from connectors.delivering import DeliveringProducer
-from connectors.kafka_clients import KafkaAccess
-from connectors.packed_records import PackedRecords
+from connectors.at_least_once.producer import DeliveringProducer
+from connectors.kafka.access import KafkaAccess
+from connectors.librdkafka import library
+from connectors.librdkafka.column_producer import ColumnProducer, NotTakenError
+from connectors.librdkafka.library import ClientLibrary
+from connectors.librdkafka.packed_records import PackedRecords
 from operators.batches import Records
 from operators.errors import SinkError
 from tests.integration.conftest import MakeTopics
@@ -285,6 +285,6 @@ def test_after_a_fatal_error_no_record_is_taken(brokers: MockBrokers) -> None:
 
 
 def test_a_client_without_a_library_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(client_library._FUNCTIONS, "not_there", (None, ()))
+    monkeypatch.setitem(library._FUNCTIONS, "not_there", (None, ()))
     with pytest.raises(ImportError, match="rd_kafka_not_there is not in confluent_kafka's library"):
         ClientLibrary()

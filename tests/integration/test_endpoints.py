@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import OffsetSpec
 
-from connectors.kafka_source import KafkaSource
+from connectors.kafka.source import KafkaSource
 from deploy.kafka import Broker
 from flows.launch import Launch
 from flows.settings import load_settings

@@ -1,4 +1,4 @@
-"""Each row of the table in connectors/kafka_errors.py, met by a lane's producer at a broker.
+"""Each row of the table in connectors/exactly_once/transaction_errors.py, met by a lane's producer at a broker.
 
 tests/unit/test_kafka_errors.py has each code of it; what each means for the records is in
 test_exactly_once_errors.py, and rights that are missing in test_security.py.
@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors import kafka_clients, kafka_permissions, transactions
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_errors import Action
-from connectors.packed_records import PackedRecords
-from connectors.transactions import FencedError, LaneProducer
+from connectors.exactly_once import lane_producer
+from connectors.exactly_once.lane_producer import FencedError, LaneProducer
+from connectors.exactly_once.transaction_errors import Action
+from connectors.kafka import access, permissions
+from connectors.kafka.access import KafkaAccess
+from connectors.librdkafka.packed_records import PackedRecords
 from operators.errors import SinkError
 from tests.integration.mock_brokers import MockBrokers, Request, mock_brokers
 from tests.model import Record
@@ -31,7 +32,7 @@ TIMES = 5
 @pytest.fixture
 def brokers(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockBrokers]:
     # Mocks know no access lists.
-    for module in (kafka_clients, kafka_permissions):
+    for module in (access, permissions):
         monkeypatch.setattr(module, "REQUEST_SECONDS", 0.1)
     with mock_brokers() as found:
         for topic in (OUTPUT, CHANGELOG):
@@ -181,15 +182,15 @@ def test_no_answer_yet_is_asked_for_again(
     request_: Request,
     code: int,
 ) -> None:
-    monkeypatch.setattr(transactions, "_CALL_SECONDS", 0.2)  # librdkafka rests for 0.5
+    monkeypatch.setattr(lane_producer, "_CALL_SECONDS", 0.2)  # librdkafka rests for 0.5
 
     assert commit_one(brokers, request_, code) is None
     assert "lane 0: asking again" in caplog.text
 
 
 def test_asking_again_ends(brokers: MockBrokers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transactions, "_CALL_SECONDS", 0.2)
-    monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(lane_producer, "_CALL_SECONDS", 0.2)
+    monkeypatch.setattr(lane_producer, "PATIENCE_SECONDS", 0.5)
 
     with pytest.raises(SinkError, match=r"lane 0 .*Nothing is lost"):
         commit_one(brokers, INIT, *[KafkaError.COORDINATOR_LOAD_IN_PROGRESS] * 100)

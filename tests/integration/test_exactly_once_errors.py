@@ -9,13 +9,13 @@ from threading import Event, Thread, current_thread
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from connectors import kafka_errors, lane_writer, transactions
-from connectors.column_producer import ANY_PARTITION, ColumnProducer
-from connectors.held_batches import HeldBatch
-from connectors.kafka_errors import Action
-from connectors.lane_writer import LaneWriter
-from connectors.packed_records import PackedRecords
-from connectors.transactions import FencedError, LaneProducer
+from connectors.exactly_once import lane_producer, lane_writer, transaction_errors
+from connectors.exactly_once.lane_producer import FencedError, LaneProducer
+from connectors.exactly_once.lane_writer import LaneWriter
+from connectors.exactly_once.transaction_errors import Action
+from connectors.exactly_once.uncommitted import HeldBatch
+from connectors.librdkafka.column_producer import ANY_PARTITION, ColumnProducer
+from connectors.librdkafka.packed_records import PackedRecords
 from operators.errors import DedupError, SinkError, StateError
 from tests.integration.conftest import MakeRig
 from tests.integration.lanes_rig import Rig, Run, make_records
@@ -40,7 +40,7 @@ def commit_late(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
 
     records = make_records(0, 20)
     with monkeypatch.context() as slow:
-        slow.setattr(transactions, "ColumnProducer", Slow)
+        slow.setattr(lane_producer, "ColumnProducer", Slow)
         run = rig.run()
         run.feed(records[:10])
         snapshot = run.snapshot()
@@ -285,7 +285,7 @@ def test_broken_refusal_that_is_tried_again(
     make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without its row the job repeats it until patience ends, and says little."""
-    monkeypatch.setattr(kafka_errors, "REFUSED", frozenset())
+    monkeypatch.setattr(transaction_errors, "REFUSED", frozenset())
     monkeypatch.setattr(lane_writer, "PATIENCE_SECONDS", 0.5)
 
     with pytest.raises(SinkError, match="aborted again and again"):
@@ -316,7 +316,7 @@ def test_a_record_refused_before_the_commit_names_the_topic(make_rig: MakeRig) -
 def test_a_transaction_that_is_aborted_again_and_again_ends_the_job(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactions.LaneProducer, "commit", lambda *_: Action.REPEAT)
+    monkeypatch.setattr(lane_producer.LaneProducer, "commit", lambda *_: Action.REPEAT)
     monkeypatch.setattr(lane_writer, "PATIENCE_SECONDS", 0.5)
     run = rig.run()
     run.feed(make_records(0, 10))
@@ -358,7 +358,7 @@ def test_closing_does_not_wait_for_a_lane_that_was_fenced(
     monkeypatch.setattr(lane_writer, "fail", lambda _: ended.append(time.monotonic()))
     old = rig.run()
     old.feed(make_records(0, 20))
-    transactions.LaneProducer(rig.access, 1)  # fences one lane only
+    lane_producer.LaneProducer(rig.access, 1)  # fences one lane only
     began = time.monotonic()
     old.parts[0].snapshot()
     old.parts[0].close()
@@ -399,7 +399,7 @@ def test_the_worker_waits_while_too_much_waits_for_a_commit(
             gate.wait(SECONDS)
             super().commit_transaction(seconds)
 
-    monkeypatch.setattr(transactions, "ColumnProducer", Held)
+    monkeypatch.setattr(lane_producer, "ColumnProducer", Held)
     monkeypatch.setattr(lane_writer, "_OPEN_RECORDS", 5)
     monkeypatch.setattr(lane_writer, limit, 5)
     rig = make_rig(lanes=1)
@@ -433,7 +433,7 @@ def test_an_epoch_ends_with_what_was_only_handed_over(
             time.sleep(0.3)
             super().produce(topic, records, partition)
 
-    monkeypatch.setattr(transactions, "ColumnProducer", Slow)
+    monkeypatch.setattr(lane_producer, "ColumnProducer", Slow)
     run = rig.run()
     records = make_records(0, 40)
     for begin in range(0, 40, 10):
@@ -471,7 +471,7 @@ def test_the_worker_never_waits_for_the_client_to_begin(
             super().begin_transaction()
             begun.append(current_thread().name)
 
-    monkeypatch.setattr(transactions, "ColumnProducer", Noted)
+    monkeypatch.setattr(lane_producer, "ColumnProducer", Noted)
     rig = make_rig(lanes=1)
     run = rig.run()
     records = make_records(0, 30)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors import transactions
-from connectors.changelog import Changelog, ChangelogEntry
-from connectors.column_producer import ColumnProducer
-from connectors.lane_writer import LaneWriter
+from connectors.exactly_once import lane_producer
+from connectors.exactly_once.changelog import Changelog, ChangelogEntry
+from connectors.exactly_once.lane_writer import LaneWriter
+from connectors.librdkafka.column_producer import ColumnProducer
 from operators.batches import Slice
 from operators.deduplicate import Lane
 from operators.encode.encoder import Output
@@ -133,7 +133,7 @@ def test_broken_lane_without_fence(rig: Rig, monkeypatch: pytest.MonkeyPatch) ->
         another = f"{rig.topics.prefix}-{next(names)}"
         return ColumnProducer({**settings, "transactional.id": another})
 
-    monkeypatch.setattr(transactions, "ColumnProducer", unfenced)
+    monkeypatch.setattr(lane_producer, "ColumnProducer", unfenced)
     records = make_records(0, 20)
     old = rig.run()
     old.feed(records)

@@ -11,11 +11,12 @@ import pytest
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
-from connectors import kafka_source, lane_writer, opened_lanes
-from connectors.changelog import Changelog
-from connectors.changelog_format import pack
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_source import _KafkaSourcePartition
+from connectors.exactly_once import lane_opener, lane_writer
+from connectors.exactly_once.changelog import Changelog
+from connectors.exactly_once.changelog_format import pack
+from connectors.kafka import source
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.source import _KafkaSourcePartition
 from operators import deduplicate
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot
 from operators.errors import DedupError, StateError
@@ -109,7 +110,7 @@ def test_broken_beginning_that_is_not_committed(rig: Rig, monkeypatch: pytest.Mo
         def commit(self, *_: object, **__: object) -> None:  # type: ignore[override]
             pass
 
-    monkeypatch.setattr(kafka_source, "Consumer", Uncommitting)
+    monkeypatch.setattr(source, "Consumer", Uncommitting)
 
     assert begin_at_latest(rig) == (10, 0)
 
@@ -313,7 +314,7 @@ def test_settings_that_changed_are_named(rig: Rig, with_snapshot: bool) -> None:
 def test_broken_settings_that_are_not_compared(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, with_snapshot: bool
 ) -> None:
-    for module in (opened_lanes, deduplicate):
+    for module in (lane_opener, deduplicate):
         monkeypatch.setattr(module, "check_fingerprint", lambda *_: None)
     events = make_records(0, 10)
     run = rig.run()

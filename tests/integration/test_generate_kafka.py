@@ -107,7 +107,7 @@ def test_a_record_that_the_broker_refuses_is_an_error(
 def test_brokers_that_do_not_answer_are_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.kafka_topics.REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr("connectors.kafka.topics.REQUEST_SECONDS", 0.5)
 
     assert cli.main(["generate", "--brokers=127.0.0.1:1", "--topic=t"]) == 2
     error = capsys.readouterr().err

@@ -6,9 +6,9 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from connectors.ending import one_line_errors
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_source import KafkaSource, SourceSettings
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.source import KafkaSource, SourceSettings
+from connectors.shutdown import one_line_errors
 from deploy.kafka.ports import free_ports
 from operators.errors import SourceError
 from tests.integration.conftest import MakeTopics

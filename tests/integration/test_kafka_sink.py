@@ -14,8 +14,8 @@ import pytest
 from bytewax.outputs import StatefulSinkPartition
 from confluent_kafka import KafkaError
 
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_sink import KafkaSink, SinkSettings
+from connectors.at_least_once.sink import KafkaSink, SinkSettings
+from connectors.kafka.access import KafkaAccess
 from operators.batches import Records
 from operators.encode.encoder import Output
 from operators.errors import DedupError

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.column_producer import ColumnProducer
-from connectors.packed_records import PackedRecords
+from connectors.librdkafka.column_producer import ColumnProducer
+from connectors.librdkafka.packed_records import PackedRecords
 from operators.batches import Records
 from operators.columns.byte_column import ByteColumn
 from tests.integration.conftest import MakeTopics

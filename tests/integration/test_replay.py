@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from connectors.fault_points import POINTS
+from connectors.exactly_once.failpoints import POINTS
 from flows import cli
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import ROOT, SECONDS, Job, finish

@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 from confluent_kafka.admin import AclOperation
 
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_permissions import (
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.permissions import (
     CHANGELOG,
     READ,
     WRITE,

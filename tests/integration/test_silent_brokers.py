@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors import kafka_topics
-from connectors.changelog import Changelog
-from connectors.kafka_clients import KafkaAccess, KafkaUnreachableError
-from connectors.kafka_topics import ensure_topics
+from connectors.exactly_once.changelog import Changelog
+from connectors.kafka import topic_reader, topics
+from connectors.kafka.access import KafkaAccess, KafkaUnreachableError
+from connectors.kafka.topic_reader import TopicReader
+from connectors.kafka.topics import ensure_topics
 from connectors.replay_log import ensure_log
-from flows import audit_reader
-from flows.audit_reader import TopicReader
 from operators.errors import StateError
 from tests.integration.mock_brokers import MockBrokers, mock_brokers
 
@@ -23,7 +22,7 @@ TOPIC = "app-changelog"
 @pytest.fixture
 def brokers(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockBrokers]:
     """They do not know requests for a topic's settings, so that there is no answer."""
-    for module in (kafka_topics, audit_reader):
+    for module in (topics, topic_reader):
         monkeypatch.setattr(module, "REQUEST_SECONDS", 0.5)
     with mock_brokers() as started:
         started.create(TOPIC)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from connectors import read_errors
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_source import KafkaSource, SourceSettings
-from connectors.read_errors import PASSING
+from connectors.kafka import read_errors
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.read_errors import PASSING
+from connectors.kafka.source import KafkaSource, SourceSettings
 from deploy.kafka import QUICK_RESTART, Broker, start_broker
 from operators.errors import DedupError, SourceError
 from tests.integration.job import Job, fail, finish

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors import kafka_topics
-from connectors.changelog import Changelog
-from connectors.kafka_clients import KafkaAccess
+from connectors.exactly_once.changelog import Changelog
+from connectors.kafka import topics
+from connectors.kafka.access import KafkaAccess
 from tests.integration.mock_brokers import mock_brokers
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mock brokers do not know requests for a topic's settings."""
-    monkeypatch.setattr(kafka_topics, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(topics, "REQUEST_SECONDS", 0.5)
 
 
 def warned(caplog: pytest.LogCaptureFixture, brokers: int, replicas: int) -> Iterator[str]:

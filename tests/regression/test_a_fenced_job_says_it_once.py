@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors.kafka_clients import KafkaAccess
-from connectors.packed_records import PackedRecords
-from connectors.transactions import LaneProducer
+from connectors.exactly_once.lane_producer import LaneProducer
+from connectors.kafka.access import KafkaAccess
+from connectors.librdkafka.packed_records import PackedRecords
 from deploy.kafka import Broker
 from operators.errors import SinkError
 from tests.integration.job import SECONDS, Job

@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 from confluent_kafka import Producer
 
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_topics import TopicError, ensure_topics, no_such_topic
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.topics import TopicError, ensure_topics, no_such_topic
 from deploy.kafka import Broker, start_broker
 from flows import cli
 from flows.health import BrokerCheck

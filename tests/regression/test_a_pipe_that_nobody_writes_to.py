@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.lines_source import LinesSource
+from connectors.files.source import LinesSource
 from deploy.kafka.ports import free_ports
 from tests.integration.job import Job
 from tests.integration.test_embedded import check, event, settings_for

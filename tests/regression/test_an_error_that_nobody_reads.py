@@ -23,7 +23,7 @@ _BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHO
 
 _FAILS_TWICE = """
     import threading, time
-    from connectors.ending import fail
+    from connectors.shutdown import fail
     from operators.errors import SinkError
 
     print("something is left in the buffer of stdout")
@@ -33,7 +33,7 @@ _FAILS_TWICE = """
 """
 _FAILS_WHILE_LOGGING = """
     import logging, threading, time
-    from connectors.ending import fail
+    from connectors.shutdown import fail
     from flows.logs import set_up_logging
     from operators.errors import SinkError
 
@@ -118,7 +118,7 @@ def test_stdout_does_not_keep_the_line_back(pipe: _Pipe) -> None:
 def test_a_signal_while_the_log_waits_for_a_reader() -> None:
     program = """
         import logging
-        from connectors.ending import stop_on_signals
+        from connectors.shutdown import stop_on_signals
         from flows.logs import set_up_logging
 
         set_up_logging("text", "info")

@@ -6,11 +6,11 @@ A commit waits for brokers that are away; so must that look.
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors import lane_writer
-from connectors.changelog import Changelog
-from connectors.changelog_format import ChangelogRecord
-from connectors.kafka_clients import KafkaUnreachableError
-from connectors.transactions import LaneProducer
+from connectors.exactly_once import lane_writer
+from connectors.exactly_once.changelog import Changelog
+from connectors.exactly_once.changelog_format import ChangelogRecord
+from connectors.exactly_once.lane_producer import LaneProducer
+from connectors.kafka.access import KafkaUnreachableError
 from tests.integration.lanes_rig import Rig, make_records
 
 AWAY = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.lines_source import FilePosition, LinesSource
+from connectors.files.source import FilePosition, LinesSource
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.test_embedded import check, event, outputs, settings_for
 

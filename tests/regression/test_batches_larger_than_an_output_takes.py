@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from connectors.batch_sizes import fitted
-from connectors.kafka_clients import LARGEST_BATCH_BYTES, KafkaAccess
-from connectors.kafka_topics import topic_config
+from connectors.kafka.access import LARGEST_BATCH_BYTES, KafkaAccess
+from connectors.kafka.batch_sizes import fitted
+from connectors.kafka.topics import topic_config
 from deploy.kafka import Broker
 from flows import cli
 from tests.integration.job import Job, fail, finish

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_sink import KafkaSink, SinkSettings
+from connectors.at_least_once.sink import KafkaSink, SinkSettings
+from connectors.kafka.access import KafkaAccess
 from operators.batches import Records
 from operators.encode.encoder import Output
 from operators.monitoring.metrics import Metrics

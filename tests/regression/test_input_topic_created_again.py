@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from connectors import topic_watch
-from connectors.kafka_clients import KafkaAccess
-from connectors.kafka_topics import topic_id
+from connectors.kafka import topic_watch
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.topics import topic_id
 from operators.errors import DedupError
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory

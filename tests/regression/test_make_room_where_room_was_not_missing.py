@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.output_files import OutputFiles
+from connectors.files.recoverable_files import OutputFiles
 from operators.errors import SinkError
 
 

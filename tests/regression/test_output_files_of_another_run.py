@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.output_files import Lengths, OutputFiles, WrittenFiles
+from connectors.files.recoverable_files import Lengths, OutputFiles, WrittenFiles
 from operators.errors import SinkError
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.test_embedded import check, event, settings_for

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from connectors.output_files import OutputFiles
+from connectors.files.recoverable_files import OutputFiles
 from operators.errors import SinkError
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.test_embedded import event, outputs, settings_for

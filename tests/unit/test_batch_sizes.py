@@ -7,9 +7,9 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from connectors import batch_sizes
-from connectors.batch_sizes import fitted
-from connectors.kafka_clients import LARGEST_BATCH_BYTES, KafkaAccess, KafkaUnreachableError
+from connectors.kafka import batch_sizes
+from connectors.kafka.access import LARGEST_BATCH_BYTES, KafkaAccess, KafkaUnreachableError
+from connectors.kafka.batch_sizes import fitted
 
 ACCESS = KafkaAccess("127.0.0.1:1", "app", {"log_level": 0})
 TOPICS: Mapping[str, dict[str, str] | int] = {

@@ -8,13 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors import changelog_format
-from connectors.changelog_format import KEYS_A_RECORD, VERSION, ChangelogRecord, pack, unpack
+from connectors.exactly_once import changelog_format
+from connectors.exactly_once.changelog_format import (
+    KEYS_A_RECORD,
+    VERSION,
+    ChangelogRecord,
+    pack,
+    unpack,
+)
 from operators.deduplicate import LaneChange
 from operators.errors import StateError
 from operators.verdicts import Delta
 
-LARGEST_RECORD_BYTES = 1024 * 1024  # connectors/changelog.py: max.message.bytes
+LARGEST_RECORD_BYTES = 1024 * 1024  # connectors/exactly_once/changelog.py: max.message.bytes
 
 times = st.floats(allow_nan=False)
 partitions = st.integers(0, 2**16 - 1)

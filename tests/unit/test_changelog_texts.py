@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.changelog_format import ChangelogRecord, changes_of, pack, unpack
+from connectors.exactly_once.changelog_format import ChangelogRecord, changes_of, pack, unpack
 from operators.deduplicate import LaneChange
 from operators.errors import StateError
 from operators.similarity.records import NearRecords

@@ -22,7 +22,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 def test_last_steps_are_done_at_exit_and_not_before() -> None:
     ended = run(r"""
         import sys
-        from connectors.ending import at_exit
+        from connectors.shutdown import at_exit
 
         # Both run at the same time: print would write the word and the end of its line apart.
         at_exit(lambda: sys.stdout.write("one\n"), "one was missed")
@@ -37,7 +37,7 @@ def test_last_steps_are_done_at_exit_and_not_before() -> None:
 def test_a_step_that_hangs_keeps_neither_the_others_nor_the_end() -> None:
     ended = run("""
         from threading import Event
-        from connectors.ending import at_exit
+        from connectors.shutdown import at_exit
 
         for _ in range(2):
             at_exit(Event().wait, "the brokers do not answer")
@@ -50,7 +50,7 @@ def test_a_step_that_hangs_keeps_neither_the_others_nor_the_end() -> None:
 def test_a_consumer_that_nobody_closed_does_not_keep_the_process() -> None:
     """A commit that cannot be sent: closing would wait 45 s for it."""
     ended = run("""
-        from connectors.column_consumer import ColumnConsumer
+        from connectors.librdkafka.column_consumer import ColumnConsumer
 
         consumer = ColumnConsumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "g"}, "t", 0)
         consumer.assign(0)

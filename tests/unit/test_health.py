@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.ending import begun
-from connectors.kafka_clients import KafkaAccess
+from connectors.kafka.access import KafkaAccess
+from connectors.shutdown import begun
 from flows import health
 from flows.health import LIVE_SECONDS, RESTORE_SECONDS, BrokerCheck, Health
 from operators.monitoring.liveness import Pulse

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from connectors import kafka_clients
-from connectors.kafka_clients import KafkaAccess, KafkaUnreachableError, patiently
+from connectors.kafka import access
+from connectors.kafka.access import KafkaAccess, KafkaUnreachableError, patiently
 from operators.errors import SettingsError
 
 ACCESS = KafkaAccess("127.0.0.1:1", "app")
@@ -38,7 +38,7 @@ def failing(code: int, times: int) -> tuple[list[int], Callable[[], str]]:
     ],
 )
 def test_what_comes_back_is_asked_again(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_clients, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(access, "_AGAIN_SECONDS", 0.0)
     calls, call = failing(code, times=2)
     assert patiently(ACCESS, call) == "answer"
     assert len(calls) == 3
@@ -55,8 +55,8 @@ def test_what_does_not_is_an_error_at_once(code: int) -> None:
 
 
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_clients, "_AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr(kafka_clients, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(access, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(access, "REQUEST_SECONDS", 0.05)
     calls, call = failing(KafkaError.LEADER_NOT_AVAILABLE, times=1_000_000)
     with pytest.raises(KafkaUnreachableError):
         patiently(ACCESS, call)

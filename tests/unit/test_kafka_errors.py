@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors.kafka_errors import AGAIN, FENCED, REFUSED, Action, action_for
+from connectors.exactly_once.transaction_errors import AGAIN, FENCED, REFUSED, Action, action_for
 
 _UNKNOWN = KafkaError.UNKNOWN
 

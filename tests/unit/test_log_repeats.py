@@ -2,7 +2,7 @@
 
 import logging
 
-from connectors.log_repeats import Repeats
+from connectors.kafka.log_filter import Repeats
 
 
 class Clock:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.pace import CommitPace, ReadingPace
+from connectors.kafka.timing import CommitPace, ReadingPace
 
 _CLOCK = st.floats(1.6e9, 2.0e9)
 _INTERVALS = st.floats(0.001, 60.0)

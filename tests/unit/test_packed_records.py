@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.packed_records import PackedRecords
+from connectors.librdkafka.packed_records import PackedRecords
 from operators.batches import Ints, Records
 from operators.columns.header_table import HeaderTable
 

@@ -3,8 +3,8 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors.kafka_errors import PATIENCE_SECONDS
-from connectors.read_errors import ReadErrors
+from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
+from connectors.kafka.read_errors import ReadErrors
 from operators.errors import SourceError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.ending import begun
+from connectors.shutdown import begun
 from flows import status_report
 from flows.health import Health
 from flows.launch import Launch

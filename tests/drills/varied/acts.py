@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
-from connectors.fault_points import POINTS
+from connectors.exactly_once.failpoints import POINTS
 from tests.drills.varied.setup import Setup, draw_cluster
 
 STOP, KILL, MOMENT, POINT = "stop", "kill", "moment", "point"

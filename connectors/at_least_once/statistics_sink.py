@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.delivering import DeliveringProducer
-from connectors.ending import one_line_errors
-from connectors.kafka_clients import KafkaAccess
-from connectors.output_files import Lengths, OutputFiles, WrittenFiles
+from connectors.at_least_once.producer import DeliveringProducer
+from connectors.files.recoverable_files import Lengths, OutputFiles, WrittenFiles
+from connectors.kafka.access import KafkaAccess
+from connectors.shutdown import one_line_errors
 from operators.batches import Records
 from operators.statistics.summarize import Statistic
 

@@ -15,10 +15,10 @@ import numpy as np
 from confluent_kafka import KafkaError, KafkaException
 from numba import types
 
-from connectors.client_callbacks import ClientCallbacks
-from connectors.client_library import LIBRARY, PRODUCER, DeliveryCallback, milliseconds
-from connectors.packed_records import NOTHING, PackedRecords
-from connectors.request_counts import RequestCounts
+from connectors.librdkafka.callbacks import ClientCallbacks
+from connectors.librdkafka.library import LIBRARY, PRODUCER, DeliveryCallback, milliseconds
+from connectors.librdkafka.packed_records import NOTHING, PackedRecords
+from connectors.librdkafka.request_counts import RequestCounts
 from operators.batches import Ints
 from operators.columns.byte_column import ByteColumn
 from operators.columns.jit import compiled_unlocked

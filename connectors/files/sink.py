@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.ending import one_line_errors
-from connectors.output_files import Lengths, OutputFiles, WrittenFiles
+from connectors.files.recoverable_files import Lengths, OutputFiles, WrittenFiles
+from connectors.shutdown import one_line_errors
 from operators.encode.encoder import Output
 from operators.monitoring.observer import Observer, Written
 from operators.verdicts import VERDICTS

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from connectors.packed_records import PackedRecords
+from connectors.librdkafka.packed_records import PackedRecords
 from operators.deduplicate import LaneChange
 from operators.encode.encoder import Output
 from operators.monitoring.observer import Written

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from connectors.file_tail import FileTail
+from connectors.files.tail import FileTail
 from operators.errors import SourceError
 
 STDIN = "-"

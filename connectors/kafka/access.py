@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
-from connectors.complaints import Complaints, is_shut_out
-from connectors.log_repeats import Repeats, Told
+from connectors.kafka.client_errors import Complaints, is_shut_out
+from connectors.kafka.log_filter import Repeats, Told
 from operators.errors import DedupError, SettingsError
 
 log = logging.getLogger("dedup.kafka")

@@ -16,15 +16,15 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from connectors.kafka_clients import (
+from connectors.kafka.access import (
     REQUEST_SECONDS,
     KafkaAccess,
     explain,
     patiently,
     unreachable,
 )
-from connectors.kafka_offsets import ask_offsets
-from connectors.kafka_topics import no_such_topic, partition_counts
+from connectors.kafka.offsets import ask_offsets
+from connectors.kafka.topics import no_such_topic, partition_counts
 from flows.progress import Progress
 from operators.errors import SourceError
 

@@ -20,8 +20,8 @@ from confluent_kafka import KafkaError, KafkaException
 from numba import types
 from numba.extending import intrinsic
 
-from connectors.client_callbacks import ClientCallbacks
-from connectors.client_library import CONSUMER, LIBRARY, LONG, Message, milliseconds
+from connectors.librdkafka.callbacks import ClientCallbacks
+from connectors.librdkafka.library import CONSUMER, LIBRARY, LONG, Message, milliseconds
 from operators.batches import Headers, Ints, Records
 from operators.columns.byte_column import ByteColumn
 from operators.columns.jit import compiled, memcpy

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypedDict, cast
 
-from connectors.file_lock import open_locked
-from connectors.file_tail import FileTail
+from connectors.files.lock import open_locked
+from connectors.files.tail import FileTail
 from operators.errors import SinkError
 
 

@@ -21,11 +21,11 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from connectors.column_consumer import ColumnConsumer, Event
-from connectors.ending import at_exit, begun, one_line_errors, stopping
-from connectors.kafka_clients import REQUEST_SECONDS, KafkaAccess, explain, patiently
-from connectors.pace import ReadingPace
-from connectors.read_errors import ReadErrors
+from connectors.kafka.access import REQUEST_SECONDS, KafkaAccess, explain, patiently
+from connectors.kafka.read_errors import ReadErrors
+from connectors.kafka.timing import ReadingPace
+from connectors.librdkafka.column_consumer import ColumnConsumer, Event
+from connectors.shutdown import at_exit, begun, one_line_errors, stopping
 from operators.batches import Batch, Records, Span
 from operators.coalesce import BatchLimit, batch_limit
 from operators.errors import SourceError

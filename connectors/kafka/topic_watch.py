@@ -9,9 +9,9 @@ import logging
 from collections.abc import Callable
 from threading import Thread
 
-from connectors.ending import fail, stopping
-from connectors.kafka_clients import KafkaAccess, KafkaUnreachableError
-from connectors.kafka_topics import topic_id
+from connectors.kafka.access import KafkaAccess, KafkaUnreachableError
+from connectors.kafka.topics import topic_id
+from connectors.shutdown import fail, stopping
 from operators.errors import DedupError, SourceError
 
 log = logging.getLogger("dedup.source")

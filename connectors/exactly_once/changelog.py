@@ -18,18 +18,18 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
-from connectors.changelog_format import ChangelogRecord, unpack
-from connectors.kafka_clients import (
+from connectors.exactly_once.changelog_format import ChangelogRecord, unpack
+from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
+from connectors.kafka.access import (
     REQUEST_SECONDS,
     KafkaAccess,
     explain,
     list_topics,
     patiently,
 )
-from connectors.kafka_errors import PATIENCE_SECONDS
-from connectors.kafka_offsets import ask_offsets
-from connectors.kafka_topics import create_topic, partition_counts, topic_config
-from connectors.read_errors import PASSING, unreadable
+from connectors.kafka.offsets import ask_offsets
+from connectors.kafka.read_errors import PASSING, unreadable
+from connectors.kafka.topics import create_topic, partition_counts, topic_config
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")

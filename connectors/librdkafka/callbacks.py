@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError
 
-from connectors.client_library import LIBRARY, ErrorCallback, LogCallback
+from connectors.librdkafka.library import LIBRARY, ErrorCallback, LogCallback
 
 _LEVELS: Final = (
     *(logging.CRITICAL,) * 3,

@@ -19,16 +19,16 @@ from threading import Condition, Thread
 
 from confluent_kafka import KafkaError
 
-from connectors.changelog import Changelog
-from connectors.changelog_format import pack
-from connectors.ending import fail
-from connectors.fault_points import TRIM_SECONDS, reach
-from connectors.held_batches import HeldBatch, HeldBatches
-from connectors.kafka_clients import KafkaUnreachableError
-from connectors.kafka_errors import PATIENCE_SECONDS
-from connectors.opened_lanes import OpenedLane
-from connectors.pace import CommitPace
-from connectors.transactions import FencedError
+from connectors.exactly_once.changelog import Changelog
+from connectors.exactly_once.changelog_format import pack
+from connectors.exactly_once.failpoints import TRIM_SECONDS, reach
+from connectors.exactly_once.lane_opener import OpenedLane
+from connectors.exactly_once.lane_producer import FencedError
+from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
+from connectors.exactly_once.uncommitted import HeldBatch, HeldBatches
+from connectors.kafka.access import KafkaUnreachableError
+from connectors.kafka.timing import CommitPace
+from connectors.shutdown import fail
 from operators.deduplicate import LaneChange
 from operators.encode.encoder import Output
 from operators.errors import DedupError, SinkError, StateError

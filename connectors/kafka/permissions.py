@@ -15,7 +15,7 @@ from confluent_kafka.admin import (
     TopicDescription,
 )
 
-from connectors.kafka_clients import (
+from connectors.kafka.access import (
     REQUEST_SECONDS,
     KafkaAccess,
     KafkaUnreachableError,

@@ -14,11 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
-from connectors.changelog import Changelog, ChangelogEntry
-from connectors.changelog_format import changes_of
-from connectors.fault_points import reach
-from connectors.kafka_clients import KafkaAccess
-from connectors.transactions import LaneProducer
+from connectors.exactly_once.changelog import Changelog, ChangelogEntry
+from connectors.exactly_once.changelog_format import changes_of
+from connectors.exactly_once.failpoints import reach
+from connectors.exactly_once.lane_producer import LaneProducer
+from connectors.kafka.access import KafkaAccess
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.errors import StateError
 from operators.fingerprints import check_fingerprint

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from connectors.ending import begun, one_line_errors, stopping
-from connectors.input_file import InputFile
+from connectors.files.input_file import InputFile
+from connectors.shutdown import begun, one_line_errors, stopping
 from operators.batches import Batch, Records, Span
 from operators.errors import SourceError
 from operators.keys.canonical_json import is_json_object

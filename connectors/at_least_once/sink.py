@@ -12,9 +12,9 @@ from weakref import ReferenceType, WeakValueDictionary, ref
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.delivering import DeliveringProducer
-from connectors.ending import one_line_errors
-from connectors.kafka_clients import KafkaAccess
+from connectors.at_least_once.producer import DeliveringProducer
+from connectors.kafka.access import KafkaAccess
+from connectors.shutdown import one_line_errors
 from operators.encode.encoder import Output
 from operators.encode.reassemble import Assembler
 from operators.errors import SinkError

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException
 
-from connectors.column_producer import ANY_PARTITION, ColumnProducer, NotTakenError
-from connectors.fault_points import is_due, reach
-from connectors.kafka_clients import KafkaAccess, explain
-from connectors.kafka_errors import PATIENCE_SECONDS, Action, action_for
-from connectors.kafka_permissions import WRITE, advice, forbidden_topics
-from connectors.packed_records import PackedRecords
-from connectors.producing import produce_records, refused
-from connectors.request_counts import Request
+from connectors.exactly_once.failpoints import is_due, reach
+from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS, Action, action_for
+from connectors.kafka.access import KafkaAccess, explain
+from connectors.kafka.permissions import WRITE, advice, forbidden_topics
+from connectors.kafka.produce import produce_records, refused
+from connectors.librdkafka.column_producer import ANY_PARTITION, ColumnProducer, NotTakenError
+from connectors.librdkafka.packed_records import PackedRecords
+from connectors.librdkafka.request_counts import Request
 from operators.batches import Records
 from operators.errors import SinkError
 

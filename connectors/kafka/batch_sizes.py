@@ -11,14 +11,14 @@ from typing import Final
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
-from connectors.kafka_clients import (
+from connectors.kafka.access import (
     LARGEST_BATCH_BYTES,
     REQUEST_SECONDS,
     KafkaAccess,
     KafkaUnreachableError,
     patiently,
 )
-from connectors.kafka_topics import topic_config
+from connectors.kafka.topics import topic_config
 
 log = logging.getLogger("dedup.topics")
 

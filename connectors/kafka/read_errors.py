@@ -14,8 +14,8 @@ from typing import Final
 
 from confluent_kafka import OFFSET_INVALID, KafkaError
 
-from connectors.kafka_clients import explain
-from connectors.kafka_errors import PATIENCE_SECONDS
+from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
+from connectors.kafka.access import explain
 from operators.errors import SourceError
 
 log = logging.getLogger("dedup.source")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numba import types
 
-from connectors.client_library import LIBRARY, NewCallback
+from connectors.librdkafka.library import LIBRARY, NewCallback
 from operators.columns.jit import compiled_callback
 
 _NAME: Final = b"request-counts"

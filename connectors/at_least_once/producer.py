@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException
 
-from connectors.column_producer import ColumnProducer
-from connectors.kafka_clients import KafkaAccess, explain, unreachable
-from connectors.log_repeats import Repeats
-from connectors.packed_records import PackedRecords
-from connectors.producing import produce_records, refused
+from connectors.kafka.access import KafkaAccess, explain, unreachable
+from connectors.kafka.log_filter import Repeats
+from connectors.kafka.produce import produce_records, refused
+from connectors.librdkafka.column_producer import ColumnProducer
+from connectors.librdkafka.packed_records import PackedRecords
 from operators.batches import Records
 from operators.errors import SinkError
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.changelog import Changelog
-from connectors.ending import one_line_errors
-from connectors.fault_points import reach
-from connectors.lane_writer import LaneWriter, WriterSettings
-from connectors.opened_lanes import OpenedLanes, Resume
+from connectors.exactly_once.changelog import Changelog
+from connectors.exactly_once.failpoints import reach
+from connectors.exactly_once.lane_opener import OpenedLanes, Resume
+from connectors.exactly_once.lane_writer import LaneWriter, WriterSettings
+from connectors.shutdown import one_line_errors
 from operators.encode.encoder import Output
 from operators.encode.reassemble import Assembler
 from operators.errors import StateError

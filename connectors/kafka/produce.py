@@ -6,9 +6,9 @@ from typing import Final
 
 from confluent_kafka import KafkaError
 
-from connectors.column_producer import ANY_PARTITION, ColumnProducer, NotTakenError
-from connectors.kafka_clients import explain
-from connectors.packed_records import PackedRecords
+from connectors.kafka.access import explain
+from connectors.librdkafka.column_producer import ANY_PARTITION, ColumnProducer, NotTakenError
+from connectors.librdkafka.packed_records import PackedRecords
 from operators.errors import SinkError
 
 _SIZES: Final = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)

@@ -1,0 +1,1 @@
+"""The sink for at least once, and what only it needs."""

@@ -1,0 +1,1 @@
+"""The sink for exactly once, and what only it needs."""

@@ -1,0 +1,1 @@
+"""Kafka: access, requests, topics, permissions, the source, and reading whole topics."""

@@ -1,0 +1,1 @@
+"""librdkafka by columns: records are read and produced without an object for each."""
