@@ -17,7 +17,7 @@ from bench.inputs import Input, LiveKeys, any_name, record_count
 from bench.machine import write_results
 from bench.measuring import BROKER, Measured, run
 from deploy.kafka import start_broker
-from flows.settings import fingerprint, load_settings
+from flows.settings.model import fingerprint, load_settings
 
 _PLAIN = Input(records=500_000)
 

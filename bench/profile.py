@@ -20,10 +20,10 @@ from typing import Any
 from bench.inputs import Input, any_name, record_count
 from bench.machine import write_results
 from deploy.kafka import start_broker
-from flows.allocator import suit_allocator
+from flows.assembly.parts import event_spec, parts_for
 from flows.launch import Launch
-from flows.settings import load_settings
-from flows.wiring import event_spec, parts_for
+from flows.process.malloc import suit_allocator
+from flows.settings.model import load_settings
 from operators.batches import Batch
 from operators.decode.decoder import Decoder
 from operators.deduplicate import lane_mapper

@@ -28,9 +28,9 @@ import numpy as np
 import psutil
 
 from bench.machine import write_results
+from flows.assembly.parts import bound_of, new_store
 from flows.disk_state import disk_stores
-from flows.settings import load_settings
-from flows.wiring import bound_of, new_store
+from flows.settings.model import load_settings
 from operators.batches import Floats, Hashes, Ints
 from operators.windows.store import Change, DurableStore, KeyStore, LaneProgress
 

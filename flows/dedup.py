@@ -21,16 +21,16 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from connectors.shutdown import fail, one_line_errors, stop_on_signals
-from flows.allocator import suit_allocator
-from flows.endpoints import serve_endpoints
-from flows.health import health_of
+from flows.assembly.parts import event_spec, parts_for, statistics_settings, stats_sink
 from flows.launch import Launch, read_launch
-from flows.logs import ProgressLog, set_up_logging
-from flows.peers import watch_peers
-from flows.recovery_directory import check_recovery_directory, hold_recovery_directory
-from flows.settings import Settings, load_settings
-from flows.watchdog import start_watchdog
-from flows.wiring import event_spec, parts_for, statistics_settings, stats_sink
+from flows.process.health import health_of
+from flows.process.logs import ProgressLog, set_up_logging
+from flows.process.malloc import suit_allocator
+from flows.process.peers import watch_peers
+from flows.process.recovery import check_recovery_directory, hold_recovery_directory
+from flows.process.watchdog import start_watchdog
+from flows.settings.model import Settings, load_settings
+from flows.web.endpoints import serve_endpoints
 from operators.batches import DecodedBatch, Slice
 from operators.coalesce import join
 from operators.decode.decoder import Decoder

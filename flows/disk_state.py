@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from flows.settings import Settings, fingerprint
+from flows.settings.model import Settings, fingerprint
 from operators.errors import SettingsError
 from operators.windows.key_table.table import Bound
 from operators.windows.store import KeyStore

@@ -14,13 +14,13 @@ import sys
 import time
 from pathlib import Path
 
-from flows import cli
-from flows.audit import audit
-from flows.audit_labels import label_rows, label_table
-from flows.audit_options import AuditOptions
-from flows.audit_proof import Proof
-from flows.progress import Progress
-from flows.settings import Settings, load_settings
+from flows.cli.app import app
+from flows.cli.audit.command import audit
+from flows.cli.audit.labels import label_rows, label_table
+from flows.cli.audit.options import AuditOptions
+from flows.cli.audit.proof import Proof
+from flows.cli.progress import Progress
+from flows.settings.model import Settings, load_settings
 from operators.errors import DedupError
 from operators.verdicts import VERDICTS
 
@@ -77,7 +77,7 @@ def run(folder: Path = FOLDER) -> None:
     _make_folder(folder)
     source, labels, out = folder / "events.jsonl", folder / "labels.jsonl", folder / "out"
     words = [f"--{name}={value}" for name, value in _STREAM.items()]
-    status = cli.main(["generate", *words, f"--output={source}", f"--labels={labels}"])
+    status = app.main(["generate", *words, f"--output={source}", f"--labels={labels}"])
     if status:
         msg = f"no sample could be generated (status {status})"
         raise SampleError(msg)

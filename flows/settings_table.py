@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from flows.markdown import markdown_table
-from flows.settings import FIELD_OF, Settings
-from flows.settings_sources import variable
+from flows.settings.model import FIELD_OF, Settings
+from flows.settings.sources import variable
 from operators.keys.combination import Combination
 
 

@@ -1,7 +1,7 @@
 """What a state was made with, and whether it still means the same.
 
 A fingerprint maps variables to texts, `-` for a setting that has no effect beside the others
-(`flows.settings.fingerprint`).  An entry that what is stored lacks is not compared: the version
+(`flows.settings.model.fingerprint`).  An entry that what is stored lacks is not compared: the version
 that wrote it did not know it.
 """
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE
 
-from flows import audit_kafka
-from flows.audit_options import AuditOptions
-from flows.audit_proof import Proof
-from flows.settings import Settings
+from flows.cli.app.audit import kafka
+from flows.cli.audit.options import AuditOptions
+from flows.cli.audit.proof import Proof
+from flows.settings.model import Settings
 from tests.model import Free, Record, Verdict, output_headers
 from tests.model import Settings as ModelSettings
 
@@ -134,6 +134,6 @@ def audit_in_memory(
             0: [Stored(one.record, at, list(one.headers)) for at, one in enumerate(mine)]
         }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_kafka, "TopicReader", lambda *_, **__: topics)
-        patch.setattr(audit_kafka, "Message", Stored)
-        return audit_kafka.audit_kafka(settings, options or AuditOptions())
+        patch.setattr(kafka, "TopicReader", lambda *_, **__: topics)
+        patch.setattr(kafka, "Message", Stored)
+        return kafka.audit_kafka(settings, options or AuditOptions())

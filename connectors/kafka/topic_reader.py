@@ -25,7 +25,7 @@ from connectors.kafka.access import (
 )
 from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.topics import no_such_topic, partition_counts
-from flows.progress import Progress
+from flows.cli.progress import Progress
 from operators.errors import SourceError
 
 _MOST_RECORDS = 10_000

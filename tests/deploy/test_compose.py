@@ -7,9 +7,9 @@ import yaml
 from confluent_kafka.admin import AdminClient
 
 from deploy.kafka import Broker
-from flows import cli
+from flows.cli.app import app
 from flows.launch import read_launch
-from flows.settings import load_settings
+from flows.settings.model import load_settings
 from tests.deploy.promql import PROMETHEUS
 from tests.integration.job import ROOT
 
@@ -72,8 +72,8 @@ def test_the_input_topic_is_there_before_the_job_starts(
     monkeypatch.setenv("DEDUP_BROKERS", broker.bootstrap)
     named = f"{topic_prefix}-{topic}"
     words[words.index(topic)] = named
-    assert cli.main(words) == 0
-    assert cli.main(words) == 0
+    assert app.main(words) == 0
+    assert app.main(words) == 0
     listed = AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=30).topics
     assert len(listed[named].partitions) == int(words[words.index("--partitions") + 1])
 

@@ -18,8 +18,8 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
 from connectors.kafka import access, topic_reader
 from deploy.kafka import Broker
-from flows import cli
-from flows.generate import Labelled, StreamOptions, generate
+from flows.cli.app import app
+from flows.cli.generate.command import Labelled, StreamOptions, generate
 from tests.model import Model, Record, Settings
 
 SECONDS = 30.0
@@ -199,7 +199,7 @@ def audit(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         monkeypatch.setenv(f"DEDUP_{verdict.upper()}_TOPIC", run.topic(verdict))
 
     def call(*words: str) -> tuple[int, str]:
-        status = cli.main(["audit", *words])
+        status = app.main(["audit", *words])
         captured = capsys.readouterr()
         return status, captured.out + captured.err
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from flows.cli.app import app
 from tests.integration.job import Job, finish
 
 SEVERAL = '[["user_id","event_id"],["user_id","event_type"],"content"]'
@@ -52,13 +52,13 @@ def test_a_run_is_proved_and_a_theft_is_found(
     settings = {"DEDUP_INPUT_FILE": str(source), "DEDUP_OUTPUT_DIR": str(out), **SETTINGS[name]}
     shares = ("duplicates=0.2", "same-content=0.05", "near=0.05", "late=0.05", "invalid=0.05")
     words = ["--records=3000", "--step=0.5", *(f"--{share}" for share in shares)]
-    cli.main(["generate", *words, f"--output={source}"])
+    app.main(["generate", *words, f"--output={source}"])
     finish(Job(settings, tmp_path, workers=2, snapshot_seconds=None))
     monkeypatch.delenv("DEDUP_BROKERS", raising=False)
     for variable, value in settings.items():
         monkeypatch.setenv(variable, value)
     capsys.readouterr()
-    status = cli.main(["audit"])
+    status = app.main(["audit"])
     report = capsys.readouterr().out
     assert status == 0, report
     if "DEDUP_SIMILARITY" in settings:
@@ -72,5 +72,5 @@ def test_a_run_is_proved_and_a_theft_is_found(
     (out / "unique.jsonl").write_bytes(b"".join(line + b"\n" for line in unique))
     with (out / "late.jsonl").open("a") as file:
         file.write(json.dumps(late | {"offset": offset, "value": stolen.decode()}) + "\n")
-    assert cli.main(["audit"]) == 1
+    assert app.main(["audit"]) == 1
     assert f"(offset {offset}) is late" in capsys.readouterr().out

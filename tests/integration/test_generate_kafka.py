@@ -10,8 +10,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.kafka import Broker
-from flows import cli
-from flows.generate import StreamOptions, generate
+from flows.cli.app import app
+from flows.cli.generate.command import StreamOptions, generate
 
 SECONDS = 30.0
 WORDS = ["--records=2000", "--seed=7", "--step=2", "--late=0.1", "--invalid=0.1", "--near=0.1"]
@@ -41,7 +41,7 @@ def test_records_arrive_once_in_order_with_labels(
     labels = tmp_path / "labels.jsonl"
     target = [f"--brokers={broker.bootstrap}", f"--topic={topic_prefix}", "--partitions=3"]
 
-    assert cli.main(["generate", *WORDS, *target, f"--key={key}", f"--labels={labels}"]) == 0
+    assert app.main(["generate", *WORDS, *target, f"--key={key}", f"--labels={labels}"]) == 0
 
     partitions = consume(broker.bootstrap, topic_prefix, 3, 2000)
     told = {
@@ -71,7 +71,7 @@ def test_a_topic_that_is_there_keeps_its_partitions(broker: Broker, topic_prefix
     admin.create_topics([NewTopic(topic_prefix, 2)])[topic_prefix].result(SECONDS)
     target = [f"--brokers={broker.bootstrap}", f"--topic={topic_prefix}", "--partitions=5"]
 
-    assert cli.main(["generate", *WORDS, *target, "--no-label-headers"]) == 0
+    assert app.main(["generate", *WORDS, *target, "--no-label-headers"]) == 0
 
     partitions = consume(broker.bootstrap, topic_prefix, 2, 2000)
     assert all(len(messages) > 100 for messages in partitions)
@@ -84,7 +84,7 @@ def test_the_topic_and_brokers_of_the_settings_are_the_default(
     monkeypatch.setenv("DEDUP_BROKERS", broker.bootstrap)
     monkeypatch.setenv("DEDUP_INPUT_TOPIC", topic_prefix)
 
-    assert cli.main(["generate", *WORDS]) == 0
+    assert app.main(["generate", *WORDS]) == 0
 
     consume(broker.bootstrap, topic_prefix, 4, 2000)
 
@@ -96,7 +96,7 @@ def test_a_record_that_the_broker_refuses_is_an_error(
     small = NewTopic(topic_prefix, 1, config={"max.message.bytes": "100"})
     admin.create_topics([small])[topic_prefix].result(SECONDS)
 
-    status = cli.main(["generate", f"--brokers={broker.bootstrap}", f"--topic={topic_prefix}"])
+    status = app.main(["generate", f"--brokers={broker.bootstrap}", f"--topic={topic_prefix}"])
 
     assert status == 2
     error = capsys.readouterr().err
@@ -109,7 +109,7 @@ def test_brokers_that_do_not_answer_are_one_line(
 ) -> None:
     monkeypatch.setattr("connectors.kafka.topics.REQUEST_SECONDS", 0.5)
 
-    assert cli.main(["generate", "--brokers=127.0.0.1:1", "--topic=t"]) == 2
+    assert app.main(["generate", "--brokers=127.0.0.1:1", "--topic=t"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("dedup: cannot talk to Kafka")
     assert error.count("\n") == 1

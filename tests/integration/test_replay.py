@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Producer
 
 from connectors.exactly_once.failpoints import POINTS
-from flows import cli
+from flows.cli.app import app
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import ROOT, SECONDS, Job, finish
 from tests.integration.streams import events
@@ -77,7 +77,7 @@ def replay(
         monkeypatch.setenv(name, value)
 
     def call(*words: str) -> tuple[int, str]:
-        status = cli.main(["replay", *words])
+        status = app.main(["replay", *words])
         captured = capsys.readouterr()
         return status, captured.out + captured.err
 
@@ -182,7 +182,7 @@ def test_a_log_that_would_forget_is_refused(topics: Topics, replay: Replay) -> N
 
 def run_apart(topics: Topics, *words: str, kill_at: str = "") -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "replay", *words],
+        [sys.executable, "-m", "flows.cli.app", "replay", *words],
         cwd=ROOT,
         env={**os.environ, **topics.settings, "DEDUP_TEST_KILL_AT": kill_at},
         stdout=subprocess.PIPE,
@@ -251,4 +251,4 @@ def test_late_records_of_a_job_pass_once_more_lateness_is_allowed(
     # And the audit knows both latenesses, and what was replayed.
     assert replay("duplicate", "--to", topics.outputs["unique"])[0] == 0
     monkeypatch.setenv("DEDUP_ALLOWED_LATENESS_SECONDS", "100000")
-    assert cli.main(["audit", "--allowed-lateness=300"]) == 0
+    assert app.main(["audit", "--allowed-lateness=300"]) == 0

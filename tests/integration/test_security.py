@@ -23,8 +23,8 @@ from connectors.kafka.permissions import (
 )
 from deploy.kafka import NoBrokerError
 from deploy.kafka.ports import free_ports
-from flows.settings import load_settings
-from flows.wiring import kafka_access
+from flows.assembly.parts import kafka_access
+from flows.settings.model import load_settings
 from tests.integration.job import ROOT, Job, fail, finish
 from tests.integration.secured import (
     CLIENT_NAME,
@@ -259,7 +259,7 @@ def test_no_secret_is_shown_by_any_page_or_command(
         shown = [*pages, job.stderr]
     environ = {**os.environ, **settings}
     for arguments in (["config"], ["config", "--json"]):
-        command = [sys.executable, "-m", "flows.cli", *arguments]
+        command = [sys.executable, "-m", "flows.cli.app", *arguments]
         answer = subprocess.run(
             command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True
         )

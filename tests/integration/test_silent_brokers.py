@@ -11,7 +11,7 @@ from connectors.kafka import topic_reader, topics
 from connectors.kafka.access import KafkaAccess, KafkaUnreachableError
 from connectors.kafka.topic_reader import TopicReader
 from connectors.kafka.topics import ensure_topics
-from connectors.replay_log import ensure_log
+from flows.cli.replay.log import ensure_log
 from operators.errors import StateError
 from tests.integration.mock_brokers import MockBrokers, mock_brokers
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from flows.serving import Answer, Question, serve
+from flows.web.server import Answer, Question, serve
 from tests.status_reports import report
 
 PAGE = files("flows").joinpath("status_page.html").read_text()

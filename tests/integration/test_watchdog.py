@@ -15,7 +15,8 @@ from tests.integration.trickle import Trickle
 
 # The job, with a watchdog and probes that are as quick as a test.
 _QUICK = """
-from flows import health, watchdog
+from flows.process import health
+from flows.process import watchdog
 health.LIVE_SECONDS = 5.0
 watchdog._LOOK_SECONDS = 0.5
 watchdog._SILENT_SECONDS = 12.0

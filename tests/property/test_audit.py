@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, Phase, assume, event, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flows import audit_taken, audit_validity
-from flows.audit_proof import Proof
-from flows.settings import Settings, load_settings
+from flows.cli.app.audit import taken, validity
+from flows.cli.audit.proof import Proof
+from flows.settings.model import Settings, load_settings
 from tests import strategies
 from tests.memory_topics import Output, audit_in_memory, outputs_of
 from tests.model import Record, Verdict
@@ -41,7 +41,7 @@ Answer = tuple[Record, Verdict]
 def _clock_of_the_streams() -> Iterator[None]:
     """The streams are decided at a fixed time, which is before this program was there."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (audit_taken, audit_validity):
+        for module in (taken, validity):
             patch.setattr(module, "NO_JOB_BEFORE", strategies.NOW)
         yield
 

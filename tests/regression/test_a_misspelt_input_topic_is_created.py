@@ -11,8 +11,8 @@ from confluent_kafka import Producer
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.topics import TopicError, ensure_topics, no_such_topic
 from deploy.kafka import Broker, start_broker
-from flows import cli
-from flows.health import BrokerCheck
+from flows.cli.app import app
+from flows.process.health import BrokerCheck
 from tests.integration.job import Job, fail, finish
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
 from tests.integration.topics import Topics
@@ -150,7 +150,7 @@ def test_the_commands_say_it_in_one_line_too(
     for name, value in (topics.settings | {"DEDUP_INPUT_TOPIC": missing}).items():
         monkeypatch.setenv(name, value)
 
-    status = cli.main(words)
+    status = app.main(words)
 
     [line] = capsys.readouterr().err.splitlines()
     assert status == 2
@@ -164,7 +164,7 @@ def test_the_topic_that_a_replay_reads_is_missing(
     for name, value in topics.settings.items():
         monkeypatch.setenv(name, value)
 
-    status = cli.main(["replay", "invalid"])
+    status = app.main(["replay", "invalid"])
 
     [line] = capsys.readouterr().err.splitlines()
     assert status == 2
@@ -179,7 +179,7 @@ def test_dedup_generate_still_creates_the_topic_that_it_writes(
     for name, value in (topics.settings | {"DEDUP_INPUT_TOPIC": new}).items():
         monkeypatch.setenv(name, value)
 
-    assert cli.main(["generate", "--records", "0", "--partitions", "3"]) == 0
+    assert app.main(["generate", "--records", "0", "--partitions", "3"]) == 0
 
     assert appears(topics, new)
     assert len(topics.admin().list_topics(timeout=SECONDS).topics[new].partitions) == 3

@@ -34,7 +34,7 @@ _FAILS_TWICE = """
 _FAILS_WHILE_LOGGING = """
     import logging, threading, time
     from connectors.shutdown import fail
-    from flows.logs import set_up_logging
+    from flows.process.logs import set_up_logging
     from operators.errors import SinkError
 
     set_up_logging("text", "info")
@@ -119,7 +119,7 @@ def test_a_signal_while_the_log_waits_for_a_reader() -> None:
     program = """
         import logging
         from connectors.shutdown import stop_on_signals
-        from flows.logs import set_up_logging
+        from flows.process.logs import set_up_logging
 
         set_up_logging("text", "info")
         stop_on_signals()

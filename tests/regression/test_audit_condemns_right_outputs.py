@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from flows.cli.app import app
 from tests.integration.job import Job, finish
 
 
@@ -20,13 +20,13 @@ def test_repeats_of_evicted_keys_are_a_note(
         "DEDUP_MAX_KEYS": "200",
     }
     words = ["--records=3000", "--duplicates=0.2", "--late=0.05", "--step=0.5"]
-    cli.main(["generate", *words, f"--output={settings['DEDUP_INPUT_FILE']}"])
+    app.main(["generate", *words, f"--output={settings['DEDUP_INPUT_FILE']}"])
     finish(Job(settings, tmp_path, snapshot_seconds=None))
     monkeypatch.delenv("DEDUP_BROKERS", raising=False)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     capsys.readouterr()
-    status = cli.main(["audit"])
+    status = app.main(["audit"])
     report = capsys.readouterr().out
 
     assert status == 0, report
@@ -41,7 +41,7 @@ def test_repeats_of_evicted_keys_are_a_note(
         duplicates.write_text("".join(one + "\n" for one in kept))
         with out.open("a") as file:
             file.write(line + "\n")
-        assert cli.main(["audit"]) == 1
+        assert app.main(["audit"]) == 1
         assert "repeat the key of another one in the window" in capsys.readouterr().out
 
 

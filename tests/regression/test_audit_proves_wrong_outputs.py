@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from flows.cli.app import app
 
 TIMES = (1_700_000_000, 1_700_000_400, 1_700_000_010, 1_700_000_011, 1_700_000_500)
 IDS = ("a", "b", "c", "b", "d")
@@ -54,7 +54,7 @@ def audit(
         for name, lines in outputs.items():
             (tmp_path / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
         capsys.readouterr()
-        return cli.main(["audit"]), capsys.readouterr().out
+        return app.main(["audit"]), capsys.readouterr().out
 
     return call
 

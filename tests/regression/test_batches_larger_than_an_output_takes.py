@@ -12,7 +12,7 @@ from connectors.kafka.access import LARGEST_BATCH_BYTES, KafkaAccess
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.topics import topic_config
 from deploy.kafka import Broker
-from flows import cli
+from flows.cli.app import app
 from tests.integration.job import Job, fail, finish
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
 from tests.integration.test_kafka_errors import alter_topic
@@ -76,7 +76,7 @@ def test_of_generated_records(broker: Broker, topic_prefix: str) -> None:
     topics = topics_of(broker, topic_prefix, max_message_bytes="5000")
     target = ["--brokers", broker.bootstrap, "--topic", topics.input]
 
-    assert cli.main(["generate", "--records", "2000", *target]) == 0
+    assert app.main(["generate", "--records", "2000", *target]) == 0
 
     assert len(read_topics(broker.bootstrap, [topics.input])) == 2000
 

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from deploy.kafka import Broker
-from flows.settings import fingerprint, load_settings
+from flows.settings.model import fingerprint, load_settings
 from operators.errors import SettingsError, StateError
 from operators.fingerprints import changed_settings, check_fingerprint
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.audit_files import audit_files
-from flows.audit_options import AuditOptions
-from flows.settings import load_settings
+from flows.cli.audit.files import audit_files
+from flows.cli.audit.options import AuditOptions
+from flows.settings.model import load_settings
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.test_embedded import check, event, outputs, settings_for
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from flows.settings import Settings, load_settings
+from flows.settings.model import Settings, load_settings
 from operators.errors import SettingsError
 
 KAFKA = {"DEDUP_BROKERS": "kafka-1:9092"}

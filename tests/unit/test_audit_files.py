@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
-from flows.generate import Labelled, StreamOptions, generate, label_line
+from flows.cli.app import app
+from flows.cli.generate.command import Labelled, StreamOptions, generate, label_line
 from tests.model import Model, Record, Settings
 
 OPTIONS = StreamOptions(
@@ -106,7 +106,7 @@ def run_audit(
         monkeypatch.setenv("DEDUP_INPUT_FILE", str(folder.path / "events.jsonl"))
         monkeypatch.setenv("DEDUP_OUTPUT_DIR", str(folder.path / "out"))
         capsys.readouterr()
-        status = cli.main(["audit", *words])
+        status = app.main(["audit", *words])
         captured = capsys.readouterr()
         return status, captured.out + captured.err
 
@@ -320,7 +320,7 @@ def test_a_lateness_that_is_none_is_refused(
     seconds: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["audit", "--allowed-lateness", seconds])
+        app.main(["audit", "--allowed-lateness", seconds])
 
     assert ended.value.code == 2
     assert "is not a number of seconds" in capsys.readouterr().err
@@ -431,5 +431,5 @@ def test_a_missing_file_is_named(
     run_audit()
     (folder.path / name).unlink()
 
-    assert cli.main(["audit"]) == 2
+    assert app.main(["audit"]) == 2
     assert str(folder.path / name) in capsys.readouterr().err

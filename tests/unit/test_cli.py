@@ -6,15 +6,16 @@ import sys
 
 import pytest
 
-from flows import cli, generate
+from flows.cli.app import app
+from flows.cli.app.generate import command
 
-ENDLESS = [sys.executable, "-m", "flows.cli", "generate", "--records=100000000", "--step=0"]
+ENDLESS = [sys.executable, "-m", "flows.cli.app", "generate", "--records=100000000", "--step=0"]
 
 
 def test_an_error_of_the_user_is_one_line_and_status_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert cli.main(["generate", "--duplicates=2"]) == 2
+    assert app.main(["generate", "--duplicates=2"]) == 2
 
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -25,15 +26,15 @@ def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> int:
         return 1 // 0
 
-    monkeypatch.setattr(generate, "run", broken)
+    monkeypatch.setattr(command, "run", broken)
 
     with pytest.raises(ZeroDivisionError):
-        cli.main(["generate"])
+        app.main(["generate"])
 
 
 def test_wrong_arguments_are_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["generate", "--no-such-option"])
+        app.main(["generate", "--no-such-option"])
 
     assert ended.value.code == 2
     assert "--no-such-option" in capsys.readouterr().err
@@ -42,7 +43,7 @@ def test_wrong_arguments_are_status_2(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize("verb", ["generate", "audit", "config"])
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main([verb, "--help"])
+        app.main([verb, "--help"])
 
     assert ended.value.code == 0
     assert f"usage: dedup {verb}" in capsys.readouterr().out

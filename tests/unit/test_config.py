@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import config
-from flows.settings import load_settings
+from flows.cli.app import config
+from flows.settings.model import load_settings
 from operators.errors import SettingsError
 
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import pytest
 
-from flows import cli
-from flows.generate import StreamOptions, generate, paced
-from flows.generate_options import LABELS, Labelled
+from flows.cli.app import app
+from flows.cli.generate.command import StreamOptions, generate, paced
+from flows.cli.generate.options import LABELS, Labelled
 from operators.errors import SettingsError
 from tests.model import Keys, Model, Record, Settings
 
@@ -229,7 +229,7 @@ def test_a_rate_is_kept() -> None:
 def test_lines_and_labels_go_to_files(tmp_path: Path) -> None:
     lines, labels = tmp_path / "events.jsonl", tmp_path / "labels.jsonl"
     words = ["--records=500", "--seed=3", "--step=2", "--invalid=0.2", "--late=0.2"]
-    assert cli.main(["generate", *words, f"--output={lines}", f"--labels={labels}"]) == 0
+    assert app.main(["generate", *words, f"--output={lines}", f"--labels={labels}"]) == 0
 
     written = lines.read_bytes().split(b"\n")
     assert written.pop() == b""
@@ -251,7 +251,7 @@ def test_a_topic_without_brokers_is_refused(
 ) -> None:
     monkeypatch.delenv("DEDUP_BROKERS", raising=False)
 
-    assert cli.main(["generate", "--topic=events"]) == 2
+    assert app.main(["generate", "--topic=events"]) == 2
     assert "DEDUP_BROKERS" in capsys.readouterr().err
 
 
@@ -260,5 +260,5 @@ def test_an_output_that_cannot_be_written_is_named(
 ) -> None:
     path = tmp_path / "nowhere" / "events.jsonl"
 
-    assert cli.main(["generate", f"--output={path}"]) == 2
+    assert app.main(["generate", f"--output={path}"]) == 2
     assert str(path) in capsys.readouterr().err

@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 import pytest
 
-from flows.cli import _parser
-from flows.metrics_table import metric_lines
-from flows.settings import load_settings
+from flows.cli.app import _parser
+from flows.cli.tables import metric_lines
+from flows.settings.model import load_settings
 from flows.settings_table import table_lines
 from operators.keys.canonical_json import decode_json
 from operators.keys.combination import hash_values
@@ -81,7 +81,7 @@ def test_the_table_of_settings_is_made_from_the_settings() -> None:
 def test_the_table_of_metrics_is_made_from_the_metrics() -> None:
     text = (GUIDE / "metrics.md").read_text("utf-8")
     table = "\n".join(metric_lines())
-    assert f"<!-- table: made by `python -m flows.metrics_table` -->\n{table}\n<!-- end" in text
+    assert f"<!-- table: made by `python -m flows.cli.tables` -->\n{table}\n<!-- end" in text
 
 
 def test_metrics_and_alerts_that_are_named_exist() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from connectors.kafka.access import KafkaAccess
 from connectors.shutdown import begun
-from flows import health
-from flows.health import LIVE_SECONDS, RESTORE_SECONDS, BrokerCheck, Health
+from flows.process import health
+from flows.process.health import LIVE_SECONDS, RESTORE_SECONDS, BrokerCheck, Health
 from operators.monitoring.liveness import Pulse
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer

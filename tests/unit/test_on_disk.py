@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from flows.assembly.parts import bound_of
 from flows.disk_state import disk_stores
-from flows.wiring import bound_of
 from operators.batches import Decided, Records, Slice, Span, Spans
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.errors import SettingsError

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.peers import _closed, connections
+from flows.process.peers import _closed, connections
 
 
 @pytest.fixture

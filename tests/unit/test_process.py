@@ -8,7 +8,7 @@ import pytest
 
 _PIECES = """
 import ctypes, sys
-from flows.allocator import suit_allocator
+from flows.process.malloc import suit_allocator
 if sys.argv[1] == "suited":
     suit_allocator()
 libc = ctypes.CDLL(None)
@@ -39,7 +39,7 @@ def test_no_small_pieces_wait_apart() -> None:
 _COLUMNS = """
 import resource, sys
 import numpy as np
-from flows.allocator import suit_allocator
+from flows.process.malloc import suit_allocator
 if sys.argv[1] == "suited":
     suit_allocator()
 def batch():

@@ -8,7 +8,7 @@ import pytest
 from bytewax.recovery import init_db_dir
 
 from flows.launch import Launch, read_launch
-from flows.recovery_directory import check_recovery_directory
+from flows.process.recovery import check_recovery_directory
 from operators.errors import StateError
 
 
@@ -60,7 +60,7 @@ def test_a_file_that_is_no_database(directory: Path) -> None:
 
 def test_one_that_another_process_writes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was stopped in the middle of it: Bytewax would panic."""
-    monkeypatch.setattr("flows.recovery_directory._LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("flows.process.recovery._LOCK_SECONDS", 0.1)
     with closing(sqlite3.connect(directory / "part-1.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StateError, match=r"part-1.sqlite3 is locked by another process"):

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from flows import cli
-from flows.replay import _batches, _Pace
-from operators.replaying import Origin, Replay
+from flows.cli.app import app
+from flows.cli.replay.command import _batches, _Pace
+from flows.cli.replay.selection import Origin, Replay
 
 
 def replays(count: int, size: int = 10) -> list[Replay]:
@@ -50,7 +50,7 @@ def test_options_that_make_no_sense_are_refused(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["replay", *words])
+        app.main(["replay", *words])
 
     assert ended.value.code == 2
     assert "usage: dedup replay" in capsys.readouterr().err
@@ -61,7 +61,7 @@ def test_there_is_nothing_to_replay_in_embedded_mode(
 ) -> None:
     monkeypatch.delenv("DEDUP_BROKERS", raising=False)
 
-    assert cli.main(["replay", "late"]) == 2
+    assert app.main(["replay", "late"]) == 2
     assert "DEDUP_BROKERS is not set" in capsys.readouterr().err
 
 
@@ -71,7 +71,7 @@ def test_a_verdict_that_is_dropped_cannot_be_replayed(
     monkeypatch.setenv("DEDUP_BROKERS", "localhost:1")
     monkeypatch.setenv("DEDUP_LATE_TOPIC", "")
 
-    assert cli.main(["replay", "invalid", "late"]) == 2
+    assert app.main(["replay", "invalid", "late"]) == 2
     assert "DEDUP_LATE_TOPIC is empty" in capsys.readouterr().err
 
 
@@ -81,7 +81,7 @@ def test_duplicates_do_not_go_back_to_the_input(
 ) -> None:
     monkeypatch.setenv("DEDUP_BROKERS", "localhost:1")
 
-    assert cli.main(["replay", "late", "duplicate", *to]) == 2
+    assert app.main(["replay", "late", "duplicate", *to]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("dedup: replay duplicate: what goes back to raw-events is a duplicate")
     assert "--to" in line

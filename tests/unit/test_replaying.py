@@ -1,6 +1,6 @@
 """What is replayed, as what, and never twice."""
 
-from operators.replaying import Dead, Filters, Origin, Replayed, Selection
+from flows.cli.replay.selection import Dead, Filters, Origin, Replayed, Selection
 
 TOPIC = "raw"
 

@@ -8,8 +8,8 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows import serving
-from flows.serving import Answer, Question, health_route, metrics_route, serve
+from flows.web import server
+from flows.web.server import Answer, Question, health_route, metrics_route, serve
 from operators.errors import DedupError
 from operators.monitoring.metrics import Metrics
 
@@ -100,7 +100,7 @@ def test_a_bug_is_answered_and_does_not_end_the_server(served: Served) -> None:
 def test_a_client_that_says_nothing_keeps_nobody_waiting(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving._Handler, "timeout", 0.3)
+    monkeypatch.setattr(server._Handler, "timeout", 0.3)
     with socket.create_connection(("127.0.0.1", served.port), SECONDS) as slow:
         slow.sendall(b"GET / HT")
         assert served.get("/").status_code == 200
@@ -109,7 +109,7 @@ def test_a_client_that_says_nothing_keeps_nobody_waiting(
 
 def test_more_clients_than_threads_are_turned_away_until_some_leave(served: Served) -> None:
     with ExitStack() as stack:
-        for _ in range(serving._MOST_CLIENTS):
+        for _ in range(server._MOST_CLIENTS):
             client = socket.create_connection(("127.0.0.1", served.port), SECONDS)
             stack.enter_context(client)
         time.sleep(0.3)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.settings import FIELD_OF, Settings, fingerprint, load_settings
+from flows.settings.model import FIELD_OF, Settings, fingerprint, load_settings
 from operators.keys.combination import Combination
 from tests.unit.settings_cases import KAFKA, load
 

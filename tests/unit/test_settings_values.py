@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flows.settings import FIELD_OF, load_settings
+from flows.settings.model import FIELD_OF, load_settings
 from operators.errors import SettingsError
 from operators.keys.combination import Combination
 from tests.unit.settings_cases import KAFKA, load, refusal

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from flows import cli
-from flows.serving import Answer, Question, serve
-from flows.status_text import lines_of, seconds, size
+from flows.cli.app import app
+from flows.cli.status.text import lines_of, seconds, size
+from flows.web.server import Answer, Question, serve
 from tests.status_reports import report
 
 Status = Callable[..., tuple[int, str, str]]
@@ -34,7 +34,7 @@ def serving(said: dict[str, Any]) -> str:
 @pytest.fixture
 def status(capsys: pytest.CaptureFixture[str]) -> Status:
     def call(*words: str) -> tuple[int, str, str]:
-        code = cli.main(["status", *words])
+        code = app.main(["status", *words])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -180,7 +180,7 @@ def test_on_a_terminal_it_is_live_until_ctrl_c() -> None:
     readable = select.poll()  # whatever the descriptor's number: `select` ends at 1,023
     readable.register(main, select.POLLIN)
     # Whoever runs the tests in the background has SIGINT ignored, and children inherit it.
-    command = ["env", "--default-signal=INT", sys.executable, "-m", "flows.cli", "status"]
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "flows.cli.app", "status"]
     with subprocess.Popen(
         [*command, "--url", serving(report())],
         stdin=terminal,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.health import RESTORE_SECONDS, Health
-from flows.watchdog import Watchdog
+from flows.process.health import RESTORE_SECONDS, Health
+from flows.process.watchdog import Watchdog
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 

@@ -1,0 +1,1 @@
+"""The `dedup` command: one module or package a sub-command."""

@@ -1,0 +1,1 @@
+"""`dedup audit`: proves that every input record has exactly one answer."""

@@ -1,0 +1,211 @@
+"""The audit's reading of Kafka: the input topic and the output topics, read committed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from typing import cast
+
+import numpy as np
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
+
+from connectors.kafka.topic_reader import Span, TopicReader
+from flows.assembly.parts import kafka_access, output_topics
+from flows.cli.audit.answers import finite
+from flows.cli.audit.decoding import input_reader
+from flows.cli.audit.findings import Findings, Kind
+from flows.cli.audit.headers import NUMBERS, REASONS, first_of, lacking_of, reference, text
+from flows.cli.audit.labels import INDEX_OF_BYTES, NO_LABEL, read_labels
+from flows.cli.audit.options import AuditOptions
+from flows.cli.audit.proof import Proof
+from flows.cli.audit.rules import Rules
+from flows.cli.audit.table import (
+    Answers,
+    InputBuilder,
+    InputTable,
+    Uniques,
+    digests,
+)
+from flows.cli.generate.kafka import LABEL
+from flows.cli.replay.selection import before_replay
+from flows.settings.model import Settings
+from operators.added_headers import VERDICT_HEADER, split_headers
+from operators.batches import Hashes, Headers, Ints, Records
+from operators.verdicts import UNIQUE, VERDICTS
+
+
+def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
+    """Audit what a job did on Kafka, up to the ends of the topics now.
+
+    The job must have answered all input: stop the producers and wait, or audit
+    after a run that ended.  Without a file of labels, label headers are used if there
+    are any.  Returns the finished proof.  Raises SourceError or KafkaUnreachableError.
+    """
+    stamped = not options.ignore_timestamps
+    with closing(TopicReader(kafka_access(settings), timestamps=stamped)) as reader:
+        topics = output_topics(settings).values()
+        outputs = {code: topic for code, topic in enumerate(topics) if topic}
+        changelog = f"{settings.app_id}-changelog"
+        hanging = reader.settle([*outputs.values()], changelog, options.patience_seconds)
+        # In this order, so that what the outputs answer is in the input that is read.
+        spans = {code: reader.span(topic) for code, topic in outputs.items()}
+        table = _read_input(reader, settings)
+        if options.labels is not None:
+            read_labels(options.labels, table)
+        proof = Proof(
+            settings,
+            table,
+            input_name=lambda partition, offset: f"{settings.input_topic}-{partition}-{offset}",
+            output_name=lambda code, partition, offset: f"{outputs[code]}-{partition}-{offset}",
+            rules=Rules(
+                settings,
+                options.lateness_of(settings),
+                time.time(),
+                lambda rows: _read_again(reader, settings.input_topic, table, rows),
+            ),
+            dropped=frozenset(range(len(VERDICTS))) - outputs.keys(),
+            findings=Findings(options.show),
+        )
+        proof.findings.add(Kind.HANGING, len(hanging), hanging)
+        _note_deleted(proof, outputs, spans)
+        for code, topic in outputs.items():
+            for partition, messages in reader.read(topic, spans[code]):
+                if code == UNIQUE:
+                    proof.add_uniques(_uniques(reader, settings, partition, messages))
+                else:
+                    proof.add_answers(_answers(reader, settings, code, partition, messages))
+        # Near duplicates are read once more.
+        proof.finish()
+    return proof
+
+
+def _note_deleted(proof: Proof, outputs: Mapping[int, str], spans: Mapping[int, Span]) -> None:
+    """Say what retention has taken away."""
+    if count := proof.table.deleted:
+        proof.notes.append(
+            f"{count:,} offsets at the beginning of {proof.settings.input_topic} were deleted by "
+            "retention: nothing can be said of these"
+        )
+    for code, topic in outputs.items():
+        if count := sum(start for start, _ in spans[code].values()):
+            proof.notes.append(
+                f"{count:,} offsets at the beginning of {topic} were deleted by retention: their "
+                "input records count as not answered"
+            )
+
+
+def _read_input(reader: TopicReader, settings: Settings) -> InputTable:
+    topic = settings.input_topic
+    builder = InputBuilder(input_reader(settings))
+    span = reader.span(topic)
+    for partition, (start, _) in span.items():
+        builder.begin(partition, start)
+        for _, messages in reader.read(topic, {partition: span[partition]}):
+            headers = [_headers(message) for message in messages]
+            records = Records(
+                offsets=np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
+                values=list(map(Message.value, messages)),
+                keys=list(map(Message.key, messages)),
+                headers=headers if any(headers) else None,
+                timestamps=np.array(_timestamps(messages), np.int64),
+            )
+            builder.add(
+                records,
+                list(map(_label, headers)) if any(headers) else None,
+                appended_ms=np.array([_appended_ms(message) for message in messages], np.int64),
+                stamped=reader.timestamps,
+            )
+    return builder.build()
+
+
+def _appended_ms(message: Message) -> int:
+    """When the broker appended a record; 0 where only its producer gave it a timestamp."""
+    kind, stamp = message.timestamp()
+    return stamp if kind == TIMESTAMP_LOG_APPEND_TIME else 0
+
+
+def _read_again(
+    reader: TopicReader, topic: str, table: InputTable, rows: Ints
+) -> Iterator[tuple[Ints, Records]]:
+    """Read the values of some input records a second time."""
+    for partition, (first, last) in table.ranges.items():
+        mine = rows[(rows >= first) & (rows < last)]
+        if not len(mine):
+            continue
+        wanted = table.offsets[mine]
+        span = {partition: (int(wanted[0]), int(wanted[-1]) + 1)}
+        for _, messages in reader.read(topic, span):
+            offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
+            found = np.flatnonzero(np.isin(offsets, wanted))
+            values = [messages[at].value() for at in found.tolist()]
+            at_rows = mine[np.searchsorted(wanted, offsets[found])]
+            yield at_rows, Records(offsets[found], values)
+
+
+def _headers(message: Message) -> Headers:
+    # Consumed messages have lists; the stubs also allow what can be produced.
+    return cast("Headers", message.headers())
+
+
+def _timestamps(messages: Iterable[Message]) -> list[int]:
+    return [message.timestamp()[1] for message in messages]
+
+
+def _label(headers: Headers) -> int:
+    for name, value in headers or ():
+        if name == LABEL and value is not None:
+            return INDEX_OF_BYTES.get(value, NO_LABEL)
+    return NO_LABEL
+
+
+def _digests(reader: TopicReader, messages: list[Message], headers: list[Headers]) -> Hashes:
+    return digests(
+        list(map(Message.value, messages)),
+        map(Message.key, messages),
+        headers,
+        _timestamps(messages) if reader.timestamps else None,
+    )
+
+
+def _answers(
+    reader: TopicReader, settings: Settings, code: int, partition: int, messages: list[Message]
+) -> Answers:
+    parts = [split_headers(_headers(message)) for message in messages]
+    added = [headers for _, headers in parts]
+    references = [reference(settings, headers) for headers in added]
+    why = [text(first_of(headers, REASONS)) for headers in added]
+    originals = [text(headers.get("dedup.original")) for headers in added]
+    numbers = [finite(text(first_of(headers, NUMBERS))) for headers in added]
+    return Answers(
+        verdict=code,
+        said=[text(headers.get(VERDICT_HEADER)) for headers in added],
+        partitions=np.array([place[0] for place in references], np.int64),
+        offsets=np.array([place[1] for place in references], np.int64),
+        digests=_digests(reader, messages, [own for own, _ in parts]),
+        matched=why,
+        originals=originals,
+        numbers=np.array(numbers, np.float64),
+        lacking=lacking_of(settings, added, references, (why, originals, numbers)),
+        places=[(partition, message.offset() or 0) for message in messages],
+    )
+
+
+def _uniques(
+    reader: TopicReader, settings: Settings, partition: int, messages: list[Message]
+) -> Uniques:
+    headers: list[Headers] = [_headers(message) for message in messages]
+    uniques = Uniques(
+        _digests(reader, messages, headers),
+        np.full(len(messages), partition, np.int64),
+        np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
+    )
+    for at, (message, carried) in enumerate(zip(messages, headers, strict=True)):
+        own, added = split_headers(carried)
+        if added:
+            digest = _digests(reader, [message], [own]).tobytes()
+            uniques.marked[at] = *reference(settings, added), digest
+        # The whole: an input record may have come with what looks like an answer's headers.
+        if (before := before_replay(list(carried or ()))) is not None:
+            uniques.replayed[at] = _digests(reader, [message], [before]).tobytes()
+    return uniques

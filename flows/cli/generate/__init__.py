@@ -1,0 +1,1 @@
+"""`dedup generate`: labelled event streams, to a file or to Kafka."""

@@ -1,0 +1,1 @@
+"""`dedup replay`: gives late, invalid or duplicate records another chance."""

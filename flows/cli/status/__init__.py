@@ -1,0 +1,1 @@
+"""`dedup status`: shows what a running job does."""

@@ -1,0 +1,189 @@
+"""The status of a job as lines of text: all processes together, then lane by lane."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise, zip_longest
+
+from flows.web.report import Report
+from operators.verdicts import VERDICTS
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_CURVE_COLUMNS = 40
+_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
+_BYTE_STEP = 1024
+_MOST_PARTITIONS = 4
+_LABEL_COLUMNS = 12
+# Up to how many seconds, in which unit, in which words.
+_DURATIONS = (
+    (0.00995, 0.001, "{:.1f} ms"),
+    (0.0995, 0.001, "{:.0f} ms"),
+    (9.95, 1, "{:.1f} s"),
+    (120, 1, "{:.0f} s"),
+    (7200, 60, "{:.0f} min"),
+    (172_800, 3600, "{:.1f} h"),
+    (math.inf, 86_400, "{:,.1f} days"),
+)
+
+
+def lines_of(reports: Sequence[Report], missing: Sequence[str], *, curves: bool) -> list[str]:
+    """Lines for a job.
+
+    reports: of the processes that answer.  missing: what is wrong with the others.
+    curves: with small charts, for reports that have a history.
+    """
+    lines = list(missing)
+    for report in reports:
+        lines += [f"process {report['process']}: {problem}" for problem in report["problems"]]
+    if not reports:
+        return lines
+    return [
+        _title(reports, len(missing)),
+        *lines,
+        *_figures(reports, curves=curves),
+        "",
+        *_table(reports),
+    ]
+
+
+def _title(reports: Sequence[Report], missing: int) -> str:
+    first = reports[0]
+    stages = ", ".join(dict.fromkeys(str(report["stage"]) for report in reports))
+    ready = sum(bool(report["ready"]) for report in reports)
+    return (
+        f"{first['app_id']}: {stages}, {ready} of {len(reports) + missing} processes ready; "
+        f"reads {first['input']}; up {seconds(min(r['uptime_seconds'] for r in reports))}; "
+        f"version {', '.join(sorted({str(report['version']) for report in reports}))}"
+    )
+
+
+def _figures(reports: Sequence[Report], *, curves: bool) -> list[str]:
+    counts = _add(report["processed"] for report in reports)
+    total = sum(counts.values())
+    shares = ", ".join(
+        f"{verdict} {counts[verdict]:,} ({counts[verdict] / max(total, 1):.1%})"
+        for verdict in VERDICTS
+    )
+    rate = sum(report["records_per_second"] for report in reports)
+    lag = _add(report["input_lag"] for report in reports)
+    behind = [f"partition {name}: {count:,}" for name, count in lag.most_common() if count]
+    commits = sum(report["commits"] for report in reports)
+    took = [report["commit_seconds"] for report in reports if report["commit_seconds"] is not None]
+    snapshot = max(report["checkpoint_age_seconds"] for report in reports)
+    watermarks = [report["watermark_lag_seconds"] for report in reports if report["lanes"]]
+    known = [one for one in watermarks if one is not None]
+    evicted = _add(report["evictions"] for report in reports)
+    return [
+        _line("throughput", f"{rate:,.0f} records/s", _curve(reports, _rates) if curves else ""),
+        _line("verdicts", shares),
+        _line("duplicates", _listed(_add(report["duplicates"] for report in reports))),
+        _line(
+            "input lag",
+            f"{sum(lag.values()):,} records"
+            + (f" ({', '.join(behind[:_MOST_PARTITIONS])})" if behind else ""),
+            _curve(reports, _lags) if curves else "",
+        ),
+        _line(
+            "watermark",
+            f"{seconds(max(known))} behind the wall clock"
+            if known and len(known) == len(watermarks)
+            else "unknown until every partition has been heard from",
+        ),
+        _line(
+            "keys held",
+            f"{sum(report['keys'] for report in reports):,}, about "
+            f"{size(sum(report['bytes'] for report in reports))}; "
+            f"{sum(report['restored_keys'] for report in reports):,} restored at the start",
+        ),
+        _line(
+            "commits",
+            f"{commits:,}"
+            + (f", {seconds(max(took))} each" if took else "")
+            + f"; last snapshot {seconds(snapshot)} ago",
+        ),
+        _line(
+            "evictions",
+            f"{sum(evicted.values()):,} keys: the guarantee is weakened ({_listed(evicted)})"
+            if sum(evicted.values())
+            else "none",
+        ),
+    ]
+
+
+def _line(label: str, text: str, curve: str = "") -> str:
+    return f"{label:<{_LABEL_COLUMNS}}{text}" + (f"  {curve}" if curve else "")
+
+
+def _table(reports: Sequence[Report]) -> list[str]:
+    heads = ("lane", "process", "records", "keys", "memory", "watermark lag", "restored")
+    rows = [
+        (
+            str(lane["lane"]),
+            str(report["process"]),
+            f"{lane['records']:,}",
+            f"{lane['keys']:,}",
+            size(lane["bytes"]),
+            "unknown" if lane["watermark"] is None else seconds(report["at"] - lane["watermark"]),
+            f"{lane['restored_keys']:,}",
+        )
+        for report in reports
+        for lane in report["lanes"]
+    ]
+    rows.sort(key=lambda row: (int(row[0]), int(row[1])))
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    return [
+        "  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True))
+        for row in (heads, *rows)
+    ]
+
+
+def _add(counts: Iterable[dict[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return total
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common()) or "none"
+
+
+def _rates(report: Report) -> list[float]:
+    return [
+        (sum(after["counts"]) - sum(before["counts"])) / max(after["at"] - before["at"], 1e-3)
+        for before, after in pairwise(report["history"][:-1])
+    ]
+
+
+def _lags(report: Report) -> list[float]:
+    return [float(sample["lag"]) for sample in report["history"][:-1]]
+
+
+def _curve(reports: Sequence[Report], of: Callable[[Report], list[float]]) -> str:
+    """The last samples of all processes together, one block each."""
+    columns = [of(report)[-_CURVE_COLUMNS:][::-1] for report in reports]
+    sums = [sum(values) for values in zip_longest(*columns, fillvalue=0.0)][::-1]
+    most = max(sums, default=0.0)
+    top = len(_BLOCKS) - 1
+    return "".join(
+        _BLOCKS[round(top * max(value, 0.0) / most) if most > 0 else 0] for value in sums
+    )
+
+
+def seconds(value: float) -> str:
+    """A duration as people say it."""
+    sign, value = ("−", -value) if value < 0 else ("", value)
+    return sign + next(
+        text.format(value / unit) for limit, unit, text in _DURATIONS if value < limit
+    )
+
+
+def size(value: float) -> str:
+    """A number of bytes as people say it."""
+    unit = 0
+    while value >= _BYTE_STEP and unit < len(_BYTES) - 1:
+        value /= _BYTE_STEP
+        unit += 1
+    return f"{value:.{1 if unit and value < 100 else 0}f} {_BYTES[unit]}"  # noqa: PLR2004

@@ -1,0 +1,122 @@
+"""Whether a process lives and is ready, in words: what probes and the status page show."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from connectors.kafka.access import KafkaAccess, explain
+from connectors.shutdown import begun
+from flows.assembly.parts import kafka_access
+from flows.launch import Launch
+from flows.settings.model import Settings
+from operators.lanes.placement import lanes_on
+from operators.monitoring.observer import Observer
+
+# A commit is tried for 60 s and a call of 15, then the changelog's end is asked for,
+# for 30: a job that only waits for its brokers must not be killed for it.
+LIVE_SECONDS = 120.0
+# Up to its first snapshot a process may restore its lanes, or wait while another
+# process of the cluster restores its own.
+RESTORE_SECONDS = 1800.0
+_BROKER_SECONDS = 2.0
+# Probes and pages may ask often: the brokers are asked as often as this.
+_ASK_AGAIN_SECONDS = 5.0
+
+
+class BrokerCheck:
+    """Asks the brokers now and then whether they answer; callable from any thread."""
+
+    def __init__(self, access: KafkaAccess, topic: str) -> None:
+        """topic: asked about, since all topics may be many."""
+        self._access = access
+        self._topic = topic
+        self._lock = threading.Lock()
+        self._asked = float("-inf")
+        self._problem: str | None = None
+        self._admin: AdminClient | None = None
+
+    def __call__(self) -> str | None:
+        """Return what is wrong, None if they answer."""
+        with self._lock:
+            if time.monotonic() - self._asked >= _ASK_AGAIN_SECONDS:
+                try:
+                    if self._admin is None:
+                        self._admin = self._access.admin()
+                    self._admin.list_topics(self._topic, timeout=_BROKER_SECONDS)
+                except KafkaException as error:
+                    self._problem = f"{self._access.brokers}: {explain(error)}"
+                else:
+                    self._problem = None
+                self._asked = time.monotonic()
+            return self._problem
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is wrong with a process.
+
+    lanes: those that this process decides.  brokers: says what is wrong with them;
+    None in the embedded mode, where lanes are opened by the first record and hear
+    nothing while there is none.
+    """
+
+    observer: Observer
+    lanes: Collection[int] = ()
+    brokers: Callable[[], str | None] | None = None
+
+    @property
+    def stage(self) -> str:
+        """`waiting` for the other processes, `starting` up to the first snapshot, `running`."""
+        if not begun.is_set():
+            return "waiting"
+        return "running" if self.observer.pulse.epochs else "starting"
+
+    @property
+    def expected(self) -> bool:
+        """Whether signs of life are to be expected."""
+        pulse = self.observer.pulse
+        return pulse.reads or (pulse.decides and self.brokers is not None)
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since the last sign of life; 0 where none is to be expected."""
+        return self.observer.pulse.silent_seconds if self.expected else 0.0
+
+    def not_alive(self) -> list[str]:
+        """What is wrong so that only a restart can help."""
+        silent = self.silent_seconds
+        if silent < (LIVE_SECONDS if self.observer.pulse.epochs else RESTORE_SECONDS):
+            return []
+        return [f"nothing was read, decided or written for {silent:.0f} s"]
+
+    def not_ready(self) -> list[str]:
+        """What is still missing for work, or missing again."""
+        problems = self.not_alive()
+        if not begun.is_set():
+            problems.append("waiting for the other processes of the cluster, or for the brokers")
+        missing = sorted(set(self.lanes) - self.observer.restored_keys.keys())
+        if missing:
+            names = ", ".join(map(str, missing))
+            problems.append(f"lanes that are not restored: {names}")
+        if self.brokers is not None and (problem := self.brokers()) is not None:
+            problems.append(f"the brokers do not answer: {problem}")
+        return problems
+
+
+def health_of(settings: Settings, launch: Launch, observer: Observer) -> Health:
+    """Make the health of a process, from what it was started with."""
+    if settings.embedded:
+        return Health(observer)
+    first = launch.process * launch.workers_per_process
+    mine = range(first, first + launch.workers_per_process)
+    return Health(
+        observer,
+        lanes_on(settings.lanes, launch.workers, mine),
+        BrokerCheck(kafka_access(settings), settings.input_topic),
+    )

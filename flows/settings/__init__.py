@@ -1,0 +1,1 @@
+"""What may be set, where it comes from, and what goes together."""

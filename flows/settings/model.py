@@ -1,0 +1,285 @@
+"""Settings: what the environment and a YAML file may say, and what it means.
+
+`load_settings` is the way to make them.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from flows.settings.conflicts import MisfitError, find_misfits
+from flows.settings.kafka_properties import Scalar, masked
+from flows.settings.model import values as values
+from flows.settings.sources import describe, one_line, read_written, variable
+from operators.errors import SettingsError
+from operators.fingerprints import NO_EFFECT, shard_text
+from operators.keys.combination import Combination
+from operators.keys.paths import CONTENT, parse_time, resolve_shard
+
+# A lane costs a producer and its threads; Kafka keeps far more ids than this.
+MAX_LANES = 256
+# Bytewax writes every lane's whole snapshot at each epoch's end, and nothing is read the
+# while: about 12 ms a megabyte, every epoch.  A restart reads what is larger from the
+# changelog: some seconds for half a million keys, but only then.
+SNAPSHOT_MAX_BYTES = 256 * 1024
+# Times are float64 epoch seconds; shorter windows would be less than their rounding.
+SHORTEST_SECONDS = 0.001
+# Statistics windows are timedeltas from 1970: longer ones leave the calendar.
+_LONGEST_STATS_SECONDS = 1e9
+# A broker ends a transaction after transaction.timeout.ms, 60 s unless changed.
+_LONGEST_COMMIT_INTERVAL_MS = 60_000
+
+_Whole = Annotated[int, BeforeValidator(values.not_bool)]
+_Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(values.not_bool)]
+_Seconds = Annotated[_Number, Field(ge=0)]
+_Window = Annotated[_Number, Field(ge=SHORTEST_SECONDS)]
+_Topic = Annotated[str, AfterValidator(values.topic)]
+_DroppableTopic = Annotated[str, AfterValidator(values.droppable_topic)]
+_OptionalTopic = Annotated[_Topic | None, BeforeValidator(values.none_if_empty)]
+_Properties = Annotated[dict[str, Scalar], BeforeValidator(values.properties)]
+_Path = Annotated[Path, BeforeValidator(values.path)]
+
+
+class Settings(BaseSettings):
+    """All settings, checked one by one and against each other; they do not change.
+
+    Names are those of the YAML file, but for `event_schema` (`schema` there).
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    app_id: Annotated[str, AfterValidator(values.app_id)] = "dedup"
+    """Names the application: transactional ids, changelog topic, consumer group."""
+    brokers: Annotated[
+        Annotated[str, AfterValidator(values.brokers)] | None,
+        BeforeValidator(values.none_if_empty),
+    ] = None
+    """`host:port,…`; unset means embedded mode."""
+    input_topic: _Topic = "raw-events"
+    """Where records are read."""
+    unique_topic: _Topic = "deduplicated-events"
+    """Where unique records go."""
+    duplicate_topic: _DroppableTopic = "duplicates-dlq"
+    """Where duplicates go; empty: count and drop."""
+    late_topic: _DroppableTopic = "late-events"
+    """Where late records go; empty: count and drop."""
+    invalid_topic: _Topic = "invalid-events"
+    """Where invalid records go; never dropped."""
+    create_topics: bool = True
+    """Create missing output topics (never the input; existing ones are never altered)."""
+    start: Literal["earliest", "latest"] = "earliest"
+    """Where a new application begins."""
+    stop_at_end: bool = False
+    """Stop at the offsets that were the end when the run began."""
+    kafka: _Properties = Field(default={})
+    """librdkafka settings (SASL, TLS, …) for consumer and producer."""
+    consumer: _Properties = Field(default={})
+    """librdkafka settings for the consumer only."""
+    producer: _Properties = Field(default={})
+    """librdkafka settings for the producer only."""
+    input_file: Annotated[str, BeforeValidator(values.path)] = "-"
+    """Embedded mode: JSON lines; `-` is stdin."""
+    output_dir: _Path = Path("out")
+    """Embedded mode: folder of `unique.jsonl`, `duplicate.jsonl`, `late.jsonl`, `invalid.jsonl`."""
+    guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    """What holds after a crash: each record once, or some written again."""
+    commit_interval_ms: Annotated[_Number, Field(ge=1, le=_LONGEST_COMMIT_INTERVAL_MS)] = 100.0
+    """Exactly once: the longest a decided event waits for its transaction to commit."""
+    lanes: Annotated[_Whole, Field(ge=1, le=MAX_LANES)] = 4
+    """Upper bound of useful workers; fixed for the life of an application id."""
+    keys: Annotated[tuple[Combination, ...], BeforeValidator(values.keys)] = (
+        Combination(("event_id",)),
+    )
+    """Key combinations, each a list of field paths or `content`."""
+    content_ignore: Annotated[tuple[str, ...], BeforeValidator(values.content_ignore)] = (
+        "event_id",
+        "timestamp",
+    )
+    """Top-level fields left out of the content hash."""
+    shard_by: Annotated[tuple[str, ...] | None, BeforeValidator(values.shard_by)] = None
+    """Fields whose values duplicates share; unset: those that all combinations share."""
+    time: Annotated[str, AfterValidator(parse_time)] = "timestamp"
+    """Path of the event time, or `@record`."""
+    event_schema: Literal["event", "open"] = Field(default="event", alias="schema")
+    """`event`: the five fields are required and typed; `open`: any JSON object."""
+    window: Literal["tumbling", "sliding", "session", "forever"] = "tumbling"
+    """Kind of window in which a key counts as seen."""
+    window_seconds: _Window = 3600.0
+    """Length of the window; session: the gap."""
+    allowed_lateness_seconds: _Seconds = 300.0
+    """How far behind the watermark an event may be without being late."""
+    idle_seconds: Annotated[_Number, Field(gt=0)] = 30.0
+    """A partition without data for this long no longer holds the watermark back."""
+    max_future_seconds: _Seconds = 86_400.0
+    """Event time further ahead of the wall clock than this is invalid."""
+    state: Literal["memory", "rocksdb", "bloom"] = "memory"
+    """Where keys are held."""
+    state_dir: _Path = Path("state")
+    """Folder of the rocksdb files."""
+    snapshot_max_bytes: Annotated[_Whole, Field(ge=0)] = SNAPSHOT_MAX_BYTES
+    """Exactly once: up to this size a lane's recovery snapshot holds its keys."""
+    max_keys: Annotated[_Whole, Field(ge=1)] = 10_000_000
+    """Most keys held by the application, an equal part a lane."""
+    eviction: Literal["oldest", "lru"] = "oldest"
+    """Which keys go first when there are too many."""
+    bloom_error: Annotated[_Number, Field(gt=0, lt=1)] = 0.001
+    """Target false-positive rate of the bloom state."""
+    similarity: Annotated[
+        Annotated[_Number, Field(gt=0, le=1)] | None, BeforeValidator(values.none_if_empty)
+    ] = None
+    """From this similarity on an event is a near duplicate; unset: none are looked for."""
+    similarity_metric: Literal["jaccard", "levenshtein"] = "jaccard"
+    """How similarity is measured."""
+    similarity_shingle: Annotated[str, AfterValidator(values.shingle)] = "3c"
+    """jaccard's shingles: `Nc` character n-grams, `Nw` word n-grams."""
+    similarity_fields: Annotated[tuple[str, ...], BeforeValidator(values.event_fields)] = ("data",)
+    """What is compared."""
+    similarity_seconds: _Window = 300.0
+    """How far back near duplicates are looked for."""
+    stats_topic: _OptionalTopic = None
+    """Where windowed statistics go; unset: there are none."""
+    stats_seconds: Annotated[_Window, Field(le=_LONGEST_STATS_SECONDS)] = 60.0
+    """Length of the statistics windows."""
+    metrics_port: Annotated[
+        Annotated[_Whole, Field(ge=1, le=65_535)] | None, BeforeValidator(values.metrics_port)
+    ] = None
+    """Port of /metrics, /livez and /readyz; process I of a cluster uses port + I."""
+    log: Literal["text", "json"] = "text"
+    """Form of the log lines."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is logged."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings' signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take only what is passed in.
+
+        `load_settings` reads environment and file: the sources of
+        pydantic-settings pass over unknown names, and cannot say afterwards where
+        a wrong value was written.
+        """
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "Settings":
+        if misfits := find_misfits(self):
+            raise MisfitError(misfits)
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the job reads and writes files, not Kafka."""
+        return self.brokers is None
+
+    @property
+    def shard(self) -> Combination:
+        """What the lane of a record is made from: fields, the content, or nothing (one shard).
+
+        Raises NoCommonFieldError where the keys do not say it; a Settings object
+        that exists has been checked for that.
+        """
+        if self.shard_by is None and self.similarity is not None:
+            return Combination(())  # Near duplicates need not share any field.
+        return resolve_shard(self.keys, self.content_ignore, self.shard_by)
+
+    def effective(self) -> dict[str, Any]:
+        """Return the settings as a file would have them, secrets masked.
+
+        The shard is written out as fields, null where it is the content.
+        """
+        shown = {name: _plain(getattr(self, field)) for name, field in FIELD_OF.items()}
+        shown["shard_by"] = None if self.shard.content else list(self.shard.fields)
+        return shown
+
+    def __repr_args__(self) -> Any:  # noqa: ANN401 - pydantic's signature
+        """Show masked values where the object is printed or logged."""
+        return self.effective().items()
+
+
+FIELD_OF = {field.alias or name: name for name, field in Settings.model_fields.items()}
+"""Names as a YAML file has them, and the fields of Settings."""
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `DEDUP_*` variables and the YAML file of `DEDUP_CONFIG`.
+
+    environ: the variables; None means those of the process.
+    Raises SettingsError, one line that names every setting that is unknown or
+    wrong, as it was written, with what to write instead.
+    """
+    written = read_written(os.environ if environ is None else environ, FIELD_OF.keys())
+    try:
+        settings = Settings(**written.values)
+    except ValidationError as error:
+        raise SettingsError(one_line(written.unknown + describe(error, written))) from None
+    if written.unknown:
+        raise SettingsError(one_line(written.unknown))
+    return settings
+
+
+def fingerprint(settings: Settings) -> dict[str, str]:
+    """Return the settings that change what stored state means, each as a canonical text.
+
+    By variable; NO_EFFECT where a setting has no effect beside the others.  State of
+    one fingerprint must not be read under another.
+    """
+    shown = settings.effective()
+    similar = settings.similarity is not None
+    content = settings.shard.content or any(key.content for key in settings.keys)
+    has_effect = {
+        # Offsets mean nothing in another topic: its records would count as answered.
+        "input_topic": not settings.embedded,
+        "keys": True,
+        "shard_by": True,
+        "lanes": True,
+        "content_ignore": content,
+        "time": True,
+        "schema": True,
+        "window": True,
+        "window_seconds": settings.window != "forever",
+        "similarity": similar,
+        "similarity_metric": similar,
+        "similarity_shingle": similar and settings.similarity_metric == "jaccard",
+        "similarity_fields": similar,
+        "similarity_seconds": similar,
+    }
+    prints = {
+        variable(name): json.dumps(shown[name], separators=(",", ":")) if effect else NO_EFFECT
+        for name, effect in has_effect.items()
+    }
+    prints[variable("shard_by")] = shard_text(settings.shard)
+    # A filter holds no keys from which another kind of state could be made.
+    prints[variable("state")] = "bloom" if settings.state == "bloom" else "keys"
+    return prints
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any setting's value
+    """Turn a value into what YAML and JSON know."""
+    if isinstance(value, Combination):
+        return CONTENT if value.content else list(value.fields)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return masked(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

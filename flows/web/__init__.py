@@ -1,0 +1,1 @@
+"""What a process serves on DEDUP_METRICS_PORT."""
