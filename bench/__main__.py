@@ -14,10 +14,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from bench.contenders import CONTENDERS, RATIOS
-from bench.inputs import Input, record_count
-from bench.machine import write_results
-from bench.measuring import BROKER, PARTITIONS, ContenderError, Measured, run
+from bench.harness.contenders import CONTENDERS, RATIOS
+from bench.harness.inputs import Input, record_count
+from bench.harness.machine import write_results
+from bench.harness.measuring import BROKER, PARTITIONS, ContenderError, Measured, run
 from deploy.kafka import start_broker
 
 INPUT = "bench-events"

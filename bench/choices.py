@@ -13,10 +13,10 @@ import sys
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
-from bench.contenders import ours
-from bench.inputs import Input, any_name, record_count
-from bench.machine import write_results
-from bench.measuring import BROKER, Measured, run
+from bench.harness.contenders import ours
+from bench.harness.inputs import Input, any_name, record_count
+from bench.harness.machine import write_results
+from bench.harness.measuring import BROKER, Measured, run
 from deploy.kafka import start_broker
 
 

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 
-from bench.contenders import Command, Contender, Place, bare, ours, settings_of
-from bench.inputs import Input, LiveKeys, any_name, record_count
-from bench.machine import write_results
-from bench.measuring import BROKER, Measured, run
+from bench.harness.contenders import Command, Contender, Place, bare, ours, settings_of
+from bench.harness.inputs import Input, LiveKeys, any_name, record_count
+from bench.harness.machine import write_results
+from bench.harness.measuring import BROKER, Measured, run
 from deploy.kafka import start_broker
 from flows.settings.model import fingerprint, load_settings
 

@@ -23,8 +23,8 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from bench.contenders_for_latency import CONTENDERS, Topics
-from bench.machine import processor_shares, write_results
+from bench.harness.contenders_for_latency import CONTENDERS, Topics
+from bench.harness.machine import processor_shares, write_results
 from deploy.kafka import start_broker
 
 WARM_UP_SECONDS = 20.0

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.inputs import Input, any_name, record_count
-from bench.machine import write_results
+from bench.harness.inputs import Input, any_name, record_count
+from bench.harness.machine import write_results
 from deploy.kafka import start_broker
 from flows.assembly.parts import event_spec, parts_for
 from flows.launch import Launch

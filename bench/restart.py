@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contenders_for_latency import Topics, job_of
-from bench.inputs import any_name
+from bench.harness.contenders_for_latency import Topics, job_of
+from bench.harness.inputs import any_name
+from bench.harness.machine import write_results
 from bench.latency import begin, produce_paced
-from bench.machine import write_results
 from deploy.kafka import start_broker
 
 _PROCESSES = multiprocessing.get_context("spawn")

@@ -6,7 +6,7 @@ import sys
 import time
 from functools import partial
 
-from bench.inputs import LiveKeys, any_name
+from bench.harness.inputs import LiveKeys, any_name
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.lane_opener import OpenedLanes
 from connectors.kafka.access import KafkaAccess

@@ -30,8 +30,8 @@ from datasketch import MinHash, MinHashLSH
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
-from bench.machine import write_results
-from bench.texts import KINDS, with_typos
+from bench.harness.machine import write_results
+from bench.harness.texts import KINDS, with_typos
 from operators.batches import Batch, Records, Span
 from operators.decode.decoder import Decoder
 from operators.decode.events import EventSpec

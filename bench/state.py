@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from bench.machine import write_results
+from bench.harness.machine import write_results
 from flows.assembly.parts import bound_of, new_store
 from flows.disk_state import disk_stores
 from flows.settings.model import load_settings

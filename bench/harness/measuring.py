@@ -14,7 +14,7 @@ import psutil
 from confluent_kafka import Consumer, IsolationLevel, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
-from bench.contenders import ENVIRONMENT, Command, Contender, Place
+from bench.harness.contenders import ENVIRONMENT, Command, Contender, Place
 
 PARTITIONS = 4
 _READ_SECONDS = 60.0
