@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from flows.cli.app import app
+from flows.cli import app
 from flows.cli.audit.command import audit
 from flows.cli.audit.labels import label_rows, label_table
 from flows.cli.audit.options import AuditOptions

@@ -1,8 +1,8 @@
 """What a state was made with, and whether it still means the same.
 
 A fingerprint maps variables to texts, `-` for a setting that has no effect beside the others
-(`flows.settings.model.fingerprint`).  An entry that what is stored lacks is not compared: the version
-that wrote it did not know it.
+(`flows.settings.model.fingerprint`).  An entry that what is stored lacks is not compared: the
+version that wrote it did not know it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE
 
-from flows.cli.app.audit import kafka
+from flows.cli.audit import kafka
 from flows.cli.audit.options import AuditOptions
 from flows.cli.audit.proof import Proof
 from flows.settings.model import Settings

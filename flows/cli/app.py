@@ -72,7 +72,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _SIGNALLED + signal.SIGPIPE
     return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

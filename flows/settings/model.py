@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from flows.settings.conflicts import MisfitError, find_misfits
 from flows.settings.kafka_properties import Scalar, masked
-from flows.settings.model import values as values
+from flows.settings import values
 from flows.settings.sources import describe, one_line, read_written, variable
 from operators.errors import SettingsError
 from operators.fingerprints import NO_EFFECT, shard_text

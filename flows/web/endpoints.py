@@ -24,7 +24,7 @@ def serve_endpoints(settings: Settings, launch: Launch, health: Health) -> None:
 
 
 def _routes(health: Health, status: StatusReport) -> dict[str, Route]:
-    page = files("flows").joinpath(_PAGE).read_bytes()
+    page = files("flows.web").joinpath(_PAGE).read_bytes()
 
     def report(question: Question) -> Answer:
         history = "history" in parse_qs(question.query, keep_blank_values=True)

@@ -7,7 +7,7 @@ import yaml
 from confluent_kafka.admin import AdminClient
 
 from deploy.kafka import Broker
-from flows.cli.app import app
+from flows.cli import app
 from flows.launch import read_launch
 from flows.settings.model import load_settings
 from tests.deploy.promql import PROMETHEUS

@@ -234,7 +234,7 @@ def audit(settings: Mapping[str, str], code: Path = ROOT) -> list[str]:
     """What `dedup audit` finds wrong; code: the tree that has the command."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("DEDUP_")}
     answer = subprocess.run(
-        [sys.executable, "-m", "flows.cli.app", "audit"],
+        [sys.executable, "-m", "flows.cli", "audit"],
         cwd=code,
         env=environ | dict(settings),
         capture_output=True,

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
 from connectors.kafka import access, topic_reader
 from deploy.kafka import Broker
-from flows.cli.app import app
+from flows.cli import app
 from flows.cli.generate.command import Labelled, StreamOptions, generate
 from tests.model import Model, Record, Settings
 

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.kafka import Broker
-from flows.cli.app import app
+from flows.cli import app
 from flows.cli.generate.command import StreamOptions, generate
 
 SECONDS = 30.0

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Producer
 
 from connectors.exactly_once.failpoints import POINTS
-from flows.cli.app import app
+from flows.cli import app
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import ROOT, SECONDS, Job, finish
 from tests.integration.streams import events
@@ -182,7 +182,7 @@ def test_a_log_that_would_forget_is_refused(topics: Topics, replay: Replay) -> N
 
 def run_apart(topics: Topics, *words: str, kill_at: str = "") -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli.app", "replay", *words],
+        [sys.executable, "-m", "flows.cli", "replay", *words],
         cwd=ROOT,
         env={**os.environ, **topics.settings, "DEDUP_TEST_KILL_AT": kill_at},
         stdout=subprocess.PIPE,

@@ -259,7 +259,7 @@ def test_no_secret_is_shown_by_any_page_or_command(
         shown = [*pages, job.stderr]
     environ = {**os.environ, **settings}
     for arguments in (["config"], ["config", "--json"]):
-        command = [sys.executable, "-m", "flows.cli.app", *arguments]
+        command = [sys.executable, "-m", "flows.cli", *arguments]
         answer = subprocess.run(
             command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True
         )

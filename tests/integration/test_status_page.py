@@ -18,7 +18,7 @@ import pytest
 from flows.web.server import Answer, Question, serve
 from tests.status_reports import report
 
-PAGE = files("flows").joinpath("status_page.html").read_text()
+PAGE = files("flows.web").joinpath("status_page.html").read_text()
 SECONDS = 120.0
 # What Chromium must be told so that it asks nobody but us.
 QUIET = (

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, assume, event, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flows.cli.app.audit import taken, validity
+from flows.cli.audit import taken, validity
 from flows.cli.audit.proof import Proof
 from flows.settings.model import Settings, load_settings
 from tests import strategies

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.topics import TopicError, ensure_topics, no_such_topic
 from deploy.kafka import Broker, start_broker
-from flows.cli.app import app
+from flows.cli import app
 from flows.process.health import BrokerCheck
 from tests.integration.job import Job, fail, finish
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs

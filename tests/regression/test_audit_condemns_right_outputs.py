@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.app import app
+from flows.cli import app
 from tests.integration.job import Job, finish
 
 

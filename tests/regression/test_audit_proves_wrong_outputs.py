@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.app import app
+from flows.cli import app
 
 TIMES = (1_700_000_000, 1_700_000_400, 1_700_000_010, 1_700_000_011, 1_700_000_500)
 IDS = ("a", "b", "c", "b", "d")

@@ -12,7 +12,7 @@ from connectors.kafka.access import LARGEST_BATCH_BYTES, KafkaAccess
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.topics import topic_config
 from deploy.kafka import Broker
-from flows.cli.app import app
+from flows.cli import app
 from tests.integration.job import Job, fail, finish
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
 from tests.integration.test_kafka_errors import alter_topic

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.cli.app.audit import checks
+from flows.cli.audit import checks
 from flows.cli.audit.checks import Window, pair, repeated_keys
 from operators.batches import Hashes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.app import app
+from flows.cli import app
 from flows.cli.generate.command import Labelled, StreamOptions, generate, label_line
 from tests.model import Model, Record, Settings
 

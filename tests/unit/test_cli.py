@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from flows.cli.app import app
-from flows.cli.app.generate import command
+from flows.cli import app
+from flows.cli.generate import command
 
-ENDLESS = [sys.executable, "-m", "flows.cli.app", "generate", "--records=100000000", "--step=0"]
+ENDLESS = [sys.executable, "-m", "flows.cli", "generate", "--records=100000000", "--step=0"]
 
 
 def test_an_error_of_the_user_is_one_line_and_status_2(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.cli.app import config
+from flows.cli import config
 from flows.settings.model import load_settings
 from operators.errors import SettingsError
 

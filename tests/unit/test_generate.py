@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pytest
 
-from flows.cli.app import app
+from flows.cli import app
 from flows.cli.generate.command import StreamOptions, generate, paced
 from flows.cli.generate.options import LABELS, Labelled
 from operators.errors import SettingsError

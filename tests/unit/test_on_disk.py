@@ -15,7 +15,7 @@ from operators.batches import Decided, Records, Slice, Span, Spans
 from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.errors import SettingsError
 from operators.verdicts import Delta, VerdictBatch
-from operators.windows.disk import store
+from operators.windows.disk import store as disk_store
 from operators.windows.disk.layout import (
     SessionShelf,
     Shelf,
@@ -87,7 +87,7 @@ def test_only_what_is_committed_is_there_after_a_kill(shelf: Shelf, tmp_path: Pa
 def test_memory_in_front_is_let_go_of(
     shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_FRONT_KEYS", 3)
+    monkeypatch.setattr(disk_store, "_FRONT_KEYS", 3)
     store = opened(tmp_path / "lane", shelf)
     asking = Asking(store)
     names = "abcdefghij"
@@ -107,7 +107,7 @@ def test_memory_in_front_is_let_go_of(
 def test_sessions_go_on_whatever_is_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_FRONT_KEYS", 0)
+    monkeypatch.setattr(disk_store, "_FRONT_KEYS", 0)
     store = opened(tmp_path / "lane", SessionShelf(10.0))
     asking = Asking(store)
     said = []

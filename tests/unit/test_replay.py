@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from flows.cli.app import app
+from flows.cli import app
 from flows.cli.replay.command import _batches, _Pace
 from flows.cli.replay.selection import Origin, Replay
 

@@ -156,7 +156,8 @@ def test_a_database_in_use_is_told_from_a_damaged_one(tmp_path: Path) -> None:
 def test_a_process_that_ends_closes_its_databases(tmp_path: Path) -> None:
     """Also one that something still holds: RocksDB's threads may crash the end otherwise."""
     code = (
-        "import ctypes, sys; from pathlib import Path; from operators.windows.disk.rocksdb import *\n"
+        "import ctypes, sys; from pathlib import Path\n"
+        "from operators.windows.disk.rocksdb import *\n"
         "database = RocksDatabase(Path(sys.argv[1]), RocksMemory(1 << 20), {})\n"
         "batch = database.batch(); batch.put(KEYS, b'key', b'value'); database.write(batch)\n"
         "ctypes.pythonapi.Py_IncRef(ctypes.py_object(database))\n"

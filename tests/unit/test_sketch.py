@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from operators.deduplicate import Lane, LaneSpec
 from operators.lanes.count_min import CountMinSketch
 from operators.lanes.hot_keys import MOST, HotKeys
-from operators.lanes.placement import hot_keys as module
+from operators.lanes import hot_keys as module
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from operators.monitoring.skew import Skew

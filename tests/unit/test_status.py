@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flows.cli.app import app
+from flows.cli import app
 from flows.cli.status.text import lines_of, seconds, size
 from flows.web.server import Answer, Question, serve
 from tests.status_reports import report
@@ -180,7 +180,7 @@ def test_on_a_terminal_it_is_live_until_ctrl_c() -> None:
     readable = select.poll()  # whatever the descriptor's number: `select` ends at 1,023
     readable.register(main, select.POLLIN)
     # Whoever runs the tests in the background has SIGINT ignored, and children inherit it.
-    command = ["env", "--default-signal=INT", sys.executable, "-m", "flows.cli.app", "status"]
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "flows.cli", "status"]
     with subprocess.Popen(
         [*command, "--url", serving(report())],
         stdin=terminal,

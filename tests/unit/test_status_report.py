@@ -10,7 +10,7 @@ from connectors.shutdown import begun
 from flows.launch import Launch
 from flows.process.health import Health
 from flows.settings.model import Settings
-from flows.web import report
+from flows.web import report as status_report
 from flows.web.report import StatusReport, to_json
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
@@ -83,7 +83,7 @@ def test_figures_are_the_observers(report: StatusReport, observer: Observer) -> 
 def test_history_is_what_was_sampled_and_now(
     report: StatusReport, observer: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "_SAMPLE_SECONDS", 0.01)
+    monkeypatch.setattr(status_report, "_SAMPLE_SECONDS", 0.01)
     report.start()
     observer.counts["late"] = 4
     while len(said(report, history=True)["history"]) < 5:
