@@ -28,7 +28,8 @@ from operators.batches import Batch
 from operators.decode.decoder import Decoder
 from operators.deduplicate import lane_mapper
 from operators.encode.encoder import Output
-from operators.lanes.placement import cut, lane_names
+from operators.lanes.cut import cut
+from operators.lanes.placement import lane_names
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from operators.split import parts_of

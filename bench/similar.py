@@ -33,16 +33,16 @@ from rapidfuzz.process import cdist
 from bench.harness.machine import write_results
 from bench.harness.texts import KINDS, with_typos
 from operators.batches import Batch, Records, Span
+from operators.changes import NearRecords
 from operators.decode.decoder import Decoder
 from operators.decode.events import EventSpec
-from operators.deduplicate import Lane, LaneSpec
 from operators.keys.combination import Combination
 from operators.keys.paths import parse_keys
-from operators.lanes.placement import cut
+from operators.lanes.cut import cut
+from operators.lanes.lane import Lane, LaneSpec
+from operators.similarity.buckets import pieces
 from operators.similarity.index import NearIndex
 from operators.similarity.near_duplicates import NearSpec
-from operators.similarity.reading import pieces
-from operators.similarity.records import NearRecords
 from operators.verdicts import DUPLICATE
 from operators.windows.tumbling import TumblingStore
 

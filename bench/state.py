@@ -31,8 +31,9 @@ from bench.harness.machine import write_results
 from flows.assembly.parts import bound_of, new_store
 from flows.disk_state import disk_stores
 from flows.settings.model import load_settings
-from operators.batches import Floats, Hashes, Ints
-from operators.windows.store import Change, DurableStore, KeyStore, LaneProgress
+from operators.changes import Change, LaneProgress
+from operators.columns.arrays import Floats, Hashes, Ints
+from operators.windows.store import DurableStore, KeyStore
 
 STORES: dict[str, dict[str, str]] = {
     "tumbling": {"DEDUP_WINDOW": "tumbling"},

@@ -13,18 +13,11 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from operators.columns.arrays import Bools, Floats, Hashes, Ints, Objects
 from operators.columns.byte_column import ByteColumn
 from operators.columns.event_types import EventTypes
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-Ints: TypeAlias = npt.NDArray[np.int64]
-Hashes: TypeAlias = npt.NDArray[np.uint64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
-Objects: TypeAlias = npt.NDArray[np.object_]
-Header: TypeAlias = tuple[str, bytes | None]
-Headers: TypeAlias = Sequence[Header] | None
+from operators.columns.header_table import Headers
 
 
 @dataclass(slots=True)

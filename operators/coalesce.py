@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Batch, Ints, Records, Spans
+from operators.batches import Batch, Records, Spans
+from operators.columns.arrays import Ints
 from operators.columns.byte_column import ByteColumn
 
 # With more a lane commits less often at full speed, and more is held until then.  Each slice,

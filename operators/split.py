@@ -10,7 +10,7 @@ import numpy as np
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
-from operators.batches import Ints
+from operators.columns.arrays import Ints
 from operators.verdicts import DUPLICATE, INVALID, LATE, NOTHING, UNIQUE, VerdictBatch
 
 

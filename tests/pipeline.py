@@ -17,26 +17,20 @@ from typing import TypeAlias
 
 import numpy as np
 
-from operators.batches import Batch, Headers, Records, Slice, Span
+from operators.batches import Batch, Records, Slice, Span
+from operators.changes import LaneChange, Summary
 from operators.coalesce import join
 from operators.columns.byte_column import ByteColumn
+from operators.columns.header_table import Headers
+from operators.columns.references import NO_REFERENCE, partition_and_offset
 from operators.decode.decoder import Decoder
 from operators.decode.events import EventSpec
-from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
 from operators.keys.paths import parse_keys, resolve_shard
-from operators.lanes.placement import cut
+from operators.lanes.cut import cut
+from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.snapshot import LaneSnapshot
 from operators.similarity.near_duplicates import SIMILAR, NearSpec
-from operators.summaries import Summary
-from operators.verdicts import (
-    DUPLICATE,
-    INVALID,
-    LATE,
-    NO_REFERENCE,
-    NOTHING,
-    VERDICTS,
-    VerdictBatch,
-    partition_and_offset,
-)
+from operators.verdicts import DUPLICATE, INVALID, LATE, NOTHING, VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore

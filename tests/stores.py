@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 import mmh3
 import numpy as np
 
-from operators.verdicts import NO_REFERENCE, Delta
+from operators.changes import Delta
+from operators.columns.references import NO_REFERENCE
 from operators.windows.store import KeyStore, key_bytes
 
 Asked: TypeAlias = "tuple[float, str]"

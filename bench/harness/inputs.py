@@ -16,8 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import pack
 from connectors.kafka.access import KafkaAccess
-from operators.deduplicate import LaneChange
-from operators.verdicts import Delta
+from operators.changes import Delta, LaneChange
 
 BEGAN = 1.7e9
 """Event time of the first record, epoch seconds; a thousand records are a second."""

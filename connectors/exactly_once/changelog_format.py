@@ -14,11 +14,8 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
-from operators.deduplicate import LaneChange
+from operators.changes import Delta, LaneChange, NearRecords, Summary
 from operators.errors import StateError
-from operators.similarity.records import NearRecords
-from operators.summaries import Summary
-from operators.verdicts import Delta
 
 VERSION = 1
 # Far under the default limit of a megabyte: 40 bytes a key at most.

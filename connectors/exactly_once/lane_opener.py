@@ -19,10 +19,11 @@ from connectors.exactly_once.changelog_format import changes_of
 from connectors.exactly_once.failpoints import reach
 from connectors.exactly_once.lane_producer import LaneProducer
 from connectors.kafka.access import KafkaAccess
-from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
+from operators.changes import Delta, LaneChange
 from operators.errors import StateError
-from operators.fingerprints import check_fingerprint
-from operators.verdicts import Delta
+from operators.lanes.fingerprint import check_fingerprint
+from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.snapshot import LaneSnapshot
 
 log = logging.getLogger("dedup.restore")
 

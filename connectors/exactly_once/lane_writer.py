@@ -29,12 +29,11 @@ from connectors.exactly_once.uncommitted import HeldBatch, HeldBatches
 from connectors.kafka.access import KafkaUnreachableError
 from connectors.kafka.timing import CommitPace
 from connectors.shutdown import fail
-from operators.deduplicate import LaneChange
+from operators.changes import Delta, LaneChange, Summary
 from operators.encode.encoder import Output
 from operators.errors import DedupError, SinkError, StateError
 from operators.monitoring.observer import Observer
-from operators.summaries import Summary
-from operators.verdicts import VERDICTS, Delta
+from operators.verdicts import VERDICTS
 
 log = logging.getLogger("dedup.transactions")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from connectors.librdkafka.packed_records import PackedRecords
-from operators.deduplicate import LaneChange
+from operators.changes import LaneChange
 from operators.encode.encoder import Output
 from operators.monitoring.observer import Written
 

@@ -22,8 +22,10 @@ from numba.extending import intrinsic
 
 from connectors.librdkafka.callbacks import ClientCallbacks
 from connectors.librdkafka.library import CONSUMER, LIBRARY, LONG, Message, milliseconds
-from operators.batches import Headers, Ints, Records
+from operators.batches import Records
+from operators.columns.arrays import Ints
 from operators.columns.byte_column import ByteColumn
+from operators.columns.header_table import Headers
 from operators.columns.jit import compiled, memcpy
 
 # Messages are measured so many at a time: few of them would be too many if they are large.

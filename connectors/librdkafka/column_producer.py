@@ -19,7 +19,7 @@ from connectors.librdkafka.callbacks import ClientCallbacks
 from connectors.librdkafka.library import LIBRARY, PRODUCER, DeliveryCallback, milliseconds
 from connectors.librdkafka.packed_records import NOTHING, PackedRecords
 from connectors.librdkafka.request_counts import RequestCounts
-from operators.batches import Ints
+from operators.columns.arrays import Ints
 from operators.columns.byte_column import ByteColumn
 from operators.columns.jit import compiled_unlocked
 

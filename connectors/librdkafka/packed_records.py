@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from operators.batches import Header, Headers, Records
+from operators.batches import Records
 from operators.columns.byte_column import ByteColumn
-from operators.columns.header_table import HeaderTable
+from operators.columns.header_table import Header, Headers, HeaderTable
 
 NOTHING: Final = np.zeros(0, np.int64)
 

@@ -37,11 +37,12 @@ from flows.settings.model import Settings, fingerprint
 from operators.batches import Batch
 from operators.coalesce import batch_limit
 from operators.decode.events import EventSpec
-from operators.deduplicate import Lane, LaneSnapshot, LaneSpec, OpenLane
 from operators.encode.encoder import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import SettingsError
-from operators.fingerprints import TOPIC_ID, check_fingerprint
+from operators.lanes.fingerprint import TOPIC_ID, check_fingerprint
+from operators.lanes.lane import Lane, LaneSpec, OpenLane
 from operators.lanes.placement import EVEN_WORKERS, lanes_meet
+from operators.lanes.snapshot import LaneSnapshot
 from operators.monitoring.observer import Observer
 from operators.similarity.near_duplicates import SIMILAR, NearSpec
 from operators.statistics.summarize import Statistic

@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from flows.settings import values
 from flows.settings.conflicts import MisfitError, find_misfits
 from flows.settings.kafka_properties import Scalar, masked
-from flows.settings import values
 from flows.settings.sources import describe, one_line, read_written, variable
 from operators.errors import SettingsError
-from operators.fingerprints import NO_EFFECT, shard_text
 from operators.keys.combination import Combination
 from operators.keys.paths import CONTENT, parse_time, resolve_shard
+from operators.lanes.fingerprint import NO_EFFECT, shard_text
 
 # A lane costs a producer and its threads; Kafka keeps far more ids than this.
 MAX_LANES = 256

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Ints
+from operators.columns.arrays import Ints
 from operators.columns.byte_column import ByteColumn, Memory
 from operators.columns.jit import compiled
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import TypeAlias, overload
 
-from operators.batches import Header, Headers
 from operators.columns.byte_column import ByteColumn
 
+Header: TypeAlias = tuple[str, bytes | None]
+Headers: TypeAlias = Sequence[Header] | None
 # The value of one header in all records, or in each.
 Value: TypeAlias = "bytes | list[bytes] | ByteColumn"
 

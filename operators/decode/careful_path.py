@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from operators.batches import Headers, Records
+from operators.batches import Records
+from operators.columns.header_table import Headers
 from operators.decode.compared_text import text_of
-from operators.decode.events import RECORD_TIME, EventSpec, explain, is_event
-from operators.decode.fast_path import NO_RECORD_TIME, bad_time, no_field
+from operators.decode.events import EventSpec, explain, is_event
+from operators.decode.reasons import NO_RECORD_TIME, bad_time, no_field
 from operators.decode.timestamps import event_time
 from operators.keys.canonical_json import NESTED_TOO_DEEPLY, decode_json
 from operators.keys.combination import MISSING, Combination, content_of, hash_values, look_up
 from operators.keys.hashing import SHARD, hash_bytes, json_seed
+from operators.keys.paths import RECORD_TIME
 
 
 @dataclass(slots=True)

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, StrictFloat, StrictInt, StrictStr, V
 from operators.keys.combination import Combination
 
 EVENT_FIELDS = ("event_id", "user_id", "event_type", "timestamp", "data")
-RECORD_TIME = "@record"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,32 +15,18 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Bools, Decided, Floats, Hashes, Headers, Invalid, Records
+from operators.batches import Decided, Invalid, Records
+from operators.columns.arrays import Bools, Floats, Hashes
+from operators.columns.header_table import Headers
 from operators.decode.compared_text import text_of
-from operators.decode.events import RECORD_TIME, EventSpec
+from operators.decode.events import EventSpec
 from operators.decode.field_tree import EVENT_TYPE, FieldTree, tree_of
-from operators.decode.timestamps import event_time
+from operators.decode.reasons import NO_RECORD_TIME, bad_time, no_field
+from operators.decode.timestamps import event_time, parse_times
 from operators.keys.canonical_json import decode_plain, encode_canonical, number_hook
 from operators.keys.combination import MISSING, RECORD_KEY, Combination, hash_values, look_up
 from operators.keys.hashing import SHARD, hash_column, json_seed, rows_of, string_seed
-from operators.time_columns import parse_times
-
-NO_RECORD_TIME = ("time", "the record has no timestamp (@record)")
-
-
-def no_field(path: str) -> tuple[str, str]:
-    """Say which field of a key is missing."""
-    if path == RECORD_KEY:
-        return "key", "the record has no key (@key)"
-    return "key", f"{path}: field required by keys"
-
-
-def bad_time(path: str, value: object) -> tuple[str, str]:
-    """Say why a value is no event time."""
-    if isinstance(value, str):
-        return "time", f"{path}: {value[:40]!r} is not an RFC 3339 date-time"
-    return "time", f"{path}: not a finite number of epoch seconds nor an RFC 3339 date-time"
-
+from operators.keys.paths import RECORD_TIME
 
 # Which rows: a slice of all of them, or their numbers.
 _Rows: TypeAlias = "slice | npt.NDArray[np.intp]"

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from operators.decode.events import RECORD_TIME, EventSpec
+from operators.decode.events import EventSpec
+from operators.keys.paths import RECORD_TIME
 
 EVENT_TYPE = "event_type"
 

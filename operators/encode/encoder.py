@@ -9,17 +9,11 @@ from dataclasses import dataclass
 import msgspec
 
 from operators.batches import Records
-from operators.deduplicate import LaneChange
+from operators.changes import LaneChange
+from operators.columns.references import NO_REFERENCE, partition_and_offset
 from operators.encode.headers import OutputHeaders
 from operators.split import Part
-from operators.verdicts import (
-    DUPLICATE,
-    INVALID,
-    LATE,
-    NO_REFERENCE,
-    VERDICTS,
-    partition_and_offset,
-)
+from operators.verdicts import DUPLICATE, INVALID, LATE, VERDICTS
 
 
 @dataclass(slots=True)

@@ -1,24 +1,18 @@
-"""The headers of records that are not unique: why, and where they came from."""
+"""Headers of records that are not unique: why, and where they came from; and how to strip them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from operators.added_headers import VERDICT_HEADER
-from operators.batches import Header, Headers, Ints
+from operators.columns.arrays import Ints
 from operators.columns.byte_column import ByteColumn
 from operators.columns.decimals import decimals
-from operators.columns.header_table import HeaderTable, Value
+from operators.columns.header_table import Header, Headers, HeaderTable, Value
+from operators.columns.references import NO_REFERENCE, partition_and_offset
 from operators.split import Part
-from operators.verdicts import (
-    DUPLICATE,
-    INVALID,
-    LATE,
-    NO_REFERENCE,
-    VERDICTS,
-    VerdictBatch,
-    partition_and_offset,
-)
+from operators.verdicts import DUPLICATE, INVALID, LATE, VERDICTS, VerdictBatch
+
+VERDICT_HEADER = "dedup.verdict"
 
 
 class OutputHeaders:
@@ -110,3 +104,16 @@ def _add_original(added: list[list[Header]], batch: VerdictBatch, rows: list[int
 
 def _class_name(reason: str) -> bytes:
     return f"dedup.Invalid{reason.capitalize()}".encode()
+
+
+def split_headers(headers: Headers) -> tuple[list[Header], dict[str, bytes | None]]:
+    """Part a record's own headers from those that the job added: from the last verdict on.
+
+    A record that came with such headers, because it was an output before, keeps
+    them.  The second is empty where nothing was added.
+    """
+    own = list(headers or ())
+    for at in reversed(range(len(own))):
+        if own[at][0] == VERDICT_HEADER:
+            return own[:at], dict(own[at:])
+    return own, {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from operators.batches import Headers
+from operators.columns.header_table import Headers
 from operators.keys.canonical_json import Literal, encode_canonical
 from operators.keys.hashing import hash_bytes, json_seed, string_seed
 

@@ -15,7 +15,7 @@ from itertools import repeat
 import mmh3
 import numpy as np
 
-from operators.batches import Hashes
+from operators.columns.arrays import Hashes
 
 # Seeds: the kind of content in the lowest bit, the combination above it.
 _STRING, _JSON = 0, 1

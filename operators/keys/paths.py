@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
-from operators.decode.events import RECORD_TIME
 from operators.keys.combination import HEADER_PREFIX, RECORD_KEY, Combination
 
 CONTENT = "content"
@@ -163,3 +162,6 @@ def _repeated(items: Iterable[_T]) -> list[_T]:
             again.append(item)
         seen.add(item)
     return again
+
+
+RECORD_TIME = "@record"

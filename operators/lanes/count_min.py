@@ -7,9 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Hashes, Ints
+from operators.columns.arrays import Hashes, Ints
+from operators.columns.first_occurrences import first_occurrences
 from operators.columns.jit import compiled
-from operators.windows.key_table.batch_repeats import first_occurrences
 
 _ONE, _HALF = np.uint64(1), np.uint64(32)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.batches import Hashes, Ints
+from operators.columns.arrays import Codes, Hashes, Ints
+from operators.columns.references import partition_and_offset
 from operators.lanes.count_min import CountMinSketch
-from operators.verdicts import Codes, partition_and_offset
 
 MOST = 20
 """How many are kept."""

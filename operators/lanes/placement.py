@@ -9,8 +9,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Decided, DecodedBatch, Slice
-
 # Lane i goes to worker i mod W for every W up to this.  The search for names
 # grows with lcm(1..W): 2,520 for 10, but 27,720 for 11 and 720,720 for 16.
 EVEN_WORKERS = 10
@@ -105,44 +103,3 @@ def lanes_meet(lanes: int, workers: int) -> bool:
     names = lane_names(lanes)
     hashes = siphash13([name.encode() for name in names])
     return bool((hashes % np.uint64(workers) == np.arange(lanes) % workers).all())
-
-
-def cut(batch: DecodedBatch, lanes: int) -> list[Slice]:
-    """Cut a batch into one slice for every lane, empty ones too.
-
-    Records keep their order within a lane.  Empty slices carry how far the
-    partitions have been read and their largest event times.
-    """
-    decided = batch.decided
-    # Numbers of 16 bits are sorted in one go, without comparing them.
-    order = np.argsort(batch.lanes.astype(np.uint16), kind="stable")
-    borders = np.searchsorted(batch.lanes[order], np.arange(lanes + 1)).tolist()
-    invalid: list[dict[int, tuple[str, str]]] = [{} for _ in range(lanes)]
-    if decided.invalid:
-        position = np.empty(len(order), np.int64)
-        position[order] = np.arange(len(order))
-        for row, problem in decided.invalid.items():
-            lane = int(batch.lanes[row])
-            invalid[lane][int(position[row]) - borders[lane]] = problem
-    slices = []
-    for lane in range(lanes):
-        mine = order[borders[lane] : borders[lane + 1]]
-        slices.append(
-            Slice(
-                lane=lane,
-                spans=batch.spans.to_rows(mine),
-                records=batch.records,
-                rows=mine,
-                decided=Decided(
-                    times=decided.times[mine],
-                    largest_before=decided.largest_before[mine],
-                    hashes=decided.hashes[mine],
-                    invalid=invalid[lane],
-                    shards=None if decided.shards is None else decided.shards[mine],
-                    types=None if decided.types is None else decided.types[mine],
-                    texts=None if decided.texts is None else decided.texts[mine],
-                ),
-                largest=batch.largest,
-            )
-        )
-    return slices

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from operators.batches import Floats, Span
+from operators.batches import Span
+from operators.columns.arrays import Floats
 
 
 @dataclass(slots=True)

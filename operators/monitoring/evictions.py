@@ -7,11 +7,13 @@ import math
 from collections.abc import Callable
 
 from operators.monitoring.metrics import Metrics
+from operators.similarity.index import NearIndex
 
 log = logging.getLogger("dedup.state")
 
 _SAY_EVERY_SECONDS = 60.0
 MAX_KEYS = "max_keys"
+EVICTED = "similarity"
 
 
 class Evictions:
@@ -47,3 +49,26 @@ class Evictions:
                 self._unsaid,
             )
             self._said, self._unsaid = now, 0
+
+
+class NearCounts:
+    """Counts capped searches and evicted texts of all lanes."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """metrics: what is shown to Prometheus."""
+        self._metrics = metrics
+        self._seen: dict[int, tuple[int, int]] = {}
+
+    def opened(self, lane: int, index: NearIndex) -> None:
+        """Take note of a lane that was restored: what went then has been counted before."""
+        self._seen[lane] = index.capped, index.evicted
+        self._metrics.evictions.labels(EVICTED)
+
+    def decided(self, lane: int, index: NearIndex) -> None:
+        """Take note of how far a lane's counts have come."""
+        capped, evicted = self._seen.get(lane, (0, 0))
+        self._seen[lane] = index.capped, index.evicted
+        if index.capped > capped:
+            self._metrics.similarity_capped.inc(index.capped - capped)
+        if index.evicted > evicted:
+            self._metrics.evictions.labels(EVICTED).inc(index.evicted - evicted)

@@ -10,14 +10,13 @@ from threading import Lock
 
 from prometheus_client import Histogram
 
-from operators.deduplicate import Lane
 from operators.encode.encoder import Output
 from operators.lanes.hot_keys import MOST, HotKey, HotKeys
-from operators.monitoring.evictions import Evictions
+from operators.lanes.lane import Lane
+from operators.monitoring.evictions import Evictions, NearCounts
 from operators.monitoring.liveness import Pulse
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.skew import Skew
-from operators.near_counts import NearCounts
 from operators.verdicts import VERDICTS
 
 

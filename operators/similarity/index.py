@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from operators.batches import Floats, Hashes, Ints
-from operators.similarity.buckets import Bucket, Columns
-from operators.similarity.reading import pieces, read
-from operators.similarity.records import BYTES_A_RECORD, NearRecords
+from operators.changes import BYTES_A_RECORD, NearRecords
+from operators.columns.arrays import Floats, Hashes, Ints
+from operators.similarity.buckets import Bucket, Columns, pieces, read
 from operators.similarity.search import Search
 from operators.similarity.signatures import Measure, Reading, Signatures, join
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from operators.batches import Bools, Floats, Ints
+from operators.columns.arrays import Bools, Floats, Ints
 from operators.similarity.hashing import mix
 from operators.similarity.shingles import ShingleSets, shingles_of
 from operators.similarity.signatures import (

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Bools, Floats, Ints
+from operators.columns.arrays import Bools, Floats, Ints
 from operators.errors import SettingsError
 from operators.similarity.hashing import GOLDEN, Words, mix
 from operators.similarity.signatures import (

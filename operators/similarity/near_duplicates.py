@@ -6,15 +6,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from operators.batches import Decided, Floats, Hashes, Ints
+from operators.batches import Decided
+from operators.changes import Delta, NearRecords
+from operators.columns.arrays import Floats, Hashes, Ints
+from operators.columns.first_occurrences import first_occurrences
+from operators.columns.references import NO_REFERENCE
+from operators.similarity.buckets import pieces
 from operators.similarity.index import NearIndex
 from operators.similarity.jaccard import Jaccard
 from operators.similarity.levenshtein import LevenshteinSimilarity
-from operators.similarity.reading import pieces
-from operators.similarity.records import NearRecords
 from operators.similarity.signatures import Measure
-from operators.verdicts import NO_REFERENCE, Delta, Matches
-from operators.windows.key_table.batch_repeats import first_occurrences, sharing
+from operators.verdicts import Matches
+from operators.windows.key_table.batch_repeats import sharing
 from operators.windows.store import KeyStore
 
 SIMILAR = "similar"

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Bools, Ints
+from operators.columns.arrays import Bools, Ints
 from operators.similarity.hashing import Words
 from operators.similarity.signatures import spread
 

@@ -9,11 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from operators.batches import Bools, Floats, Hashes, Ints
-from operators.similarity.buckets import Bucket, Columns
+from operators.columns.arrays import Bools, Floats, Hashes, Ints
+from operators.similarity.buckets import Bucket, Columns, read
 from operators.similarity.hashing import Words, bits_set
 from operators.similarity.postings import Lists, Postings
-from operators.similarity.reading import read
 from operators.similarity.signatures import (
     SKETCH_BITS,
     Measure,

@@ -11,7 +11,7 @@ from typing import Protocol
 import mmh3
 import numpy as np
 
-from operators.batches import Ints
+from operators.columns.arrays import Ints
 from operators.similarity.hashing import Words, mix
 from operators.similarity.signatures import code_points, spread
 

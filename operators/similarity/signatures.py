@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Bools, Floats, Ints
+from operators.columns.arrays import Bools, Floats, Ints
 from operators.similarity.hashing import Words
 
 AnyInts: TypeAlias = npt.NDArray[np.signedinteger[Any]]

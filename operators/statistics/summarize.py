@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from operators.batches import Floats, Ints, Slice
+from operators.batches import Slice
+from operators.changes import Counts, Summary
+from operators.columns.arrays import Codes, Floats, Ints
 from operators.columns.event_types import EventTypes
-from operators.summaries import Counts, Summary
-from operators.verdicts import LATE, VERDICTS, Codes
+from operators.verdicts import LATE, VERDICTS
 
 # Bytewax counts windows in the calendar of the years 1 to 9999: times before 385 or
 # after 9575 count in the first or last window in between.  Epoch seconds.

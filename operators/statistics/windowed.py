@@ -26,8 +26,8 @@ from bytewax.operators.windowing import (
 )
 from typing_extensions import override
 
+from operators.changes import Counts, add
 from operators.statistics.summarize import Statistic, statistics_of, window_of
-from operators.summaries import Counts, add
 from operators.verdicts import NOTHING, VerdictBatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from operators.batches import Bools, Floats, Hashes, Ints
-from operators.verdicts import NO_REFERENCE, Delta, Matches
+from operators.changes import Delta
+from operators.columns.arrays import Bools, Floats, Hashes, Ints
+from operators.columns.first_occurrences import first_occurrences
+from operators.columns.references import NO_REFERENCE
+from operators.verdicts import Matches
 from operators.windows.bloom_filter import BloomFilter, BloomSize
-from operators.windows.key_table.batch_repeats import first_occurrences, settle
+from operators.windows.key_table.batch_repeats import settle
 from operators.windows.key_table.table import Bound
 from operators.windows.store import Renewals, renewing_delta, stretches
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Bools, Hashes, Ints
+from operators.columns.arrays import Bools, Hashes, Ints
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Bools, Floats, Hashes, Ints
+from operators.changes import Delta
+from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.columns.growable_column import Column
-from operators.verdicts import NO_REFERENCE, Delta, Matches
+from operators.columns.references import NO_REFERENCE
+from operators.verdicts import Matches
 from operators.windows.key_table.index import KeyIndex, spread
 from operators.windows.key_table.table import Bound
 from operators.windows.session_table import decide_loop as loops

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Bools, Floats, Hashes, Ints
-from operators.windows.key_table.batch_repeats import first_occurrences
+from operators.columns.arrays import Bools, Floats, Hashes, Ints
+from operators.columns.first_occurrences import first_occurrences
 from operators.windows.key_table.decide_loop import Asked, marks_of
 from operators.windows.key_table.store import CompactStore, place
 from operators.windows.key_table.table import Bound

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from operators.batches import Bools, Floats, Hashes, Ints
-from operators.verdicts import Delta, Matches
+from operators.changes import Change, Delta, LaneProgress
+from operators.columns.arrays import Bools, Floats, Hashes, Ints
+from operators.verdicts import Matches
 
 
 class KeyStore(Protocol):
@@ -69,33 +69,6 @@ class KeyStore(Protocol):
     def __len__(self) -> int:
         """Return the number of keys held."""
         ...
-
-
-class LaneProgress(NamedTuple):
-    """How far a lane had come with what a store on disk has.
-
-    number, positions, largest, watermark: as in a lane's change.  end: where its
-    changelog ended at some moment before; with what is on disk nothing before it is
-    needed.
-    """
-
-    number: int
-    positions: dict[int, int]
-    largest: dict[int, float]
-    watermark: float
-    end: int = 0
-
-
-class Change(NamedTuple):
-    """What a committed transaction changed: where it got to, and the keys.
-
-    horizon: its watermark less the allowed lateness.  No record that is decided after
-    it, in this run or the next, has an earlier event time.
-    """
-
-    progress: LaneProgress
-    delta: Delta
-    horizon: float = -math.inf
 
 
 @runtime_checkable

@@ -23,11 +23,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from operators.verdicts import Delta
+from operators.changes import Change, Delta, LaneProgress
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
-from operators.windows.store import Change, KeyStore, LaneProgress
+from operators.windows.store import KeyStore
 from tests.contract.test_stores import (
     MANY,
     SOME,

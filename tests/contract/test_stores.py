@@ -23,8 +23,9 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from operators.batches import Floats, Hashes, Ints
-from operators.verdicts import Delta, Matches
+from operators.changes import Change, Delta, LaneProgress
+from operators.columns.arrays import Floats, Hashes, Ints
+from operators.verdicts import Matches
 from operators.windows.bloom import BloomStore
 from operators.windows.disk.layout import SessionShelf, Shelf, SlidingShelf
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
@@ -32,7 +33,7 @@ from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
-from operators.windows.store import Change, KeyStore, LaneProgress
+from operators.windows.store import KeyStore
 from operators.windows.tumbling import TumblingStore
 from tests.stores import Asked, Asking, hashes_of
 

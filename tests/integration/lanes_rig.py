@@ -19,10 +19,12 @@ from connectors.kafka.access import KafkaAccess
 from connectors.kafka.source import KafkaSource, SourceSettings
 from operators.batches import Batch, Slice, Span
 from operators.decode.decoder import Decoder
-from operators.deduplicate import Lane, LaneSnapshot, LaneSpec
 from operators.encode.encoder import Output, kafka_encoder
 from operators.errors import DedupError
-from operators.lanes.placement import cut, lane_names
+from operators.lanes.cut import cut
+from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.placement import lane_names
+from operators.lanes.snapshot import LaneSnapshot
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from operators.split import parts_of

@@ -13,10 +13,10 @@ from connectors.exactly_once.changelog import Changelog, ChangelogEntry
 from connectors.exactly_once.lane_writer import LaneWriter
 from connectors.librdkafka.column_producer import ColumnProducer
 from operators.batches import Slice
-from operators.deduplicate import Lane
 from operators.encode.encoder import Output
 from operators.encode.reassemble import Assembler
 from operators.errors import StateError
+from operators.lanes.lane import Lane
 from tests.integration.lanes_rig import Rig, make_records, repeats
 from tests.pipeline import records_of
 

@@ -18,8 +18,10 @@ from connectors.kafka import source
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.source import _KafkaSourcePartition
 from operators import deduplicate
-from operators.deduplicate import Lane, LaneChange, LaneSnapshot
+from operators.changes import LaneChange
 from operators.errors import DedupError, StateError
+from operators.lanes.lane import Lane
+from operators.lanes.snapshot import LaneSnapshot
 from operators.windows.tumbling import TumblingStore
 from tests.integration.conftest import MakeRig
 from tests.integration.lanes_rig import WINDOW_SECONDS, Rig, make_records, repeats

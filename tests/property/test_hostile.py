@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.batches import Batch, DecodedBatch, Headers, Records, Span
+from operators.batches import Batch, DecodedBatch, Records, Span
+from operators.columns.header_table import Headers
 from operators.decode.decoder import Decoder
 from operators.decode.events import EventSpec
 from operators.encode.encoder import kafka_encoder
 from operators.keys.paths import parse_keys, resolve_shard
-from operators.lanes.placement import cut
+from operators.lanes.cut import cut
 from tests.strategies import NOW, REASONS
 
 LANES: Final = 4

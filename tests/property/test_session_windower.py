@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from operators.verdicts import NO_REFERENCE
+from operators.columns.references import NO_REFERENCE
 from operators.windows.session import SessionStore
 from tests.stores import hashes_of
 

@@ -15,7 +15,7 @@ import pytest
 from deploy.kafka import Broker
 from flows.settings.model import fingerprint, load_settings
 from operators.errors import SettingsError, StateError
-from operators.fingerprints import changed_settings, check_fingerprint
+from operators.lanes.fingerprint import changed_settings, check_fingerprint
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.streams import events

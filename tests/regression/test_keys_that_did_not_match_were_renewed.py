@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from operators.verdicts import Delta
+from operators.changes import Change, Delta, LaneProgress
 from operators.windows.disk.layout import Shelf
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
-from operators.windows.store import Change, LaneProgress
 
 MEMORY = RocksMemory(8 << 20)
 BOUND = Bound(64, renew=True)

@@ -7,8 +7,8 @@ keys, and the repeats passed as unique.
 import numpy as np
 import pytest
 
-from operators.batches import Hashes
-from operators.verdicts import Codes, Delta
+from operators.changes import Delta
+from operators.columns.arrays import Codes, Hashes
 from operators.windows.key_table.table import Bound
 from operators.windows.store import KeyStore
 from tests.contract.test_stores import Kind, every_eviction, every_kind, feed, held_of

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from operators.batches import Decided, Records, Slice, Span, Spans
-from operators.deduplicate import Lane, LaneChange, LaneSpec
+from operators.changes import LaneChange
+from operators.lanes.lane import Lane, LaneSpec
 from operators.verdicts import VerdictBatch
 from operators.windows.disk.layout import SessionShelf, Shelf, SlidingShelf
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory

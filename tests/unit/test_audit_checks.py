@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flows.cli.audit import checks
 from flows.cli.audit.checks import Window, pair, repeated_keys
-from operators.batches import Hashes
+from operators.columns.arrays import Hashes
 
 NAMES = st.lists(st.sampled_from("abcd"), max_size=12)
 

@@ -16,9 +16,8 @@ from connectors.exactly_once.changelog_format import (
     pack,
     unpack,
 )
-from operators.deduplicate import LaneChange
+from operators.changes import Delta, LaneChange
 from operators.errors import StateError
-from operators.verdicts import Delta
 
 LARGEST_RECORD_BYTES = 1024 * 1024  # connectors/exactly_once/changelog.py: max.message.bytes
 

@@ -6,10 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.exactly_once.changelog_format import ChangelogRecord, changes_of, pack, unpack
-from operators.deduplicate import LaneChange
+from operators.changes import Delta, LaneChange, NearRecords
 from operators.errors import StateError
-from operators.similarity.records import NearRecords
-from operators.verdicts import Delta
 from tests.unit.test_changelog_format import LARGEST_RECORD_BYTES, delta
 
 

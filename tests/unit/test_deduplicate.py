@@ -12,22 +12,13 @@ import pytest
 
 from operators.batches import Decided, Records, Slice, Span, Spans, select_rows
 from operators.columns.event_types import EventTypes
-from operators.deduplicate import (
-    Lane,
-    LaneSnapshot,
-    LaneSpec,
-    lane_mapper,
-)
+from operators.columns.references import NO_REFERENCE, partition_and_offset, references
+from operators.deduplicate import lane_mapper
 from operators.errors import StateError
-from operators.fingerprints import TOPIC_ID, check_fingerprint
-from operators.verdicts import (
-    NO_REFERENCE,
-    NOTHING,
-    VERDICTS,
-    VerdictBatch,
-    partition_and_offset,
-    references,
-)
+from operators.lanes.fingerprint import TOPIC_ID, check_fingerprint
+from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.snapshot import LaneSnapshot
+from operators.verdicts import NOTHING, VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.tumbling import TumblingStore

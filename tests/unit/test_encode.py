@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from operators.batches import Headers, Records
+from operators.batches import Records
+from operators.columns.header_table import Headers
 from operators.encode.encoder import Output, json_encoder, kafka_encoder
 from operators.split import parts_of
 from operators.verdicts import NOTHING, UNIQUE, VERDICTS

@@ -19,7 +19,8 @@ from bytewax.testing import cluster_main
 
 from operators.batches import Decided, DecodedBatch, Records, Span, Spans
 from operators.columns.event_types import EventTypes
-from operators.lanes.placement import EVEN_WORKERS, cut, lane_names, lanes_meet, siphash13
+from operators.lanes.cut import cut
+from operators.lanes.placement import EVEN_WORKERS, lane_names, lanes_meet, siphash13
 
 LANES = 8
 

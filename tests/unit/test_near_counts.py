@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from operators.monitoring.evictions import NearCounts
 from operators.monitoring.metrics import Metrics
-from operators.near_counts import NearCounts
-from operators.similarity import reading
+from operators.similarity import buckets
 from tests.unit.test_similarity_brute_force import ask, make_index
 
 
 def test_capped_and_evicted_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "LONGEST_TEXT", 10)
+    monkeypatch.setattr(buckets, "LONGEST_TEXT", 10)
     metrics = Metrics()
     counts = NearCounts(metrics)
     index = make_index(0.95)

@@ -10,9 +10,9 @@ from flows.assembly.parts import event_spec, near_spec
 from flows.settings.model import load_settings
 from operators.batches import Batch, Records, Span
 from operators.decode.decoder import Decoder
-from operators.deduplicate import Lane, LaneSpec
-from operators.lanes.placement import cut
-from operators.similarity import reading, search
+from operators.lanes.cut import cut
+from operators.lanes.lane import Lane, LaneSpec
+from operators.similarity import buckets, search
 from operators.similarity.near_duplicates import NearSpec
 from operators.verdicts import VERDICTS
 from operators.windows.tumbling import TumblingStore
@@ -158,7 +158,7 @@ def test_bytes_a_record(row: tuple[str, ...]) -> None:
     texts = ["".join(letters) for letters in draw.choice(list("abcdefghij klmn"), (3000, size))]
     for cell, metric in zip(row[1:], ["jaccard", "levenshtein"], strict=True):
         index = NearSpec(0.95, metric, "3c", 300.0, 10**9, one_shard=True).index()
-        for piece in reading.pieces(texts):
+        for piece in buckets.pieces(texts):
             rows_ = np.arange(piece.start, piece.stop)
             found = index.search(
                 texts[piece], rows_ * 0.01, np.zeros((len(rows_), 2), np.uint64), rows_
@@ -172,4 +172,4 @@ def test_bytes_a_record(row: tuple[str, ...]) -> None:
 
 def test_caps() -> None:
     assert f"{search.MOST_CANDIDATES:,} candidates" in TEXT
-    assert f"more than {reading.LONGEST_TEXT:,} characters" in TEXT
+    assert f"more than {buckets.LONGEST_TEXT:,} characters" in TEXT

@@ -8,11 +8,12 @@ import pytest
 from prometheus_client import Histogram
 
 from operators.batches import Records
-from operators.deduplicate import Lane, LaneChange, LaneSpec
+from operators.changes import Delta, LaneChange
+from operators.columns.references import NO_REFERENCE
 from operators.encode.encoder import Output, Progress
+from operators.lanes.lane import Lane, LaneSpec
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer, Written, observe_many
-from operators.verdicts import NO_REFERENCE, Delta
 from operators.windows.tumbling import TumblingStore
 
 NOW = 1_700_000_000.0

@@ -12,9 +12,11 @@ import pytest
 from flows.assembly.parts import bound_of
 from flows.disk_state import disk_stores
 from operators.batches import Decided, Records, Slice, Span, Spans
-from operators.deduplicate import Lane, LaneChange, LaneSnapshot, LaneSpec
+from operators.changes import Change, Delta, LaneChange, LaneProgress
 from operators.errors import SettingsError
-from operators.verdicts import Delta, VerdictBatch
+from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.snapshot import LaneSnapshot
+from operators.verdicts import VerdictBatch
 from operators.windows.disk import store as disk_store
 from operators.windows.disk.layout import (
     SessionShelf,
@@ -30,7 +32,6 @@ from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
-from operators.windows.store import Change, LaneProgress
 from operators.windows.tumbling import TumblingStore
 from tests.stores import Asking
 from tests.unit.settings_cases import KAFKA, load

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.librdkafka.packed_records import PackedRecords
-from operators.batches import Ints, Records
+from operators.batches import Records
+from operators.columns.arrays import Ints
 from operators.columns.header_table import HeaderTable
 
 Header = tuple[str, bytes | None]

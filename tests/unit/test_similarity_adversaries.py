@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from operators.decode.compared_text import text_of
-from operators.similarity import reading, search
+from operators.similarity import buckets, search
 from tests.unit.test_similarity_brute_force import Answer, Metric, ask, make_index
 
 _MEGABYTE = 1_000_000
@@ -143,7 +143,7 @@ def test_a_megabyte_of_combining_marks_is_read_in_linear_time() -> None:
 def test_a_text_that_is_too_long_is_compared_with_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reading, "LONGEST_TEXT", 100)
+    monkeypatch.setattr(buckets, "LONGEST_TEXT", 100)
     index = make_index(0.95)
     long = "ab" * 60
     assert ask(index, [long, "", long, "", "c" * 100]) == [None, None, None, (1.0, 1), None]

@@ -11,9 +11,9 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
+from operators.similarity.buckets import pieces
 from operators.similarity.index import NearIndex
 from operators.similarity.near_duplicates import NearSpec
-from operators.similarity.reading import pieces
 from tests.model import Settings
 from tests.model.similarity import shingles, similarity
 from tests.texts import generated_texts, paragraphs, real_texts

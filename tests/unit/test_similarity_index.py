@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
+from operators.changes import NearRecords
 from operators.errors import SettingsError
 from operators.similarity.levenshtein import LevenshteinSimilarity
 from operators.similarity.near_duplicates import NearSpec
-from operators.similarity.records import NearRecords
 from tests.texts import generated_texts, real_texts
 from tests.unit.test_similarity_brute_force import Metric, ask, make_index
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.deduplicate import Lane, LaneSpec
+from operators.columns.references import references
+from operators.lanes import hot_keys as module
 from operators.lanes.count_min import CountMinSketch
 from operators.lanes.hot_keys import MOST, HotKeys
-from operators.lanes import hot_keys as module
+from operators.lanes.lane import Lane, LaneSpec
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from operators.monitoring.skew import Skew
-from operators.verdicts import references
 from operators.windows.tumbling import TumblingStore
 from tests.unit.test_on_disk import slice_of
 

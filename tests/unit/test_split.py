@@ -5,7 +5,7 @@ import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from operators.deduplicate import Lane
+from operators.lanes.lane import Lane
 from operators.split import Part, parts_of, split
 from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VERDICTS, VerdictBatch
 from tests.unit.test_deduplicate import SPEC, slice_of

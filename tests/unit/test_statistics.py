@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.batches import Decided, Records, Slice, Span, Spans
+from operators.changes import Summary
 from operators.columns.event_types import EventTypes
 from operators.statistics.summarize import (
     Statistic,
@@ -18,7 +19,6 @@ from operators.statistics.summarize import (
     window_of,
     without_watermark,
 )
-from operators.summaries import Summary
 from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VERDICTS
 
 INF = math.inf

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.decode.timestamps import event_time, parse_rfc3339
+from operators.decode.timestamps import event_time, parse_rfc3339, parse_times
 from operators.keys.canonical_json import decode_json
-from operators.time_columns import parse_times
 from tests.model import rfc3339
 
 

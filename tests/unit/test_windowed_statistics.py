@@ -8,10 +8,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
 from operators.batches import Decided, Records, Slice, Span, Spans
+from operators.changes import Delta, Summary
 from operators.statistics.summarize import Statistic
 from operators.statistics.windowed import StatisticsSettings, windowed_statistics
-from operators.summaries import Summary
-from operators.verdicts import NOTHING, Delta, Matches, VerdictBatch
+from operators.verdicts import NOTHING, Matches, VerdictBatch
 
 SETTINGS = StatisticsSettings(seconds=60.0, lanes=2, allowed_lateness_seconds=100.0)
 INF = float("inf")

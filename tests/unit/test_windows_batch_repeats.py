@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.columns.first_occurrences import first_occurrences
 from operators.windows.key_table import batch_repeats
-from operators.windows.key_table.batch_repeats import first_occurrences, sharing
+from operators.windows.key_table.batch_repeats import sharing
 
 
 @given(numbers=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3))))

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from operators.batches import Hashes
+from operators.columns.arrays import Hashes
 from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
 from tests.stores import Asked, Asking, contents, hashes_of, times

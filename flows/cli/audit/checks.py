@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from operators.batches import Bools, Floats, Hashes, Ints
+from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.windows.store import stretches
 
 Window = Literal["tumbling", "sliding", "session", "forever"]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from flows.assembly.parts import event_spec, near_spec
 from flows.settings.model import Settings
-from operators.batches import Batch, Bools, Floats, Hashes, Ints, Records, Span
+from operators.batches import Batch, Records, Span
+from operators.columns.arrays import Bools, Codes, Floats, Hashes, Ints
 from operators.decode.decoder import Decoder
-from operators.verdicts import Codes
 
 REASONS = ("tombstone", "json", "schema", "key", "time", "future")
 """Reasons of invalid records; a code is an index into them plus 1, and 0 stands for none."""

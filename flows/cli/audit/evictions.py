@@ -10,7 +10,7 @@ from flows.cli.audit.checks import Window
 from flows.cli.audit.lateness import Lateness, WatermarkBounds
 from flows.cli.audit.table import InputTable
 from flows.settings.model import Settings
-from operators.batches import Bools, Ints
+from operators.columns.arrays import Bools, Ints
 from operators.verdicts import DUPLICATE, UNIQUE
 from operators.windows.store import stretches
 

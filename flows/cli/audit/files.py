@@ -31,7 +31,8 @@ from flows.cli.audit.table import (
 )
 from flows.cli.progress import Progress
 from flows.settings.model import Settings
-from operators.batches import Ints, Records
+from operators.batches import Records
+from operators.columns.arrays import Ints
 from operators.errors import SourceError
 from operators.keys.canonical_json import is_json_object
 from operators.verdicts import INVALID, UNIQUE, VERDICTS

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from flows.cli.audit.answers import what_is_lacking
 from flows.cli.audit.table import number
 from flows.settings.model import Settings
-from operators.added_headers import VERDICT_HEADER
+from operators.encode.headers import VERDICT_HEADER
 
 REASONS = ("dedup.matched", "dedup.reason")
 NUMBERS = ("dedup.similarity", "dedup.reason")

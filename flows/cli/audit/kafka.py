@@ -30,8 +30,10 @@ from flows.cli.audit.table import (
 from flows.cli.generate.kafka import LABEL
 from flows.cli.replay.selection import before_replay
 from flows.settings.model import Settings
-from operators.added_headers import VERDICT_HEADER, split_headers
-from operators.batches import Hashes, Headers, Ints, Records
+from operators.batches import Records
+from operators.columns.arrays import Hashes, Ints
+from operators.columns.header_table import Headers
+from operators.encode.headers import VERDICT_HEADER, split_headers
 from operators.verdicts import UNIQUE, VERDICTS
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from flows.cli.audit.decoding import CLOCK_SECONDS
 from flows.cli.audit.table import InputTable
 from flows.cli.audit.taken import Taken
-from operators.batches import Bools, Floats, Ints
+from operators.columns.arrays import Bools, Floats, Ints
 from operators.verdicts import INVALID, LATE
 
 # Rows that are looked at together: what that takes is then a small part of the table.

@@ -14,7 +14,7 @@ import numpy as np
 
 from flows.cli.audit.similarity import ReadAgain
 from flows.cli.audit.table import digests, same
-from operators.batches import Bools, Hashes, Ints
+from operators.columns.arrays import Bools, Hashes, Ints
 from operators.keys.canonical_json import is_json_object
 
 _SIDES: Final[tuple[Literal["left"], Literal["right"]]] = ("left", "right")

@@ -8,7 +8,7 @@ import numpy as np
 
 from flows.cli.audit.checks import Window, each_bucket
 from flows.cli.audit.table import InputTable
-from operators.batches import Bools, Floats, Ints
+from operators.columns.arrays import Bools, Floats, Ints
 from operators.verdicts import DUPLICATE, UNIQUE
 from operators.windows.store import stretches
 

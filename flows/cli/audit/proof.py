@@ -34,7 +34,7 @@ from flows.cli.audit.table import (
 )
 from flows.cli.audit.uniques import ExtraUniques
 from flows.settings.model import Settings
-from operators.batches import Hashes, Ints
+from operators.columns.arrays import Hashes, Ints
 from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VERDICTS
 
 InputName = Callable[[int, int], str]

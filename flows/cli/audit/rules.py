@@ -41,7 +41,7 @@ from flows.cli.audit.validity import (
     wrong_validity,
 )
 from flows.settings.model import Settings
-from operators.batches import Floats, Ints
+from operators.columns.arrays import Floats, Ints
 from operators.verdicts import UNIQUE, VERDICTS
 
 # As many false positives as this times what is expected, and a few more, are no chance.

@@ -11,7 +11,8 @@ import numpy as np
 from flows.assembly.parts import near_spec
 from flows.cli.audit.table import InputTable
 from flows.settings.model import Settings
-from operators.batches import Floats, Ints, Records
+from operators.batches import Records
+from operators.columns.arrays import Floats, Ints
 from operators.decode.compared_text import text_of
 from operators.keys.canonical_json import decode_json
 from operators.keys.combination import look_up

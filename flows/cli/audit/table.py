@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.cli.audit.decoding import Read, ReadInput, in_time
-from operators.batches import Bools, Floats, Hashes, Headers, Ints, Records
+from operators.batches import Records
+from operators.columns.arrays import Bools, Codes, Floats, Hashes, Ints
+from operators.columns.header_table import Headers
 from operators.keys.hashing import hash_column
-from operators.verdicts import Codes
 
 UNKNOWN, DELETED = -1, -2
 """In place of a row: there is no such record; it was deleted by retention."""

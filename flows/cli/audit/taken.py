@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from flows.cli.audit.table import InputTable
-from operators.batches import Floats
+from operators.columns.arrays import Floats
 from operators.verdicts import INVALID
 
 # 2026-01-01: no job of this program has read anything before.

@@ -10,7 +10,7 @@ import numpy as np
 from flows.cli.audit.checks import pair
 from flows.cli.audit.findings import Findings, Kind
 from flows.cli.audit.table import InputTable, Uniques, same
-from operators.batches import Bools, Hashes, Ints
+from operators.columns.arrays import Bools, Hashes, Ints
 from operators.verdicts import UNIQUE
 
 # Answers can be counted up to here in a byte.

@@ -7,7 +7,7 @@ import numpy as np
 from flows.cli.audit.decoding import CLOCK_SECONDS, FUTURE
 from flows.cli.audit.table import InputTable
 from flows.cli.audit.taken import NO_JOB_BEFORE, Taken
-from operators.batches import Ints
+from operators.columns.arrays import Ints
 from operators.verdicts import INVALID
 
 

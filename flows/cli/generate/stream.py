@@ -28,7 +28,7 @@ import numpy.typing as npt
 from flows.cli.generate.corrupt import spoil
 from flows.cli.generate.events import EVENT_TYPES, PHRASES, Event, Writer, typo
 from flows.cli.generate.options import LABELS, Labelled, StreamOptions
-from operators.batches import Floats, Ints
+from operators.columns.arrays import Floats, Ints
 
 _CHUNK = 8192
 # Originals that a repeat can choose from; older ones would be late anyway, mostly.

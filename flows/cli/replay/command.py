@@ -21,7 +21,7 @@ from flows.cli.replay.log import ensure_log, log_topic, unpack
 from flows.cli.replay.selection import Dead, Filters, Replay, Replayed, Selection
 from flows.cli.replay.writer import ReplayWriter
 from flows.settings.model import Settings, load_settings
-from operators.batches import Headers
+from operators.columns.header_table import Headers
 from operators.decode.timestamps import parse_rfc3339
 from operators.errors import SettingsError
 

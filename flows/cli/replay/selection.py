@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from operators.added_headers import split_headers
-from operators.batches import Header, Headers
+from operators.columns.header_table import Header, Headers
+from operators.encode.headers import split_headers
 
 REPLAYS_HEADER = "dedup.replays"
 

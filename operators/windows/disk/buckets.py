@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from operators.batches import Floats
+from operators.columns.arrays import Floats
 from operators.windows.disk import layout as lying
 from operators.windows.disk.layout import Shelf
 from operators.windows.disk.rocksdb import BUCKETS, RocksBatch, RocksDatabase

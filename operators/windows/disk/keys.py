@@ -8,15 +8,14 @@ from itertools import islice, takewhile
 import msgspec
 import numpy as np
 
-from operators.batches import Bools, Ints
-from operators.verdicts import Delta
+from operators.changes import Delta, LaneProgress
+from operators.columns.arrays import Bools, Ints
 from operators.windows.disk import layout as lying
 from operators.windows.disk.buckets import Stretches
 from operators.windows.disk.layout import NUMBER_BYTES, SessionShelf, Shelf
 from operators.windows.disk.rocksdb import ENDS, KEYS, META, ORDER, RocksBatch, RocksDatabase
 from operators.windows.disk.victims import Choosing, Victims
 from operators.windows.key_table.table import Bound
-from operators.windows.store import LaneProgress
 
 # Keys that are evicted, or sessions that expire, in one step: a few milliseconds.  Sessions
 # are twice what was written where that is more: else there would be ever more of them.

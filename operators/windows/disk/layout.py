@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from operators.batches import Floats, Hashes, Ints
-from operators.verdicts import Delta
+from operators.changes import Delta
+from operators.columns.arrays import Floats, Hashes, Ints
 from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore

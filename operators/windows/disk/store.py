@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Bools, Floats, Hashes, Ints
-from operators.verdicts import Delta, Matches
+from operators.changes import Change, Delta, LaneProgress
+from operators.columns.arrays import Bools, Floats, Hashes, Ints
+from operators.verdicts import Matches
 from operators.windows.disk.keys import DiskKeys
 from operators.windows.disk.layout import NUMBER_BYTES, Shelf, keys_at
 from operators.windows.disk.rocksdb import RocksDatabase
@@ -21,7 +22,6 @@ from operators.windows.disk.victims import Victims
 from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
-from operators.windows.store import Change, LaneProgress
 from operators.windows.tumbling import TumblingStore
 
 # Keys in memory in front of the disk before they are let go: some 15 MB a lane.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Floats, Hashes, Ints
+from operators.columns.arrays import Floats, Hashes, Ints
 from operators.columns.jit import compiled
 from operators.windows.key_table.index import (
     AT_ONCE,

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Floats, Hashes, Ints
+from operators.columns.arrays import Floats, Hashes, Ints
 from operators.columns.growable_column import Column
 from operators.columns.jit import compiled
 

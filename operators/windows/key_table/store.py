@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Bools, Floats, Hashes, Ints
+from operators.changes import Delta
+from operators.columns.arrays import Bools, Floats, Hashes, Ints
+from operators.columns.first_occurrences import first_occurrences
 from operators.columns.jit import compiled
-from operators.verdicts import NO_REFERENCE, Delta, Matches
-from operators.windows.key_table.batch_repeats import first_occurrences
+from operators.columns.references import NO_REFERENCE
+from operators.verdicts import Matches
 from operators.windows.key_table.decide_loop import Answers, Asked, marks_of, placed
 from operators.windows.key_table.index import Words
 from operators.windows.key_table.table import Bound, KeyTable

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Floats, Hashes, Ints
+from operators.columns.arrays import Floats, Hashes, Ints
 from operators.columns.growable_column import Column
 from operators.windows.key_table.decide_loop import Answers, Asked, Columns, Filling, decide_in_turn
 from operators.windows.key_table.index import DROPPED, Entries, KeyIndex, spread

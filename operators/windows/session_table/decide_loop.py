@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Bools, Floats, Hashes, Ints
+from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.columns.jit import compiled
 from operators.windows.key_table.decide_loop import again
 from operators.windows.key_table.index import (

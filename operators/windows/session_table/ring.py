@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.batches import Floats, Hashes, Ints
+from operators.columns.arrays import Floats, Hashes, Ints
 from operators.columns.jit import compiled
 from operators.windows.key_table.index import Entries, Words, add_one
 

@@ -1,0 +1,237 @@
+"""What changed in a lane: keys, progress, texts and statistics, joined and stored as one."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from operators.columns.arrays import Floats, Hashes, Ints
+
+_COUNT = struct.Struct("<I")
+# 8 of event time, 8 of reference, 16 of shard, 4 of length.
+BYTES_A_RECORD = 36
+Counts: TypeAlias = dict[str, list[int]]
+"""Event type → how many of each verdict, in the order of `VERDICTS`."""
+
+
+@dataclass(slots=True)
+class Delta:
+    """What a decision added to the state, in the order in which it was added.
+
+    hashes: shape (n, 2).  times: event times; of a session, its largest.
+    references: of the unique record.  firsts: smallest event times of sessions,
+    None for other windows.  near: unique records with their texts, None where near
+    duplicates are not looked for.
+    """
+
+    hashes: Hashes
+    times: Floats
+    references: Ints
+    firsts: Floats | None = None
+    near: NearRecords | None = None
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return len(self.times)
+
+    @property
+    def newest(self) -> float:
+        """Largest event time, −inf if there is none."""
+        return float(self.times.max()) if len(self.times) else -np.inf
+
+    @staticmethod
+    def join(deltas: Sequence[Delta]) -> Delta:
+        """Put deltas that followed each other into one."""
+        near = [delta.near for delta in deltas if delta.near is not None]
+        deltas = [delta for delta in deltas if len(delta)]
+        if len(deltas) == 1 and not near:
+            return deltas[0]
+        if not deltas:
+            return Delta.of_texts(NearRecords.join(near)) if near else Delta.empty()
+        firsts = [delta.firsts for delta in deltas if delta.firsts is not None]
+        return Delta(
+            np.concatenate([delta.hashes for delta in deltas]),
+            np.concatenate([delta.times for delta in deltas]),
+            np.concatenate([delta.references for delta in deltas]),
+            np.concatenate(firsts) if firsts else None,
+            NearRecords.join(near) if near else None,
+        )
+
+    @staticmethod
+    def of_texts(near: NearRecords) -> Delta:
+        """Return a delta of unique records without their keys."""
+        delta = Delta.empty()
+        delta.near = near
+        return delta
+
+    @staticmethod
+    def empty() -> Delta:
+        """Return a delta of no keys."""
+        return Delta(np.zeros((0, 2), np.uint64), np.zeros(0), np.zeros(0, np.int64))
+
+
+class LaneProgress(NamedTuple):
+    """How far a lane had come with what a store on disk has.
+
+    number, positions, largest, watermark: as in a lane's change.  end: where its
+    changelog ended at some moment before; with what is on disk nothing before it is
+    needed.
+    """
+
+    number: int
+    positions: dict[int, int]
+    largest: dict[int, float]
+    watermark: float
+    end: int = 0
+
+
+class Change(NamedTuple):
+    """What a committed transaction changed: where it got to, and the keys.
+
+    horizon: its watermark less the allowed lateness.  No record that is decided after
+    it, in this run or the next, has an earlier event time.
+    """
+
+    progress: LaneProgress
+    delta: Delta
+    horizon: float = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChange:
+    """What a transaction changed in a lane, as the changelog has it.
+
+    number: of the last verdict batch.  positions: next offset of each input
+    partition.  largest: largest event time of each.
+    """
+
+    number: int
+    positions: dict[int, int]
+    largest: dict[int, float]
+    watermark: float
+    delta: Delta
+    summary: Summary | None = None
+
+
+@dataclass(slots=True)
+class NearRecords:
+    """Unique records in the order in which they were decided.
+
+    times: event times.  references: of the records.  shards: shape (n, 2), 128-bit
+    hashes.  texts: what is compared.
+    """
+
+    times: Floats
+    references: Ints
+    shards: Hashes
+    texts: list[str]
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.texts)
+
+    @staticmethod
+    def empty() -> NearRecords:
+        """Return no records."""
+        return NearRecords(np.zeros(0), np.zeros(0, np.int64), np.zeros((0, 2), np.uint64), [])
+
+    @staticmethod
+    def join(parts: Sequence[NearRecords]) -> NearRecords:
+        """Put records that followed each other into one."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return NearRecords.empty()
+        return NearRecords(
+            np.concatenate([part.times for part in parts]),
+            np.concatenate([part.references for part in parts]),
+            np.concatenate([part.shards for part in parts]),
+            [text for part in parts for text in part.texts],
+        )
+
+    def pack(self) -> bytes:
+        """Pack the records: their number, then the columns, texts as UTF-8 at the end."""
+        texts = [text.encode() for text in self.texts]
+        return b"".join(
+            (
+                _COUNT.pack(len(texts)),
+                np.ascontiguousarray(self.times, "<f8").tobytes(),
+                np.ascontiguousarray(self.references, "<i8").tobytes(),
+                np.ascontiguousarray(self.shards, "<u8").tobytes(),
+                np.array([len(text) for text in texts], "<u4").tobytes(),
+                *texts,
+            )
+        )
+
+    @staticmethod
+    def unpack(packed: bytes) -> NearRecords:
+        """Read what `pack` made.  Raises ValueError or struct.error for anything else."""
+        (count,) = _COUNT.unpack_from(packed)
+        at = _COUNT.size
+        times = np.frombuffer(packed, "<f8", count, at)
+        references = np.frombuffer(packed, "<i8", count, at + count * 8)
+        shards = np.frombuffer(packed, "<u8", count * 2, at + count * 16).reshape(-1, 2)
+        lengths = np.frombuffer(packed, "<u4", count, at + count * 32).tolist()
+        at += count * BYTES_A_RECORD
+        texts = []
+        for length in lengths:
+            texts.append(packed[at : at + length].decode())
+            at += length
+        if at != len(packed):
+            msg = f"{at} bytes of texts expected, {len(packed)} found"
+            raise ValueError(msg)
+        return NearRecords(times, references, shards, texts)
+
+
+def add(counts: Counts, rows: Iterable[tuple[str, list[int]]]) -> None:
+    """Add rows of other counts to `counts`; the lists of neither are changed."""
+    for name, more in rows:
+        held = counts.get(name)
+        counts[name] = more if held is None else [a + b for a, b in zip(held, more, strict=True)]
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts of some records.
+
+    seconds: length of the windows; number i is [i × seconds, (i + 1) × seconds).
+    windows: number → counts.
+    """
+
+    seconds: float
+    windows: dict[int, Counts] = field(default_factory=dict)
+
+    def add(self, window: int, rows: Iterable[tuple[str, list[int]]]) -> None:
+        """Add rows to a window."""
+        add(self.windows.setdefault(window, {}), rows)
+
+    def parts(self, rows: int) -> Iterator[Summary]:
+        """Cut it into summaries of at most so many rows."""
+        part, count = Summary(self.seconds), 0
+        for window, counts in self.windows.items():
+            for row in counts.items():
+                if count == rows:
+                    yield part
+                    part, count = Summary(self.seconds), 0
+                part.add(window, [row])
+                count += 1
+        if count:
+            yield part
+
+    @staticmethod
+    def join(summaries: Iterable[Summary | None]) -> Summary | None:
+        """Add up summaries of one run; None if there are none."""
+        total: Summary | None = None
+        for summary in summaries:
+            if summary is None:
+                continue
+            if total is None:
+                total = Summary(summary.seconds)
+            for window, counts in summary.windows.items():
+                total.add(window, counts.items())
+        return total
