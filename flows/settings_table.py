@@ -17,11 +17,11 @@ from operators.keys.combination import Combination
 def table_lines() -> Iterator[str]:
     """Yield the lines of the table, in the order in which the settings are declared."""
     yield from markdown_table(
-        ("variable", "default", "values", "meaning"), starmap(_row, FIELD_OF.items())
+        ("variable", "default", "values", "meaning"), starmap(_setting_row, FIELD_OF.items())
     )
 
 
-def _row(name: str, field_name: str) -> tuple[str, ...]:
+def _setting_row(name: str, field_name: str) -> tuple[str, ...]:
     field = Settings.model_fields[field_name]
     return (
         f"`{variable(name)}`",

@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException
 
-from connectors.kafka.access import KafkaAccess, explain, unreachable
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.client_errors import explain
 from connectors.kafka.log_filter import Repeats
 from connectors.kafka.produce import produce_records, refused
+from connectors.kafka.requests import unreachable
 from connectors.librdkafka.column_producer import ColumnProducer
 from connectors.librdkafka.packed_records import PackedRecords
 from operators.batches import Records

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import msgspec
 import numpy as np
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.at_least_once.producer import DeliveringProducer
-from connectors.files.recoverable_files import Lengths, OutputFiles, WrittenFiles
 from connectors.kafka.access import KafkaAccess
 from connectors.shutdown import one_line_errors
 from operators.batches import Records
@@ -19,8 +17,6 @@ from operators.statistics.summarize import Statistic
 log = logging.getLogger("dedup.statistics")
 
 _PARTITION = "statistics"
-_FILE = "stats.jsonl"
-_MARKER = ".stats-begun-with"
 
 
 class _TopicPartition(StatefulSinkPartition[Statistic, None]):
@@ -53,29 +49,6 @@ class _TopicPartition(StatefulSinkPartition[Statistic, None]):
         self._producer.flush()
 
 
-class _FilePartition(StatefulSinkPartition[Statistic, WrittenFiles | Lengths]):
-    """All statistics, in one file."""
-
-    def __init__(
-        self, folder: Path, recovery: str | None, resume: WrittenFiles | Lengths | None
-    ) -> None:
-        self._files = OutputFiles(folder, (_FILE,), _MARKER, recovery, resume)
-
-    @one_line_errors
-    def write_batch(self, values: list[Statistic]) -> None:
-        """Append a line for each."""
-        self._files.write(_FILE, b"".join(msgspec.json.encode(value) + b"\n" for value in values))
-
-    @one_line_errors
-    def snapshot(self) -> WrittenFiles:
-        """Describe the file, once what it holds is on the disk."""
-        return self._files.snapshot()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._files.close()
-
-
 class StatsSink(FixedPartitionedSink[Statistic, None]):
     """Writes statistics to a topic, at least once: after a crash some may come again.
 
@@ -101,32 +74,3 @@ class StatsSink(FixedPartitionedSink[Statistic, None]):
         """Open the producer."""
         del step_id, for_part, resume_state
         return _TopicPartition(self._access, self._topic)
-
-
-class StatsLinesSink(FixedPartitionedSink[Statistic, WrittenFiles | Lengths]):
-    """Writes `stats.jsonl`; with recovery it is cut back to the snapshot's length."""
-
-    def __init__(self, folder: Path, recovery: str | None) -> None:
-        """folder: made if it is not there.
-
-        recovery: what tells the recovery directory from any other, None without.
-        """
-        self._folder = folder
-        self._recovery = recovery
-
-    def list_parts(self) -> list[str]:
-        """One partition, one file."""
-        return [_PARTITION]
-
-    def part_fn(self, item_key: str) -> int:
-        """Everything goes to it."""
-        del item_key
-        return 0
-
-    @one_line_errors
-    def build_part(
-        self, step_id: str, for_part: str, resume_state: WrittenFiles | Lengths | None
-    ) -> _FilePartition:
-        """Open the file."""
-        del step_id, for_part
-        return _FilePartition(self._folder, self._recovery, resume_state)

@@ -20,15 +20,11 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from connectors.exactly_once.changelog_format import ChangelogRecord, unpack
 from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
-from connectors.kafka.access import (
-    REQUEST_SECONDS,
-    KafkaAccess,
-    explain,
-    list_topics,
-    patiently,
-)
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.client_errors import explain
 from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.read_errors import PASSING, unreadable
+from connectors.kafka.requests import REQUEST_SECONDS, list_topics, patiently
 from connectors.kafka.topics import create_topic, partition_counts, topic_config
 from operators.errors import StateError
 

@@ -12,7 +12,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from connectors.exactly_once.failpoints import is_due, reach
 from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS, Action, action_for
-from connectors.kafka.access import KafkaAccess, explain
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.client_errors import explain
 from connectors.kafka.permissions import WRITE, advice, forbidden_topics
 from connectors.kafka.produce import produce_records, refused
 from connectors.librdkafka.column_producer import ANY_PARTITION, ColumnProducer, NotTakenError

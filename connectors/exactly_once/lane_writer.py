@@ -26,7 +26,7 @@ from connectors.exactly_once.lane_opener import OpenedLane
 from connectors.exactly_once.lane_producer import FencedError
 from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
 from connectors.exactly_once.uncommitted import HeldBatch, HeldBatches
-from connectors.kafka.access import KafkaUnreachableError
+from connectors.kafka.requests import KafkaUnreachableError
 from connectors.kafka.timing import CommitPace
 from connectors.shutdown import fail
 from operators.changes import Delta, LaneChange, Summary

@@ -11,13 +11,8 @@ from typing import Final
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
-from connectors.kafka.access import (
-    LARGEST_BATCH_BYTES,
-    REQUEST_SECONDS,
-    KafkaAccess,
-    KafkaUnreachableError,
-    patiently,
-)
+from connectors.kafka.access import LARGEST_BATCH_BYTES, KafkaAccess
+from connectors.kafka.requests import REQUEST_SECONDS, KafkaUnreachableError, patiently
 from connectors.kafka.topics import topic_config
 
 log = logging.getLogger("dedup.topics")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 # librdkafka's own codes begin with _.
 _SHUT_OUT = frozenset((KafkaError._AUTHENTICATION, KafkaError._SSL))  # noqa: SLF001
@@ -60,3 +60,9 @@ class Complaints:
         if self._latest is None or self._clock() - self._latest[0] > _FRESH_SECONDS:
             return None
         return self._latest[1]
+
+
+def explain(error: object) -> str:
+    """What Kafka says of an error, in one line."""
+    cause = error.args[0] if isinstance(error, KafkaException) and error.args else error
+    return (cause.str() if isinstance(cause, KafkaError) else str(cause)).rstrip(".")

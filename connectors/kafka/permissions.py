@@ -15,13 +15,8 @@ from confluent_kafka.admin import (
     TopicDescription,
 )
 
-from connectors.kafka.access import (
-    REQUEST_SECONDS,
-    KafkaAccess,
-    KafkaUnreachableError,
-    list_topics,
-    patiently,
-)
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.requests import REQUEST_SECONDS, KafkaUnreachableError, list_topics, patiently
 from operators.errors import DedupError
 
 READ = frozenset((AclOperation.READ,))

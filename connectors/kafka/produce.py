@@ -6,7 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError
 
-from connectors.kafka.access import explain
+from connectors.kafka.client_errors import explain
 from connectors.librdkafka.column_producer import ANY_PARTITION, ColumnProducer, NotTakenError
 from connectors.librdkafka.packed_records import PackedRecords
 from operators.errors import SinkError

@@ -15,7 +15,7 @@ from typing import Final
 from confluent_kafka import OFFSET_INVALID, KafkaError
 
 from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
-from connectors.kafka.access import explain
+from connectors.kafka.client_errors import explain
 from operators.errors import SourceError
 
 log = logging.getLogger("dedup.source")

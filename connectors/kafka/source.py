@@ -21,8 +21,10 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from connectors.kafka.access import REQUEST_SECONDS, KafkaAccess, explain, patiently
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.client_errors import explain
 from connectors.kafka.read_errors import ReadErrors
+from connectors.kafka.requests import REQUEST_SECONDS, patiently
 from connectors.kafka.timing import ReadingPace
 from connectors.librdkafka.column_consumer import ColumnConsumer, Event
 from connectors.shutdown import at_exit, begun, one_line_errors, stopping

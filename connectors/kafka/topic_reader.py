@@ -16,14 +16,10 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from connectors.kafka.access import (
-    REQUEST_SECONDS,
-    KafkaAccess,
-    explain,
-    patiently,
-    unreachable,
-)
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.client_errors import explain
 from connectors.kafka.offsets import ask_offsets
+from connectors.kafka.requests import REQUEST_SECONDS, patiently, unreachable
 from connectors.kafka.topics import no_such_topic, partition_counts
 from flows.cli.progress import Progress
 from operators.errors import SourceError

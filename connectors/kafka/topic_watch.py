@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable
 from threading import Thread
 
-from connectors.kafka.access import KafkaAccess, KafkaUnreachableError
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.requests import KafkaUnreachableError
 from connectors.kafka.topics import topic_id
 from connectors.shutdown import fail, stopping
 from operators.errors import DedupError, SourceError

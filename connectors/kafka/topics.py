@@ -14,14 +14,9 @@ from confluent_kafka.admin import (
     TopicDescription,
 )
 
-from connectors.kafka.access import (
-    REQUEST_SECONDS,
-    KafkaAccess,
-    explain,
-    list_topics,
-    patiently,
-    unreachable,
-)
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.client_errors import explain
+from connectors.kafka.requests import REQUEST_SECONDS, list_topics, patiently, unreachable
 from operators.errors import DedupError
 
 # What our headers add to a record, with room: topic names are at most 249 bytes,

@@ -12,7 +12,7 @@ from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import FixedPartitionedSink
 
 from connectors.at_least_once.sink import KafkaSink, SinkSettings
-from connectors.at_least_once.statistics_sink import StatsLinesSink, StatsSink
+from connectors.at_least_once.statistics_sink import StatsSink
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.lane_opener import OpenedLanes
 from connectors.exactly_once.lane_writer import WriterSettings
@@ -23,6 +23,7 @@ from connectors.exactly_once.sink import (
 from connectors.files.input_file import can_be_read_again
 from connectors.files.sink import LinesSink, LinesSinkSettings
 from connectors.files.source import LinesSource
+from connectors.files.statistics_sink import StatsLinesSink
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.permissions import CHANGELOG, READ, WRITE, check_permissions

@@ -31,11 +31,11 @@ def metric_lines() -> Iterator[str]:
     Metrics(declared)
     yield from markdown_table(
         ("metric", "type", "labels", "what it is", "when it moves, or does not"),
-        map(_row, declared.metrics),
+        map(_metric_row, declared.metrics),
     )
 
 
-def _row(metric: MetricWrapperBase) -> tuple[str, ...]:
+def _metric_row(metric: MetricWrapperBase) -> tuple[str, ...]:
     family = next(iter(metric.collect()))
     # As Prometheus shows it; the client leaves the ending of a counter to the exposition.
     name = f"{family.name}_total" if family.type == "counter" else family.name

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from connectors.kafka.access import KafkaAccess, explain
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.client_errors import explain
 from connectors.shutdown import begun
 from flows.assembly.parts import kafka_access
 from flows.launch import Launch

@@ -8,7 +8,8 @@ import pytest
 
 from connectors.exactly_once.changelog import Changelog
 from connectors.kafka import topic_reader, topics
-from connectors.kafka.access import KafkaAccess, KafkaUnreachableError
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.requests import KafkaUnreachableError
 from connectors.kafka.topic_reader import TopicReader
 from connectors.kafka.topics import ensure_topics
 from flows.cli.replay.log import ensure_log

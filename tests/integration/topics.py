@@ -8,7 +8,8 @@ from typing import Final, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from connectors.kafka.access import KafkaAccess, patiently
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.requests import patiently
 from tests.model import Record
 
 VERDICTS: Final = ("unique", "duplicate", "late", "invalid")

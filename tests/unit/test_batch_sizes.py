@@ -8,8 +8,9 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka import batch_sizes
-from connectors.kafka.access import LARGEST_BATCH_BYTES, KafkaAccess, KafkaUnreachableError
+from connectors.kafka.access import LARGEST_BATCH_BYTES, KafkaAccess
 from connectors.kafka.batch_sizes import fitted
+from connectors.kafka.requests import KafkaUnreachableError
 
 ACCESS = KafkaAccess("127.0.0.1:1", "app", {"log_level": 0})
 TOPICS: Mapping[str, dict[str, str] | int] = {

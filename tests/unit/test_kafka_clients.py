@@ -7,7 +7,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from connectors.kafka import access
-from connectors.kafka.access import KafkaAccess, KafkaUnreachableError, patiently
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.requests import KafkaUnreachableError, patiently
 from operators.errors import SettingsError
 
 ACCESS = KafkaAccess("127.0.0.1:1", "app")

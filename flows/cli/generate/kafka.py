@@ -8,8 +8,10 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import NewTopic
 
-from connectors.kafka.access import REQUEST_SECONDS, KafkaAccess, explain
+from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
+from connectors.kafka.client_errors import explain
+from connectors.kafka.requests import REQUEST_SECONDS
 from connectors.kafka.topics import create_topic, partition_counts
 from flows.assembly.parts import kafka_access
 from flows.cli.generate.options import Labelled

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic
 
-from connectors.kafka.access import KafkaAccess, explain
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.client_errors import explain
 from connectors.kafka.topics import TopicError, create_topic, partition_counts, topic_config
 from flows.cli.replay.selection import Origin, Replayed
 from operators.errors import StateError
