@@ -17,7 +17,8 @@ from bench.harness.inputs import Input, LiveKeys, any_name, record_count
 from bench.harness.machine import write_results
 from bench.harness.measuring import BROKER, Measured, run
 from deploy.kafka import start_broker
-from flows.settings.model import fingerprint, load_settings
+from flows.settings.fingerprint import fingerprint
+from flows.settings.load import load_settings
 
 _PLAIN = Input(records=500_000)
 

@@ -20,10 +20,11 @@ from typing import Any
 from bench.harness.inputs import Input, any_name, record_count
 from bench.harness.machine import write_results
 from deploy.kafka import start_broker
-from flows.assembly.parts import event_spec, parts_for
+from flows.assembly.parts import parts_for
+from flows.assembly.specs import event_spec
 from flows.launch import Launch
 from flows.process.malloc import suit_allocator
-from flows.settings.model import load_settings
+from flows.settings.load import load_settings
 from operators.batches import Batch
 from operators.decode.decoder import Decoder
 from operators.deduplicate import lane_mapper

@@ -28,9 +28,8 @@ import numpy as np
 import psutil
 
 from bench.harness.machine import write_results
-from flows.assembly.parts import bound_of, new_store
-from flows.disk_state import disk_stores
-from flows.settings.model import load_settings
+from flows.assembly.specs import bound_of, disk_stores, new_store
+from flows.settings.load import load_settings
 from operators.changes import Change, LaneProgress
 from operators.columns.arrays import Floats, Hashes, Ints
 from operators.windows.store import DurableStore, KeyStore

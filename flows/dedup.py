@@ -21,7 +21,8 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from connectors.shutdown import fail, one_line_errors, stop_on_signals
-from flows.assembly.parts import event_spec, parts_for, statistics_settings, stats_sink
+from flows.assembly.parts import parts_for, stats_sink
+from flows.assembly.specs import event_spec, statistics_settings
 from flows.launch import Launch, read_launch
 from flows.process.health import health_of
 from flows.process.logs import ProgressLog, set_up_logging
@@ -29,7 +30,8 @@ from flows.process.malloc import suit_allocator
 from flows.process.peers import watch_peers
 from flows.process.recovery import check_recovery_directory, hold_recovery_directory
 from flows.process.watchdog import start_watchdog
-from flows.settings.model import Settings, load_settings
+from flows.settings.load import load_settings
+from flows.settings.model import Settings
 from flows.web.endpoints import serve_endpoints
 from operators.batches import DecodedBatch, Slice
 from operators.coalesce import join

@@ -20,7 +20,8 @@ from flows.cli.audit.labels import label_rows, label_table
 from flows.cli.audit.options import AuditOptions
 from flows.cli.audit.proof import Proof
 from flows.cli.progress import Progress
-from flows.settings.model import Settings, load_settings
+from flows.settings.load import load_settings
+from flows.settings.model import Settings
 from operators.errors import DedupError
 from operators.verdicts import VERDICTS
 

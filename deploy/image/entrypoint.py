@@ -21,7 +21,7 @@ from bytewax.recovery import init_db_dir
 
 from connectors.shutdown import fail
 from flows.launch import Launch, read_launch
-from flows.settings.model import load_settings
+from flows.settings.load import load_settings
 from operators.errors import DedupError, StateError
 
 _JOB = "bytewax.run"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,109 +23,29 @@ from connectors.files.input_file import can_be_read_again
 from connectors.files.sink import LinesSink, LinesSinkSettings
 from connectors.files.source import LinesSource
 from connectors.files.statistics_sink import StatsLinesSink
-from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.permissions import CHANGELOG, READ, WRITE, check_permissions
 from connectors.kafka.source import KafkaSource, SourceSettings
 from connectors.kafka.timing import ReadingPace
 from connectors.kafka.topic_watch import watch_topic
 from connectors.kafka.topics import ensure_topics, topic_id
-from flows.disk_state import disk_stores
+from flows.assembly.specs import exactly_once, kafka_access, lane_spec, output_topics
 from flows.launch import Launch
 from flows.process.recovery import recovery_identity
-from flows.settings.model import Settings, fingerprint
+from flows.settings.model import Settings
 from operators.batches import Batch
 from operators.coalesce import batch_limit
-from operators.decode.events import EventSpec
 from operators.encode.encoder import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import SettingsError
-from operators.lanes.fingerprint import TOPIC_ID, check_fingerprint
+from operators.lanes.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec, OpenLane
 from operators.lanes.placement import EVEN_WORKERS, lanes_meet
 from operators.lanes.snapshot import LaneSnapshot
 from operators.monitoring.observer import Observer
-from operators.similarity.near_duplicates import SIMILAR, NearSpec
+from operators.similarity.near_duplicates import SIMILAR
 from operators.statistics.summarize import Statistic
-from operators.statistics.windowed import StatisticsSettings
-from operators.verdicts import VERDICTS
-from operators.windows.bloom import BloomStore
-from operators.windows.key_table.table import Bound
-from operators.windows.session import SessionStore
-from operators.windows.sliding import SlidingStore
-from operators.windows.store import KeyStore
-from operators.windows.tumbling import TumblingStore
 
 log = logging.getLogger("dedup")
-
-
-def event_spec(settings: Settings) -> EventSpec:
-    """How records are read."""
-    return EventSpec(
-        combinations=settings.keys,
-        shard=settings.shard,
-        time=settings.time,
-        schema=settings.event_schema,
-        content_ignore=frozenset(settings.content_ignore),
-        text_fields=() if settings.similarity is None else settings.similarity_fields,
-        max_future_seconds=settings.max_future_seconds,
-        lanes=settings.lanes,
-        types=settings.stats_topic is not None,
-    )
-
-
-def bound_of(settings: Settings) -> Bound:
-    """How many keys a lane holds: an equal part."""
-    return Bound(settings.max_keys // settings.lanes, renew=settings.eviction == "lru")
-
-
-def new_store(settings: Settings) -> KeyStore:
-    """Make an empty store of the window kind asked for."""
-    seconds = settings.window_seconds
-    bound = bound_of(settings)
-    if settings.state == "bloom":
-        length = math.inf if settings.window == "forever" else seconds
-        return BloomStore(length, bound, settings.bloom_error)
-    if settings.window == "sliding":
-        return SlidingStore(seconds, bound)
-    if settings.window == "session":
-        return SessionStore(seconds, bound)
-    return TumblingStore(math.inf if settings.window == "forever" else seconds, bound)
-
-
-def lane_spec(settings: Settings, observer: Observer, topic_id: str | None = None) -> LaneSpec:
-    """How a lane judges.  topic_id: Kafka's id of the input topic, where there is one."""
-    known = {} if topic_id is None else {TOPIC_ID: topic_id}
-    return LaneSpec(
-        new_store=partial(new_store, settings),
-        allowed_lateness_seconds=settings.allowed_lateness_seconds,
-        idle_seconds=settings.idle_seconds,
-        fingerprint=fingerprint(settings) | known,
-        changelog=exactly_once(settings),
-        snapshot_max_bytes=settings.snapshot_max_bytes,
-        stats_seconds=None if settings.stats_topic is None else settings.stats_seconds,
-        on_snapshot=observer.pulse.epoch_ended,
-        near=near_spec(settings),
-        open_store=disk_stores(settings, bound_of(settings)),
-    )
-
-
-def near_spec(settings: Settings) -> NearSpec | None:
-    """How near duplicates are looked for; None where they are not."""
-    if settings.similarity is None:
-        return None
-    return NearSpec(
-        threshold=settings.similarity,
-        metric=settings.similarity_metric,
-        shingle=settings.similarity_shingle,
-        seconds=settings.similarity_seconds,
-        most_records=settings.max_keys // settings.lanes,
-        one_shard=not settings.shard.fields and not settings.shard.content,
-    )
-
-
-def exactly_once(settings: Settings) -> bool:
-    """Whether lanes write in transactions; the files of the embedded mode are exact without."""
-    return not settings.embedded and settings.guarantee == "exactly_once"
 
 
 def _open_from_snapshot(spec: LaneSpec, number: int, snapshot: LaneSnapshot | None) -> Lane:
@@ -134,31 +53,6 @@ def _open_from_snapshot(spec: LaneSpec, number: int, snapshot: LaneSnapshot | No
     if snapshot is not None:
         lane.restore(snapshot)
     return lane
-
-
-def kafka_access(settings: Settings) -> KafkaAccess:
-    """Where Kafka is and how to get in."""
-    if settings.brokers is None:
-        msg = "DEDUP_BROKERS is not set: name the brokers as host:port,…"
-        raise SettingsError(msg)
-    return KafkaAccess(
-        brokers=settings.brokers,
-        app_id=settings.app_id,
-        common=settings.kafka,
-        consumer=settings.consumer,
-        producer=settings.producer,
-    )
-
-
-def output_topics(settings: Settings) -> dict[str, str]:
-    """Verdict → topic; empty for count and drop."""
-    topics = (
-        settings.unique_topic,
-        settings.duplicate_topic,
-        settings.late_topic,
-        settings.invalid_topic,
-    )
-    return dict(zip(VERDICTS, topics, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,13 +196,6 @@ def _embedded(settings: Settings, launch: Launch, observer: Observer) -> Parts:
 
 def _identity(launch: Launch) -> str | None:
     return None if launch.recovery is None else recovery_identity(launch.recovery)
-
-
-def statistics_settings(settings: Settings) -> StatisticsSettings:
-    """How statistics are counted."""
-    return StatisticsSettings(
-        settings.stats_seconds, settings.lanes, settings.allowed_lateness_seconds
-    )
 
 
 def stats_sink(settings: Settings, launch: Launch) -> FixedPartitionedSink[Statistic, Any] | None:

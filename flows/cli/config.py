@@ -8,8 +8,8 @@ import sys
 
 import yaml
 
-from flows.settings.model import load_settings
-from flows.settings_table import table_lines
+from flows.cli.tables import table_lines
+from flows.settings.load import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

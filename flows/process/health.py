@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import explain
 from connectors.shutdown import begun
-from flows.assembly.parts import kafka_access
+from flows.assembly.specs import kafka_access
 from flows.launch import Launch
 from flows.settings.model import Settings
 from operators.lanes.placement import lanes_on

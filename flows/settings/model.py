@@ -3,23 +3,17 @@
 `load_settings` is the way to make them.
 """
 
-import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flows.settings import values
 from flows.settings.conflicts import MisfitError, find_misfits
 from flows.settings.kafka_properties import Scalar, masked
-from flows.settings.sources import describe, one_line, read_written, variable
-from operators.errors import SettingsError
 from operators.keys.combination import Combination
 from operators.keys.paths import CONTENT, parse_time, resolve_shard
-from operators.lanes.fingerprint import NO_EFFECT, shard_text
 
 # A lane costs a producer and its threads; Kafka keeps far more ids than this.
 MAX_LANES = 256
@@ -215,59 +209,6 @@ class Settings(BaseSettings):
 
 FIELD_OF = {field.alias or name: name for name, field in Settings.model_fields.items()}
 """Names as a YAML file has them, and the fields of Settings."""
-
-
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from `DEDUP_*` variables and the YAML file of `DEDUP_CONFIG`.
-
-    environ: the variables; None means those of the process.
-    Raises SettingsError, one line that names every setting that is unknown or
-    wrong, as it was written, with what to write instead.
-    """
-    written = read_written(os.environ if environ is None else environ, FIELD_OF.keys())
-    try:
-        settings = Settings(**written.values)
-    except ValidationError as error:
-        raise SettingsError(one_line(written.unknown + describe(error, written))) from None
-    if written.unknown:
-        raise SettingsError(one_line(written.unknown))
-    return settings
-
-
-def fingerprint(settings: Settings) -> dict[str, str]:
-    """Return the settings that change what stored state means, each as a canonical text.
-
-    By variable; NO_EFFECT where a setting has no effect beside the others.  State of
-    one fingerprint must not be read under another.
-    """
-    shown = settings.effective()
-    similar = settings.similarity is not None
-    content = settings.shard.content or any(key.content for key in settings.keys)
-    has_effect = {
-        # Offsets mean nothing in another topic: its records would count as answered.
-        "input_topic": not settings.embedded,
-        "keys": True,
-        "shard_by": True,
-        "lanes": True,
-        "content_ignore": content,
-        "time": True,
-        "schema": True,
-        "window": True,
-        "window_seconds": settings.window != "forever",
-        "similarity": similar,
-        "similarity_metric": similar,
-        "similarity_shingle": similar and settings.similarity_metric == "jaccard",
-        "similarity_fields": similar,
-        "similarity_seconds": similar,
-    }
-    prints = {
-        variable(name): json.dumps(shown[name], separators=(",", ":")) if effect else NO_EFFECT
-        for name, effect in has_effect.items()
-    }
-    prints[variable("shard_by")] = shard_text(settings.shard)
-    # A filter holds no keys from which another kind of state could be made.
-    prints[variable("state")] = "bloom" if settings.state == "bloom" else "keys"
-    return prints
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any setting's value

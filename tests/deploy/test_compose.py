@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 from deploy.kafka import Broker
 from flows.cli import app
 from flows.launch import read_launch
-from flows.settings.model import load_settings
+from flows.settings.load import load_settings
 from tests.deploy.promql import PROMETHEUS
 from tests.integration.job import ROOT
 

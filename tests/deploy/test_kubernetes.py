@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from flows.settings.model import load_settings
+from flows.settings.load import load_settings
 from tests.integration.job import ROOT
 
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"

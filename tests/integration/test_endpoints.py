@@ -11,7 +11,7 @@ from connectors.kafka.source import KafkaSource
 from deploy.kafka import Broker
 from flows.assembly.parts import parts_for
 from flows.launch import Launch
-from flows.settings.model import load_settings
+from flows.settings.load import load_settings
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from tests.integration.conftest import MakeTopics

@@ -23,8 +23,8 @@ from connectors.kafka.permissions import (
 )
 from deploy.kafka import NoBrokerError
 from deploy.kafka.ports import free_ports
-from flows.assembly.parts import kafka_access
-from flows.settings.model import load_settings
+from flows.assembly.specs import kafka_access
+from flows.settings.load import load_settings
 from tests.integration.job import ROOT, Job, fail, finish
 from tests.integration.secured import (
     CLIENT_NAME,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from flows.cli.audit import taken, validity
 from flows.cli.audit.proof import Proof
-from flows.settings.model import Settings, load_settings
+from flows.settings.load import load_settings
+from flows.settings.model import Settings
 from tests import strategies
 from tests.memory_topics import Output, audit_in_memory, outputs_of
 from tests.model import Record, Verdict

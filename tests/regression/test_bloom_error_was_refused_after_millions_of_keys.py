@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.assembly.parts import new_store
-from flows.settings.model import load_settings
+from flows.assembly.specs import new_store
+from flows.settings.load import load_settings
 from operators.errors import SettingsError
 
 BLOOM = {"DEDUP_STATE": "bloom", "DEDUP_MAX_KEYS": "4000000000"}

@@ -13,7 +13,8 @@ from typing import Final
 import pytest
 
 from deploy.kafka import Broker
-from flows.settings.model import fingerprint, load_settings
+from flows.settings.fingerprint import fingerprint
+from flows.settings.load import load_settings
 from operators.errors import SettingsError, StateError
 from operators.lanes.fingerprint import changed_settings, check_fingerprint
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.settings.model import load_settings
+from flows.settings.load import load_settings
 from tests.unit.settings_cases import KAFKA, load, refusal
 
 MOST = 2**31

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from flows.settings.model import Settings, load_settings
+from flows.settings.load import load_settings
+from flows.settings.model import Settings
 from operators.errors import SettingsError
 
 KAFKA = {"DEDUP_BROKERS": "kafka-1:9092"}

@@ -10,7 +10,7 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
 
 from flows.cli.audit.options import AuditOptions
 from flows.cli.audit.proof import Proof
-from flows.settings.model import load_settings
+from flows.settings.load import load_settings
 from tests.memory_topics import Output, audit_in_memory, outputs_of
 from tests.model import Record, Settings, Verdict
 

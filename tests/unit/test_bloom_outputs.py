@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from flows.assembly.parts import new_store
+from flows.assembly.specs import new_store
 from operators.encode.encoder import json_encoder, kafka_encoder
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from flows.cli import config
-from flows.settings.model import load_settings
+from flows.settings.load import load_settings
 from operators.errors import SettingsError
 
 

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from flows.assembly.parts import new_store
+from flows.assembly.specs import new_store
 from operators.monitoring.evictions import Evictions
 from operators.monitoring.metrics import Metrics
 from operators.windows.store import KeyStore

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from flows.cli.app import _parser
-from flows.cli.tables import metric_lines
-from flows.settings.model import load_settings
-from flows.settings_table import table_lines
+from flows.cli.tables import metric_lines, table_lines
+from flows.settings.load import load_settings
 from operators.keys.canonical_json import decode_json
 from operators.keys.combination import hash_values
 from operators.windows.session import SessionStore

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from flows.assembly.parts import event_spec, near_spec
-from flows.settings.model import load_settings
+from flows.assembly.specs import event_spec, near_spec
+from flows.settings.load import load_settings
 from operators.batches import Batch, Records, Span
 from operators.decode.decoder import Decoder
 from operators.lanes.cut import cut

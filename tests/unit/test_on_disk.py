@@ -9,8 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from flows.assembly.parts import bound_of
-from flows.disk_state import disk_stores
+from flows.assembly.specs import bound_of, disk_stores
 from operators.batches import Decided, Records, Slice, Span, Spans
 from operators.changes import Change, Delta, LaneChange, LaneProgress
 from operators.errors import SettingsError

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from flows.settings.model import FIELD_OF, Settings, fingerprint, load_settings
+from flows.settings.fingerprint import fingerprint
+from flows.settings.load import load_settings
+from flows.settings.model import FIELD_OF, Settings
 from operators.keys.combination import Combination
 from tests.unit.settings_cases import KAFKA, load
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.settings.model import load_settings
+from flows.settings.load import load_settings
 from tests.unit.settings_cases import KAFKA, load, refusal
 
 

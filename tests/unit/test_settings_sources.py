@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flows.settings.model import FIELD_OF, Settings, load_settings
+from flows.settings.load import load_settings
+from flows.settings.model import FIELD_OF, Settings
 from flows.settings.sources import Written, describe, one_line
 from operators.keys.combination import Combination
 from tests.unit.settings_cases import refusal

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flows.settings.model import FIELD_OF, load_settings
+from flows.settings.load import load_settings
+from flows.settings.model import FIELD_OF
 from operators.errors import SettingsError
 from operators.keys.combination import Combination
 from tests.unit.settings_cases import KAFKA, load, refusal

@@ -12,7 +12,8 @@ from flows.cli.audit.kafka import audit_kafka
 from flows.cli.audit.labels import LabelRow, label_rows, label_table
 from flows.cli.audit.options import AuditOptions
 from flows.cli.audit.proof import Proof
-from flows.settings.model import Settings, load_settings
+from flows.settings.load import load_settings
+from flows.settings.model import Settings
 from operators.verdicts import UNIQUE, VERDICTS
 
 _WRONG = 1

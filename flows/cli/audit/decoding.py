@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flows.assembly.parts import event_spec, near_spec
+from flows.assembly.specs import event_spec, near_spec
 from flows.settings.model import Settings
 from operators.batches import Batch, Records, Span
 from operators.columns.arrays import Bools, Codes, Floats, Hashes, Ints

@@ -11,7 +11,7 @@ import numpy as np
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from connectors.kafka.topic_reader import Span, TopicReader
-from flows.assembly.parts import kafka_access, output_topics
+from flows.assembly.specs import kafka_access, output_topics
 from flows.cli.audit.answers import finite
 from flows.cli.audit.decoding import input_reader
 from flows.cli.audit.findings import Findings, Kind
@@ -27,7 +27,7 @@ from flows.cli.audit.table import (
     Uniques,
     digests,
 )
-from flows.cli.generate.kafka import LABEL
+from flows.cli.generate.options import LABEL
 from flows.cli.replay.selection import before_replay
 from flows.settings.model import Settings
 from operators.batches import Records

@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 
-from flows.assembly.parts import near_spec
+from flows.assembly.specs import near_spec
 from flows.cli.audit.table import InputTable
 from flows.settings.model import Settings
 from operators.batches import Records

@@ -19,7 +19,7 @@ from flows.cli.generate.kafka import KafkaTarget, open_target
 from flows.cli.generate.options import Labelled, StreamOptions
 from flows.cli.generate.stream import generate
 from flows.cli.progress import Progress
-from flows.settings.model import load_settings
+from flows.settings.load import load_settings
 from operators.errors import SettingsError, SinkError
 
 __all__ = ["Labelled", "StreamOptions", "add_arguments", "generate", "label_line", "paced", "run"]

@@ -13,13 +13,11 @@ from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.client_errors import explain
 from connectors.kafka.requests import REQUEST_SECONDS
 from connectors.kafka.topics import create_topic, partition_counts
-from flows.assembly.parts import kafka_access
-from flows.cli.generate.options import Labelled
+from flows.assembly.specs import kafka_access
+from flows.cli.generate.options import LABEL, LABEL_OF, Labelled
 from flows.settings.model import Settings
 from operators.errors import SinkError
 
-LABEL = "label"
-LABEL_OF = "label-of"
 # A full queue is looked at again after this.
 _POLL_SECONDS = 0.05
 _BROKER_DEFAULT = -1

@@ -134,3 +134,7 @@ class Labelled:
     event_id: str
     partition: int
     reason: str | None = None
+
+
+LABEL = "label"
+LABEL_OF = "label-of"

@@ -16,11 +16,12 @@ from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.topic_reader import TopicReader
 from connectors.kafka.topics import no_such_topic, own_topics, partition_counts
-from flows.assembly.parts import kafka_access, output_topics
+from flows.assembly.specs import kafka_access, output_topics
 from flows.cli.replay.log import ensure_log, log_topic, unpack
 from flows.cli.replay.selection import Dead, Filters, Replay, Replayed, Selection
 from flows.cli.replay.writer import ReplayWriter
-from flows.settings.model import Settings, load_settings
+from flows.settings.load import load_settings
+from flows.settings.model import Settings
 from operators.columns.header_table import Headers
 from operators.decode.timestamps import parse_rfc3339
 from operators.errors import SettingsError

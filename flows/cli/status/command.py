@@ -14,7 +14,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import SplitResult, urlsplit
 
 from flows.cli.status.text import lines_of
-from flows.settings.model import load_settings
+from flows.settings.load import load_settings
 from flows.web.report import Report
 from operators.errors import DedupError, SettingsError
 
