@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from deploy.kafka import QUICK_RESTART, start_broker
-from tests.drills.programme import BROKER_KILLS, NAMES, run
-from tests.drills.stage import LONG, MEDIUM, SHORT, Outcome, Scale
+from tests.drills.drill_program import BROKER_KILLS, NAMES, run
+from tests.drills.drill_scene import LONG, MEDIUM, SHORT, Outcome, Scale
 from tests.drills.varied.seeds import run_seeds
 from tests.integration.job import ROOT
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from deploy.kafka import Broker, start_broker
 from deploy.kafka.ports import free_ports
+from tests.drills.drill_scene import Scale, Stage, expect
 from tests.drills.proxy import Proxy
-from tests.drills.stage import Scale, Stage, expect
 from tests.integration.job import Job
 
 _CATCH_UP_SECONDS = 120.0

@@ -2,7 +2,7 @@
 
 import signal
 
-from tests.drills.stage import Scale, Stage, expect
+from tests.drills.drill_scene import Scale, Stage, expect
 from tests.integration.job import Job
 
 _WAKE_SECONDS = 60.0

@@ -3,7 +3,7 @@
 import time
 
 from connectors.exactly_once.failpoints import POINTS
-from tests.drills.stage import Scale, Stage, expect, others_end
+from tests.drills.drill_scene import Scale, Stage, expect, others_end
 from tests.integration.job import Job
 
 _LONGEST_RUN_SECONDS = 4.0

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.drills.stage import Scale, Stage, expect
+from tests.drills.drill_scene import Scale, Stage, expect
 
 _MOUNT_BYTES = 24 * 1024 * 1024
 _END_SECONDS = 60.0

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.kafka import Broker
 from operators.errors import DedupError
-from tests.integration.lanes_rig import Rig, raising
+from tests.integration.lane_harness import Rig, raising
 from tests.integration.topics import Topics
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.guide import GUIDE, Block, blocks
+from tests.docs.guide import GUIDE, Block, blocks
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, finish
 from tests.model import Record

@@ -1,7 +1,7 @@
 """Each row of the table in connectors/exactly_once/transaction_errors.py, met at a broker.
 
-tests/unit/test_kafka_errors.py has each code of it; what each means for the records is in
-test_exactly_once_errors.py, and rights that are missing in test_security.py.
+tests/unit/connectors/exactly_once/test_transaction_errors.py has each code of it; what each means
+for the records is in test_exactly_once_errors.py, and rights that are missing in test_security.py.
 """
 
 from collections.abc import Iterator

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from deploy.kafka import Broker
-from tests.drills.programme import BROKER_KILLS, NAMES, NETWORK, run
-from tests.drills.stage import SHORT
+from tests.drills.drill_program import BROKER_KILLS, NAMES, NETWORK, run
+from tests.drills.drill_scene import SHORT
 
 SEED = 7
 

@@ -18,7 +18,7 @@ from connectors.librdkafka.column_producer import ANY_PARTITION, ColumnProducer
 from connectors.librdkafka.packed_records import PackedRecords
 from operators.errors import DedupError, SinkError, StateError
 from tests.integration.conftest import MakeRig
-from tests.integration.lanes_rig import Rig, Run, make_records
+from tests.integration.lane_harness import Rig, Run, make_records
 
 SECONDS = 30.0
 

@@ -11,9 +11,9 @@ from deploy.kafka import Broker
 from operators.lanes.placement import lanes_meet
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
+from tests.integration.paced_producer import Trickle
 from tests.integration.streams import events, expected_in_any_order, outputs, stream
 from tests.integration.topics import Topics
-from tests.integration.trickle import Trickle
 
 SECONDS = 30.0
 RATE = 1000.0

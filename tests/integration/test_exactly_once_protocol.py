@@ -17,7 +17,7 @@ from operators.encode.encoder import Output
 from operators.encode.reassemble import Assembler
 from operators.errors import StateError
 from operators.lanes.lane import Lane
-from tests.integration.lanes_rig import Rig, make_records, repeats
+from tests.integration.lane_harness import Rig, make_records, repeats
 from tests.pipeline import records_of
 
 SECONDS = 30.0

@@ -24,7 +24,7 @@ from operators.lanes.lane import Lane
 from operators.lanes.snapshot import LaneSnapshot
 from operators.windows.tumbling import TumblingStore
 from tests.integration.conftest import MakeRig
-from tests.integration.lanes_rig import WINDOW_SECONDS, Rig, make_records, repeats
+from tests.integration.lane_harness import WINDOW_SECONDS, Rig, make_records, repeats
 from tests.model import Settings
 
 SECONDS = 30.0

@@ -13,7 +13,7 @@ from deploy.kafka.ports import free_ports
 from operators.errors import SourceError
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.lanes_rig import raising
+from tests.integration.lane_harness import raising
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
 from tests.integration.topics import Topics
 from tests.model import Record

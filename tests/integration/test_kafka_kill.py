@@ -12,9 +12,9 @@ import pytest
 
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, finish, recovery_directory
+from tests.integration.paced_producer import Trickle
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs, stream
 from tests.integration.topics import Topics
-from tests.integration.trickle import Trickle
 from tests.model import Record
 
 RATE: Final = 1000.0

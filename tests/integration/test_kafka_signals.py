@@ -9,9 +9,9 @@ import pytest
 from deploy.kafka import Broker
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, finish, recovery_directory
+from tests.integration.paced_producer import Trickle
 from tests.integration.streams import assert_same, expected_in_any_order, outputs, stream
 from tests.integration.topics import Topics
-from tests.integration.trickle import Trickle
 
 
 @pytest.mark.parametrize(

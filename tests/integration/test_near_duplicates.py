@@ -10,9 +10,9 @@ import pytest
 
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
+from tests.integration.paced_producer import Trickle
 from tests.integration.streams import assert_same, expected, outputs
 from tests.integration.topics import Topics
-from tests.integration.trickle import Trickle
 from tests.model import Model, Record, Settings, output_line
 from tests.texts import edited
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import finish
+from tests.integration.paced_producer import Trickle
 from tests.integration.pods import NAME, Pods
 from tests.integration.streams import events, expected_in_any_order, outputs, stream
 from tests.integration.topics import Topics
-from tests.integration.trickle import Trickle
 
 RATE: Final = 500.0
 

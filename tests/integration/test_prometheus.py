@@ -17,8 +17,8 @@ from tests.deploy.promql import PROMETHEUS, alerts, dashboard_queries
 from tests.integration.conftest import MakeTopics
 from tests.integration.endpoints import Endpoints
 from tests.integration.job import Job
+from tests.integration.paced_producer import Trickle
 from tests.integration.streams import stream
-from tests.integration.trickle import Trickle
 
 _SECONDS: Final = 30.0
 # A stretch of it in a query wants two scrapes at least.

@@ -26,6 +26,7 @@ from deploy.kafka.ports import free_ports
 from flows.assembly.specs import kafka_access
 from flows.settings.load import load_settings
 from tests.integration.job import ROOT, Job, fail, finish
+from tests.integration.paced_producer import Trickle
 from tests.integration.secured import (
     CLIENT_NAME,
     KEY_PASSWORD,
@@ -36,7 +37,6 @@ from tests.integration.secured import (
 )
 from tests.integration.streams import events, expected, outputs
 from tests.integration.topics import Topics
-from tests.integration.trickle import Trickle
 from tests.model import Record
 
 SECRETS: Final = (PASSWORD, KEY_PASSWORD)

@@ -12,9 +12,9 @@ import pytest
 
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
+from tests.integration.paced_producer import Trickle
 from tests.integration.streams import events, expected_in_any_order, stream
 from tests.integration.topics import VERDICTS, Topics, read_topics
-from tests.integration.trickle import Trickle
 from tests.model import Record
 
 RATE: Final = 1000.0

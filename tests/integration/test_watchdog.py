@@ -10,8 +10,8 @@ from tests.integration import job as jobs
 from tests.integration.conftest import MakeTopics
 from tests.integration.endpoints import Endpoints
 from tests.integration.job import Job
+from tests.integration.paced_producer import Trickle
 from tests.integration.streams import events, stream
-from tests.integration.trickle import Trickle
 
 # The job, with a watchdog and probes that are as quick as a test.
 _QUICK = """

@@ -21,7 +21,7 @@ from connectors.kafka.source import KafkaSource, SourceSettings
 from deploy.kafka import QUICK_RESTART, Broker, start_broker
 from operators.errors import DedupError, SourceError
 from tests.integration.job import Job, fail, finish
-from tests.integration.lanes_rig import raising
+from tests.integration.lane_harness import raising
 from tests.integration.mock_brokers import MockBrokers, Request, mock_brokers
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
 from tests.integration.topics import Topics

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from operators.errors import DedupError
-from tests.integration.lanes_rig import Rig, make_records
+from tests.integration.lane_harness import Rig, make_records
 from tests.integration.late_requests import (
     END_TXN,
     WRITE_TXN_MARKERS,

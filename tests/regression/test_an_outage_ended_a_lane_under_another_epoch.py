@@ -11,7 +11,7 @@ from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import ChangelogRecord
 from connectors.exactly_once.lane_producer import LaneProducer
 from connectors.kafka.requests import KafkaUnreachableError
-from tests.integration.lanes_rig import Rig, make_records
+from tests.integration.lane_harness import Rig, make_records
 
 AWAY = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 

@@ -8,7 +8,7 @@ than everything, so that the next trim deleted them.
 import pytest
 
 from tests.integration.conftest import MakeRig
-from tests.integration.lanes_rig import make_records, repeats
+from tests.integration.lane_harness import make_records, repeats
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -5,7 +5,7 @@ import pytest
 
 from operators.batches import Records
 from operators.decode.decoder import Decoder
-from tests.unit.test_decode import batch_of, event, one_by_one, spec_of
+from tests.unit.operators.decode.test_decoder import batch_of, event, one_by_one, spec_of
 
 
 @pytest.mark.parametrize("others", [["1.5"], ["1.5", '"2026-01-01T00:00:00Z"']])

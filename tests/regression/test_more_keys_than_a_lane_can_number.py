@@ -3,7 +3,7 @@
 import pytest
 
 from flows.settings.load import load_settings
-from tests.unit.settings_cases import KAFKA, load, refusal
+from tests.cases.settings import KAFKA, load, refusal
 
 MOST = 2**31
 

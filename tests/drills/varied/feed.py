@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from tests.drills.stage import expect
+from tests.drills.drill_scene import expect
 from tests.drills.varied.drafts import Draft
 from tests.integration.topics import Filler, Topics
 

@@ -14,8 +14,8 @@ from typing import Final
 from bytewax.recovery import init_db_dir
 from typing_extensions import Self
 
+from tests.drills.drill_scene import DrillError, Outcome, audit, expect, others_end
 from tests.drills.reader import Reader
-from tests.drills.stage import DrillError, Outcome, audit, expect, others_end
 from tests.drills.varied import acts as ways
 from tests.drills.varied.acts import Act
 from tests.drills.varied.counting import find_wrong

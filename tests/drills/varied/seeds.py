@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from confluent_kafka import KafkaException
 
 from deploy.kafka import Broker, start_broker
-from tests.drills.stage import DrillError, Outcome
+from tests.drills.drill_scene import DrillError, Outcome
 from tests.drills.varied.acts import draw_acts
 from tests.drills.varied.play import Play
 from tests.drills.varied.setup import draw_cluster, draw_setup

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from tests.drills.stage import DrillError
+from tests.drills.drill_scene import DrillError
 
 _PACKAGES: Final = ("flows", "operators", "connectors")
 # Where a key belongs in an index: nothing that is kept on disk or in Kafka depends on it, but all

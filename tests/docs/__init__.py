@@ -1,0 +1,1 @@
+"""The guide runs: its commands, its tables, its examples."""
