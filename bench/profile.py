@@ -23,7 +23,7 @@ from deploy.kafka import start_broker
 from flows.assembly.parts import parts_for
 from flows.assembly.specs import event_spec
 from flows.launch import Launch
-from flows.process.malloc import suit_allocator
+from flows.process.malloc import tune_malloc
 from flows.settings.load import load_settings
 from operators.batches import Batch
 from operators.decode.decoder import Decoder
@@ -147,7 +147,7 @@ def main() -> int:
     parser.add_argument("--records", type=record_count, default=1_000_000)
     parser.add_argument("--text-times", action="store_true", help="event times are RFC 3339")
     options = parser.parse_args()
-    suit_allocator()
+    tune_malloc()
     with start_broker(own=True) as broker:
         # What is compiled, is; the broker's too.
         profile(broker.bootstrap, options.records // 5, text=options.text_times)

@@ -8,7 +8,7 @@ from functools import partial
 
 from bench.harness.inputs import LiveKeys, any_name
 from connectors.exactly_once.changelog import Changelog
-from connectors.exactly_once.lane_opener import OpenedLanes
+from connectors.exactly_once.lane_opener import LaneOpener
 from connectors.kafka.access import KafkaAccess
 from deploy.kafka import start_broker
 from operators.lanes.lane import LaneSpec
@@ -44,7 +44,7 @@ def _restore(access: KafkaAccess, changelog: Changelog, lanes: int) -> None:
     records = sum(1 for lane in range(lanes) for _ in changelog.read(consumer, lane, 0))
     read = time.monotonic() - began
     consumer.close()
-    opened = OpenedLanes(access, changelog, FINGERPRINT)
+    opened = LaneOpener(access, changelog, FINGERPRINT)
     spec = LaneSpec(partial(TumblingStore, 3600.0), 300.0, 30.0, FINGERPRINT, changelog=True)
     began, cpu = time.monotonic(), time.process_time()
     keys = sum(len(opened.lane(lane, spec, None).store) for lane in range(lanes))

@@ -40,7 +40,7 @@ from operators.keys.combination import Combination
 from operators.keys.paths import parse_keys
 from operators.lanes.cut import cut
 from operators.lanes.lane import Lane, LaneSpec
-from operators.similarity.buckets import pieces
+from operators.similarity.buckets import chunks
 from operators.similarity.index import NearIndex
 from operators.similarity.near_duplicates import NearSpec
 from operators.verdicts import DUPLICATE
@@ -126,7 +126,7 @@ def ours(metric: str, kind: str, size: int, live: int, measured: int) -> Measure
     shards, rows = np.zeros((measured, 2), np.uint64), np.arange(live, live + measured)
     compared = found = 0
     watch = Stopwatch()
-    for piece in pieces(coming):
+    for piece in chunks(coming):
         index.expire(times[piece.start] - SECONDS)
         search = index.search(coming[piece], times[piece], shards[piece], rows[piece])
         for place in range(piece.stop - piece.start):

@@ -121,7 +121,7 @@ def keys_from(numbers: Ints) -> Hashes:
     return np.stack([low, high], axis=1)[:, None, :]
 
 
-class Filling:
+class Occupancy:
     """Gives a store batch after batch, and commits as a lane does."""
 
     def __init__(self, store: KeyStore, seconds_a_key: float) -> None:
@@ -187,9 +187,9 @@ def _rss() -> int:
 def measure(name: str, keys: int, folder: Path) -> Cost:
     """Measure one store in this process."""
     store = _store(STORES[name], folder, keys)
-    filling = Filling(store, _WINDOW_SECONDS / keys / 2)
+    filling = Occupancy(store, _WINDOW_SECONDS / keys / 2)
     # Whatever is made once is made now: loops are compiled, or fetched from where they are kept.
-    first = Filling(_store(STORES[name], folder / "first", keys), 1.0)
+    first = Occupancy(_store(STORES[name], folder / "first", keys), 1.0)
     for _ in range(2):
         first.add(first.batch())
     filling.batch()
@@ -240,7 +240,7 @@ def measure(name: str, keys: int, folder: Path) -> Cost:
 def soak(name: str, seconds: float, folder: Path) -> Soak:
     """Give a bounded store new keys for so long; event time stands, so none expires."""
     store = _store(SOAKED[name], folder, _SOAKED_KEYS)
-    filling = Filling(store, 0.0)
+    filling = Occupancy(store, 0.0)
     result = Soak(name, _SOAKED_KEYS)
     before = _rss()
     began = shown = time.monotonic()

@@ -35,10 +35,10 @@ _LAST_STEPS_SECONDS = 4.0
 # Time for whoever reads stderr; the end does not depend on it.
 _LAST_WORDS_SECONDS = 3.0
 
-stopping = Event()
+stop_requested = Event()
 """Set by SIGTERM and SIGINT: the sources stop, what is decided is written."""
 
-begun = Event()
+started = Event()
 """Set once this process has met the others of its cluster and reads."""
 
 _failing = Lock()
@@ -55,7 +55,7 @@ def stop_on_signals() -> None:
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
-        stopping.set()
+        stop_requested.set()
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -68,12 +68,12 @@ def stop_on_signals() -> None:
 def _end_in_time(reader: int) -> None:
     while os.read(reader, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
         pass
-    stopping.set()
-    if not begun.is_set():
+    stop_requested.set()
+    if not started.is_set():
         # Nothing has been read yet.  What was logged is written: the handler flushes each line.
         os._exit(0)
     time.sleep(_GRACE_SECONDS)
-    fail(
+    exit_with_error(
         SinkError(
             f"told to stop, but what was decided could not be written within {_GRACE_SECONDS:.0f} "
             "s: do the brokers answer? Nothing is lost: it is done again after a restart."
@@ -81,7 +81,7 @@ def _end_in_time(reader: int) -> None:
     )
 
 
-def at_exit(step: Callable[[], object], missed: str) -> None:
+def run_at_exit(step: Callable[[], object], missed: str) -> None:
     """Have a step done when the process ends, whatever becomes of it.
 
     missed: logged if it is not done within some seconds; then the process ends without.
@@ -109,7 +109,7 @@ def _do_last_steps() -> None:
         log.warning("%s", missed)
 
 
-def fail(error: DedupError) -> NoReturn:
+def exit_with_error(error: DedupError) -> NoReturn:
     """Print one line and end the process at once, threads and all.
 
     It ends within some seconds also where nobody reads stderr, or where stderr is gone.
@@ -145,7 +145,7 @@ def _write(line: str) -> None:
     logging.shutdown()  # suppresses the same
 
 
-def one_line_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
+def exit_on_user_error(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Let a DedupError end the process with one line; anything else is a bug, and passes.
 
     It is logged before: where the process has peers, Bytewax forgets it over the panic of
@@ -157,7 +157,7 @@ def one_line_errors(function: Callable[_P, _R]) -> Callable[_P, _R]:
         try:
             return function(*args, **kwargs)
         except DedupError as error:
-            fail(error)
+            exit_with_error(error)
         except StopIteration:
             raise  # how a source says that it has ended
         except Exception:

@@ -20,13 +20,13 @@ from functools import partial
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from connectors.shutdown import fail, one_line_errors, stop_on_signals
+from connectors.shutdown import exit_on_user_error, exit_with_error, stop_on_signals
 from flows.assembly.parts import parts_for, stats_sink
 from flows.assembly.specs import event_spec, statistics_settings
 from flows.launch import Launch, read_launch
 from flows.process.health import health_of
 from flows.process.logs import ProgressLog, set_up_logging
-from flows.process.malloc import suit_allocator
+from flows.process.malloc import tune_malloc
 from flows.process.peers import watch_peers
 from flows.process.recovery import check_recovery_directory, hold_recovery_directory
 from flows.process.watchdog import start_watchdog
@@ -34,7 +34,7 @@ from flows.settings.load import load_settings
 from flows.settings.model import Settings
 from flows.web.endpoints import serve_endpoints
 from operators.batches import DecodedBatch, Slice
-from operators.coalesce import join
+from operators.coalesce import coalesce
 from operators.decode.decoder import Decoder
 from operators.deduplicate import lane_mapper
 from operators.errors import DedupError
@@ -51,16 +51,16 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     parts = parts_for(settings, launch, observer)
     names = lane_names(settings.lanes)
 
-    @one_line_errors
+    @exit_on_user_error
     def cut_into_lanes(batch: DecodedBatch) -> list[tuple[str, Slice]]:
         return [(names[slice_.lane], slice_) for slice_ in cut(batch, settings.lanes)]
 
-    decide = one_line_errors(lane_mapper(parts.open_lane, observer.decided))
-    encode = one_line_errors(parts.encode)
+    decide = exit_on_user_error(lane_mapper(parts.open_lane, observer.decided))
+    encode = exit_on_user_error(parts.encode)
     flow = Dataflow("dedup")
     batches = op.input("source", flow, parts.source)
-    joined = op.flat_map_batch("join", batches, partial(join, lanes=settings.lanes))
-    decoded = op.map("decode", joined, one_line_errors(Decoder(event_spec(settings))))
+    joined = op.flat_map_batch("join", batches, partial(coalesce, lanes=settings.lanes))
+    decoded = op.map("decode", joined, exit_on_user_error(Decoder(event_spec(settings))))
     slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)
     verdicts = op.stateful_map("deduplicate", slices, decide)
     answers = split("split", verdicts)
@@ -84,7 +84,7 @@ def flow() -> Dataflow:
         settings = load_settings()
         set_up_logging(settings.log, settings.log_level)
         stop_on_signals()
-        suit_allocator()
+        tune_malloc()
         launch = read_launch(sys.argv[1:], os.environ)
         if settings.embedded:
             hold_recovery_directory(launch)
@@ -97,7 +97,7 @@ def flow() -> Dataflow:
         watch_peers(launch)
         start_watchdog(health, launch.epoch_seconds)
     except DedupError as error:
-        fail(error)
+        exit_with_error(error)
     # What lives as long as the job need not be looked at by any collection, nor what is there
     # at its end by the interpreter's last ones: the process goes with it.
     gc.freeze()

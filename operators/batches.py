@@ -160,7 +160,7 @@ Invalid: TypeAlias = dict[int, tuple[str, str]]
 
 
 @dataclass(slots=True)
-class Decided:
+class DecisionColumns:
     """The columns that decide, one row a record.
 
     times: event time in epoch seconds, NaN where invalid.
@@ -173,18 +173,18 @@ class Decided:
     """
 
     times: Floats
-    largest_before: Floats
+    running_max: Floats
     hashes: Hashes
     invalid: Invalid = field(default_factory=dict)
     shards: Hashes | None = None
     types: EventTypes | None = None
     texts: Objects | None = None
 
-    def part(self, rows: slice) -> Decided:
+    def part(self, rows: slice) -> DecisionColumns:
         """Return those rows of the columns themselves, to be filled in; none is invalid yet."""
-        return Decided(
+        return DecisionColumns(
             times=self.times[rows],
-            largest_before=self.largest_before[rows],
+            running_max=self.running_max[rows],
             hashes=self.hashes[rows],
             shards=None if self.shards is None else self.shards[rows],
             types=None if self.types is None else self.types.part(rows),
@@ -201,7 +201,7 @@ class DecodedBatch:
 
     spans: Spans
     records: Records
-    decided: Decided
+    decided: DecisionColumns
     lanes: Ints
     largest: Sequence[float]
 
@@ -219,7 +219,7 @@ class Slice:
     spans: Spans
     records: Records
     rows: Ints
-    decided: Decided
+    decided: DecisionColumns
     largest: Sequence[float]
 
     def __len__(self) -> int:
@@ -248,9 +248,9 @@ def select_rows(slice_: Slice, kept: Bools) -> Slice:
         spans=slice_.spans.to_rows(left),
         records=slice_.records,
         rows=slice_.rows[left],
-        decided=Decided(
+        decided=DecisionColumns(
             times=decided.times[kept],
-            largest_before=decided.largest_before[kept],
+            running_max=decided.running_max[kept],
             hashes=decided.hashes[kept],
             invalid={position[r]: p for r, p in decided.invalid.items() if r in position},
             shards=None if decided.shards is None else decided.shards[kept],

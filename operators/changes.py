@@ -14,7 +14,7 @@ from operators.columns.arrays import Floats, Hashes, Ints
 
 _COUNT = struct.Struct("<I")
 # 8 of event time, 8 of reference, 16 of shard, 4 of length.
-BYTES_A_RECORD = 36
+BYTES_PER_RECORD = 36
 Counts: TypeAlias = dict[str, list[int]]
 """Event type → how many of each verdict, in the order of `VERDICTS`."""
 
@@ -45,21 +45,21 @@ class Delta:
         return float(self.times.max()) if len(self.times) else -np.inf
 
     @staticmethod
-    def join(deltas: Sequence[Delta]) -> Delta:
+    def concat(deltas: Sequence[Delta]) -> Delta:
         """Put deltas that followed each other into one."""
         near = [delta.near for delta in deltas if delta.near is not None]
         deltas = [delta for delta in deltas if len(delta)]
         if len(deltas) == 1 and not near:
             return deltas[0]
         if not deltas:
-            return Delta.of_texts(NearRecords.join(near)) if near else Delta.empty()
+            return Delta.of_texts(NearRecords.concat(near)) if near else Delta.empty()
         firsts = [delta.firsts for delta in deltas if delta.firsts is not None]
         return Delta(
             np.concatenate([delta.hashes for delta in deltas]),
             np.concatenate([delta.times for delta in deltas]),
             np.concatenate([delta.references for delta in deltas]),
             np.concatenate(firsts) if firsts else None,
-            NearRecords.join(near) if near else None,
+            NearRecords.concat(near) if near else None,
         )
 
     @staticmethod
@@ -141,7 +141,7 @@ class NearRecords:
         return NearRecords(np.zeros(0), np.zeros(0, np.int64), np.zeros((0, 2), np.uint64), [])
 
     @staticmethod
-    def join(parts: Sequence[NearRecords]) -> NearRecords:
+    def concat(parts: Sequence[NearRecords]) -> NearRecords:
         """Put records that followed each other into one."""
         if len(parts) == 1:
             return parts[0]
@@ -177,7 +177,7 @@ class NearRecords:
         references = np.frombuffer(packed, "<i8", count, at + count * 8)
         shards = np.frombuffer(packed, "<u8", count * 2, at + count * 16).reshape(-1, 2)
         lengths = np.frombuffer(packed, "<u4", count, at + count * 32).tolist()
-        at += count * BYTES_A_RECORD
+        at += count * BYTES_PER_RECORD
         texts = []
         for length in lengths:
             texts.append(packed[at : at + length].decode())
@@ -224,7 +224,7 @@ class Summary:
             yield part
 
     @staticmethod
-    def join(summaries: Iterable[Summary | None]) -> Summary | None:
+    def add_up(summaries: Iterable[Summary | None]) -> Summary | None:
         """Add up summaries of one run; None if there are none."""
         total: Summary | None = None
         for summary in summaries:

@@ -34,7 +34,7 @@ def batch_limit(lanes: int) -> BatchLimit:
     return BatchLimit(records, min(_BYTES_A_RECORD * records, _MOST_BYTES))
 
 
-def join(batches: Iterable[Batch], lanes: int) -> Iterator[Batch]:
+def coalesce(batches: Iterable[Batch], lanes: int) -> Iterator[Batch]:
     """Put batches that follow each other into one, as long as it does not become too large.
 
     lanes: how many slices are made of it.  Spans stay as they are, in the same order: to a
@@ -82,7 +82,7 @@ def _column(columns: Sequence[Sequence[Any] | None], sizes: Sequence[int]) -> Se
         return None
     bytes_ = [column for column in columns if isinstance(column, ByteColumn)]
     if len(bytes_) == len(columns):
-        return ByteColumn.join(bytes_)
+        return ByteColumn.concat(bytes_)
     joined: list[Any] = []
     for column, size in zip(columns, sizes, strict=True):
         joined += [None] * size if column is None else column

@@ -19,7 +19,7 @@ import numpy as np
 
 from operators.batches import Batch, Records, Slice, Span
 from operators.changes import LaneChange, Summary
-from operators.coalesce import join
+from operators.coalesce import coalesce
 from operators.columns.byte_column import ByteColumn
 from operators.columns.header_table import Headers
 from operators.columns.references import NO_REFERENCE, partition_and_offset
@@ -246,7 +246,7 @@ class Pipeline:
     def flush(self) -> None:
         """Decide what waits to be joined with more."""
         waiting, self._waiting = self._waiting, []
-        for batch in join(waiting, self.lanes):
+        for batch in coalesce(waiting, self.lanes):
             self._decide(batch)
 
     def _decide(self, batch: Batch) -> None:
@@ -275,7 +275,7 @@ class Pipeline:
         """(window, verdict) → records, of all event types; each record once."""
         found: Counter[tuple[int, str]] = Counter()
         held = [one for judge in self.judges for one in judge._recovered]
-        total = Summary.join([*self._summaries, *self._of_batches(), *held])
+        total = Summary.add_up([*self._summaries, *self._of_batches(), *held])
         for window, types in (total.windows if total is not None else {}).items():
             for counts in types.values():
                 found.update(

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from confluent_kafka import KafkaError, KafkaException
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.client_errors import explain
+from connectors.kafka.client_errors import error_text
 from connectors.kafka.log_filter import Repeats
-from connectors.kafka.produce import produce_records, refused
-from connectors.kafka.requests import unreachable
+from connectors.kafka.produce import produce_records, rejected
+from connectors.kafka.requests import unreachable_error
 from connectors.librdkafka.column_producer import ColumnProducer
 from connectors.librdkafka.packed_records import PackedRecords
 from operators.batches import Records
@@ -26,7 +26,7 @@ _MEANWHILE_SECONDS = 5.0
 _repeats = Repeats(time.monotonic)
 
 
-class DeliveringProducer:
+class AcknowledgedProducer:
     """An idempotent producer that looks at what the brokers say of every record."""
 
     def __init__(self, access: KafkaAccess, role: str, log: logging.Logger) -> None:
@@ -35,28 +35,28 @@ class DeliveringProducer:
         self._log = log
         log.addFilter(_repeats)
         self._failure: str | None = None
-        self.given = 0  # records, all told
+        self.produced = 0  # records, all told
         self._delivered = 0
         try:
             self._producer = ColumnProducer(
                 {**access.producer_settings(role), "error_cb": self._on_error}
             )
         except KafkaException as error:
-            raise unreachable(access, error) from error
+            raise unreachable_error(access, error) from error
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() and self._failure is None:
             self._failure = (
-                f"the client that writes has failed: {explain(error)}. Nothing is lost: see the "
+                f"the client that writes has failed: {error_text(error)}. Nothing is lost: see the "
                 "brokers' logs, start again."
             )
         else:
-            self._log.warning("writing: %s", explain(error))
+            self._log.warning("writing: %s", error_text(error))
 
     def produce(self, topic: str, records: Records) -> None:
         """Hand over records; waits while the queue is full.  Raises SinkError."""
         produce_records(self._producer, topic, PackedRecords(records))
-        self.given += len(records)
+        self.produced += len(records)
 
     def check(self) -> int:
         """Return how many records are delivered at least; raise SinkError if one was refused."""
@@ -64,9 +64,9 @@ class DeliveringProducer:
         if self._failure is not None:
             raise SinkError(self._failure)
         for topic, error, size in self._producer.failures:
-            raise refused(topic, error, size=size, input_bytes=self._access.input_bytes)
+            raise rejected(topic, error, size=size, input_bytes=self._access.input_bytes)
         # It may be one fewer than before: an error that is told since counts as waiting too.
-        self._delivered = max(self._delivered, self.given - len(self._producer))
+        self._delivered = max(self._delivered, self.produced - len(self._producer))
         return self._delivered
 
     def flush(self, meanwhile: Callable[[], None] | None = None) -> None:
@@ -86,4 +86,4 @@ class DeliveringProducer:
                 f"{_FLUSH_SECONDS:.0f} s. Nothing is lost: start again when the brokers are back."
             )
             raise SinkError(msg)
-        self._delivered = self.given
+        self._delivered = self.produced

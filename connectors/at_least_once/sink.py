@@ -12,14 +12,14 @@ from weakref import ReferenceType, WeakValueDictionary, ref
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.at_least_once.producer import DeliveringProducer
+from connectors.at_least_once.producer import AcknowledgedProducer
 from connectors.kafka.access import KafkaAccess
-from connectors.shutdown import one_line_errors
+from connectors.shutdown import exit_on_user_error
 from operators.encode.encoder import Output
-from operators.encode.reassemble import Assembler
+from operators.encode.reassemble import BatchReassembler
 from operators.errors import SinkError
 from operators.lanes.placement import lane_names
-from operators.monitoring.observer import Observer, Written
+from operators.monitoring.observer import Observer, WrittenBatch
 from operators.verdicts import VERDICTS
 
 log = logging.getLogger("dedup.sink")
@@ -49,10 +49,10 @@ class _WorkerOutput:
     def __init__(self, settings: SinkSettings, observer: Observer) -> None:
         self._topics = [settings.topics[verdict] for verdict in VERDICTS]
         self._observer = observer
-        self._producer = DeliveringProducer(settings.access, "sink", log)
+        self._producer = AcknowledgedProducer(settings.access, "sink", log)
         # Not the records: those of an epoch may be more than memory holds.  Each with how
         # many records the client had been given by its end.
-        self._unacknowledged: deque[tuple[int, list[Written]]] = deque()
+        self._unacknowledged: deque[tuple[int, list[WrittenBatch]]] = deque()
         self._lock = Lock()  # two threads acknowledge
         Thread(target=_look, args=(ref(self),), name="acknowledge", daemon=True).start()
 
@@ -62,7 +62,7 @@ class _WorkerOutput:
             topic = self._topics[part.verdict]
             if topic:
                 self._producer.produce(topic, part.records)
-        self._unacknowledged.append((self._producer.given, list(map(Written.of, batch))))
+        self._unacknowledged.append((self._producer.produced, list(map(WrittenBatch.of, batch))))
 
     def acknowledge(self) -> None:
         """Count what is with the brokers; raise SinkError if a record was refused.
@@ -78,7 +78,7 @@ class _WorkerOutput:
     def deliver(self) -> None:
         """Wait until everything is with the brokers."""
         began = time.monotonic()
-        self._producer.flush(self._observer.pulse.beat)
+        self._producer.flush(self._observer.liveness.note_activity)
         self.acknowledge()
         self._observer.committed(time.monotonic() - began)
 
@@ -99,9 +99,9 @@ class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
 
     def __init__(self, output: _WorkerOutput) -> None:
         self._output = output
-        self._assembler = Assembler()
+        self._assembler = BatchReassembler()
 
-    @one_line_errors
+    @exit_on_user_error
     def write_batch(self, values: list[Output]) -> None:
         """Produce what is whole; raise SinkError if an earlier record was refused."""
         # First: of what comes now nothing will be there so soon.
@@ -110,7 +110,7 @@ class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
             for batch in self._assembler.add(value):
                 self._output.write(batch)
 
-    @one_line_errors
+    @exit_on_user_error
     def snapshot(self) -> None:
         """At the end of an epoch everything must be with the broker."""
         self._output.deliver()
@@ -118,7 +118,7 @@ class _AtLeastOncePartition(StatefulSinkPartition[Output, None]):
             msg = "an epoch ended with a batch that is not whole"
             raise SinkError(msg)
 
-    @one_line_errors
+    @exit_on_user_error
     def close(self) -> None:
         """Deliver what is left: the last epoch may close without a snapshot."""
         self.snapshot()
@@ -147,7 +147,7 @@ class KafkaSink(FixedPartitionedSink[Output, None]):
         """Index of a lane, from its name."""
         return lane_names(self._settings.lanes).index(item_key)
 
-    @one_line_errors
+    @exit_on_user_error
     def build_part(
         self, step_id: str, for_part: str, resume_state: None
     ) -> StatefulSinkPartition[Output, None]:

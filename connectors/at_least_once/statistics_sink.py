@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.at_least_once.producer import DeliveringProducer
+from connectors.at_least_once.producer import AcknowledgedProducer
 from connectors.kafka.access import KafkaAccess
-from connectors.shutdown import one_line_errors
+from connectors.shutdown import exit_on_user_error
 from operators.batches import Records
 from operators.statistics.summarize import Statistic
 
@@ -24,9 +24,9 @@ class _TopicPartition(StatefulSinkPartition[Statistic, None]):
 
     def __init__(self, access: KafkaAccess, topic: str) -> None:
         self._topic = topic
-        self._producer = DeliveringProducer(access, "statistics", log)
+        self._producer = AcknowledgedProducer(access, "statistics", log)
 
-    @one_line_errors
+    @exit_on_user_error
     def write_batch(self, values: list[Statistic]) -> None:
         """Produce some; raise SinkError if an earlier one was refused."""
         records = Records(
@@ -38,12 +38,12 @@ class _TopicPartition(StatefulSinkPartition[Statistic, None]):
         self._producer.produce(self._topic, records)
         self._producer.check()
 
-    @one_line_errors
+    @exit_on_user_error
     def snapshot(self) -> None:
         """At the end of an epoch everything must be with the brokers."""
         self._producer.flush()
 
-    @one_line_errors
+    @exit_on_user_error
     def close(self) -> None:
         """Deliver what is left."""
         self._producer.flush()
@@ -69,7 +69,7 @@ class StatsSink(FixedPartitionedSink[Statistic, None]):
         del item_key
         return 0
 
-    @one_line_errors
+    @exit_on_user_error
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _TopicPartition:
         """Open the producer."""
         del step_id, for_part, resume_state

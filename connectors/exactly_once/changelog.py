@@ -19,12 +19,12 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from connectors.exactly_once.changelog_format import ChangelogRecord, unpack
-from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
+from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.client_errors import explain
+from connectors.kafka.client_errors import error_text
 from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.read_errors import PASSING, unreadable
-from connectors.kafka.requests import REQUEST_SECONDS, list_topics, patiently
+from connectors.kafka.requests import REQUEST_SECONDS, list_topics, retrying
 from connectors.kafka.topics import create_topic, partition_counts, topic_config
 from operators.errors import StateError
 
@@ -114,7 +114,7 @@ class Changelog:
         consumer = self.consumer()
         wanted = [TopicPartition(input_topic, number) for number in range(partitions)]
         try:
-            found = patiently(
+            found = retrying(
                 self._access, lambda: consumer.committed(wanted, timeout=REQUEST_SECONDS)
             )
         finally:
@@ -132,7 +132,7 @@ class Changelog:
         try:
             config = topic_config(admin, self.topic)
         except KafkaException as error:
-            log.warning("cannot check the settings of %s: %s", self.topic, explain(error))
+            log.warning("cannot check the settings of %s: %s", self.topic, error_text(error))
             return
         for name in _MUST:
             if config[name] != _CONFIG[name]:
@@ -179,7 +179,7 @@ class Changelog:
             first, last = consumer.get_watermark_offsets(position, timeout=REQUEST_SECONDS)
             return first, last
 
-        return patiently(self._access, ask)
+        return retrying(self._access, ask)
 
     def last_offsets(self, lanes: Iterable[int]) -> dict[int, int]:
         """Offset after the last committed record of each lane, all asked for at once.
@@ -199,7 +199,7 @@ class Changelog:
                 again, errors = self._ask_last_offsets(errors, until)
                 found |= again
         for lane, why in errors.items():
-            log.warning("lane %d: cannot ask for its last offset: %s", lane, explain(why))
+            log.warning("lane %d: cannot ask for its last offset: %s", lane, error_text(why))
         return found
 
     def _ask_last_offsets(
@@ -243,7 +243,7 @@ class Changelog:
                     raise StateError(unreadable(self.topic, lane, at, error))
             now = time.monotonic()
             moved = now if at > before else moved
-            if now - moved > PATIENCE_SECONDS:
+            if now - moved > RETRY_TIMEOUT_SECONDS:
                 msg = f"cannot read {self.topic}, partition {lane}: no answer; start again"
                 raise StateError(msg)
             if now - shown > _PROGRESS_SECONDS:
@@ -317,4 +317,4 @@ def _offset(message: Message) -> int:
 
 def _log_failure(lane: int, error: BaseException | None) -> None:
     if error is not None:
-        log.warning("lane %d: cannot trim the changelog: %s", lane, explain(error))
+        log.warning("lane %d: cannot trim the changelog: %s", lane, error_text(error))

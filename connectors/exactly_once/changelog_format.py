@@ -19,7 +19,7 @@ from operators.errors import StateError
 
 VERSION = 1
 # Far under the default limit of a megabyte: 40 bytes a key at most.
-KEYS_A_RECORD = 16_384
+KEYS_PER_RECORD = 16_384
 # Of statistics: their event types have 200 characters at most, 1,200 bytes of JSON.
 ROWS_A_RECORD = 200
 # Of the texts of near duplicates, which may be longer than a record can be.
@@ -52,13 +52,13 @@ def pack(change: LaneChange, fingerprint: dict[str, str]) -> Iterator[bytes]:
     summaries = [] if change.summary is None else list(change.summary.parts(ROWS_A_RECORD))
     texts = b"" if delta.near is None else delta.near.pack()
     count = max(
-        -(-len(delta) // KEYS_A_RECORD),
+        -(-len(delta) // KEYS_PER_RECORD),
         -(-len(texts) // TEXT_BYTES_A_RECORD),
         len(summaries),
         1,
     )
     for number in range(count):
-        rows = slice(number * KEYS_A_RECORD, (number + 1) * KEYS_A_RECORD)
+        rows = slice(number * KEYS_PER_RECORD, (number + 1) * KEYS_PER_RECORD)
         last = number == count - 1
         summary = summaries[number] if number < len(summaries) else None
         part = Delta(

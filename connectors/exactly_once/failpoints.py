@@ -1,6 +1,6 @@
 """What a drill changes in the job: it kills the process at a named point, and trims more often.
 
-Outside a drill `reach` is one look at a module variable.
+Outside a drill `hit` is one look at a module variable.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ POINTS = (
 )
 
 
-def is_due(name: str) -> bool:
+def is_armed(name: str) -> bool:
     """Whether the process will be killed the next time it passes a point."""
     return name == _NAME and _left == 1
 
 
-def reach(name: str) -> None:
+def hit(name: str) -> None:
     """Pass a point; `DEDUP_TEST_KILL_AT=name:3` kills the process there the third time."""
     global _left  # noqa: PLW0603 - a countdown of this process
     if name == _NAME and _left > 0:

@@ -16,7 +16,7 @@ from threading import Lock
 
 from connectors.exactly_once.changelog import Changelog, ChangelogEntry
 from connectors.exactly_once.changelog_format import changes_of
-from connectors.exactly_once.failpoints import reach
+from connectors.exactly_once.failpoints import hit
 from connectors.exactly_once.lane_producer import LaneProducer
 from connectors.kafka.access import KafkaAccess
 from operators.changes import Delta, LaneChange
@@ -38,7 +38,7 @@ _APPLY_KEYS = 65_536
 
 
 @dataclass(slots=True)
-class Retained:
+class ChangelogSegment:
     """A stretch of a lane's changelog: up to offset `end`, with keys up to `newest`."""
 
     end: int
@@ -46,7 +46,7 @@ class Retained:
 
 
 @dataclass(frozen=True, slots=True)
-class Resume:
+class SinkSnapshot:
     """What a recovery snapshot of the sink says of a lane.
 
     end: where its changelog ended.  run, number: whose verdict batch was the last.
@@ -69,19 +69,21 @@ class OpenedLane:
     producer: LaneProducer
     number: int = 0
     run: int = field(default_factory=lambda: secrets.randbits(63))
-    retained: list[Retained] = field(default_factory=list)
+    retained: list[ChangelogSegment] = field(default_factory=list)
     lane: Lane | None = None
 
     def retain(self, end: int, newest: float) -> None:
         """Note a further stretch; many short ones become fewer long ones."""
-        self.retained.append(Retained(end, newest))
+        self.retained.append(ChangelogSegment(end, newest))
         if len(self.retained) > _MOST_STRETCHES:
             pairs = zip(self.retained[::2], self.retained[1::2], strict=False)
             odd = self.retained[-1:] if len(self.retained) % 2 else []
-            self.retained = [Retained(b.end, max(a.newest, b.newest)) for a, b in pairs] + odd
+            self.retained = [
+                ChangelogSegment(b.end, max(a.newest, b.newest)) for a, b in pairs
+            ] + odd
 
 
-class OpenedLanes:
+class LaneOpener:
     """Opens lanes, once each, several at a time."""
 
     def __init__(
@@ -102,11 +104,11 @@ class OpenedLanes:
         self._recovery = recovery
         self._lock = Lock()
         self._producers: dict[int, Future[LaneProducer]] = {}
-        self._resume: dict[int, Resume] = {}
+        self._resume: dict[int, SinkSnapshot] = {}
         self._opened: dict[int, OpenedLane] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="open-lane")
 
-    def prepare(self, lane: int, resume: Resume | None) -> None:
+    def prepare(self, lane: int, resume: SinkSnapshot | None) -> None:
         """Begin to open a lane's producer, since this process will write it.
 
         resume: what the recovery snapshot of the sink says, if there is one.
@@ -180,7 +182,7 @@ class OpenedLanes:
                 waiting.append(entry)
                 if not entry.record.last:
                     continue
-                reach("in_restore")
+                hit("in_restore")
                 check_fingerprint(
                     entry.record.fingerprint, self._fingerprint, self._changelog.topic
                 )
@@ -236,7 +238,7 @@ class OpenedLanes:
             consumer.close()
 
 
-def _agree(snapshot: LaneSnapshot, resume: Resume) -> bool:
+def _agree(snapshot: LaneSnapshot, resume: SinkSnapshot) -> bool:
     """Whether the state's and the sink's snapshot are of one moment of one run.
 
     They are not where a cluster that stood still while another took over has woken
@@ -257,7 +259,7 @@ def _apply(lane: Lane, read: list[LaneChange]) -> int:
     if not read:
         return 0
     last = read[-1]
-    delta = Delta.join([change.delta for change in read])
+    delta = Delta.concat([change.delta for change in read])
     read.clear()
     lane.apply([replace(last, delta=delta)])
     return len(delta)

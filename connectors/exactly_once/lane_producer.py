@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException
 
-from connectors.exactly_once.failpoints import is_due, reach
-from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS, Action, action_for
+from connectors.exactly_once.failpoints import hit, is_armed
+from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS, Action, action_for
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.client_errors import explain
+from connectors.kafka.client_errors import error_text
 from connectors.kafka.permissions import WRITE, advice, forbidden_topics
-from connectors.kafka.produce import produce_records, refused
+from connectors.kafka.produce import produce_records, rejected
 from connectors.librdkafka.column_producer import ANY_PARTITION, ColumnProducer, NotTakenError
 from connectors.librdkafka.packed_records import PackedRecords
 from connectors.librdkafka.request_counts import Request
@@ -59,7 +59,7 @@ class LaneProducer:
     """
 
     def __init__(self, access: KafkaAccess, lane: int) -> None:
-        """Open it.  Raises SinkError if that cannot be done in `PATIENCE_SECONDS`."""
+        """Open it.  Raises SinkError if that cannot be done in `RETRY_TIMEOUT_SECONDS`."""
         self.lane = lane
         self._access = access
         self._topics: set[str] = set()
@@ -79,7 +79,7 @@ class LaneProducer:
                 }
             )
         except KafkaException as error:
-            msg = f"cannot make the producer of lane {self.lane}: {explain(error)}"
+            msg = f"cannot make the producer of lane {self.lane}: {error_text(error)}"
             raise SinkError(msg) from error
         self._call("open the transactional producer", self._producer.init_transactions)
 
@@ -132,21 +132,21 @@ class LaneProducer:
     def commit(self, changelog: str, changes: Sequence[bytes]) -> Action | None:
         """Add the changelog's records and commit.
 
-        Returns None if it is committed, `Action.REPEAT` if it was aborted and has to
+        Returns None if it is committed, `Action.RETRY_TRANSACTION` if it was aborted and has to
         be written again, by a renewed producer.  Raises FencedError, or SinkError for what no
         retry cures.
         """
         began = time.monotonic()
         written = PackedRecords(Records(np.zeros(len(changes), np.int64), changes))
         self.produce(changelog, written, partition=self.lane)
-        reach("before_flush")
-        if is_due("before_commit"):  # else the commit flushes
+        hit("before_flush")
+        if is_armed("before_commit"):  # else the commit flushes
             self._producer.flush(_CALL_SECONDS)
-        reach("before_commit")
+        hit("before_commit")
         if self._nothing_sent(began):
             log.warning("lane %d: no record could be sent for a while: repeating", self.lane)
             self._unsent = self.doubtful = True
-            return Action.REPEAT
+            return Action.RETRY_TRANSACTION
         action = self._try(self._producer.commit_transaction)
         self._producer.poll()
         asked = self._producer.sent[Request.END_TXN] - self._ended_before
@@ -174,7 +174,7 @@ class LaneProducer:
         self._producer.poll()
 
     def _try(self, call: Callable[[float], Any]) -> Action | None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         while True:
             try:
                 call(_CALL_SECONDS)
@@ -183,12 +183,14 @@ class LaneProducer:
                 action = action_for(error)
                 self._producer.poll()
                 self._check_undelivered(exception)
-                if action is Action.REPEAT:
-                    log.warning("lane %d: repeating a transaction: %s", self.lane, explain(error))
+                if action is Action.RETRY_TRANSACTION:
+                    log.warning(
+                        "lane %d: repeating a transaction: %s", self.lane, error_text(error)
+                    )
                     return action
-                if action is not Action.AGAIN or time.monotonic() > deadline:
+                if action is not Action.RETRY_CALL or time.monotonic() > deadline:
                     raise self._ended(action, error) from exception
-                log.warning("lane %d: asking again: %s", self.lane, explain(error))
+                log.warning("lane %d: asking again: %s", self.lane, error_text(error))
                 time.sleep(_PAUSE_SECONDS)
             else:
                 return None
@@ -203,7 +205,7 @@ class LaneProducer:
             raise self._ended(Action.REFUSED, cause) from exception
         if action_for(cause) is Action.REFUSED:
             limit = self._access.input_bytes
-            raise refused(topic, cause, size=size, input_bytes=limit) from exception
+            raise rejected(topic, cause, size=size, input_bytes=limit) from exception
 
     def _call(self, what: str, call: Callable[[float], Any]) -> None:
         if self._try(call) is not None:
@@ -220,10 +222,11 @@ class LaneProducer:
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             # Met as the transaction asked for its partitions, which names none of them.
             forbidden = forbidden_topics(self._access, self._topics, WRITE)
-            return refused(" or ".join(forbidden or sorted(self._topics)), error)
+            return rejected(" or ".join(forbidden or sorted(self._topics)), error)
         return SinkError(
-            f"lane {self.lane} ({self._id}): {explain(error)}{advice(error, self._access.app_id)}. "
-            "Nothing is lost: what was not committed is done again after a restart."
+            f"lane {self.lane} ({self._id}): {error_text(error)}"
+            f"{advice(error, self._access.app_id)}. Nothing is "
+            "lost: what was not committed is done again after a restart."
         )
 
 

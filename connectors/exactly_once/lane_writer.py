@@ -21,14 +21,14 @@ from confluent_kafka import KafkaError
 
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import pack
-from connectors.exactly_once.failpoints import TRIM_SECONDS, reach
+from connectors.exactly_once.failpoints import TRIM_SECONDS, hit
 from connectors.exactly_once.lane_opener import OpenedLane
 from connectors.exactly_once.lane_producer import FencedError
-from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
-from connectors.exactly_once.uncommitted import HeldBatch, HeldBatches
+from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
+from connectors.exactly_once.uncommitted import HeldBatch, UncommittedBatches
 from connectors.kafka.requests import KafkaUnreachableError
-from connectors.kafka.timing import CommitPace
-from connectors.shutdown import fail
+from connectors.kafka.timing import CommitTiming
+from connectors.shutdown import exit_with_error
 from operators.changes import Delta, LaneChange, Summary
 from operators.encode.encoder import Output
 from operators.errors import DedupError, SinkError, StateError
@@ -65,7 +65,7 @@ class WriterSettings:
     """How to write.
 
     topics: verdict → topic, empty for count and drop.  interval_seconds: the longest
-    a decided record waits for its commit to begin.  expired: (newest event time,
+    a decided record waits for its commit to begin.  is_expired: (newest event time,
     horizon) → whether the window needs it no more.  fingerprint: setting → text.
     workers: of the whole job, which all give a lane records.  trim_seconds: how often
     the changelog is trimmed.
@@ -74,7 +74,7 @@ class WriterSettings:
     topics: Mapping[str, str]
     interval_seconds: float
     allowed_lateness_seconds: float
-    expired: Callable[[float, float], bool]
+    is_expired: Callable[[float, float], bool]
     fingerprint: dict[str, str]
     workers: int
     trim_seconds: float = TRIM_SECONDS
@@ -103,10 +103,10 @@ class LaneWriter:
         self._observer = observer
         self._number = self._committed = opened.number
         self._state = Condition()
-        self._backlog = HeldBatches(_BACKLOG_RECORDS, _BACKLOG_BYTES)
-        self._open = HeldBatches(_OPEN_RECORDS, _OPEN_BYTES)
+        self._backlog = UncommittedBatches(_BACKLOG_RECORDS, _BACKLOG_BYTES)
+        self._open = UncommittedBatches(_OPEN_RECORDS, _OPEN_BYTES)
         self._in_transaction = False  # the lane's thread's own
-        self._pace = CommitPace(
+        self._pace = CommitTiming(
             min(settings.interval_seconds, _LONGEST_OPEN_SECONDS), settings.workers
         )
         self._asked = False
@@ -141,7 +141,7 @@ class LaneWriter:
         self._number = number
         batch = HeldBatch.of(parts)
         with self._state:
-            while self._backlog.too_much:
+            while self._backlog.is_full:
                 self._wait()
             self._pace.written(time.monotonic())
             self._backlog.append(batch)
@@ -192,7 +192,7 @@ class LaneWriter:
         with self._state:
             self._failure = error
             self._state.notify_all()
-        fail(error)
+        exit_with_error(error)
 
     def _next(self) -> Callable[[], None] | None:
         """Wait for what is to be done next: add a batch, or commit; None: nothing more."""
@@ -200,7 +200,7 @@ class LaneWriter:
             while not self._closed:
                 now = time.monotonic()
                 wait = self._pace.wait(now, self._open.records)
-                due = self._open.too_much or (self._asked and not self._backlog)
+                due = self._open.is_full or (self._asked and not self._backlog)
                 if self._open and (due or (wait is not None and wait <= 0)):
                     self._pace.commits(now)
                     return self._commit
@@ -256,11 +256,12 @@ class LaneWriter:
         while self._producer.commit(self._changelog.topic, changes) is not None:
             # An outage is over when the abort went through: from then on patience counts.
             self._producer.abort()
-            deadline = min(deadline, time.monotonic() + PATIENCE_SECONDS)
+            deadline = min(deadline, time.monotonic() + RETRY_TIMEOUT_SECONDS)
             if time.monotonic() > deadline:
                 msg = (
                     f"lane {self._producer.lane}: a transaction was aborted again and again for "
-                    f"{PATIENCE_SECONDS:.0f} s; nothing is lost: see the brokers' logs, start again"
+                    f"{RETRY_TIMEOUT_SECONDS:.0f} s; nothing is lost: see the brokers' logs, "
+                    "start again"
                 )
                 raise SinkError(msg)
             self._renew()
@@ -268,7 +269,7 @@ class LaneWriter:
             for batch in batches:
                 self._produce(batch)
         self._committed = change.number
-        reach("after_commit")
+        hit("after_commit")
         if self._opened.lane is not None:
             self._opened.lane.committed(change)
         self._newest = max(self._newest, change.delta.newest)
@@ -323,7 +324,7 @@ class LaneWriter:
         horizon = self._watermark - self._settings.allowed_lateness_seconds
         before = None
         # The last stretch holds the lane's progress: it always stays.
-        while len(opened.retained) > 1 and self._settings.expired(
+        while len(opened.retained) > 1 and self._settings.is_expired(
             opened.retained[0].newest, horizon
         ):
             before = opened.retained.pop(0).end
@@ -340,6 +341,6 @@ def _change(batches: Iterable[HeldBatch]) -> LaneChange:
         positions=last.positions,
         largest=last.largest,
         watermark=last.watermark,
-        delta=Delta.join([change.delta for change in changes]),
-        summary=Summary.join(change.summary for change in changes),
+        delta=Delta.concat([change.delta for change in changes]),
+        summary=Summary.add_up(change.summary for change in changes),
     )

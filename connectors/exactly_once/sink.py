@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.exactly_once.changelog import Changelog
-from connectors.exactly_once.failpoints import reach
-from connectors.exactly_once.lane_opener import OpenedLanes, Resume
+from connectors.exactly_once.failpoints import hit
+from connectors.exactly_once.lane_opener import LaneOpener, SinkSnapshot
 from connectors.exactly_once.lane_writer import LaneWriter, WriterSettings
-from connectors.shutdown import one_line_errors
+from connectors.shutdown import exit_on_user_error
 from operators.encode.encoder import Output
-from operators.encode.reassemble import Assembler
+from operators.encode.reassemble import BatchReassembler
 from operators.errors import StateError
 from operators.lanes.placement import lane_names
 from operators.monitoring.observer import Observer
@@ -31,17 +31,19 @@ class TransactionalSinkSettings:
     together: bool
 
 
-class _TransactionalPartition(StatefulSinkPartition[Output, Resume | None]):
+class _TransactionalPartition(StatefulSinkPartition[Output, SinkSnapshot | None]):
     """One lane; its snapshot is where its changelog ended, and after which verdict batch."""
 
-    def __init__(self, sink: TransactionalKafkaSink, lane: int, resume: Resume | None) -> None:
+    def __init__(
+        self, sink: TransactionalKafkaSink, lane: int, resume: SinkSnapshot | None
+    ) -> None:
         self._sink = sink
         self._lane = lane
-        self._assembler = Assembler()
+        self._assembler = BatchReassembler()
         self._writer: LaneWriter | None = None
         self._resume = resume
 
-    @one_line_errors
+    @exit_on_user_error
     def write_batch(self, values: list[Output]) -> None:
         """Hand whole batches to the lane's writer, opened on the first."""
         if self._writer is None:
@@ -50,8 +52,8 @@ class _TransactionalPartition(StatefulSinkPartition[Output, Resume | None]):
             for batch in self._assembler.add(output):
                 self._writer.write(batch)
 
-    @one_line_errors
-    def snapshot(self) -> Resume | None:
+    @exit_on_user_error
+    def snapshot(self) -> SinkSnapshot | None:
         """Commit everything: no snapshot may be ahead of a lane in Kafka (rule 2)."""
         if self._writer is None:
             return self._resume
@@ -60,15 +62,15 @@ class _TransactionalPartition(StatefulSinkPartition[Output, Resume | None]):
             raise StateError(msg)
         self._sink.request_all()
         self._writer.wait()
-        reach("in_snapshot")
+        hit("in_snapshot")
         # It may lie before what was just committed, never behind.
         end = self._sink.changelog_end(self._lane, 0 if self._resume is None else self._resume.end)
         if self._resume is None or end != self._resume.end:
             self._writer.mark(end)
-        self._resume = Resume(end, self._writer.run, self._writer.number)
+        self._resume = SinkSnapshot(end, self._writer.run, self._writer.number)
         return self._resume
 
-    @one_line_errors
+    @exit_on_user_error
     def close(self) -> None:
         """Commit what is left."""
         if self._writer is not None:
@@ -76,7 +78,7 @@ class _TransactionalPartition(StatefulSinkPartition[Output, Resume | None]):
             self._writer.close()
 
 
-class TransactionalKafkaSink(FixedPartitionedSink[Output, Resume | None]):
+class TransactionalKafkaSink(FixedPartitionedSink[Output, SinkSnapshot | None]):
     """Writes the outputs of lanes exactly once (docs/adr/0002).
 
     Promises: a `read_committed` reader sees each verdict batch whole and once,
@@ -86,7 +88,7 @@ class TransactionalKafkaSink(FixedPartitionedSink[Output, Resume | None]):
     def __init__(
         self,
         settings: TransactionalSinkSettings,
-        opened: OpenedLanes,
+        opened: LaneOpener,
         changelog: Changelog,
         observer: Observer,
     ) -> None:
@@ -106,9 +108,9 @@ class TransactionalKafkaSink(FixedPartitionedSink[Output, Resume | None]):
         """Index of a lane, from its name."""
         return lane_names(self._settings.lanes).index(item_key)
 
-    @one_line_errors
+    @exit_on_user_error
     def build_part(
-        self, step_id: str, for_part: str, resume_state: Resume | None
+        self, step_id: str, for_part: str, resume_state: SinkSnapshot | None
     ) -> _TransactionalPartition:
         """Begin to open a lane that is this worker's."""
         del step_id

@@ -6,10 +6,10 @@
 | fatal | the producer is past saving | end: the restart is exact |
 | a code in `REFUSED` | a record is not taken, or we may not | end, naming the topic |
 | `txn_requires_abort()` | it cannot be committed, another can | abort and repeat it |
-| `retriable()`, or a code in `AGAIN` | no answer yet | the same call again |
+| `retriable()`, or a code in `RETRY_CALL` | no answer yet | the same call again |
 | anything else | a bug or a misuse | end |
 
-Repeating and calling again have an end: `PATIENCE_SECONDS`.
+Repeating and calling again have an end: `RETRY_TIMEOUT_SECONDS`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from confluent_kafka import KafkaError
 
 # A rolling broker restart takes seconds; a transaction that is open for longer than
 # transaction.timeout.ms (60 s) is ended by the broker anyway.
-PATIENCE_SECONDS = 60.0
+RETRY_TIMEOUT_SECONDS = 60.0
 
 
 class Action(Enum):
     """What to do next."""
 
-    AGAIN = "call again"
-    REPEAT = "abort and repeat the transaction"
+    RETRY_CALL = "call again"
+    RETRY_TRANSACTION = "abort and repeat the transaction"
     FENCED = "end: another process has taken over"
     REFUSED = "end: the broker will not have it"
     END = "end: not to be expected"
@@ -59,7 +59,7 @@ REFUSED = frozenset(
         KafkaError.INVALID_TRANSACTION_TIMEOUT,
     )
 )
-AGAIN = frozenset(
+RETRY_CALL = frozenset(
     (
         KafkaError._TIMED_OUT,  # noqa: SLF001
         KafkaError._TRANSPORT,  # noqa: SLF001
@@ -83,7 +83,7 @@ def action_for(error: KafkaError) -> Action:
     if error.fatal():
         return Action.END
     if error.txn_requires_abort():
-        return Action.REPEAT
-    if error.retriable() or error.code() in AGAIN:
-        return Action.AGAIN
+        return Action.RETRY_TRANSACTION
+    if error.retriable() or error.code() in RETRY_CALL:
+        return Action.RETRY_CALL
     return Action.END

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from connectors.librdkafka.packed_records import PackedRecords
 from operators.changes import LaneChange
 from operators.encode.encoder import Output
-from operators.monitoring.observer import Written
+from operators.monitoring.observer import WrittenBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class HeldBatch:
 
     packed: Sequence[tuple[int, PackedRecords]]
     changes: Sequence[LaneChange]
-    written: Sequence[Written]
+    written: Sequence[WrittenBatch]
     records: int
     size_bytes: int
 
@@ -33,13 +33,13 @@ class HeldBatch:
         return cls(
             packed=packed,
             changes=[part.progress.change for part in parts if part.progress is not None],
-            written=list(map(Written.of, parts)),
+            written=list(map(WrittenBatch.of, parts)),
             records=sum([len(records) for _, records in packed]),
             size_bytes=sum([records.size_bytes for _, records in packed]),
         )
 
 
-class HeldBatches:
+class UncommittedBatches:
     """Verdict batches in order, and how much they are."""
 
     def __init__(self, records: int, size_bytes: int) -> None:
@@ -57,7 +57,7 @@ class HeldBatches:
         return iter(self._batches)
 
     @property
-    def too_much(self) -> bool:
+    def is_full(self) -> bool:
         """Tell whether more is held than should be."""
         return self.records > self._most[0] or self.size_bytes > self._most[1]
 

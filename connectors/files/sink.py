@@ -9,9 +9,9 @@ from pathlib import Path
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.files.recoverable_files import Lengths, OutputFiles, WrittenFiles
-from connectors.shutdown import one_line_errors
+from connectors.shutdown import exit_on_user_error
 from operators.encode.encoder import Output
-from operators.monitoring.observer import Observer, Written
+from operators.monitoring.observer import Observer, WrittenBatch
 from operators.verdicts import VERDICTS
 
 _PARTITION = "files"
@@ -45,7 +45,7 @@ class _LinesPartition(StatefulSinkPartition[Output, WrittenFiles | Lengths]):
         self._waiting: dict[int, list[Output]] = {}
         self._files = OutputFiles(settings.folder, _NAMES, _MARKER, settings.recovery, resume)
 
-    @one_line_errors
+    @exit_on_user_error
     def write_batch(self, values: list[Output]) -> None:
         """Write what is whole, in the order of the input."""
         for output in values:
@@ -68,9 +68,9 @@ class _LinesPartition(StatefulSinkPartition[Output, WrittenFiles | Lengths]):
             )
             if lines:
                 self._files.write(name, b"".join(value + b"\n" for _, value in lines))
-        self._observer.written(list(map(Written.of, parts)), time.time())
+        self._observer.written(list(map(WrittenBatch.of, parts)), time.time())
 
-    @one_line_errors
+    @exit_on_user_error
     def snapshot(self) -> WrittenFiles:
         """Describe the files, once what they hold is on the disk."""
         began = time.monotonic()
@@ -104,7 +104,7 @@ class LinesSink(FixedPartitionedSink[Output, WrittenFiles | Lengths]):
         del item_key
         return 0
 
-    @one_line_errors
+    @exit_on_user_error
     def build_part(
         self, step_id: str, for_part: str, resume_state: WrittenFiles | Lengths | None
     ) -> _LinesPartition:

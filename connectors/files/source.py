@@ -13,11 +13,11 @@ import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.files.input_file import InputFile
-from connectors.shutdown import begun, one_line_errors, stopping
+from connectors.shutdown import exit_on_user_error, started, stop_requested
 from operators.batches import Batch, Records, Span
 from operators.errors import SourceError
 from operators.keys.canonical_json import is_json_object
-from operators.monitoring.liveness import Pulse
+from operators.monitoring.liveness import Liveness
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 
@@ -53,7 +53,7 @@ class _Reading(NamedTuple):
 
     resumable: bool
     clock: Callable[[], float]
-    pulse: Pulse
+    liveness: Liveness
 
 
 class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
@@ -65,7 +65,7 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
         self._file = file
         self._name = name
         self._position = position
-        self._resumable, self._clock, self._pulse = reading
+        self._resumable, self._clock, self._liveness = reading
         # A line that has not ended yet, in pieces: one that is long would otherwise be
         # copied with every piece.
         self._pieces: list[bytes] = []
@@ -73,14 +73,14 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
         self._lines: list[bytes] = []
         self._ended = False
         self._found = True
-        self._pulse.source_opened()
+        self._liveness.source_opened()
 
-    @one_line_errors
+    @exit_on_user_error
     def next_batch(self) -> Sequence[Batch]:
         """Read some lines; blank ones are left out, but counted."""
-        if self._ended or stopping.is_set():
+        if self._ended or stop_requested.is_set():
             raise StopIteration
-        self._pulse.beat()
+        self._liveness.note_activity()
         at_end = False if self._lines else self._read()
         lines, self._lines = self._lines[:_MOST_LINES], self._lines[_MOST_LINES:]
         self._found = bool(lines)
@@ -179,19 +179,19 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
 
     def next_awake(self) -> datetime | None:
         """Ask again at once while there are lines, else after a short rest."""
-        if self._found or self._ended or stopping.is_set():
+        if self._found or self._ended or stop_requested.is_set():
             return None
         return datetime.now(timezone.utc) + timedelta(seconds=_POLL_SECONDS)
 
-    @one_line_errors
+    @exit_on_user_error
     def snapshot(self) -> FilePosition:
         """Line and byte to go on from."""
-        self._pulse.epoch_ended()
+        self._liveness.epoch_ended()
         return replace(self._position, tail=self._file.tail)
 
     def close(self) -> None:
         """Close the file."""
-        self._pulse.source_ended()
+        self._liveness.source_ended()
         self._file.close()
 
 
@@ -226,10 +226,10 @@ class LinesSource(FixedPartitionedSource[Batch, FilePosition]):
 
     def list_parts(self) -> list[str]:
         """Name the only partition."""
-        begun.set()
+        started.set()
         return ["0"]
 
-    @one_line_errors
+    @exit_on_user_error
     def build_part(
         self, step_id: str, for_part: str, resume_state: FilePosition | None
     ) -> _LinesPartition:
@@ -244,5 +244,5 @@ class LinesSource(FixedPartitionedSource[Batch, FilePosition]):
             file,
             self._file,
             position,
-            _Reading(self._resumable, self._clock, self._observer.pulse),
+            _Reading(self._resumable, self._clock, self._observer.liveness),
         )

@@ -9,7 +9,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.at_least_once.statistics_sink import _PARTITION
 from connectors.files.recoverable_files import Lengths, OutputFiles, WrittenFiles
-from connectors.shutdown import one_line_errors
+from connectors.shutdown import exit_on_user_error
 from operators.statistics.summarize import Statistic
 
 _FILE = "stats.jsonl"
@@ -24,12 +24,12 @@ class _FilePartition(StatefulSinkPartition[Statistic, WrittenFiles | Lengths]):
     ) -> None:
         self._files = OutputFiles(folder, (_FILE,), _MARKER, recovery, resume)
 
-    @one_line_errors
+    @exit_on_user_error
     def write_batch(self, values: list[Statistic]) -> None:
         """Append a line for each."""
         self._files.write(_FILE, b"".join(msgspec.json.encode(value) + b"\n" for value in values))
 
-    @one_line_errors
+    @exit_on_user_error
     def snapshot(self) -> WrittenFiles:
         """Describe the file, once what it holds is on the disk."""
         return self._files.snapshot()
@@ -59,7 +59,7 @@ class StatsLinesSink(FixedPartitionedSink[Statistic, WrittenFiles | Lengths]):
         del item_key
         return 0
 
-    @one_line_errors
+    @exit_on_user_error
     def build_part(
         self, step_id: str, for_part: str, resume_state: WrittenFiles | Lengths | None
     ) -> _FilePartition:

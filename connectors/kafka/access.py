@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from connectors.kafka.client_errors import Complaints, explain
+from connectors.kafka.client_errors import LastClientError, error_text
 from connectors.kafka.log_filter import Repeats, Told
 from operators.errors import SettingsError
 
@@ -59,7 +59,7 @@ class KafkaAccess:
     common: Mapping[str, Scalar] = field(default_factory=dict)
     consumer: Mapping[str, Scalar] = field(default_factory=dict)
     producer: Mapping[str, Scalar] = field(default_factory=dict)
-    complaints: Complaints = field(default_factory=Complaints, compare=False)
+    last_error: LastClientError = field(default_factory=LastClientError, compare=False)
     batch_bytes: int = LARGEST_BATCH_BYTES
     input_bytes: int | None = None
 
@@ -68,7 +68,7 @@ class KafkaAccess:
             "bootstrap.servers": self.brokers,
             "client.id": f"{self.app_id}-{role}",
             "logger": log,
-            "error_cb": self.complaints.add,
+            "error_cb": self.last_error.add,
             **self.common,
         }
 
@@ -99,7 +99,7 @@ class KafkaAccess:
                 make()
             except KafkaException as error:
                 msg = (
-                    f"{setting}: librdkafka does not take it: {explain(error)}. See its "
+                    f"{setting}: librdkafka does not take it: {error_text(error)}. See its "
                     "CONFIGURATION.md for names and values."
                 )
                 raise SettingsError(msg) from error

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.access import LARGEST_BATCH_BYTES, KafkaAccess
-from connectors.kafka.requests import REQUEST_SECONDS, KafkaUnreachableError, patiently
+from connectors.kafka.requests import REQUEST_SECONDS, KafkaUnreachableError, retrying
 from connectors.kafka.topics import topic_config
 
 log = logging.getLogger("dedup.topics")
@@ -72,7 +72,7 @@ def _limit(access: KafkaAccess, admin: AdminClient, topic: str) -> int | None:
     deadline = time.monotonic() + REQUEST_SECONDS
     while True:
         try:
-            config = patiently(access, lambda: topic_config(admin, topic))
+            config = retrying(access, lambda: topic_config(admin, topic))
         except KafkaUnreachableError as error:
             if error.code in _NOT_ALLOWED:
                 return None

@@ -19,12 +19,12 @@ _SAYS_NOTHING = frozenset((KafkaError._ALL_BROKERS_DOWN,))  # noqa: SLF001
 _FRESH_SECONDS = 30.0
 
 
-def is_shut_out(error: KafkaError) -> bool:
+def is_rejected(error: KafkaError) -> bool:
     """Whether a broker refuses our password or certificate, or we its certificate."""
     return error.code() in _SHUT_OUT or _OPENSSL in error.str()
 
 
-class Complaints:
+class LastClientError:
     """Remembers the latest error that a client met outside of any call.
 
     A refused password or certificate is told to a client's `error_cb` only; the call
@@ -41,7 +41,7 @@ class Complaints:
         """Take note of an error.  A reason to be shut out is not displaced by lesser ones."""
         with self._lock:
             known = self._fresh()
-            lesser = known is not None and is_shut_out(known) and not is_shut_out(error)
+            lesser = known is not None and is_rejected(known) and not is_rejected(error)
             if error.code() not in _SAYS_NOTHING and not lesser:
                 self._latest = self._clock(), error
 
@@ -54,7 +54,7 @@ class Complaints:
     def shut_out(self) -> bool:
         """Whether a broker refused our password or certificate, or we its certificate."""
         latest = self.latest()
-        return latest is not None and is_shut_out(latest)
+        return latest is not None and is_rejected(latest)
 
     def _fresh(self) -> KafkaError | None:
         if self._latest is None or self._clock() - self._latest[0] > _FRESH_SECONDS:
@@ -62,7 +62,7 @@ class Complaints:
         return self._latest[1]
 
 
-def explain(error: object) -> str:
+def error_text(error: object) -> str:
     """What Kafka says of an error, in one line."""
     cause = error.args[0] if isinstance(error, KafkaException) and error.args else error
     return (cause.str() if isinstance(cause, KafkaError) else str(cause)).rstrip(".")

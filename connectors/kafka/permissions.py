@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
 )
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.requests import REQUEST_SECONDS, KafkaUnreachableError, list_topics, patiently
+from connectors.kafka.requests import REQUEST_SECONDS, KafkaUnreachableError, list_topics, retrying
 from operators.errors import DedupError
 
 READ = frozenset((AclOperation.READ,))
@@ -94,7 +94,7 @@ def _check(
     describe: Callable[[], TopicDescription | ConsumerGroupDescription],
 ) -> None:
     try:
-        allowed = patiently(access, describe).authorized_operations
+        allowed = retrying(access, describe).authorized_operations
     except KafkaUnreachableError as error:
         code = error.code
         if code in _DENIED:

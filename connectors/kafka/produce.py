@@ -6,7 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError
 
-from connectors.kafka.client_errors import explain
+from connectors.kafka.client_errors import error_text
 from connectors.librdkafka.column_producer import ANY_PARTITION, ColumnProducer, NotTakenError
 from connectors.librdkafka.packed_records import PackedRecords
 from operators.errors import SinkError
@@ -28,10 +28,10 @@ def produce_records(
         producer.produce(topic, records, partition)
     except NotTakenError as error:
         offset = int(records.offsets[error.row])
-        raise refused(topic, error.error, f"input offset {offset}") from error
+        raise rejected(topic, error.error, f"input offset {offset}") from error
 
 
-def refused(
+def rejected(
     topic: str, error: KafkaError, which: str = "", size: int = 0, input_bytes: int | None = None
 ) -> SinkError:
     """Make the error for a record that was not taken: it always stops the job.
@@ -51,6 +51,6 @@ def refused(
         else:
             advice += f", or, if the input is compressed, {_COMPRESS}"
     return SinkError(
-        f"topic {topic} refused a record{record}: {explain(error)}. Nothing is lost: {advice}, "
+        f"topic {topic} refused a record{record}: {error_text(error)}. Nothing is lost: {advice}, "
         "and start again."
     )

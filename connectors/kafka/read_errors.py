@@ -14,8 +14,8 @@ from typing import Final
 
 from confluent_kafka import OFFSET_INVALID, KafkaError
 
-from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
-from connectors.kafka.client_errors import explain
+from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
+from connectors.kafka.client_errors import error_text
 from operators.errors import SourceError
 
 log = logging.getLogger("dedup.source")
@@ -83,7 +83,7 @@ def unreadable(topic: str, partition: int, offset: int, error: KafkaError) -> st
     else:
         advice = "see the brokers' logs"
     return (
-        f"offset {offset} of {topic}/{partition} cannot be read: {explain(error)}. "
+        f"offset {offset} of {topic}/{partition} cannot be read: {error_text(error)}. "
         f"Nothing was skipped: {advice}, and start again."
     )
 
@@ -131,7 +131,7 @@ class ReadErrors:
         # Without an offset it is about the group, whose offsets only trail.
         if offset != OFFSET_INVALID and not self._passes(error):
             raise self._unreadable(offset, error)
-        log.warning("reading %s/%d: %s", self._topic, self._partition, explain(error))
+        log.warning("reading %s/%d: %s", self._topic, self._partition, error_text(error))
 
     def _passes(self, error: KafkaError) -> bool:
         if error.code() != KafkaError.UNKNOWN:
@@ -140,7 +140,7 @@ class ReadErrors:
         if math.isinf(self._since) or now - self._latest > _OUTAGE_SECONDS:
             self._since = now
         self._latest = now
-        return now - self._since < PATIENCE_SECONDS
+        return now - self._since < RETRY_TIMEOUT_SECONDS
 
     def _unreadable(self, offset: int, error: KafkaError) -> SourceError:
         return SourceError(unreadable(self._topic, self._partition, offset, error))

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.client_errors import explain, is_shut_out
+from connectors.kafka.client_errors import error_text, is_rejected
 from operators.errors import DedupError
 
 # Long enough for a rolling restart's leader change, short enough for a person.
@@ -60,7 +60,7 @@ _AGAIN = frozenset(
 )
 
 
-def patiently(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
+def retrying(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
     """Call Kafka; ask again while a leader or coordinator is moving, or nothing comes back.
 
     Raises KafkaUnreachableError for everything else, and after twice the time of
@@ -74,7 +74,7 @@ def patiently(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
             cause = error.args[0]
             again = cause.code() in _AGAIN or cause.retriable()
             if not again or time.monotonic() > deadline:
-                raise unreachable(access, error) from error
+                raise unreachable_error(access, error) from error
             time.sleep(_AGAIN_SECONDS)
 
 
@@ -89,20 +89,22 @@ def list_topics(access: KafkaAccess, admin: AdminClient) -> ClusterMetadata:
         except KafkaException as error:
             refusal = error
             admin.poll(0)  # calls error_cb
-        if access.complaints.shut_out:
+        if access.last_error.shut_out:
             break
-    raise unreachable(access, refusal) from refusal
+    raise unreachable_error(access, refusal) from refusal
 
 
-def unreachable(access: KafkaAccess, error: KafkaException | KafkaError) -> KafkaUnreachableError:
+def unreachable_error(
+    access: KafkaAccess, error: KafkaException | KafkaError
+) -> KafkaUnreachableError:
     """Make the error for brokers that do not answer, or let nobody in."""
     cause = error.args[0] if isinstance(error, KafkaException) and error.args else error
     if isinstance(cause, KafkaError) and cause.code() in _SAYS_LITTLE:
-        cause = access.complaints.latest() or cause
+        cause = access.last_error.latest() or cause
     code = cause.code() if isinstance(cause, KafkaError) else None
     hint = _WHERE_TO_LOOK
-    if isinstance(cause, KafkaError) and is_shut_out(cause):
+    if isinstance(cause, KafkaError) and is_rejected(cause):
         hint = _CREDENTIALS if code == KafkaError._AUTHENTICATION else _CERTIFICATE  # noqa: SLF001
     return KafkaUnreachableError(
-        f"cannot talk to Kafka at DEDUP_BROKERS={access.brokers}: {explain(cause)}. {hint}", code
+        f"cannot talk to Kafka at DEDUP_BROKERS={access.brokers}: {error_text(cause)}. {hint}", code
     )

@@ -22,12 +22,12 @@ from confluent_kafka import (
 )
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.client_errors import explain
+from connectors.kafka.client_errors import error_text
 from connectors.kafka.read_errors import ReadErrors
-from connectors.kafka.requests import REQUEST_SECONDS, patiently
-from connectors.kafka.timing import ReadingPace
+from connectors.kafka.requests import REQUEST_SECONDS, retrying
+from connectors.kafka.timing import PollTiming
 from connectors.librdkafka.column_consumer import ColumnConsumer, Event
-from connectors.shutdown import at_exit, begun, one_line_errors, stopping
+from connectors.shutdown import exit_on_user_error, run_at_exit, started, stop_requested
 from operators.batches import Batch, Records, Span
 from operators.coalesce import BatchLimit, batch_limit
 from operators.errors import SourceError
@@ -62,7 +62,7 @@ class SourceSettings:
     start: Literal["earliest", "latest"] = "earliest"
     stop_at_end: bool = False
     idle_seconds: float = 30.0
-    reading: ReadingPace = field(default_factory=ReadingPace)
+    reading: PollTiming = field(default_factory=PollTiming)
     limit: BatchLimit = field(default_factory=partial(batch_limit, 1))
     workers: int = 1
     lane_positions: Sequence[Mapping[int, int]] = ()
@@ -101,18 +101,18 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         client["error_cb"] = self._errors.on_error
         self._consumer = ColumnConsumer(client, settings.topic, position.partition)
         if settings.stop_at_end:
-            self._stop_at = patiently(
+            self._stop_at = retrying(
                 settings.access, lambda: self._consumer.ask_ends(REQUEST_SECONDS)
             )[1]
         self._consumer.assign(self._next)
-        observer.pulse.source_opened()
+        observer.liveness.source_opened()
 
-    @one_line_errors
+    @exit_on_user_error
     def next_batch(self) -> Sequence[Batch]:
         """Return a batch if there is data, a heartbeat now and then, else nothing."""
-        if self._ended or stopping.is_set():
+        if self._ended or stop_requested.is_set():
             raise StopIteration
-        self._observer.pulse.beat()
+        self._observer.liveness.note_activity()
         records, end = self._read()
         now = self._clock()
         self._found_much = len(records) >= min(_MUCH, self._most)
@@ -151,7 +151,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         try:
             records, events = self._consumer.read(self._most, self._most_bytes)
         except KafkaException as error:
-            raise SourceError(self._gone(explain(error))) from error
+            raise SourceError(self._gone(error_text(error))) from error
         end = int(records.offsets[-1]) + 1 if len(records) else self._next
         for event in events:
             end = max(end, self._look_at(event))
@@ -171,9 +171,9 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
             # Transaction markers and aborted records lie between: nothing of ours.
             return event.offset
         if error.code() in _GONE:
-            raise SourceError(self._gone(explain(error)))
+            raise SourceError(self._gone(error_text(error)))
         if error.code() in _REFUSED:
-            msg = f"cannot read topic {self._settings.topic}: {explain(error)}"
+            msg = f"cannot read topic {self._settings.topic}: {error_text(error)}"
             raise SourceError(msg)
         self._errors.look_at(error, event.offset)
         return self._next
@@ -193,12 +193,12 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         A batch has its price, however few records are in it, and so has waking up: all
         partitions of a worker at a time.
         """
-        if self._found_much or self._ended or stopping.is_set():
+        if self._found_much or self._ended or stop_requested.is_set():
             return None
         now = datetime.now(timezone.utc)
         return now + timedelta(seconds=self._settings.reading.wait(now.timestamp()))
 
-    @one_line_errors
+    @exit_on_user_error
     def snapshot(self) -> int:
         """Offset to go on from; tells the group how far everything is finished.
 
@@ -209,7 +209,7 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         if len(self._snapshots) > 1:
             self._commit(self._snapshots.pop(0), wait=False)
         self._tell_lag(self._clock())
-        self._observer.pulse.epoch_ended()
+        self._observer.liveness.epoch_ended()
         return self._next
 
     def _commit(self, offset: int, *, wait: bool) -> None:
@@ -217,12 +217,12 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
             self._consumer.commit(offset, wait=wait)
         except KafkaException as error:
             # The offsets of the group only trail; the next commit covers this one.
-            log.warning("cannot commit offset %d: %s", offset, explain(error))
+            log.warning("cannot commit offset %d: %s", offset, error_text(error))
 
     def close(self) -> None:
         """Commit the end once the whole run has ended well."""
-        self._observer.pulse.source_ended()
-        at_exit(self._finish, _TRAILS)
+        self._observer.liveness.source_ended()
+        run_at_exit(self._finish, _TRAILS)
 
     def _finish(self) -> None:
         """At exit: the dataflow is done everywhere, unless an exception ended it."""
@@ -270,13 +270,13 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
         self._lock = Lock()
         self._starts: dict[int, int] | None = None
 
-    @one_line_errors
+    @exit_on_user_error
     def list_parts(self) -> list[str]:
         """Name the topic's partitions, by number."""
-        begun.set()
+        started.set()
         return [f"{partition:05d}" for partition in self._begin()]
 
-    @one_line_errors
+    @exit_on_user_error
     def build_part(
         self, step_id: str, for_part: str, resume_state: int | None
     ) -> _KafkaSourcePartition:
@@ -307,9 +307,9 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
         settings, access = self._settings, self._settings.access
         consumer = Consumer(access.consumer_settings("starts", brief=True))
         try:
-            numbers = patiently(access, lambda: _partitions(consumer, settings.topic))
+            numbers = retrying(access, lambda: _partitions(consumer, settings.topic))
             wanted = [TopicPartition(settings.topic, number) for number in numbers]
-            committed = patiently(
+            committed = retrying(
                 access, lambda: consumer.committed(wanted, timeout=REQUEST_SECONDS)
             )
             starts = {one.partition: one.offset for one in committed if one.offset >= 0}
@@ -331,7 +331,7 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
                     ", ".join(str(one.partition) for one in missing),
                 )
             if missing:
-                patiently(access, lambda: consumer.commit(offsets=missing, asynchronous=False))
+                retrying(access, lambda: consumer.commit(offsets=missing, asynchronous=False))
         finally:
             consumer.close()
         return dict(sorted(starts.items()))
@@ -342,7 +342,7 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
     listed = consumer.list_topics(topic, REQUEST_SECONDS).topics[topic]
     error = listed.error
     if error is not None and error.code() in _REFUSED:
-        msg = f"cannot read topic {topic}: {explain(error)}. Was it deleted just now?"
+        msg = f"cannot read topic {topic}: {error_text(error)}. Was it deleted just now?"
         raise SourceError(msg)
     if error is not None or not listed.partitions:
         raise KafkaException(error or KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
@@ -363,4 +363,4 @@ def _ends(consumer: Consumer, access: KafkaAccess, partition: TopicPartition) ->
         first, last = consumer.get_watermark_offsets(partition, timeout=REQUEST_SECONDS)
         return first, last
 
-    return patiently(access, ask)
+    return retrying(access, ask)

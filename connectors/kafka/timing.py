@@ -26,7 +26,7 @@ _QUIET_SECONDS, _QUIET_SECONDS_OF_ONE_WORKER = 0.003, 0.001
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.05
 
 
-class ReadingPace:
+class PollTiming:
     """When a source asks again that has found little."""
 
     def __init__(self, commit_interval_seconds: float = math.inf) -> None:
@@ -45,7 +45,7 @@ class ReadingPace:
         return self.seconds - now % self.seconds
 
 
-class CommitPace:
+class CommitTiming:
     """When a lane commits.  Times are seconds of one clock that never goes back."""
 
     def __init__(self, interval_seconds: float, workers: int) -> None:

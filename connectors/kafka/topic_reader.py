@@ -17,9 +17,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.client_errors import explain
+from connectors.kafka.client_errors import error_text
 from connectors.kafka.offsets import ask_offsets
-from connectors.kafka.requests import REQUEST_SECONDS, patiently, unreachable
+from connectors.kafka.requests import REQUEST_SECONDS, retrying, unreachable_error
 from connectors.kafka.topics import no_such_topic, partition_counts
 from flows.cli.progress import Progress
 from operators.errors import SourceError
@@ -45,7 +45,7 @@ class TopicReader:
         self._counts = partition_counts(self._admin, access)
         self._consumer = Consumer(access.consumer_settings("audit", brief=True))
         # Once for all: the first `assign` of each topic would take a second otherwise.
-        patiently(access, lambda: self._consumer.list_topics(timeout=REQUEST_SECONDS))
+        retrying(access, lambda: self._consumer.list_topics(timeout=REQUEST_SECONDS))
         self.timestamps = timestamps
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class TopicReader:
             try:
                 messages = self._consumer.consume(_MOST_RECORDS, _POLL_SECONDS)
             except KafkaException as error:
-                raise self._cannot_read(topic, partition, explain(error)) from error
+                raise self._cannot_read(topic, partition, error_text(error)) from error
             # After `assign`, some of the last partition may still be on their way.
             mine = [one for one in messages if (one.topic(), one.partition()) == (topic, partition)]
             found = [one for one in mine if one.error() is None]
@@ -125,7 +125,7 @@ class TopicReader:
                 if (message.offset() or 0) >= end - 1:
                     return True
             elif event.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                raise self._cannot_read(topic, partition, explain(event))
+                raise self._cannot_read(topic, partition, error_text(event))
             elif (message.offset() or 0) >= end:
                 return True
         return False
@@ -146,7 +146,7 @@ class TopicReader:
             return {}
         found, errors = ask_offsets(self._admin, partitions, which, isolation, REQUEST_SECONDS)
         if errors:
-            raise unreachable(self._access, next(iter(errors.values())))
+            raise unreachable_error(self._access, next(iter(errors.values())))
         return found
 
     def _cannot_read(self, topic: str, partition: int, why: str) -> SourceError:

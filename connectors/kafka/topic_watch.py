@@ -12,7 +12,7 @@ from threading import Thread
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.requests import KafkaUnreachableError
 from connectors.kafka.topics import topic_id
-from connectors.shutdown import fail, stopping
+from connectors.shutdown import exit_with_error, stop_requested
 from operators.errors import DedupError, SourceError
 
 log = logging.getLogger("dedup.source")
@@ -21,7 +21,10 @@ _LOOK_SECONDS = 5.0
 
 
 def watch_topic(
-    access: KafkaAccess, topic: str, known: str, end: Callable[[DedupError], object] = fail
+    access: KafkaAccess,
+    topic: str,
+    known: str,
+    end: Callable[[DedupError], object] = exit_with_error,
 ) -> None:
     """Look every five seconds whether a topic still has its id, on a thread of its own.
 
@@ -35,7 +38,7 @@ def _watch(
     access: KafkaAccess, topic: str, known: str, end: Callable[[DedupError], object]
 ) -> None:
     admin = access.admin()
-    while not stopping.wait(_LOOK_SECONDS):
+    while not stop_requested.wait(_LOOK_SECONDS):
         try:
             now = topic_id(access, admin, topic)
         except KafkaUnreachableError as error:

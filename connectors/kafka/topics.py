@@ -15,8 +15,8 @@ from confluent_kafka.admin import (
 )
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.client_errors import explain
-from connectors.kafka.requests import REQUEST_SECONDS, list_topics, patiently, unreachable
+from connectors.kafka.client_errors import error_text
+from connectors.kafka.requests import REQUEST_SECONDS, list_topics, retrying, unreachable_error
 from operators.errors import DedupError
 
 # What our headers add to a record, with room: topic names are at most 249 bytes,
@@ -105,7 +105,7 @@ def create_topic(admin: AdminClient, topic: NewTopic) -> None:
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             msg = (
-                f"cannot create topic {topic.topic}: {explain(error)}. "
+                f"cannot create topic {topic.topic}: {error_text(error)}. "
                 "Create it by hand, or allow this user to."
             )
             raise TopicError(msg) from error
@@ -129,7 +129,7 @@ def topic_id(access: KafkaAccess, admin: AdminClient, topic: str) -> str | None:
         described: TopicDescription = asked[topic].result()
         return described
 
-    found = str(patiently(access, describe).topic_id)
+    found = str(retrying(access, describe).topic_id)
     return None if found == _NO_ID else found
 
 
@@ -141,6 +141,6 @@ def _room_for_headers(access: KafkaAccess, admin: AdminClient, input_topic: str)
     except KafkaException as error:
         # Without room the job would be refused a record, weeks later perhaps.
         if error.args[0].code() == KafkaError._TIMED_OUT:  # noqa: SLF001 - its public name
-            raise unreachable(access, error) from error
+            raise unreachable_error(access, error) from error
         return {}  # not allowed to look: the broker's default is what it is
     return {_MAX_MESSAGE: str(largest + HEADER_ROOM_BYTES)}

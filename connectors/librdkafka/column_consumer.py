@@ -26,7 +26,7 @@ from operators.batches import Records
 from operators.columns.arrays import Ints
 from operators.columns.byte_column import ByteColumn
 from operators.columns.header_table import Headers
-from operators.columns.jit import compiled, memcpy
+from operators.columns.jit import jit, memcpy
 
 # Messages are measured so many at a time: few of them would be too many if they are large.
 _AT_ONCE: Final = 1000
@@ -245,7 +245,7 @@ _COLUMNS: Final = 8
 _OFFSETS, _VALUES, _VALUE_SIZES, _KEYS, _KEY_SIZES, _STAMPS, _HEADERS, _OTHERS = range(_COLUMNS)
 
 
-@compiled
+@jit
 def _size(messages: Ints) -> int:
     """Bytes of the values of messages together."""
     size = 0
@@ -256,7 +256,7 @@ def _size(messages: Ints) -> int:
     return size
 
 
-@compiled
+@jit
 def _look(messages: Ints, columns: Ints, answers: Ints) -> tuple[int, int]:
     """Fill columns, with addresses and sizes of what is to be copied.
 
@@ -283,7 +283,7 @@ def _look(messages: Ints, columns: Ints, answers: Ints) -> tuple[int, int]:
     return count, headers
 
 
-@compiled
+@jit
 def _count_headers(list_: int, answer: int) -> int:
     count = 0
     while _header(list_, count, answer, answer + 8, answer + 16) == 0:
@@ -291,7 +291,7 @@ def _count_headers(list_: int, answer: int) -> int:
     return count
 
 
-@compiled
+@jit
 def _look_at_headers(lists: Ints, columns: Ints, counts: Ints, answers: Ints) -> None:
     """Fill columns with address and size of each name and value; counts: how many each has."""
     answer = answers.ctypes.data
@@ -306,7 +306,7 @@ def _look_at_headers(lists: Ints, columns: Ints, counts: Ints, answers: Ints) ->
         counts[row] = count
 
 
-@compiled
+@jit
 def _gather(places: Ints, sizes: Ints, target: int) -> None:
     """Copy pieces from anywhere, one after the other."""
     for row in range(len(places)):
@@ -315,7 +315,7 @@ def _gather(places: Ints, sizes: Ints, target: int) -> None:
             target += sizes[row]
 
 
-@compiled
+@jit
 def _destroy_all(messages: Ints) -> None:
     for message in messages:
         _destroy(message)

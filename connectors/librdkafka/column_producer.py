@@ -21,7 +21,7 @@ from connectors.librdkafka.packed_records import NOTHING, PackedRecords
 from connectors.librdkafka.request_counts import RequestCounts
 from operators.columns.arrays import Ints
 from operators.columns.byte_column import ByteColumn
-from operators.columns.jit import compiled_unlocked
+from operators.columns.jit import jit_nogil
 
 ANY_PARTITION: Final = -1
 
@@ -210,7 +210,7 @@ class ColumnProducer:
         self._take_back()
 
 
-@compiled_unlocked
+@jit_nogil
 def _flush(handle: int, most: int) -> None:
     """Wait until everything is with the brokers, for so many milliseconds at most.
 
@@ -226,7 +226,7 @@ def _flush(handle: int, most: int) -> None:
             return
 
 
-@compiled_unlocked
+@jit_nogil
 def _produce(  # noqa: PLR0913, PLR0917 - columns, and where they go
     handle: int,
     topic: int,

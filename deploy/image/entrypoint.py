@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bytewax.recovery import init_db_dir
 
-from connectors.shutdown import fail
+from connectors.shutdown import exit_with_error
 from flows.launch import Launch, read_launch
 from flows.settings.load import load_settings
 from operators.errors import DedupError, StateError
@@ -38,7 +38,7 @@ def main(command: Sequence[str], environ: Mapping[str, str]) -> None:
         try:
             prepare(read_launch(command[1:], environ), environ)
         except DedupError as error:
-            fail(error)
+            exit_with_error(error)
     os.execvp(command[0], list(command))  # noqa: S606 - the point of it: signals reach the job
 
 

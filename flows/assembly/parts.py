@@ -13,7 +13,7 @@ from bytewax.outputs import FixedPartitionedSink
 from connectors.at_least_once.sink import KafkaSink, SinkSettings
 from connectors.at_least_once.statistics_sink import StatsSink
 from connectors.exactly_once.changelog import Changelog
-from connectors.exactly_once.lane_opener import OpenedLanes
+from connectors.exactly_once.lane_opener import LaneOpener
 from connectors.exactly_once.lane_writer import WriterSettings
 from connectors.exactly_once.sink import (
     TransactionalKafkaSink,
@@ -26,7 +26,7 @@ from connectors.files.statistics_sink import StatsLinesSink
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.permissions import CHANGELOG, READ, WRITE, check_permissions
 from connectors.kafka.source import KafkaSource, SourceSettings
-from connectors.kafka.timing import ReadingPace
+from connectors.kafka.timing import PollTiming
 from connectors.kafka.topic_watch import watch_topic
 from connectors.kafka.topics import ensure_topics, topic_id
 from flows.assembly.specs import exactly_once, kafka_access, lane_spec, output_topics
@@ -109,7 +109,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
             start=settings.start,
             stop_at_end=settings.stop_at_end,
             idle_seconds=settings.idle_seconds,
-            reading=ReadingPace() if changelog is None else ReadingPace(interval),
+            reading=PollTiming() if changelog is None else PollTiming(interval),
             limit=batch_limit(settings.lanes),
             workers=launch.workers,
             lane_positions=positions,
@@ -122,12 +122,12 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
         return Parts(source, partial(_open_from_snapshot, spec), encode, sink)
     access = fitted(access, settings.input_topic, [*topics.values(), changelog.topic])
-    opened = OpenedLanes(access, changelog, spec.fingerprint, recovery=launch.recovery is not None)
+    opened = LaneOpener(access, changelog, spec.fingerprint, recovery=launch.recovery is not None)
     writer = WriterSettings(
         topics=topics,
         interval_seconds=interval,
         allowed_lateness_seconds=settings.allowed_lateness_seconds,
-        expired=spec.expiry(),
+        is_expired=spec.expiry(),
         fingerprint=spec.fingerprint,
         workers=launch.workers,
     )

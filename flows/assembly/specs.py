@@ -71,7 +71,7 @@ def lane_spec(settings: Settings, observer: Observer, topic_id: str | None = Non
         changelog=exactly_once(settings),
         snapshot_max_bytes=settings.snapshot_max_bytes,
         stats_seconds=None if settings.stats_topic is None else settings.stats_seconds,
-        on_snapshot=observer.pulse.epoch_ended,
+        on_snapshot=observer.liveness.epoch_ended,
         near=near_spec(settings),
         open_store=disk_stores(settings, bound_of(settings)),
     )
@@ -141,7 +141,7 @@ def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] |
     if settings.state != "rocksdb":
         return None
     try:  # an extra
-        from operators.windows.disk.layout import SessionShelf, Shelf, SlidingShelf  # noqa: PLC0415
+        from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout  # noqa: PLC0415
         from operators.windows.disk.rocksdb import InUseError, RocksDatabase, RocksMemory  # noqa: PLC0415
         from operators.windows.disk.store import DiskStore  # noqa: PLC0415
     except ImportError as error:
@@ -151,8 +151,8 @@ def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] |
         )
         raise SettingsError(msg) from error
     seconds = math.inf if settings.window == "forever" else settings.window_seconds
-    shelves = {"sliding": SlidingShelf, "session": SessionShelf}
-    shelf = shelves.get(settings.window, Shelf)(seconds)
+    layouts = {"sliding": SlidingLayout, "session": SessionLayout}
+    layout = layouts.get(settings.window, KeyLayout)(seconds)
     memory = RocksMemory()
     identity = {"DEDUP_APP_ID": settings.app_id, **fingerprint(settings)}
 
@@ -167,6 +167,6 @@ def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] |
                     raise
                 time.sleep(_AGAIN_SECONDS)
             else:
-                return DiskStore(shelf, bound, database)
+                return DiskStore(layout, bound, database)
 
     return open_store

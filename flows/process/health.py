@@ -11,8 +11,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.client_errors import explain
-from connectors.shutdown import begun
+from connectors.kafka.client_errors import error_text
+from connectors.shutdown import started
 from flows.assembly.specs import kafka_access
 from flows.launch import Launch
 from flows.settings.model import Settings
@@ -51,7 +51,7 @@ class BrokerCheck:
                         self._admin = self._access.admin()
                     self._admin.list_topics(self._topic, timeout=_BROKER_SECONDS)
                 except KafkaException as error:
-                    self._problem = f"{self._access.brokers}: {explain(error)}"
+                    self._problem = f"{self._access.brokers}: {error_text(error)}"
                 else:
                     self._problem = None
                 self._asked = time.monotonic()
@@ -74,32 +74,32 @@ class Health:
     @property
     def stage(self) -> str:
         """`waiting` for the other processes, `starting` up to the first snapshot, `running`."""
-        if not begun.is_set():
+        if not started.is_set():
             return "waiting"
-        return "running" if self.observer.pulse.epochs else "starting"
+        return "running" if self.observer.liveness.epochs else "starting"
 
     @property
     def expected(self) -> bool:
         """Whether signs of life are to be expected."""
-        pulse = self.observer.pulse
-        return pulse.reads or (pulse.decides and self.brokers is not None)
+        liveness = self.observer.liveness
+        return liveness.reads or (liveness.decides and self.brokers is not None)
 
     @property
     def silent_seconds(self) -> float:
         """Since the last sign of life; 0 where none is to be expected."""
-        return self.observer.pulse.silent_seconds if self.expected else 0.0
+        return self.observer.liveness.silent_seconds if self.expected else 0.0
 
     def not_alive(self) -> list[str]:
         """What is wrong so that only a restart can help."""
         silent = self.silent_seconds
-        if silent < (LIVE_SECONDS if self.observer.pulse.epochs else RESTORE_SECONDS):
+        if silent < (LIVE_SECONDS if self.observer.liveness.epochs else RESTORE_SECONDS):
             return []
         return [f"nothing was read, decided or written for {silent:.0f} s"]
 
     def not_ready(self) -> list[str]:
         """What is still missing for work, or missing again."""
         problems = self.not_alive()
-        if not begun.is_set():
+        if not started.is_set():
             problems.append("waiting for the other processes of the cluster, or for the brokers")
         missing = sorted(set(self.lanes) - self.observer.restored_keys.keys())
         if missing:

@@ -13,7 +13,7 @@ _ARENAS = 128
 _KEPT_BYTES = 32 << 20
 
 
-def suit_allocator() -> None:
+def tune_malloc() -> None:
     """Set glibc's allocator for many threads and small pieces; elsewhere do nothing.
 
     Each record is some small pieces, made by one thread and given back by another.

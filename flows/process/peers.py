@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from connectors.shutdown import begun, fail
+from connectors.shutdown import exit_with_error, started
 from flows.launch import Launch
 from operators.errors import DedupError
 
@@ -43,7 +43,7 @@ def watch_peers(launch: Launch) -> None:
 
 def _watch(launch: Launch) -> None:
     pause = _FIRST_SECONDS
-    while not begun.wait(pause):
+    while not started.wait(pause):
         log.info(
             "process %d waits for the other %d of the cluster",
             launch.process,
@@ -56,7 +56,7 @@ def _watch(launch: Launch) -> None:
         time.sleep(_LOOK_SECONDS)
         gone = any(map(_closed, connections(ports, launch.process)))
         missed = min(missed, time.monotonic()) if gone else float("inf")
-    fail(
+    exit_with_error(
         PeerError(
             "another process of the cluster has ended, so this one ends too: its own message says "
             "why. Nothing is lost: restart them all"

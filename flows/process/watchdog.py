@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 
-from connectors.shutdown import begun, fail
+from connectors.shutdown import exit_with_error, started
 from flows.process.health import LIVE_SECONDS, RESTORE_SECONDS, Health
 from operators.errors import DedupError
 
@@ -46,14 +46,14 @@ class Watchdog:
 
     def look(self) -> str | None:
         """Look once; return what is wrong, None if nothing is."""
-        pulse = self._health.observer.pulse
+        liveness = self._health.observer.liveness
         if not self._health.expected:
             self._silent = self._epoch = 0.0
             return None
-        beaten, epochs = pulse.beaten, pulse.epochs
-        self._silent = self._silent + self._look if beaten == self._seen[0] else 0.0
+        last_activity, epochs = liveness.last_activity, liveness.epochs
+        self._silent = self._silent + self._look if last_activity == self._seen[0] else 0.0
         self._epoch = self._epoch + self._look if epochs == self._seen[1] else 0.0
-        self._seen = (beaten, epochs)
+        self._seen = (last_activity, epochs)
         silent_limit = _SILENT_SECONDS if epochs else RESTORE_SECONDS
         epoch_limit = self._longest_epoch if epochs else RESTORE_SECONDS
         if self._silent >= silent_limit:
@@ -74,10 +74,10 @@ def start_watchdog(health: Health, epoch_seconds: float) -> None:
 
 
 def _run(watchdog: Watchdog) -> None:
-    begun.wait()
+    started.wait()
     while (problem := watchdog.look()) is None:
         time.sleep(_LOOK_SECONDS)
-    fail(
+    exit_with_error(
         StandstillError(
             f"{problem}: this process ends. Does another process or host of the cluster stand "
             "still, or do the brokers? Nothing is lost: restart all processes"

@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 _MOST_KEYS_A_LANE = 2**31
 
 
-class Misfit(NamedTuple):
+class Conflict(NamedTuple):
     """A setting that does not go with another one, and what to do about it."""
 
     setting: str
     text: str
 
 
-class MisfitError(ValueError):
+class ConflictError(ValueError):
     """Settings are right one by one but not together."""
 
-    def __init__(self, misfits: Sequence[Misfit]) -> None:
+    def __init__(self, misfits: Sequence[Conflict]) -> None:
         """misfits: at least one."""
         super().__init__("; ".join(f"{setting}: {text}" for setting, text in misfits))
         self.misfits = tuple(misfits)
 
 
-def find_misfits(settings: Settings) -> list[Misfit]:
+def find_conflicts(settings: Settings) -> list[Conflict]:
     """Check settings against each other; return what does not fit, in order of the table."""
     return list(
         chain(
@@ -48,7 +48,7 @@ def find_misfits(settings: Settings) -> list[Misfit]:
     )
 
 
-def _without_kafka(settings: Settings) -> Iterator[Misfit]:
+def _without_kafka(settings: Settings) -> Iterator[Conflict]:
     named = {
         "keys": [path for key in settings.keys for path in key.fields],
         "shard_by": settings.shard_by or (),
@@ -56,7 +56,7 @@ def _without_kafka(settings: Settings) -> Iterator[Misfit]:
     }
     for setting, paths in named.items():
         for path in filter(needs_kafka, paths):
-            yield Misfit(
+            yield Conflict(
                 setting,
                 f"has {path}, which only a Kafka record has, not a line; set <brokers>, or "
                 "name fields of the event",
@@ -65,10 +65,12 @@ def _without_kafka(settings: Settings) -> Iterator[Misfit]:
     for verdict in ("unique", "duplicate", "late", "invalid"):
         output = settings.output_dir / f"{verdict}.jsonl"
         if Path(settings.input_file).absolute() == output.absolute():
-            yield Misfit("input_file", "is an output in <output_dir> too; name another of the two")
+            yield Conflict(
+                "input_file", "is an output in <output_dir> too; name another of the two"
+            )
 
 
-def _topics(settings: Settings) -> Iterator[Misfit]:
+def _topics(settings: Settings) -> Iterator[Conflict]:
     owner = {settings.input_topic: "input_topic"}
     changelog = f"{settings.app_id}-changelog"
     for setting in (
@@ -83,56 +85,56 @@ def _topics(settings: Settings) -> Iterator[Misfit]:
             continue
         other = owner.setdefault(topic, setting)
         if other == "input_topic":
-            yield Misfit(
+            yield Conflict(
                 setting,
                 "is the topic of <input_topic> too, so that the job would read what it wrote; name "
                 "another topic",
             )
         elif other != setting:
-            yield Misfit(
+            yield Conflict(
                 setting,
                 f"is the topic of <{other}> too, so that nobody could tell the records apart; name "
                 "another topic",
             )
     if changelog in owner:
-        yield Misfit(
+        yield Conflict(
             owner[changelog], "is the changelog topic made from <app_id>; name another topic"
         )
 
 
-def _lanes(settings: Settings) -> Iterator[Misfit]:
+def _lanes(settings: Settings) -> Iterator[Conflict]:
     try:
         settings.shard  # noqa: B018 - asked whether it can be told
     except NoCommonFieldError:
-        yield Misfit(
+        yield Conflict(
             "shard_by",
             "must be set, since the combinations of <keys> have no field in common: name fields "
             'whose values duplicates share, as in ["user_id"], or @key if they share the record '
             "key, or [] for one lane that sees everything",
         )
     if settings.max_keys < settings.lanes:
-        yield Misfit("max_keys", "must be at least <lanes>: every lane holds an equal part")
+        yield Conflict("max_keys", "must be at least <lanes>: every lane holds an equal part")
     elif settings.max_keys < settings.lanes * len(settings.keys):
-        yield Misfit(
+        yield Conflict(
             "max_keys",
             "must be at least <lanes> times the combinations of <keys>: every lane holds an equal "
             "part, and a record has a key of each combination",
         )
 
 
-def _state(settings: Settings) -> Iterator[Misfit]:
+def _state(settings: Settings) -> Iterator[Conflict]:
     if settings.state == "memory" and settings.max_keys // settings.lanes > _MOST_KEYS_A_LANE:
-        yield Misfit(
+        yield Conflict(
             "max_keys",
             f"must be at most {_MOST_KEYS_A_LANE} times <lanes> with <state>=memory: make it "
             "smaller, take more lanes, or another state",
         )
     if settings.state == "rocksdb" and settings.embedded:
-        yield Misfit("state", "needs Kafka and its changelog; set <brokers>, or use memory")
+        yield Conflict("state", "needs Kafka and its changelog; set <brokers>, or use memory")
     elif settings.state == "rocksdb" and settings.guarantee != "exactly_once":
-        yield Misfit("state", "needs <guarantee> to be exactly_once; set that, or use memory")
+        yield Conflict("state", "needs <guarantee> to be exactly_once; set that, or use memory")
     if settings.state == "bloom" and settings.window not in {"tumbling", "forever"}:
-        yield Misfit(
+        yield Conflict(
             "state",
             "cannot tell when a key was seen, which this <window> asks; use tumbling or forever, "
             "or another state",
@@ -141,7 +143,7 @@ def _state(settings: Settings) -> Iterator[Misfit]:
         yield from _bloom(settings)
 
 
-def _bloom(settings: Settings) -> Iterator[Misfit]:
+def _bloom(settings: Settings) -> Iterator[Conflict]:
     # Compiled loops come with it: not for everybody who reads settings.
     from operators.windows.bloom import check_error  # noqa: PLC0415
     from operators.windows.key_table.table import Bound  # noqa: PLC0415
@@ -149,7 +151,7 @@ def _bloom(settings: Settings) -> Iterator[Misfit]:
     try:
         check_error(Bound(settings.max_keys // settings.lanes), settings.bloom_error)
     except ValueError as error:
-        yield Misfit(
+        yield Conflict(
             "bloom_error",
             f"is too small for <max_keys>: {error}; set it larger, or <max_keys> lower, or more "
             "<lanes>",

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flows.settings import values
-from flows.settings.conflicts import MisfitError, find_misfits
+from flows.settings.conflicts import ConflictError, find_conflicts
 from flows.settings.kafka_properties import Scalar, masked
 from operators.keys.combination import Combination
 from operators.keys.paths import CONTENT, parse_time, resolve_shard
@@ -173,8 +173,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_together(self) -> "Settings":
-        if misfits := find_misfits(self):
-            raise MisfitError(misfits)
+        if misfits := find_conflicts(self):
+            raise ConflictError(misfits)
         return self
 
     @property

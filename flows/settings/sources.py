@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from flows.settings.conflicts import MisfitError
+from flows.settings.conflicts import ConflictError
 from operators.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ _RULES = {
 
 
 @dataclass(frozen=True)
-class Written:
+class RawSettings:
     """What environment and file say.
 
     values: by lower-case name, the environment's before the file's.
@@ -90,7 +90,7 @@ def variable(setting: str) -> str:
     return PREFIX + setting.upper()
 
 
-def read_written(environ: Mapping[str, str], known: Collection[str]) -> Written:
+def read_raw(environ: Mapping[str, str], known: Collection[str]) -> RawSettings:
     """Collect what is set.
 
     environ: environment variables.  known: names of all settings, lower case.
@@ -111,7 +111,7 @@ def read_written(environ: Mapping[str, str], known: Collection[str]) -> Written:
     ]
     unknown += [f"{_unknown(name, known)} (in {path})" for name in in_file if name not in known]
     usable = {name: value for name, value in in_file.items() if name in known}
-    return Written(
+    return RawSettings(
         values=usable | in_environ,
         file=path,
         from_file=frozenset(usable).difference(in_environ),
@@ -119,7 +119,7 @@ def read_written(environ: Mapping[str, str], known: Collection[str]) -> Written:
     )
 
 
-def describe(error: ValidationError, written: Written) -> list[str]:
+def explain_errors(error: ValidationError, written: RawSettings) -> list[str]:
     """Say what is wrong with settings, one text for each, by the names the user gave them.
 
     error: from making the Settings.  written: what they were made from.
@@ -127,7 +127,7 @@ def describe(error: ValidationError, written: Written) -> list[str]:
     texts: dict[str, str] = {}
     for detail in error.errors(include_url=False):
         cause = detail.get("ctx", {}).get("error")
-        if not isinstance(cause, MisfitError):
+        if not isinstance(cause, ConflictError):
             texts.setdefault(str(detail["loc"][0]), _rule(detail))
         elif not written.unknown:  # One of those may be meant to make the others fit.
             texts.update(cause.misfits)
@@ -154,7 +154,7 @@ def _rule(detail: ErrorDetails) -> str:
     return rule.format_map(context) if rule else detail["msg"]
 
 
-def _with_names(text: str, written: Written) -> str:
+def _with_names(text: str, written: RawSettings) -> str:
     return _SETTING.sub(lambda match: written.name(match[1]), text)
 
 

@@ -9,7 +9,7 @@ from flows.launch import Launch
 from flows.process.health import Health
 from flows.settings.model import Settings
 from flows.web.report import StatusReport, to_json
-from flows.web.server import Answer, Question, Route, health_route, metrics_route, serve
+from flows.web.server import Request, Response, Route, health_route, metrics_route, serve
 
 _PAGE = "status_page.html"
 
@@ -26,12 +26,12 @@ def serve_endpoints(settings: Settings, launch: Launch, health: Health) -> None:
 def _routes(health: Health, status: StatusReport) -> dict[str, Route]:
     page = files("flows.web").joinpath(_PAGE).read_bytes()
 
-    def report(question: Question) -> Answer:
-        history = "history" in parse_qs(question.query, keep_blank_values=True)
-        return Answer(to_json(status.report(history=history)), "application/json")
+    def report(request: Request) -> Response:
+        history = "history" in parse_qs(request.query, keep_blank_values=True)
+        return Response(to_json(status.report(history=history)), "application/json")
 
     return {
-        "/": lambda _: Answer(page, "text/html; charset=utf-8"),
+        "/": lambda _: Response(page, "text/html; charset=utf-8"),
         "/status": report,
         "/metrics": metrics_route(health.observer.metrics.registry),
         "/livez": health_route(health.not_alive),

@@ -118,7 +118,7 @@ class StatusReport:
                 (now.commit_seconds - before.commit_seconds) / commits if commits else None
             ),
             "commit_seconds_total": now.commit_seconds,
-            "checkpoint_age_seconds": observer.pulse.epoch_seconds,
+            "checkpoint_age_seconds": observer.liveness.epoch_seconds,
             "lanes": [self._lane(lane) for lane in sorted(observer.restored_keys.copy())],
         }
         if history:

@@ -46,7 +46,7 @@ _PAGE_POLICY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What a route answers.  kind: the content type."""
 
     body: bytes
@@ -55,22 +55,22 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Request:
     """What a client asks.  query: what follows `?`.  accept: the formats it takes."""
 
     query: str
     accept: str
 
 
-Route = Callable[[Question], Answer]
+Route = Callable[[Request], Response]
 
 
 def metrics_route(registry: CollectorRegistry) -> Route:
     """Make `/metrics`, in the format that the scraper asks for."""
 
-    def metrics(question: Question) -> Answer:
-        encode, kind = choose_encoder(question.accept)
-        return Answer(encode(registry), kind)
+    def metrics(request: Request) -> Response:
+        encode, kind = choose_encoder(request.accept)
+        return Response(encode(registry), kind)
 
     return metrics
 
@@ -78,11 +78,11 @@ def metrics_route(registry: CollectorRegistry) -> Route:
 def health_route(problems: Callable[[], list[str]]) -> Route:
     """Make a probe: 200 while there are no problems, else 503 and the problems, one a line."""
 
-    def health(question: Question) -> Answer:
-        del question
+    def health(request: Request) -> Response:
+        del request
         found = problems()
         status = HTTPStatus.SERVICE_UNAVAILABLE if found else HTTPStatus.OK
-        return Answer(("\n".join(found or ["ok"]) + "\n").encode(), status=status)
+        return Response(("\n".join(found or ["ok"]) + "\n").encode(), status=status)
 
     return health
 
@@ -190,23 +190,23 @@ class _Handler(BaseHTTPRequestHandler):
         route = self.server.routes.get(address.path)
         if route is None:
             there = ", ".join(self.server.routes)
-            answer = Answer(f"there is {there}\n".encode(), status=HTTPStatus.NOT_FOUND)
+            response = Response(f"there is {there}\n".encode(), status=HTTPStatus.NOT_FOUND)
         else:
             try:
-                answer = route(Question(address.query, self.headers.get("Accept", "")))
+                response = route(Request(address.query, self.headers.get("Accept", "")))
             except Exception:  # a bug, which must not end in a closed connection
                 log.exception("cannot answer %s", address.path)
-                answer = Answer(b"see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+                response = Response(b"see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
         self.connection.settimeout(self.timeout)
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.kind)
-        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_response(response.status)
+        self.send_header("Content-Type", response.kind)
+        self.send_header("Content-Length", str(len(response.body)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Content-Security-Policy", _PAGE_POLICY)
         self.end_headers()
         if with_body:
-            self.wfile.write(answer.body)
+            self.wfile.write(response.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Log nothing: scrapes are not news."""

@@ -9,7 +9,7 @@ from typing import Any, Final, overload
 import numpy as np
 import numpy.typing as npt
 
-from operators.columns.jit import compiled, memcpy
+from operators.columns.jit import jit, memcpy
 
 Memory = npt.NDArray[np.uint8]
 _Ints = npt.NDArray[np.int64]
@@ -56,7 +56,7 @@ class ByteColumn(Sequence["bytes | None"]):
         return cls(_NOTHING[:0], np.zeros(count, np.int64), np.ones(count, np.bool_))
 
     @classmethod
-    def join(cls, columns: Sequence[ByteColumn]) -> ByteColumn:
+    def concat(cls, columns: Sequence[ByteColumn]) -> ByteColumn:
         """Put columns one after the other."""
         missing = None
         if any(column.missing is not None for column in columns):
@@ -130,7 +130,7 @@ class ByteColumn(Sequence["bytes | None"]):
         return places
 
 
-@compiled
+@jit
 def _copy(source: Memory, source_ends: _Ints, sizes: _Ints, target: Memory, ends: _Ints) -> None:
     """Copy pieces of `source` to `target`; where each ends there is given."""
     begin, there = source.ctypes.data, target.ctypes.data

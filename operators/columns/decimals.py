@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from operators.columns.arrays import Ints
 from operators.columns.byte_column import ByteColumn, Memory
-from operators.columns.jit import compiled
+from operators.columns.jit import jit
 
 _Numbers = npt.NDArray[np.uint64]
 
@@ -32,7 +32,7 @@ def decimals(*columns: Ints) -> ByteColumn:
     return ByteColumn(memory[:end].copy(), sizes)
 
 
-@compiled
+@jit
 def _write(numbers: _Numbers, memory: Memory, sizes: Ints) -> int:
     """Write row by row; return where the last one ends."""
     end = 0

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.columns.arrays import Hashes, Ints
-from operators.columns.jit import compiled
+from operators.columns.jit import jit
 
 # Slots for each key, so that few different keys meet in one.
 _SLOTS_A_KEY = 4
@@ -25,7 +25,7 @@ def first_occurrences(keys: Hashes) -> Ints:
     return first
 
 
-@compiled
+@jit
 def _find_first(keys: Hashes, bits: int, owners: npt.NDArray[np.int32], first: Ints) -> None:
     """owners: a free slot (−1) for each number of so many bits."""
     last = np.int64(len(owners) - 1)

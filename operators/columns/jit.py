@@ -19,7 +19,7 @@ memcpy: Any = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp
 _Loop = TypeVar("_Loop", bound=Callable[..., object])
 
 
-def compiled(loop: _Loop) -> _Loop:
+def jit(loop: _Loop) -> _Loop:
     """Compile a function of arrays and numbers on its first call; the same function otherwise.
 
     It holds the interpreter's lock all the time: a worker that lets it go for a moment
@@ -31,12 +31,12 @@ def compiled(loop: _Loop) -> _Loop:
     return _made(loop, nogil=False)
 
 
-def compiled_unlocked(loop: _Loop) -> _Loop:
+def jit_nogil(loop: _Loop) -> _Loop:
     """The same without the interpreter's lock: for what takes long beside other threads."""
     return _made(loop, nogil=True)
 
 
-def compilable(step: _Loop) -> _Loop:
+def jit_inlined(step: _Loop) -> _Loop:
     """Let compiled loops call a function, which stays what it is for everybody else."""
     callable_: _Loop = register_jitable(step)
     return callable_

@@ -47,7 +47,7 @@ class _MissingKeyError(Exception):
     """A field of a combination is not there."""
 
 
-class OneByOne:
+class RecordDecoder:
     """Decodes single records; has the last word on whatever the fast path leaves.
 
     A field of the shard may be missing (unlike one of a combination): it then

@@ -2,7 +2,7 @@
 
 Two paths, one meaning.  `ColumnReader` reads the records that are as they
 should be, a column at a time.  Whatever it does not take (bad input, repeated
-members, odd types) goes record by record through `OneByOne`, which has the
+members, odd types) goes record by record through `RecordDecoder`, which has the
 last word.
 """
 
@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from operators.batches import Batch, Decided, DecodedBatch, Records, Span
+from operators.batches import Batch, DecisionColumns, DecodedBatch, Records, Span
 from operators.columns.byte_column import ByteColumn
 from operators.columns.event_types import EventTypes
-from operators.decode.careful_path import Accepted, OneByOne
+from operators.decode.careful_path import Accepted, RecordDecoder
 from operators.decode.events import EventSpec
 from operators.decode.fast_path import ColumnReader
 
@@ -73,7 +73,7 @@ class Decoder:
     def __init__(self, spec: EventSpec) -> None:
         """spec: how records are read."""
         self._spec = spec
-        self._one = OneByOne(spec)
+        self._one = RecordDecoder(spec)
         self._columns = ColumnReader.of(spec)
         self._one_shard = not spec.shard.fields and not spec.shard.content
         self._own_shard = not self._one_shard and spec.combinations != (spec.shard,)
@@ -82,9 +82,9 @@ class Decoder:
         """Decode a batch; every record is accepted or has a reason why not."""
         count = len(batch.records)
         times = np.full(count, np.nan)
-        decided = Decided(
+        decided = DecisionColumns(
             times=times,
-            largest_before=times,
+            running_max=times,
             hashes=np.zeros((count, len(self._spec.combinations), 2), np.uint64),
             shards=np.zeros((count, 2), np.uint64) if self._own_shard else None,
             types=EventTypes.unknown(count) if self._spec.types else None,
@@ -101,7 +101,7 @@ class Decoder:
             decided.hashes ^= decided.shards[:, None]
         return self._finish(batch, decided)
 
-    def _read(self, records: Records, decided: Decided) -> None:
+    def _read(self, records: Records, decided: DecisionColumns) -> None:
         """Fill in times, hashes and the invalid rows, save those in the future."""
         rows: Sequence[int] = range(len(records))
         if self._columns is not None:
@@ -128,7 +128,7 @@ class Decoder:
         for row in rows:
             self._read_one(row, records, decided)
 
-    def _read_one(self, row: int, records: Records, decided: Decided) -> None:
+    def _read_one(self, row: int, records: Records, decided: DecisionColumns) -> None:
         answer = self._one(records, row)
         if decided.types is not None:
             decided.types.numbers[row] = decided.types.names[answer.type]
@@ -142,7 +142,7 @@ class Decoder:
         if decided.texts is not None:
             decided.texts[row] = answer.text
 
-    def _finish(self, batch: Batch, decided: Decided) -> DecodedBatch:
+    def _finish(self, batch: Batch, decided: DecisionColumns) -> DecodedBatch:
         """The lanes, and what depends on the span: reason `future`, the running maximum."""
         spans, lanes, times = batch.spans, self._spec.lanes, decided.times
         if self._one_shard:
@@ -153,11 +153,11 @@ class Decoder:
         if decided.invalid:
             rows = np.fromiter(decided.invalid, np.int64, len(decided.invalid))
             lane_of[rows] = batch.records.offsets[rows] % lanes
-        decided.largest_before = np.full(len(times), -np.inf)
+        decided.running_max = np.full(len(times), -np.inf)
         largest = [self._order(span, rows, decided) for span, rows in spans]
         return DecodedBatch(spans, batch.records, decided, lane_of, largest)
 
-    def _order(self, span: Span, rows: slice, decided: Decided) -> float:
+    def _order(self, span: Span, rows: slice, decided: DecisionColumns) -> float:
         """Reason `future` and the running maximum of a span; return its largest event time."""
         times = decided.times[rows]
         if not len(times):
@@ -172,5 +172,5 @@ class Decoder:
             )
             times[row] = np.nan
         running = np.fmax.accumulate(times)
-        np.fmax(running[:-1], -np.inf, out=decided.largest_before[rows][1:])
+        np.fmax(running[:-1], -np.inf, out=decided.running_max[rows][1:])
         return float(np.fmax(running[-1], -np.inf))

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from operators.batches import Decided, Invalid, Records
+from operators.batches import DecisionColumns, Invalid, Records
 from operators.columns.arrays import Bools, Floats, Hashes
 from operators.columns.header_table import Headers
 from operators.decode.compared_text import text_of
@@ -100,7 +100,7 @@ class ColumnReader:
         structs: list[Any],
         events: list[Any] | None,
         good: Bools | None,
-        decided: Decided,
+        decided: DecisionColumns,
     ) -> None:
         """Fill in times, hashes, shards, types and texts of the rows that were read.
 
@@ -126,7 +126,7 @@ class ColumnReader:
             if decided.texts is not None:
                 decided.texts[row] = None
 
-    def _fill_hashes(self, found: _Found, decided: Decided, refused: Invalid) -> None:
+    def _fill_hashes(self, found: _Found, decided: DecisionColumns, refused: Invalid) -> None:
         at, spec = found.at, self._spec
         for index, combination in enumerate(spec.combinations):
             if not combination.content:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.columns.arrays import Floats
-from operators.columns.jit import compilable, compiled
+from operators.columns.jit import jit, jit_inlined
 
 _Text = npt.NDArray[np.uint8]
 _Ints = npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ _DAY_SECONDS = 86_400
 _LAST_SECOND_OF_DAY = 86_399
 
 
-@compilable
+@jit_inlined
 def is_day(year: int, month: int, day: int) -> bool:
     """Tell whether there is such a day; any numbers that are not negative."""
     if not 1 <= month <= 12:  # noqa: PLR2004 - calendar
@@ -46,7 +46,7 @@ def is_day(year: int, month: int, day: int) -> bool:
     return 1 <= day <= _DAYS_IN_MONTH[month - 1] + (month == _FEBRUARY and leap)
 
 
-@compilable
+@jit_inlined
 def days_from_civil(year: int, month: int, day: int) -> int:
     """Days since 1970-01-01 in the proleptic Gregorian calendar, year 0 included.
 
@@ -132,7 +132,7 @@ def parse_times(texts: Sequence[str]) -> Floats:
     return times
 
 
-@compiled
+@jit
 def _parse(text: _Text, ends: _Ints, times: Floats) -> None:
     begin = 0
     for row in range(len(ends)):
@@ -140,7 +140,7 @@ def _parse(text: _Text, ends: _Ints, times: Floats) -> None:
         begin = ends[row]
 
 
-@compiled
+@jit
 def _number(text: _Text, begin: int, count: int) -> int:
     """Read some digits; below 0 if they are not."""
     number = 0
@@ -152,7 +152,7 @@ def _number(text: _Text, begin: int, count: int) -> int:
     return number
 
 
-@compiled
+@jit
 def _parse_one(text: _Text, begin: int, end: int) -> float:
     if end - begin <= _LOCAL:
         return math.nan
@@ -174,7 +174,7 @@ def _parse_one(text: _Text, begin: int, end: int) -> float:
     return _with_fraction(whole, fraction, digits) if fraction else float(whole)
 
 
-@compiled
+@jit
 def _local_seconds(text: _Text, begin: int) -> int | None:
     """Seconds of YYYY-MM-DDTHH:MM:SS since 1970 on the same clock."""
     if text[begin + 4] != _DASH or text[begin + 7] != _DASH or text[begin + 10] not in _TS:
@@ -191,7 +191,7 @@ def _local_seconds(text: _Text, begin: int) -> int | None:
     return days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second
 
 
-@compiled
+@jit
 def _offset(text: _Text, at: int, end: int) -> int | None:
     """Seconds east of UTC; None if there is anything else at the end."""
     if end - at == 1 and text[at] in _ZS:
@@ -207,7 +207,7 @@ def _offset(text: _Text, at: int, end: int) -> int | None:
     return -seconds if text[at] == _DASH else None
 
 
-@compiled
+@jit
 def _with_fraction(whole: int, fraction: int, digits: int) -> float:
     """Nearest double, or NaN where that would need larger numbers.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operators.encode.encoder import Output
 
 
-class Assembler:
+class BatchReassembler:
     """Collects the outputs of a lane's batches; gives each batch out whole, in order.
 
     Branches of the dataflow may run at different speeds: an output waits until all

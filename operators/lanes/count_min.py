@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from operators.columns.arrays import Hashes, Ints
 from operators.columns.first_occurrences import first_occurrences
-from operators.columns.jit import compiled
+from operators.columns.jit import jit
 
 _ONE, _HALF = np.uint64(1), np.uint64(32)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
@@ -59,7 +59,7 @@ class CountMinSketch:
         self.total >>= 1
 
 
-@compiled
+@jit
 def _cell(key: Hashes, row: int, width: int) -> np.int64:
     """Where a key is counted in a row of the sketch."""
     mixed = key[0] + np.uint64(row) * (key[1] | _ONE)
@@ -70,7 +70,7 @@ def _cell(key: Hashes, row: int, width: int) -> np.int64:
     return np.int64((mixed >> _HALF) * np.uint64(width) >> _HALF)
 
 
-@compiled
+@jit
 def _smallest(cells: Ints, key: Hashes) -> np.int64:
     """The smallest count of a key's cells."""
     depth, width = cells.shape
@@ -80,7 +80,7 @@ def _smallest(cells: Ints, key: Hashes) -> np.int64:
     return np.int64(smallest)
 
 
-@compiled
+@jit
 def _count(cells: Ints, keys: Hashes, first: Ints, estimates: Ints) -> None:
     """Count keys one after another; the estimate of each goes to the first row that has it."""
     depth, width = cells.shape
@@ -92,7 +92,7 @@ def _count(cells: Ints, keys: Hashes, first: Ints, estimates: Ints) -> None:
         estimates[first[at]] = count
 
 
-@compiled
+@jit
 def _estimate(cells: Ints, keys: Hashes, estimates: Ints) -> None:
     for at in range(len(keys)):
         estimates[at] = _smallest(cells, keys[at])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from operators.batches import Decided, DecodedBatch, Slice
+from operators.batches import DecisionColumns, DecodedBatch, Slice
 
 
 def cut(batch: DecodedBatch, lanes: int) -> list[Slice]:
@@ -33,9 +33,9 @@ def cut(batch: DecodedBatch, lanes: int) -> list[Slice]:
                 spans=batch.spans.to_rows(mine),
                 records=batch.records,
                 rows=mine,
-                decided=Decided(
+                decided=DecisionColumns(
                     times=decided.times[mine],
-                    largest_before=decided.largest_before[mine],
+                    running_max=decided.running_max[mine],
                     hashes=decided.hashes[mine],
                     invalid=invalid[lane],
                     shards=None if decided.shards is None else decided.shards[mine],

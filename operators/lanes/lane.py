@@ -16,7 +16,7 @@ from operators.columns.references import NO_REFERENCE, references
 from operators.errors import StateError
 from operators.lanes.fingerprint import check_fingerprint
 from operators.lanes.hot_keys import HotKeys
-from operators.lanes.snapshot import BYTES_A_KEY, LaneSnapshot
+from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
 from operators.lanes.watermark import Watermark
 from operators.similarity.near_duplicates import Asked, NearSpec, decide_near
 from operators.statistics.summarize import summarize, without_watermark
@@ -50,10 +50,10 @@ class LaneSpec:
 
     def expiry(self) -> Callable[[float, float], bool]:
         """Return what tells of state up to an event time whether it is of use at a horizon."""
-        keys = self.new_store().expired
+        keys = self.new_store().is_expired
         if self.near is None:
             return keys
-        texts = self.near.index().expired
+        texts = self.near.index().is_expired
         return lambda newest, horizon: keys(newest, horizon) and texts(newest, horizon)
 
 
@@ -139,7 +139,7 @@ class Lane:
         for (span, rows), largest in zip(slice_.spans, slice_.largest, strict=True):
             watermark.idle_ended(span.read_at, self._spec.idle_seconds)
             if rows.start < rows.stop:
-                before = slice_.decided.largest_before[rows]
+                before = slice_.decided.running_max[rows]
                 marks[rows] = watermark.before_each(span, before)
                 if self._spec.stats_seconds is not None and marks[rows.start] == -np.inf:
                     own = watermark.largest_before_each(span, before)
@@ -233,7 +233,7 @@ class Lane:
     def snapshot(self) -> LaneSnapshot:
         """Copy what a restart needs; cheap where the keys are left to the changelog."""
         spec = self._spec
-        size = len(self.store) * BYTES_A_KEY
+        size = len(self.store) * BYTES_PER_KEY
         if self.near is not None:
             size += self.near.packed_bytes()
         whole = size <= spec.snapshot_max_bytes or not spec.changelog

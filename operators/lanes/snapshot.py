@@ -8,7 +8,7 @@ from typing import Any
 from operators.changes import NearRecords
 
 # 16 of hash, 8 of event time, 8 of reference: a key in a snapshot or the changelog.
-BYTES_A_KEY = 32
+BYTES_PER_KEY = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,21 +27,21 @@ class Watermark:
     _idle: set[int] = field(default_factory=set)
     _ended: dict[int, float] = field(default_factory=dict)
 
-    def before_each(self, span: Span, largest_before: Floats) -> Floats:
+    def before_each(self, span: Span, running_max: Floats) -> Floats:
         """Watermark as each record of a span meets it.
 
         largest_before: for each record the largest event time before it in its
         span.  Moves the watermark only as far as the last record's.
         """
-        mine = self.largest_before_each(span, largest_before)
+        mine = self.largest_before_each(span, running_max)
         others = self._smallest_of_others(span)
         marks: Floats = np.maximum(np.minimum(mine, others), self.value)
         np.maximum.accumulate(marks, out=marks)
         return marks
 
-    def largest_before_each(self, span: Span, largest_before: Floats) -> Floats:
+    def largest_before_each(self, span: Span, running_max: Floats) -> Floats:
         """Largest event time of its own partition as each record of a span meets it."""
-        return np.maximum(largest_before, self.largest.get(span.partition, -math.inf))
+        return np.maximum(running_max, self.largest.get(span.partition, -math.inf))
 
     def advance(self, span: Span, largest: float) -> None:
         """Take note of a span, records or not: its largest event time, idle, ended."""

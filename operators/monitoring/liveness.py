@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-class Pulse:
+class Liveness:
     """Takes note of every sign of life of the dataflow, from whichever thread.
 
     A sign of life is a source being asked for records, a lane deciding a slice, an
@@ -19,33 +19,33 @@ class Pulse:
         self._clock = clock
         self._sources = 0
         self._lanes = 0
-        self.beaten = self._epoch_ended = clock()
+        self.last_activity = self._epoch_ended = clock()
         self.epochs = 0
 
-    def beat(self) -> None:
+    def note_activity(self) -> None:
         """Note a sign of life."""
-        self.beaten = self._clock()
+        self.last_activity = self._clock()
 
     def source_opened(self) -> None:
         """Note an input partition that this process reads."""
         self._sources += 1
-        self.beat()
+        self.note_activity()
 
     def source_ended(self) -> None:
         """Note an input partition that gives no more."""
         self._sources -= 1
-        self.beat()
+        self.note_activity()
 
     def lane_opened(self) -> None:
         """Note a lane that this process decides."""
         self._lanes += 1
-        self.beat()
+        self.note_activity()
 
     def epoch_ended(self) -> None:
         """Note that an epoch has ended: a snapshot is taken."""
         self.epochs += 1
-        self.beat()
-        self._epoch_ended = self.beaten
+        self.note_activity()
+        self._epoch_ended = self.last_activity
 
     @property
     def reads(self) -> bool:
@@ -60,7 +60,7 @@ class Pulse:
     @property
     def silent_seconds(self) -> float:
         """Since the last sign of life."""
-        return self._clock() - self.beaten
+        return self._clock() - self.last_activity
 
     @property
     def epoch_seconds(self) -> float:

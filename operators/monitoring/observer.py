@@ -14,14 +14,14 @@ from operators.encode.encoder import Output
 from operators.lanes.hot_keys import MOST, HotKey, HotKeys
 from operators.lanes.lane import Lane
 from operators.monitoring.evictions import Evictions, NearCounts
-from operators.monitoring.liveness import Pulse
+from operators.monitoring.liveness import Liveness
 from operators.monitoring.metrics import Metrics
-from operators.monitoring.skew import Skew
+from operators.monitoring.skew import SkewMonitor
 from operators.verdicts import VERDICTS
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenBatch:
     """What counts of an output once it is written; its records need not be held for that.
 
     records: how many there are.  read_at: wall clock, epoch seconds.  matched: duplicates
@@ -35,7 +35,7 @@ class Written:
     matched: Mapping[str, int]
 
     @classmethod
-    def of(cls, output: Output) -> Written:
+    def of(cls, output: Output) -> WrittenBatch:
         """Take what counts from an output."""
         matched = {} if output.progress is None else output.progress.matched
         return cls(output.lane, output.verdict, len(output.records), output.read_at, matched)
@@ -51,7 +51,7 @@ class Observer:
     def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.time) -> None:
         """metrics: what is shown to Prometheus.  clock: wall clock, epoch seconds."""
         self.metrics = metrics
-        self.pulse = Pulse()
+        self.liveness = Liveness()
         self.counts = dict.fromkeys(VERDICTS, 0)
         self.keys_held: dict[int, int] = {}
         self.state_bytes: dict[int, int] = {}
@@ -60,7 +60,7 @@ class Observer:
         self.restored_keys: dict[int, int] = {}
         self.records_written: dict[int, int] = {}
         self.input_lag: dict[int, int] = {}
-        self.skew = Skew(clock)
+        self.skew = SkewMonitor(clock)
         self._hot_keys: dict[int, HotKeys] = {}
         self._evictions = Evictions(metrics, clock)
         self._near = NearCounts(metrics)
@@ -75,7 +75,7 @@ class Observer:
         )
         metrics.watermark.set_function(lambda: self.watermark)
         metrics.watermark_lag.set_function(lambda: self.watermark_lag)
-        metrics.checkpoint_age.set_function(lambda: self.pulse.epoch_seconds)
+        metrics.checkpoint_age.set_function(lambda: self.liveness.epoch_seconds)
 
     def opened(self, lane: Lane) -> None:
         """Take note of a lane that is ready to decide, with what it was restored to."""
@@ -85,7 +85,7 @@ class Observer:
         self._evictions.opened(lane.lane, lane.store.evicted)
         if lane.near is not None:
             self._near.opened(lane.lane, lane.near)
-        self.pulse.lane_opened()
+        self.liveness.lane_opened()
         self.decided(lane)
 
     def decided(self, lane: Lane) -> None:
@@ -99,9 +99,9 @@ class Observer:
         if lane.near is not None:
             self.state_bytes[number] += lane.near.size_bytes()
             self._near.decided(number, lane.near)
-        self.pulse.beat()
+        self.liveness.note_activity()
 
-    def written(self, batch: Sequence[Written], now: float) -> None:
+    def written(self, batch: Sequence[WrittenBatch], now: float) -> None:
         """Take note of a verdict batch, at least one output, whose records are all written.
 
         now: wall clock, epoch seconds.
@@ -119,7 +119,7 @@ class Observer:
                     metrics.processed.labels(verdict).inc(count)
                 for name, matched in part.matched.items():
                     metrics.duplicates.labels(name).inc(matched)
-            self.skew.look(self.records_written)
+            self.skew.check(self.records_written)
             if records:
                 observe_many(metrics.latency, now - batch[0].read_at, records)
 

@@ -16,7 +16,7 @@ _MOST_SHARE = 0.5
 _FEWEST_RECORDS = 10_000
 
 
-class Skew:
+class SkewMonitor:
     """Looks once a minute whether one lane has most of this process' records."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -28,7 +28,7 @@ class Skew:
         self.busiest: tuple[int, float] | None = None
         """Lane that had most of the last minute's records, and its share; None if unknown."""
 
-    def look(self, written: Mapping[int, int]) -> None:
+    def check(self, written: Mapping[int, int]) -> None:
         """Look at how many records each lane has written so far, if it is time."""
         now = self._clock()
         if now - self._looked < _LOOK_EVERY_SECONDS:

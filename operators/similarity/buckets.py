@@ -9,7 +9,7 @@ import numpy as np
 
 from operators.columns.arrays import Floats, Hashes, Ints
 from operators.similarity.hashing import Words, mix
-from operators.similarity.postings import BYTES_A_SIGNATURE, Postings
+from operators.similarity.postings import BYTES_PER_SIGNATURE, Postings
 from operators.similarity.signatures import SKETCH_WORDS, Measure, Reading, Signatures
 
 _SMALLEST = 64
@@ -32,7 +32,7 @@ class Columns:
         self.orders: Ints = np.zeros(_SMALLEST, np.int64)
         self.sizes: Ints = np.zeros(_SMALLEST, np.int64)
         self.shards: Hashes = np.zeros((_SMALLEST, 2), np.uint64)
-        self.sketches: Words = np.zeros((_SMALLEST, SKETCH_WORDS), np.uint64)
+        self.bit_sketches: Words = np.zeros((_SMALLEST, SKETCH_WORDS), np.uint64)
         self.texts: list[str] = []
 
     def __len__(self) -> int:
@@ -84,10 +84,12 @@ class Bucket:
         """Return about how much memory the records take."""
         columns = 4 * 8 + 16 + SKETCH_WORDS * 8
         # A Python string of ASCII has 49 bytes besides its text, and its list 8.
-        return len(self) * (columns + 57) + self.characters + len(self.postings) * BYTES_A_SIGNATURE
+        return (
+            len(self) * (columns + 57) + self.characters + len(self.postings) * BYTES_PER_SIGNATURE
+        )
 
 
-def pieces(texts: Sequence[str]) -> Iterator[slice]:
+def chunks(texts: Sequence[str]) -> Iterator[slice]:
     """Stretches of records that are looked up at once."""
     begin = characters = 0
     for row, text in enumerate(texts):
@@ -119,7 +121,7 @@ def read(
     columns = Columns()
     columns.times, columns.references, columns.shards = times, references, shards
     columns.orders = np.zeros(len(texts), np.int64)
-    columns.sizes, columns.sketches = reading.sizes, reading.sketches
+    columns.sizes, columns.bit_sketches = reading.sizes, reading.bit_sketches
     columns.texts = texts
     return columns, reading
 

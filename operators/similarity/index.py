@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from operators.changes import BYTES_A_RECORD, NearRecords
+from operators.changes import BYTES_PER_RECORD, NearRecords
 from operators.columns.arrays import Floats, Hashes, Ints
-from operators.similarity.buckets import Bucket, Columns, pieces, read
+from operators.similarity.buckets import Bucket, Columns, chunks, read
 from operators.similarity.search import Search
 from operators.similarity.signatures import Measure, Reading, Signatures, join
 
@@ -55,10 +55,10 @@ class NearIndex:
     def packed_bytes(self) -> int:
         """Return how much the records take in a snapshot."""
         characters = sum(bucket.characters for bucket in self._buckets.values())
-        return characters + len(self) * BYTES_A_RECORD
+        return characters + len(self) * BYTES_PER_RECORD
 
     def search(self, texts: list[str], times: Floats, shards: Hashes, references: Ints) -> Search:
-        """Look up some records, at least one, at most what `pieces` puts together."""
+        """Look up some records, at least one, at most what `chunks` puts together."""
         return Search(self, texts, times, shards, references)
 
     def add(self, search: Search) -> NearRecords:
@@ -142,11 +142,11 @@ class NearIndex:
 
     def expire(self, horizon: float) -> None:
         """Drop the buckets that no record with an event time ≥ horizon could match."""
-        gone = [n for n, bucket in self._buckets.items() if self.expired(bucket.newest, horizon)]
+        gone = [n for n, bucket in self._buckets.items() if self.is_expired(bucket.newest, horizon)]
         for number in gone:
             self._drop(number)
 
-    def expired(self, newest: float, horizon: float) -> bool:
+    def is_expired(self, newest: float, horizon: float) -> bool:
         """Tell whether records up to `newest` are of no more use at a horizon."""
         # Rounding is monotonic: what is too far from the horizon is so from later times.
         return horizon - newest > self.seconds
@@ -167,7 +167,7 @@ class NearIndex:
 
     def apply(self, records: NearRecords) -> None:
         """Add records that an earlier run has decided, in that order."""
-        for piece in pieces(records.texts):
+        for piece in chunks(records.texts):
             columns, reading = read(
                 self.measure,
                 records.texts[piece],

@@ -55,13 +55,13 @@ class Jaccard:
     def read(self, texts: Sequence[str]) -> Reading:
         """Read some texts."""
         sets = self._shingles.read(texts)
-        sketches = parity_sketches(len(texts), sets.rows, sets.hashes)
+        bit_sketches = parity_sketches(len(texts), sets.rows, sets.hashes)
         if self.threshold < _PARTS_FROM:
             asked = offered = Signatures(sets.rows, sets.hashes)
             needed = sets.sizes - np.ceil(sets.sizes * self._least - 1e-9).astype(np.int64) + 1
         else:
             asked, offered, needed = self._cut(sets)
-        return Reading(sets.sizes, sketches, asked, [offered], needed)
+        return Reading(sets.sizes, bit_sketches, asked, [offered], needed)
 
     def _cut(self, sets: ShingleSets) -> tuple[Signatures, Signatures, Ints]:
         """Cut sets into the parts of their own group, and of those of similar sizes."""

@@ -77,7 +77,7 @@ class LevenshteinSimilarity:
         windows = _Windows(codes, self._powers, self._inverses)
         return Reading(
             sizes=sizes,
-            sketches=self._sketches(codes, starts, sizes),
+            bit_sketches=self._sketches(codes, starts, sizes),
             asked=self._asked(windows, starts, sizes),
             offered=[self._pieces(windows, starts, widths[own], own) for widths in self._widths],
             needed=np.where(self._widths[0][own] == _ANY, 1, self._edits[own] + self._shared[own]),
@@ -112,11 +112,11 @@ class LevenshteinSimilarity:
             # More than twice as wide as a piece can move.
             zones = np.frexp(2.0 * self._edits)[1].astype(np.int64)
             self._zones = np.where(self._edits < _MANY_EDITS, _ONE_ZONE, zones)
-            pieces = self._edits + 1
-            long = np.minimum(smallest // pieces, _LONG_PIECE)
+            chunks = self._edits + 1
+            long = np.minimum(smallest // chunks, _LONG_PIECE)
             short = np.minimum(long, _SHORT_PIECE)
             self._widths = [long] if (long == short).all() else [long, short]
-            wanted = 1 + pieces // _PIECES_A_SHARED
+            wanted = 1 + chunks // _PIECES_A_SHARED
             left = smallest // np.maximum(long, 1) - self._edits
             self._shared = np.where(long == _ANY, 1, np.minimum(left, wanted))
         if len(self._powers) <= total:

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from operators.batches import Decided
+from operators.batches import DecisionColumns
 from operators.changes import Delta, NearRecords
 from operators.columns.arrays import Floats, Hashes, Ints
 from operators.columns.first_occurrences import first_occurrences
 from operators.columns.references import NO_REFERENCE
-from operators.similarity.buckets import pieces
+from operators.similarity.buckets import chunks
 from operators.similarity.index import NearIndex
 from operators.similarity.jaccard import Jaccard
 from operators.similarity.levenshtein import LevenshteinSimilarity
 from operators.similarity.signatures import Measure
 from operators.verdicts import Matches
-from operators.windows.key_table.batch_repeats import sharing
+from operators.windows.key_table.batch_repeats import shares_key
 from operators.windows.store import KeyStore
 
 SIMILAR = "similar"
@@ -49,7 +49,7 @@ class NearSpec:
             measure = Jaccard(self.threshold, self.shingle)
         return NearIndex(measure, self.seconds, self.most_records)
 
-    def shards(self, decided: Decided) -> Hashes:
+    def shards(self, decided: DecisionColumns) -> Hashes:
         """128-bit hash of each record's shard, zeros if there is but one."""
         if decided.shards is not None:
             return decided.shards
@@ -82,7 +82,7 @@ class NearDecision:
     @property
     def delta(self) -> Delta:
         """What was added, in one."""
-        return Delta.join(self.deltas)
+        return Delta.concat(self.deltas)
 
 
 class _Keys:
@@ -124,7 +124,7 @@ def decide_near(store: KeyStore, index: NearIndex, asked: Asked) -> NearDecision
     matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
     decision = NearDecision(matches, np.full(count, np.nan))
     keys = _Keys(store, asked, decision)
-    shared = sharing(first_occurrences(asked.hashes.reshape(-1, 2)), combinations)
+    shared = shares_key(first_occurrences(asked.hashes.reshape(-1, 2)), combinations)
     known = keys.repeats(np.flatnonzero(~shared))
     keys.decide(known, unique=False)
     new = np.ones(count, np.bool_)
@@ -133,7 +133,7 @@ def decide_near(store: KeyStore, index: NearIndex, asked: Asked) -> NearDecision
     texts = [asked.texts[row] for row in left.tolist()]
     added: list[NearRecords] = []
     unique: list[int] = []
-    for piece in pieces(texts):
+    for piece in chunks(texts):
         rows = left[piece]
         search = index.search(
             texts[piece], asked.times[rows], asked.shards[rows], asked.references[rows]
@@ -157,5 +157,5 @@ def decide_near(store: KeyStore, index: NearIndex, asked: Asked) -> NearDecision
         added.append(index.add(search))
     keys.decide(np.array(unique, np.int64), unique=True)
     if any(map(len, added)):
-        decision.deltas.append(Delta.of_texts(NearRecords.join(added)))
+        decision.deltas.append(Delta.of_texts(NearRecords.concat(added)))
     return decision

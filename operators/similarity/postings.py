@@ -22,7 +22,7 @@ _SMALLEST_FILTER = 1 << 13
 _RATIO = 6
 # A signature in the columns, if no other text has it: 8 of hash, 4 of start, 4 of row;
 # and its bits of the filter.
-BYTES_A_SIGNATURE = 16 + 2 * _FILTER_BITS // 8
+BYTES_PER_SIGNATURE = 16 + 2 * _FILTER_BITS // 8
 
 _OCTET, _IN_OCTET, _SECOND = np.uint64(3), np.uint64(7), np.uint64(32)
 

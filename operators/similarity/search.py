@@ -145,7 +145,7 @@ class Search:
         """Leave the pairs that can be similar, of one shard and near each other in time."""
         own, measure = self.columns, self._measure
         # `take` is several times faster than an index.
-        different = own.sketches.take(rows, axis=0) ^ columns.sketches.take(ids, axis=0)
+        different = own.bit_sketches.take(rows, axis=0) ^ columns.bit_sketches.take(ids, axis=0)
         bits = bits_set(different)
         # Leaves few of them, and what is asked of those costs next to nothing.
         few = np.flatnonzero(bits <= self._most_bits.take(rows))

@@ -45,7 +45,7 @@ class Reading:
     """
 
     sizes: Ints
-    sketches: Words
+    bit_sketches: Words
     asked: Signatures
     offered: list[Signatures]
     needed: Ints

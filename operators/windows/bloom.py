@@ -13,9 +13,9 @@ from operators.columns.first_occurrences import first_occurrences
 from operators.columns.references import NO_REFERENCE
 from operators.verdicts import Matches
 from operators.windows.bloom_filter import BloomFilter, BloomSize
-from operators.windows.key_table.batch_repeats import settle
+from operators.windows.key_table.batch_repeats import resolve
 from operators.windows.key_table.table import Bound
-from operators.windows.store import Renewals, renewing_delta, stretches
+from operators.windows.store import Renewals, bucket_numbers, renewing_delta
 
 # A filter cannot forget a key, so a whole one is evicted: the larger the part of all
 # keys in it, the more go at once; the smaller, the more filters must be looked into.
@@ -104,7 +104,11 @@ class BloomStore:
         return max(rates, default=0.0)
 
     def _window(self, times: Floats) -> Floats:
-        return np.zeros(len(times)) if np.isinf(self._seconds) else stretches(times, self._seconds)
+        return (
+            np.zeros(len(times))
+            if np.isinf(self._seconds)
+            else bucket_numbers(times, self._seconds)
+        )
 
     def _room(self, window: float, at_least: int) -> int:
         """How many keys a window's newest filter takes; a record's keys go into one."""
@@ -180,7 +184,7 @@ class BloomStore:
         room = self._room(window, combinations)
         keys = hashes.reshape(-1, 2)
         ages = self._ages(window, keys)
-        settled = settle(ages.reshape(-1, combinations) >= 0, first_occurrences(keys))
+        settled = resolve(ages.reshape(-1, combinations) >= 0, first_occurrences(keys))
         places = settled.added
         if self._bound.renew:
             old = (settled.chosen >= 0) & (settled.sources < 0)
@@ -223,11 +227,11 @@ class BloomStore:
         """Drop the windows that lie before the one of the horizon."""
         if np.isinf(self._seconds) or not np.isfinite(horizon):
             return
-        first = float(stretches(np.array([horizon]), self._seconds)[0])
+        first = float(bucket_numbers(np.array([horizon]), self._seconds)[0])
         for window in [window for window in self._windows if window < first]:
             self._keys -= sum(one.filter.count for one in self._windows.pop(window))
 
-    def expired(self, newest: float, horizon: float) -> bool:
+    def is_expired(self, newest: float, horizon: float) -> bool:
         """Tell whether the windows up to that of `newest` have been left by the horizon."""
         if np.isinf(self._seconds) or not np.isfinite(horizon):
             return False

@@ -176,7 +176,7 @@ class SessionStore:
         """What `decide` did: each session that was begun or extended, as it became."""
         del hashes, times, references, matches
         changed, self._changed = self._changed, []
-        return Delta.join(changed)
+        return Delta.concat(changed)
 
     def apply(self, delta: Delta) -> None:
         """Put sessions as they became into the place of those that went into them."""
@@ -221,7 +221,7 @@ class SessionStore:
         moved = horizon - self._looked_at >= self._gap / _SHARE_OF_GAP
         return moved and self._since_looked >= len(self) // _SHARE_NEW
 
-    def expired(self, newest: float, horizon: float) -> bool:
+    def is_expired(self, newest: float, horizon: float) -> bool:
         """Tell whether sessions that end at `newest` or before it are out of reach."""
         return horizon - newest >= self._gap
 

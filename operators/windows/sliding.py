@@ -9,16 +9,16 @@ import numpy as np
 
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.columns.first_occurrences import first_occurrences
-from operators.windows.key_table.decide_loop import Asked, marks_of
-from operators.windows.key_table.store import CompactStore, place
+from operators.windows.key_table.decide_loop import Probes, bucket_salts
+from operators.windows.key_table.store import TableStore, place
 from operators.windows.key_table.table import Bound
-from operators.windows.store import stretches
+from operators.windows.store import bucket_numbers
 
 # Not worth a look over all keys.
 _FEW_BUCKETS = 64
 
 
-class SlidingStore(CompactStore):
+class SlidingStore(TableStore):
     """Buckets of event time as wide as the window; a record looks into three of them.
 
     Duplicates do not extend a window: only unique records are in the buckets.
@@ -44,7 +44,7 @@ class SlidingStore(CompactStore):
         """Whether a bucket may hold a key more than once."""
         return self._levels > 1
 
-    def around(self, times: Floats) -> list[Floats]:
+    def buckets_to_search(self, times: Floats) -> list[Floats]:
         """Numbers of the buckets with times less than W away; that of the time itself first.
 
         Rounding is monotonic, so the buckets of `t − W` and `t + W` bound those of all
@@ -52,16 +52,16 @@ class SlidingStore(CompactStore):
         """
         with np.errstate(over="ignore"):
             before, after = times - self._seconds, times + self._seconds
-        here = stretches(times, self._seconds)
-        first, last = stretches(before, self._seconds), stretches(after, self._seconds)
+        here = bucket_numbers(times, self._seconds)
+        first, last = bucket_numbers(before, self._seconds), bucket_numbers(after, self._seconds)
         if ((first == here - 1) & (last == here + 1)).all():
             return [here, first, last]
         return [here, first, last, first + 1, last - 1]
 
-    def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Asked:
-        return Asked(
+    def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Probes:
+        return Probes(
             np.ascontiguousarray(hashes),
-            np.stack([marks_of(numbers) for numbers in self.around(times)]),
+            np.stack([bucket_salts(numbers) for numbers in self.buckets_to_search(times)]),
             np.ascontiguousarray(times),
             np.ascontiguousarray(references),
             self._seconds,
@@ -72,7 +72,7 @@ class SlidingStore(CompactStore):
         if not self._crowded:
             self._table.add(keys, ats, references, stamps)
             return
-        numbers = stretches(ats, self._seconds)
+        numbers = bucket_numbers(ats, self._seconds)
         hashes = place(keys[:, None], numbers)
         level, left = 0, np.arange(len(keys))
         while len(left):
@@ -93,7 +93,7 @@ class SlidingStore(CompactStore):
                 self._added(held)
         # Sorted by time they are sorted by bucket, too.
         times = np.sort(ats)
-        numbers, firsts = np.unique(stretches(times, self._seconds), return_index=True)
+        numbers, firsts = np.unique(bucket_numbers(times, self._seconds), return_index=True)
         newest = times[np.append(firsts[1:], len(times)) - 1]
         for number, time in zip(numbers.tolist(), newest.tolist(), strict=True):
             if number not in self._newest:
@@ -108,7 +108,7 @@ class SlidingStore(CompactStore):
         """Tell which records repeat a unique one, each for itself; add nothing."""
         near = np.zeros(hashes.shape[:2], np.bool_)
         for level in range(self._levels):
-            for numbers in self.around(times):
+            for numbers in self.buckets_to_search(times):
                 keys = place(hashes, numbers, level).reshape(-1, 2)
                 entries = self._table.find(keys).reshape(near.shape)
                 with np.errstate(over="ignore"):
@@ -120,7 +120,7 @@ class SlidingStore(CompactStore):
     def _held(
         self, hashes: Hashes, times: Floats, references: Ints
     ) -> tuple[Hashes, Floats, Ints, int]:
-        numbers = stretches(times, self._seconds)
+        numbers = bucket_numbers(times, self._seconds)
         entries = np.full(len(times), -1, np.int64)
         self._crowded = self._levels > 1
         for level in reversed(range(self._levels)):
@@ -146,7 +146,7 @@ class SlidingStore(CompactStore):
                 self._levels = 1
         self._table.sweep()
 
-    def expired(self, newest: float, horizon: float) -> bool:
+    def is_expired(self, newest: float, horizon: float) -> bool:
         """Tell whether keys up to `newest` are W or more before the horizon."""
         return horizon - newest >= self._seconds
 

@@ -50,7 +50,7 @@ class KeyStore(Protocol):
         """Drop what no record with an event time ≥ horizon (epoch seconds) could match."""
         ...
 
-    def expired(self, newest: float, horizon: float) -> bool:
+    def is_expired(self, newest: float, horizon: float) -> bool:
         """Tell whether keys with event times up to `newest` are of no more use at a horizon."""
         ...
 
@@ -93,7 +93,7 @@ class DurableStore(KeyStore, Protocol):
         ...
 
 
-def stretches(times: Floats, seconds: float) -> Floats:
+def bucket_numbers(times: Floats, seconds: float) -> Floats:
     """Return `floor(t / seconds)`: IEEE division, so a tiny length can make it infinite."""
     with np.errstate(over="ignore"):
         numbers: Floats = np.floor(times / seconds)

@@ -9,13 +9,13 @@ import numpy as np
 
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.columns.first_occurrences import first_occurrences
-from operators.windows.key_table.decide_loop import Asked, marks_of
-from operators.windows.key_table.store import CompactStore, place
+from operators.windows.key_table.decide_loop import Probes, bucket_salts
+from operators.windows.key_table.store import TableStore, place
 from operators.windows.key_table.table import Bound
-from operators.windows.store import stretches
+from operators.windows.store import bucket_numbers
 
 
-class TumblingStore(CompactStore):
+class TumblingStore(TableStore):
     """Keys with their window `floor(t / W)`; a key is unique once in each.
 
     A window is dropped whole when the horizon has left it: from then on every
@@ -29,13 +29,17 @@ class TumblingStore(CompactStore):
         self._oldest = math.inf
 
     def _window(self, times: Floats) -> Floats:
-        return np.zeros(len(times)) if np.isinf(self._seconds) else stretches(times, self._seconds)
+        return (
+            np.zeros(len(times))
+            if np.isinf(self._seconds)
+            else bucket_numbers(times, self._seconds)
+        )
 
-    def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Asked:
+    def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Probes:
         windows = self._window(times)
-        return Asked(
+        return Probes(
             np.ascontiguousarray(hashes),
-            marks_of(windows)[None],
+            bucket_salts(windows)[None],
             windows,
             np.ascontiguousarray(references),
             np.inf,
@@ -71,13 +75,13 @@ class TumblingStore(CompactStore):
         """Drop the windows that lie before the one of the horizon."""
         if np.isfinite(horizon) and not np.isinf(self._seconds):
             # floor is monotonic: t ≥ horizon never falls into an earlier window.
-            first = float(stretches(np.array([horizon]), self._seconds)[0])
+            first = float(bucket_numbers(np.array([horizon]), self._seconds)[0])
             if self._oldest < first:
                 self._table.drop_before(first)
                 self._oldest = self._table.oldest_at()
         self._table.sweep()
 
-    def expired(self, newest: float, horizon: float) -> bool:
+    def is_expired(self, newest: float, horizon: float) -> bool:
         """Tell whether the windows up to that of `newest` have been left by the horizon."""
         if np.isinf(self._seconds) or not np.isfinite(horizon):
             return False

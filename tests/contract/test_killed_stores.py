@@ -64,14 +64,14 @@ class Killable:
     def start(self) -> None:
         """Open the store, and apply what of the changelog it does not have."""
         begin = 0
-        if self.kind.shelf is None:
+        if self.kind.layout is None:
             self.store = self.kind.new(self.bound)
             if self.snapshot is not None:
                 begin, dumped = self.snapshot
                 self.store.load(pickle.loads(dumped))  # noqa: S301 - our own
         else:
             self.database = RocksDatabase(self.folder, MEMORY, {})
-            disk = DiskStore(self.kind.shelf, self.bound, self.database)
+            disk = DiskStore(self.kind.layout, self.bound, self.database)
             begin = 0 if disk.progress is None else disk.progress.number
             self.store = disk
         for number, (delta, horizon) in enumerate(self.changelog[begin:], begin + 1):
@@ -98,14 +98,14 @@ class Killable:
     def commit(self, count: int) -> None:
         """Commit the first `count` batches that are not, in one transaction."""
         committed, self.uncommitted = self.uncommitted[:count], self.uncommitted[count:]
-        delta, horizon = Delta.join([delta for delta, _ in committed]), committed[-1][1]
+        delta, horizon = Delta.concat([delta for delta, _ in committed]), committed[-1][1]
         self.changelog.append((delta, horizon))
         self._committed(len(self.changelog), delta, horizon)
 
     def keep(self) -> None:
         """Take a snapshot, as at the end of an epoch: all is committed."""
         assert not self.uncommitted
-        if self.kind.shelf is None:
+        if self.kind.layout is None:
             self.snapshot = (len(self.changelog), pickle.dumps(self.store.dump()))
 
     def kill(self) -> None:
@@ -275,7 +275,7 @@ class Bounded:
 
     def check_count(self) -> None:
         waiting = sum(len(delta) for delta, _ in self._store.uncommitted)
-        on_disk = self._store.kind.shelf is not None
+        on_disk = self._store.kind.layout is not None
         held = len(self._store.store)
         assert held <= (max(self._max_keys, waiting) if on_disk else self._max_keys)
 

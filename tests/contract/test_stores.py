@@ -27,7 +27,7 @@ from operators.changes import Change, Delta, LaneProgress
 from operators.columns.arrays import Floats, Hashes, Ints
 from operators.verdicts import Matches
 from operators.windows.bloom import BloomStore
-from operators.windows.disk.layout import SessionShelf, Shelf, SlidingShelf
+from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
@@ -52,14 +52,14 @@ class Kind:
     window: str
     new: NewStore
     originals: bool = True
-    shelf: Shelf | None = None
+    layout: KeyLayout | None = None
 
 
 class Committing:
     """A store on disk, of which all that is decided or applied is committed at once."""
 
-    def __init__(self, shelf: Shelf, bound: Bound, folder: Path | None = None) -> None:
-        self._made = (shelf, bound)
+    def __init__(self, layout: KeyLayout, bound: Bound, folder: Path | None = None) -> None:
+        self._made = (layout, bound)
         if folder is None:
             folder = Path(tempfile.mkdtemp(prefix="dedup-store-"))
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -67,13 +67,13 @@ class Committing:
         database = RocksDatabase(folder / "lane-000", RocksMemory(8 << 20), {"lane": 0})
         # Called before the one above: RocksDB crashes where its files go while it writes.
         weakref.finalize(self, database.close)
-        self.store = DiskStore(shelf, bound, database)
+        self.store = DiskStore(layout, bound, database)
         self._number = 0 if self.store.progress is None else self.store.progress.number
         self._delta = Delta.empty()
         self._opened_before: Committing | None = None  # which deletes the folder in the end
         self._horizon = -math.inf
         self.repeats, self.size_bytes = self.store.repeats, self.store.size_bytes
-        self.expired = self.store.expired
+        self.is_expired = self.store.is_expired
 
     def __len__(self) -> int:
         return len(self.store)
@@ -125,8 +125,8 @@ class Committing:
         raise NotImplementedError
 
 
-def on_disk(window: str, shelf: Shelf) -> Kind:
-    return Kind(window, lambda bound: Committing(shelf, bound), shelf=shelf)
+def on_disk(window: str, layout: KeyLayout) -> Kind:
+    return Kind(window, lambda bound: Committing(layout, bound), layout=layout)
 
 
 KINDS = {
@@ -134,10 +134,10 @@ KINDS = {
     "forever": Kind("forever", lambda bound: TumblingStore(math.inf, bound)),
     "sliding": Kind("sliding", lambda bound: SlidingStore(SECONDS, bound)),
     "session": Kind("session", lambda bound: SessionStore(SECONDS, bound)),
-    "disk": on_disk("tumbling", Shelf(SECONDS)),
-    "disk-forever": on_disk("forever", Shelf(math.inf)),
-    "disk-sliding": on_disk("sliding", SlidingShelf(SECONDS)),
-    "disk-session": on_disk("session", SessionShelf(SECONDS)),
+    "disk": on_disk("tumbling", KeyLayout(SECONDS)),
+    "disk-forever": on_disk("forever", KeyLayout(math.inf)),
+    "disk-sliding": on_disk("sliding", SlidingLayout(SECONDS)),
+    "disk-session": on_disk("session", SessionLayout(SECONDS)),
     "bloom": Kind("tumbling", lambda bound: BloomStore(SECONDS, bound, ERROR), originals=False),
     "bloom-forever": Kind(
         "forever", lambda bound: BloomStore(math.inf, bound, ERROR), originals=False

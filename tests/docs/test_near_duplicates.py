@@ -158,7 +158,7 @@ def test_bytes_a_record(row: tuple[str, ...]) -> None:
     texts = ["".join(letters) for letters in draw.choice(list("abcdefghij klmn"), (3000, size))]
     for cell, metric in zip(row[1:], ["jaccard", "levenshtein"], strict=True):
         index = NearSpec(0.95, metric, "3c", 300.0, 10**9, one_shard=True).index()
-        for piece in buckets.pieces(texts):
+        for piece in buckets.chunks(texts):
             rows_ = np.arange(piece.start, piece.stop)
             found = index.search(
                 texts[piece], rows_ * 0.01, np.zeros((len(rows_), 2), np.uint64), rows_

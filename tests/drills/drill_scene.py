@@ -18,7 +18,7 @@ from typing_extensions import Self
 
 from tests.drills.reader import NUMBER, Reader
 from tests.integration.job import ROOT, Ended, Job
-from tests.integration.paced_producer import Trickle
+from tests.integration.paced_producer import PacedProducer
 from tests.integration.streams import stream
 from tests.integration.topics import Topics
 from tests.model import Record
@@ -124,7 +124,7 @@ class Stage:
         self.reader = Reader(self.topics)
         self._next = 0  # number of the next record
         drafts = stream(_RECORDS, seed=seed, partitions=partitions, late=True)
-        self._feed = Trickle(self.topics, self._numbered(drafts), rate)
+        self._feed = PacedProducer(self.topics, self._numbered(drafts), rate)
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ import pytest
 from bytewax.inputs import StatefulSourcePartition
 
 from connectors.exactly_once.changelog import Changelog
-from connectors.exactly_once.lane_opener import OpenedLanes, Resume
+from connectors.exactly_once.lane_opener import LaneOpener, SinkSnapshot
 from connectors.exactly_once.lane_writer import LaneWriter, WriterSettings
 from connectors.exactly_once.sink import TransactionalKafkaSink, TransactionalSinkSettings
 from connectors.kafka.access import KafkaAccess
@@ -45,7 +45,7 @@ class Snapshot:
     """What a recovery directory would hold: of each lane's state and sink, and of the source."""
 
     states: Mapping[int, LaneSnapshot]
-    sinks: Mapping[int, Resume | None]
+    sinks: Mapping[int, SinkSnapshot | None]
     positions: Mapping[int, int]
 
 
@@ -132,11 +132,9 @@ class Run:
             snapshot_max_bytes=rig.snapshot_max_bytes,
         )
         self.observer = Observer(Metrics())
-        self._opened = OpenedLanes(rig.access, rig.changelog, rig.fingerprint)
+        self._opened = LaneOpener(rig.access, rig.changelog, rig.fingerprint)
         writing = (
-            self._opened
-            if rig.together
-            else OpenedLanes(rig.access, rig.changelog, rig.fingerprint)
+            self._opened if rig.together else LaneOpener(rig.access, rig.changelog, rig.fingerprint)
         )
         outputs = rig.topics.outputs
         self.sink = TransactionalKafkaSink(
@@ -145,7 +143,7 @@ class Run:
                     topics={verdict: outputs[verdict] for verdict in VERDICTS},
                     interval_seconds=_NEVER_SECONDS,
                     allowed_lateness_seconds=LATENESS_SECONDS,
-                    expired=self._spec.new_store().expired,
+                    is_expired=self._spec.new_store().is_expired,
                     fingerprint=rig.fingerprint,
                     workers=1,
                     trim_seconds=rig.trim_seconds,
@@ -306,8 +304,8 @@ def raising(monkeypatch: pytest.MonkeyPatch, failures: list[DedupError]) -> None
         failures.append(error)
         raise error
 
-    monkeypatch.setattr("connectors.shutdown.fail", end)
-    monkeypatch.setattr("connectors.exactly_once.lane_writer.fail", failures.append)
+    monkeypatch.setattr("connectors.shutdown.exit_with_error", end)
+    monkeypatch.setattr("connectors.exactly_once.lane_writer.exit_with_error", failures.append)
 
 
 __all__ = ["Rig", "Run", "Snapshot", "make_records", "raising", "repeats"]

@@ -14,7 +14,7 @@ from tests.model import Record
 _TICK_SECONDS: Final = 0.01
 
 
-class Trickle:
+class PacedProducer:
     """Writes a stream to the input at a rate, in a thread; as a context manager it ends itself.
 
     rate: records a second.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaError, KafkaException, cimpl
 
-from connectors.at_least_once.producer import DeliveringProducer
+from connectors.at_least_once.producer import AcknowledgedProducer
 from connectors.kafka.access import KafkaAccess
 from connectors.librdkafka import library
 from connectors.librdkafka.column_producer import ColumnProducer, NotTakenError
@@ -215,7 +215,7 @@ def test_a_producer_that_nobody_needs_goes_at_once() -> None:
 def test_a_producer_that_has_failed_says_so_first(brokers: MockBrokers) -> None:
     """Not of each record that it is refused: none of them is to blame."""
     access = KafkaAccess(brokers.bootstrap, "app")
-    producer = DeliveringProducer(access, "sink", LOG)
+    producer = AcknowledgedProducer(access, "sink", LOG)
     records = Records(offsets=np.arange(1), values=[b"v"])
     producer.produce("out", records)
     producer.flush()
@@ -227,15 +227,15 @@ def test_a_producer_that_has_failed_says_so_first(brokers: MockBrokers) -> None:
 
 
 def test_it_tells_how_many_records_are_delivered(brokers: MockBrokers) -> None:
-    producer = DeliveringProducer(KafkaAccess(brokers.bootstrap, "app"), "sink", LOG)
-    assert (producer.given, producer.check()) == (0, 0)
+    producer = AcknowledgedProducer(KafkaAccess(brokers.bootstrap, "app"), "sink", LOG)
+    assert (producer.produced, producer.check()) == (0, 0)
     producer.produce("out", Records(offsets=np.arange(3), values=[b"v"] * 3))
     producer.flush()
-    assert (producer.given, producer.check()) == (3, 3)
+    assert (producer.produced, producer.check()) == (3, 3)
     later = KafkaAccess(brokers.bootstrap, "app", producer={"linger.ms": 60_000})
-    producer = DeliveringProducer(later, "sink", LOG)
+    producer = AcknowledgedProducer(later, "sink", LOG)
     producer.produce("out", Records(offsets=np.arange(3), values=[b"v"] * 3))
-    assert (producer.given, producer.check()) == (3, 0)
+    assert (producer.produced, producer.check()) == (3, 0)
 
 
 @pytest.mark.parametrize("records", [0, 3])
@@ -252,14 +252,14 @@ def test_an_error_that_waits_to_be_told_is_not_a_record_less(
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
-    producer = DeliveringProducer(KafkaAccess(brokers.bootstrap, "app"), "sink", LOG)
+    producer = AcknowledgedProducer(KafkaAccess(brokers.bootstrap, "app"), "sink", LOG)
     producer.produce("out", Records(offsets=np.arange(1), values=[b"v"]))
     producer.flush()
     for _ in range(records):
         producer.produce("out", Records(offsets=np.arange(1), values=[b"v"]))
     monkeypatch.setattr(ColumnProducer, "poll", nothing_yet)
     producer.flush()
-    assert (producer.given, producer.check()) == (1 + records, 1 + records)
+    assert (producer.produced, producer.check()) == (1 + records, 1 + records)
 
 
 def test_an_answer_that_may_come_yet_can_be_asked_for_again() -> None:

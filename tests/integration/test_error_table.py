@@ -53,7 +53,7 @@ def commit_one(brokers: MockBrokers, request: Request, *codes: int) -> Action | 
     if request is not INIT:
         brokers.answer(request, codes)
     actions: list[Action | None] = []
-    while not actions or (actions[-1] is Action.REPEAT and len(actions) < TIMES):
+    while not actions or (actions[-1] is Action.RETRY_TRANSACTION and len(actions) < TIMES):
         if actions:
             producer.abort()
         producer.begin()
@@ -164,7 +164,7 @@ def test_what_is_not_allowed_is_named(
 def test_what_must_be_aborted_is_repeated(
     brokers: MockBrokers, request_: Request, code: int
 ) -> None:
-    assert commit_one(brokers, request_, code) is Action.REPEAT
+    assert commit_one(brokers, request_, code) is Action.RETRY_TRANSACTION
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_no_answer_yet_is_asked_for_again(
 
 def test_asking_again_ends(brokers: MockBrokers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_producer, "_CALL_SECONDS", 0.2)
-    monkeypatch.setattr(lane_producer, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(lane_producer, "RETRY_TIMEOUT_SECONDS", 0.5)
 
     with pytest.raises(SinkError, match=r"lane 0 .*Nothing is lost"):
         commit_one(brokers, INIT, *[KafkaError.COORDINATOR_LOAD_IN_PROGRESS] * 100)

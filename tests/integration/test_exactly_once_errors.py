@@ -79,7 +79,7 @@ def abort_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
         if self.lane not in aborted:
             aborted.append(self.lane)
             self._producer.flush(SECONDS)
-            return Action.REPEAT
+            return Action.RETRY_TRANSACTION
         return commit(self, topic, changes)
 
     monkeypatch.setattr(LaneProducer, "commit", once)
@@ -159,7 +159,7 @@ def test_broken_fenced_one_that_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatc
         except FencedError:
             self._producer = LaneProducer(rig.access, self.lane)._producer
             self._producer.begin_transaction()
-            return Action.REPEAT
+            return Action.RETRY_TRANSACTION
 
     monkeypatch.setattr(LaneProducer, "commit", stubborn)
     monkeypatch.setattr(LaneWriter, "_renew", lambda _: None)
@@ -286,7 +286,7 @@ def test_broken_refusal_that_is_tried_again(
 ) -> None:
     """Without its row the job repeats it until patience ends, and says little."""
     monkeypatch.setattr(transaction_errors, "REFUSED", frozenset())
-    monkeypatch.setattr(lane_writer, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(lane_writer, "RETRY_TIMEOUT_SECONDS", 0.5)
 
     with pytest.raises(SinkError, match="aborted again and again"):
         feed_what_is_refused(make_rig(message_bytes=500))
@@ -316,8 +316,8 @@ def test_a_record_refused_before_the_commit_names_the_topic(make_rig: MakeRig) -
 def test_a_transaction_that_is_aborted_again_and_again_ends_the_job(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane_producer.LaneProducer, "commit", lambda *_: Action.REPEAT)
-    monkeypatch.setattr(lane_writer, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(lane_producer.LaneProducer, "commit", lambda *_: Action.RETRY_TRANSACTION)
+    monkeypatch.setattr(lane_writer, "RETRY_TIMEOUT_SECONDS", 0.5)
     run = rig.run()
     run.feed(make_records(0, 10))
 
@@ -355,7 +355,7 @@ def test_closing_does_not_wait_for_a_lane_that_was_fenced(
 ) -> None:
     """In a process the failure of one lane ends all of it at once."""
     ended: list[float] = []
-    monkeypatch.setattr(lane_writer, "fail", lambda _: ended.append(time.monotonic()))
+    monkeypatch.setattr(lane_writer, "exit_with_error", lambda _: ended.append(time.monotonic()))
     old = rig.run()
     old.feed(make_records(0, 20))
     lane_producer.LaneProducer(rig.access, 1)  # fences one lane only

@@ -11,7 +11,7 @@ from deploy.kafka import Broker
 from operators.lanes.placement import lanes_meet
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.paced_producer import Trickle
+from tests.integration.paced_producer import PacedProducer
 from tests.integration.streams import events, expected_in_any_order, outputs, stream
 from tests.integration.topics import Topics
 
@@ -136,7 +136,7 @@ def test_more_workers_than_lanes(make_topics: MakeTopics, tmp_path: Path, proces
     settings = topics.settings | {"DEDUP_LANES": "2"}
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with Trickle(topics, stream(1_000_000, seed=5, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(1_000_000, seed=5, partitions=2), RATE) as trickle:
         with Job(going, tmp_path, processes=processes, recovery=recovery) as job:
             wait_until_written(topics, job)
             time.sleep(1)
@@ -177,7 +177,7 @@ def test_told_to_stop_while_the_broker_is_away(own_broker: Broker, tmp_path: Pat
     topics.create(topics.input)
     going = topics.settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with Trickle(topics, stream(1_000_000, seed=5, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(1_000_000, seed=5, partitions=2), RATE) as trickle:
         with Job(going, tmp_path) as job:
             wait_until_written(topics, job)
             own_broker.kill()

@@ -14,7 +14,7 @@ from connectors.exactly_once.lane_writer import LaneWriter
 from connectors.librdkafka.column_producer import ColumnProducer
 from operators.batches import Slice
 from operators.encode.encoder import Output
-from operators.encode.reassemble import Assembler
+from operators.encode.reassemble import BatchReassembler
 from operators.errors import StateError
 from operators.lanes.lane import Lane
 from tests.integration.lane_harness import Rig, make_records, repeats
@@ -50,7 +50,7 @@ def test_branches_that_run_at_different_speeds(rig: Rig) -> None:
 
 
 def test_broken_parts_written_as_they_come(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Assembler, "add", lambda _, output: [[output]])
+    monkeypatch.setattr(BatchReassembler, "add", lambda _, output: [[output]])
     run = rig.run()
     events = make_records(0, 20)
 

@@ -262,7 +262,7 @@ def test_broken_trim_by_the_clock(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> 
     def by_the_clock(_: TumblingStore, newest: float, __: float) -> bool:
         return newest < time.time() - WINDOW_SECONDS
 
-    monkeypatch.setattr(TumblingStore, "expired", by_the_clock)
+    monkeypatch.setattr(TumblingStore, "is_expired", by_the_clock)
     answer_in_epochs(rig)
     wait_until_trimmed(rig)
 

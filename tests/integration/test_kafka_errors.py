@@ -8,7 +8,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.source import KafkaSource, SourceSettings
-from connectors.shutdown import one_line_errors
+from connectors.shutdown import exit_on_user_error
 from deploy.kafka.ports import free_ports
 from operators.errors import SourceError
 from tests.integration.conftest import MakeTopics
@@ -136,7 +136,7 @@ def test_a_topic_that_was_deleted_meanwhile_is_not_taken_for_one_that_was_read(
 def test_what_is_no_error_of_a_user_is_logged_before_bytewax_can_lose_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    @one_line_errors
+    @exit_on_user_error
     def broken() -> None:
         raise KeyError
 
@@ -148,7 +148,7 @@ def test_what_is_no_error_of_a_user_is_logged_before_bytewax_can_lose_it(
 
 
 def test_that_a_source_has_ended_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    @one_line_errors
+    @exit_on_user_error
     def ended() -> None:
         raise StopIteration
 

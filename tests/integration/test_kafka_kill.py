@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, finish, recovery_directory
-from tests.integration.paced_producer import Trickle
+from tests.integration.paced_producer import PacedProducer
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs, stream
 from tests.integration.topics import Topics
 from tests.model import Record
@@ -66,7 +66,7 @@ def test_killed_twice_and_restarted_with_recovery(
     settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with Trickle(topics, stream(ENDLESS, seed=11, partitions=3), RATE) as trickle:
+    with PacedProducer(topics, stream(ENDLESS, seed=11, partitions=3), RATE) as trickle:
         for _ in range(2):
             with Job(going, tmp_path, recovery=recovery) as job:
                 kill_in_mid_stream(topics, job, draw)
@@ -91,7 +91,7 @@ def test_state_on_disk_through_kills(
     settings = topics.settings | {"DEDUP_STATE": "rocksdb", "DEDUP_STATE_DIR": str(state)}
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with Trickle(topics, stream(ENDLESS, seed=16, partitions=3), RATE) as trickle:
+    with PacedProducer(topics, stream(ENDLESS, seed=16, partitions=3), RATE) as trickle:
         for _ in range(3):
             with Job(going, tmp_path, recovery=recovery) as job:
                 kill_in_mid_stream(topics, job, draw)
@@ -110,7 +110,7 @@ def test_killed_and_restarted_without_recovery(
     topics = make_topics(2)
     settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
 
-    with Trickle(topics, stream(ENDLESS, seed=12, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(ENDLESS, seed=12, partitions=2), RATE) as trickle:
         with Job(settings | {"DEDUP_STOP_AT_END": "false"}, tmp_path) as job:
             wait_until_the_group_moves(topics, job)
             job.kill()
@@ -132,7 +132,7 @@ def test_one_of_two_processes_killed_ends_the_other(
     settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with Trickle(topics, stream(ENDLESS, seed=13, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(ENDLESS, seed=13, partitions=2), RATE) as trickle:
         with Job(going, tmp_path, processes=2, recovery=recovery) as job:
             wait_until_the_group_moves(topics, job)
             job.kill([1])

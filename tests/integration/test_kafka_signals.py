@@ -9,7 +9,7 @@ import pytest
 from deploy.kafka import Broker
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, finish, recovery_directory
-from tests.integration.paced_producer import Trickle
+from tests.integration.paced_producer import PacedProducer
 from tests.integration.streams import assert_same, expected_in_any_order, outputs, stream
 from tests.integration.topics import Topics
 
@@ -36,7 +36,7 @@ def test_a_signal_ends_the_job_in_good_order(
     settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with Trickle(topics, stream(1_000_000, seed=21, partitions=2), 1000.0) as trickle:
+    with PacedProducer(topics, stream(1_000_000, seed=21, partitions=2), 1000.0) as trickle:
         with Job(going, tmp_path, processes=processes, recovery=recovery) as job:
             job.wait_until(lambda: sum(topics.committed().values()) > 0)
             begun = time.monotonic()

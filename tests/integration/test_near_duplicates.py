@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.paced_producer import Trickle
+from tests.integration.paced_producer import PacedProducer
 from tests.integration.streams import assert_same, expected, outputs
 from tests.integration.topics import Topics
 from tests.model import Model, Record, Settings, output_line
@@ -101,7 +101,7 @@ def test_killed_and_restarted_with_recovery_and_without(
     going = settings | {"DEDUP_STOP_AT_END": "false"}
     draw = random.Random(snapshot_bytes)
 
-    with Trickle(topics, records(100_000, seed=2), rate=60.0) as trickle:
+    with PacedProducer(topics, records(100_000, seed=2), rate=60.0) as trickle:
         for directory in (recovery, recovery, None):
             with Job(going, tmp_path, recovery=directory) as job:
                 _wait_until_the_group_moves(topics, job)

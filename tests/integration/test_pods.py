@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import finish
-from tests.integration.paced_producer import Trickle
+from tests.integration.paced_producer import PacedProducer
 from tests.integration.pods import NAME, Pods
 from tests.integration.streams import events, expected_in_any_order, outputs, stream
 from tests.integration.topics import Topics
@@ -27,7 +27,7 @@ def test_pods_that_are_killed_stopped_and_made_more_answer_once(
     volumes = tmp_path / "volumes"
     going = topics.settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with Trickle(topics, stream(1_000_000, seed=21, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(1_000_000, seed=21, partitions=2), RATE) as trickle:
         with Pods(going, tmp_path, volumes, 2) as pods:
             wait_until_the_group_moves(topics, pods)
             pods.kill([1])

@@ -17,7 +17,7 @@ from tests.deploy.promql import PROMETHEUS, alerts, dashboard_queries
 from tests.integration.conftest import MakeTopics
 from tests.integration.endpoints import Endpoints
 from tests.integration.job import Job
-from tests.integration.paced_producer import Trickle
+from tests.integration.paced_producer import PacedProducer
 from tests.integration.streams import stream
 
 _SECONDS: Final = 30.0
@@ -88,7 +88,7 @@ def test_a_real_prometheus_reads_rules_metrics_and_dashboard(
 
     with (
         prometheus(tmp_path, targets) as address,
-        Trickle(topics, stream(1_000_000, seed=5, partitions=2), 500),
+        PacedProducer(topics, stream(1_000_000, seed=5, partitions=2), 500),
         Job(settings, tmp_path, processes=2) as job,
     ):
 

@@ -26,7 +26,7 @@ from deploy.kafka.ports import free_ports
 from flows.assembly.specs import kafka_access
 from flows.settings.load import load_settings
 from tests.integration.job import ROOT, Job, fail, finish
-from tests.integration.paced_producer import Trickle
+from tests.integration.paced_producer import PacedProducer
 from tests.integration.secured import (
     CLIENT_NAME,
     KEY_PASSWORD,
@@ -198,7 +198,7 @@ def test_a_right_taken_away_stops_the_job_and_nothing_is_lost(
     settings = topics.settings | secured.by_password()
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with Trickle(topics, events(100_000, seed=2), 200) as trickle:
+    with PacedProducer(topics, events(100_000, seed=2), 200) as trickle:
         with Job(going, tmp_path) as job:
             job.wait_until(lambda: bool(topics.committed().get(0)))
             secured.forbid(grants[taken])

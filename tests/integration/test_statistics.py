@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.paced_producer import Trickle
+from tests.integration.paced_producer import PacedProducer
 from tests.integration.streams import events, expected_in_any_order, stream
 from tests.integration.topics import VERDICTS, Topics, read_topics
 from tests.model import Record
@@ -184,7 +184,7 @@ def test_on_kafka_nothing_is_lost_through_kill_9(
     going = settings | {"DEDUP_STOP_AT_END": "false"}
     recovery = recovery_directory(tmp_path / "recovery")
 
-    with Trickle(topics, stream(1_000_000, seed=36, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(1_000_000, seed=36, partitions=2), RATE) as trickle:
         for _ in range(2):
             with Job(going, tmp_path, recovery=recovery) as job:
                 before = sum(topics.committed().values())

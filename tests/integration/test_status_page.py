@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from flows.web.server import Answer, Question, serve
+from flows.web.server import Request, Response, serve
 from tests.status_reports import report
 
 PAGE = files("flows.web").joinpath("status_page.html").read_text()
@@ -61,14 +61,14 @@ class Browser:
         self.asked: list[str] = []
         self.port = serve(0, {"/": self._page, "/status": self._status})
 
-    def _page(self, question: Question) -> Answer:
+    def _page(self, question: Request) -> Response:
         del question
         self.asked.append("/")
-        return Answer(PAGE.encode(), "text/html; charset=utf-8")
+        return Response(PAGE.encode(), "text/html; charset=utf-8")
 
-    def _status(self, question: Question) -> Answer:
+    def _status(self, question: Request) -> Response:
         self.asked.append(f"/status?{question.query}")
-        return Answer(json.dumps(self.says).encode(), "application/json")
+        return Response(json.dumps(self.says).encode(), "application/json")
 
     def run(self, *options: str) -> str:
         profile = self._folder / f"profile-{len(list(self._folder.iterdir()))}"

@@ -10,7 +10,7 @@ from tests.integration import job as jobs
 from tests.integration.conftest import MakeTopics
 from tests.integration.endpoints import Endpoints
 from tests.integration.job import Job
-from tests.integration.paced_producer import Trickle
+from tests.integration.paced_producer import PacedProducer
 from tests.integration.streams import events, stream
 
 # The job, with a watchdog and probes that are as quick as a test.
@@ -52,7 +52,7 @@ def test_the_others_end_when_one_is_frozen(
         "DEDUP_STOP_AT_END": "false",
     }
     records = stream(100_000, seed=3, partitions=2)
-    with Job(settings, tmp_path, processes=2) as job, Trickle(topics, records, 200):
+    with Job(settings, tmp_path, processes=2) as job, PacedProducer(topics, records, 200):
         job.wait_until(
             lambda: at.total("dedup_events_processed_total") > 500 if at.ready else False
         )

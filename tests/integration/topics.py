@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.requests import patiently
+from connectors.kafka.requests import retrying
 from tests.model import Record
 
 VERDICTS: Final = ("unique", "duplicate", "late", "invalid")
@@ -103,7 +103,7 @@ class Topics:
             wanted = [TopicPartition(self.input, number) for number in range(self.partitions)]
             # A coordinator that is being made or moves says so for a moment.
             access = KafkaAccess(self.bootstrap, self.prefix)
-            found = patiently(access, lambda: consumer.committed(wanted, _SECONDS))
+            found = retrying(access, lambda: consumer.committed(wanted, _SECONDS))
         finally:
             consumer.close()
         return {one.partition: one.offset for one in found if one.offset >= 0}

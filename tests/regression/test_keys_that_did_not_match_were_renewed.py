@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from operators.changes import Change, Delta, LaneProgress
-from operators.windows.disk.layout import Shelf
+from operators.windows.disk.layout import KeyLayout
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
@@ -15,7 +15,7 @@ BOUND = Bound(64, renew=True)
 
 
 def opened(folder: Path) -> DiskStore:
-    return DiskStore(Shelf(10.0), BOUND, RocksDatabase(folder, MEMORY, {}))
+    return DiskStore(KeyLayout(10.0), BOUND, RocksDatabase(folder, MEMORY, {}))
 
 
 def ask(store: DiskStore, names: list[tuple[int, int]]) -> tuple[list[int], Delta]:

@@ -45,6 +45,6 @@ def test_a_changelog_with_the_same_keys_again_evicts_nothing(kind: Kind, renew: 
     delta = feed(kind.new(Bound(BOUND, renew)), KEYS)[1]
     store = kind.new(Bound(BOUND, renew))
     store.apply(delta)
-    store.apply(Delta.join([delta] * 20))
+    store.apply(Delta.concat([delta] * 20))
     assert held_of(store, KEYS) == [*KEYS]
     assert (store.evicted, len(store)) == (0, len(KEYS))

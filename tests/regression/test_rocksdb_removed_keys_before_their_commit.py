@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from operators.batches import Decided, Records, Slice, Span, Spans
+from operators.batches import DecisionColumns, Records, Slice, Span, Spans
 from operators.changes import LaneChange
 from operators.lanes.lane import Lane, LaneSpec
 from operators.verdicts import VerdictBatch
-from operators.windows.disk.layout import SessionShelf, Shelf, SlidingShelf
+from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
@@ -24,20 +24,20 @@ from operators.windows.tumbling import TumblingStore
 
 MEMORY = RocksMemory(8 << 20)
 SHELVES = {
-    "tumbling": Shelf(10.0),
-    "sliding": SlidingShelf(10.0),
-    "session": SessionShelf(10.0),
-    "forever": Shelf(math.inf),
+    "tumbling": KeyLayout(10.0),
+    "sliding": SlidingLayout(10.0),
+    "session": SessionLayout(10.0),
+    "forever": KeyLayout(math.inf),
 }
 every_shelf = pytest.mark.parametrize("shelf", SHELVES.values(), ids=SHELVES)
 every_eviction = pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
 
 
-def lane_on(folder: Path, shelf: Shelf, bound: Bound) -> Lane:
+def lane_on(folder: Path, layout: KeyLayout, bound: Bound) -> Lane:
     """A lane as it is after a start: it goes on from what is on disk."""
 
     def open_store(number: int) -> DiskStore:
-        return DiskStore(shelf, bound, RocksDatabase(folder, MEMORY, {"lane": number}))
+        return DiskStore(layout, bound, RocksDatabase(folder, MEMORY, {"lane": number}))
 
     lane = Lane(0, LaneSpec(lambda: TumblingStore(10.0), 0.0, 30.0, {}, open_store=open_store))
     lane.resume()
@@ -55,7 +55,7 @@ def slice_of(start: int, events: Sequence[tuple[float, str]]) -> Slice:
         spans=Spans.of(Span(0, 1, start, start + count, 1e9), count),
         records=Records(np.arange(start, start + count), [b""] * count),
         rows=np.arange(count),
-        decided=Decided(times, np.append(-math.inf, largest[:-1]), hashes[:, None]),
+        decided=DecisionColumns(times, np.append(-math.inf, largest[:-1]), hashes[:, None]),
         largest=(float(largest[-1]),),
     )
 
@@ -81,10 +81,10 @@ def killed(folder: Path) -> Path:
 @every_shelf
 @pytest.mark.parametrize("written", [False, True], ids=["committed before", "committed after"])
 def test_what_expired_is_there_until_the_commit(
-    shelf: Shelf, written: bool, tmp_path: Path
+    layout: KeyLayout, written: bool, tmp_path: Path
 ) -> None:
     folder = tmp_path / "lane"
-    lane = lane_on(folder, shelf, Bound())
+    lane = lane_on(folder, layout, Bound())
     first = lane.decide(slice_of(0, [(1.0, "k"), (2.0, "l")]))
     second = slice_of(2, [(3.0, "k"), (1000.0, "z")])
     third = slice_of(4, [(1001.0, "y"), (5000.0, "z")])
@@ -95,7 +95,7 @@ def test_what_expired_is_there_until_the_commit(
         commit(lane, first)
         lane.decide(slice_of(6, [(5001.0, "x")]))
     assert before[0] == [(1, 0), (0, -1)]
-    lane = lane_on(killed(folder), shelf, Bound())
+    lane = lane_on(killed(folder), layout, Bound())
     assert lane.progress == {0: 2}
     assert [answers(lane.decide(second)), answers(lane.decide(third))] == before
 
@@ -103,11 +103,11 @@ def test_what_expired_is_there_until_the_commit(
 @every_shelf
 @every_eviction
 def test_what_was_evicted_is_there_until_the_commit(
-    shelf: Shelf, renew: bool, tmp_path: Path
+    layout: KeyLayout, renew: bool, tmp_path: Path
 ) -> None:
     folder = tmp_path / "lane"
     bound = Bound(64, renew)
-    lane = lane_on(folder, shelf, bound)
+    lane = lane_on(folder, layout, bound)
     names = [chr(1000 + number) for number in range(80)]
     commit(lane, lane.decide(slice_of(0, [(1.0, name) for name in names[:60]])))
     slices = [
@@ -117,6 +117,6 @@ def test_what_was_evicted_is_there_until_the_commit(
     before = [answers(lane.decide(one)) for one in slices]
     assert before[0] == [(1, 0), (1, 1)]
     assert lane.store.evicted >= 16
-    lane = lane_on(killed(folder), shelf, bound)
+    lane = lane_on(killed(folder), layout, bound)
     assert (lane.progress, len(lane.store)) == ({0: 60}, 60)
     assert [answers(lane.decide(one)) for one in slices] == before

@@ -10,14 +10,14 @@ import pytest
 import requests
 
 from flows.web import server
-from flows.web.server import Answer, serve
+from flows.web.server import Response, serve
 
 SECONDS = 10.0
 
 
 @pytest.fixture
 def port() -> int:
-    return serve(0, {"/livez": lambda _: Answer(b"ok\n")})
+    return serve(0, {"/livez": lambda _: Response(b"ok\n")})
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
-from operators.windows.store import stretches
+from operators.windows.store import bucket_numbers
 
 Window = Literal["tumbling", "sliding", "session", "forever"]
 
@@ -84,7 +84,7 @@ def repeated_keys(
     for (rows,) in each_bucket(keys, chosen=chosen):
         moments = times[rows]
         if window == "tumbling":
-            moments = stretches(moments, window_seconds)
+            moments = bucket_numbers(moments, window_seconds)
         some = keys[rows]
         order = np.lexsort((moments, some[:, 1], some[:, 0]))
         ordered, moments = some[order], moments[order]

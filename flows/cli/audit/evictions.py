@@ -12,7 +12,7 @@ from flows.cli.audit.table import InputTable
 from flows.settings.model import Settings
 from operators.columns.arrays import Bools, Ints
 from operators.verdicts import DUPLICATE, UNIQUE
-from operators.windows.store import stretches
+from operators.windows.store import bucket_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def maybe_expired(
     horizon = high - lateness.smallest
     oldest = np.minimum(table.times[repeats.later], table.times[repeats.earlier])
     if kind == "tumbling":
-        gone: Bools = stretches(oldest, seconds) < stretches(horizon, seconds)
+        gone: Bools = bucket_numbers(oldest, seconds) < bucket_numbers(horizon, seconds)
     else:
         gone = oldest + seconds <= horizon
     return gone

@@ -22,10 +22,10 @@ from flows.cli.audit.options import AuditOptions
 from flows.cli.audit.proof import Proof
 from flows.cli.audit.rules import Rules
 from flows.cli.audit.table import (
-    Answers,
+    AnswerChunk,
     InputBuilder,
     InputTable,
-    Uniques,
+    UniqueChunk,
     digests,
     number,
 )
@@ -187,9 +187,9 @@ def _read_again(path: Path, table: InputTable, rows: Ints) -> Iterator[tuple[Int
             return
 
 
-def _uniques(first: int, lines: list[bytes]) -> Uniques:
+def _uniques(first: int, lines: list[bytes]) -> UniqueChunk:
     count = len(lines)
-    uniques = Uniques(digests(lines), np.zeros(count, np.int64), np.arange(count) + first)
+    uniques = UniqueChunk(digests(lines), np.zeros(count, np.int64), np.arange(count) + first)
     for at, line in enumerate(lines):
         # What has another verdict's form may be its answer in the wrong file.
         if line.startswith(b'{"verdict":'):
@@ -200,13 +200,13 @@ def _uniques(first: int, lines: list[bytes]) -> Uniques:
     return uniques
 
 
-def _answers(settings: Settings, verdict: int, first: int, lines: list[bytes]) -> Answers:
+def _answers(settings: Settings, verdict: int, first: int, lines: list[bytes]) -> AnswerChunk:
     nothing = (_Line("", -1), b"")
     read = [_try_line(line) or nothing for line in lines]
     records = [record for record, _ in read]
     count = len(lines)
     lacking = what_is_lacking(settings)
-    return Answers(
+    return AnswerChunk(
         verdict=verdict,
         said=[record.verdict for record in records],
         partitions=np.zeros(count, np.int64),

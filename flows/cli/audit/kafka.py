@@ -21,10 +21,10 @@ from flows.cli.audit.options import AuditOptions
 from flows.cli.audit.proof import Proof
 from flows.cli.audit.rules import Rules
 from flows.cli.audit.table import (
-    Answers,
+    AnswerChunk,
     InputBuilder,
     InputTable,
-    Uniques,
+    UniqueChunk,
     digests,
 )
 from flows.cli.generate.options import LABEL
@@ -172,14 +172,14 @@ def _digests(reader: TopicReader, messages: list[Message], headers: list[Headers
 
 def _answers(
     reader: TopicReader, settings: Settings, code: int, partition: int, messages: list[Message]
-) -> Answers:
+) -> AnswerChunk:
     parts = [split_headers(_headers(message)) for message in messages]
     added = [headers for _, headers in parts]
     references = [reference(settings, headers) for headers in added]
     why = [text(first_of(headers, REASONS)) for headers in added]
     originals = [text(headers.get("dedup.original")) for headers in added]
     numbers = [finite(text(first_of(headers, NUMBERS))) for headers in added]
-    return Answers(
+    return AnswerChunk(
         verdict=code,
         said=[text(headers.get(VERDICT_HEADER)) for headers in added],
         partitions=np.array([place[0] for place in references], np.int64),
@@ -195,9 +195,9 @@ def _answers(
 
 def _uniques(
     reader: TopicReader, settings: Settings, partition: int, messages: list[Message]
-) -> Uniques:
+) -> UniqueChunk:
     headers: list[Headers] = [_headers(message) for message in messages]
-    uniques = Uniques(
+    uniques = UniqueChunk(
         _digests(reader, messages, headers),
         np.full(len(messages), partition, np.int64),
         np.fromiter(map(Message.offset, messages), np.int64, len(messages)),

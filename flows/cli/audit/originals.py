@@ -10,7 +10,7 @@ from flows.cli.audit.checks import Window, each_bucket
 from flows.cli.audit.table import InputTable
 from operators.columns.arrays import Bools, Floats, Ints
 from operators.verdicts import DUPLICATE, UNIQUE
-from operators.windows.store import stretches
+from operators.windows.store import bucket_numbers
 
 # The number of a near duplicate is computed from its threshold's neighbours by rounding.
 SIMILARITY_SLACK = 1e-9
@@ -43,7 +43,7 @@ def wrong_originals(table: InputTable, window: Window, window_seconds: float) ->
     )
     mine, theirs = table.times[asked], table.times[of]
     if window == "tumbling":
-        different |= stretches(mine, window_seconds) != stretches(theirs, window_seconds)
+        different |= bucket_numbers(mine, window_seconds) != bucket_numbers(theirs, window_seconds)
     elif window == "sliding":
         with np.errstate(over="ignore", invalid="ignore"):
             different |= ~(np.abs(mine - theirs) < window_seconds)
@@ -109,7 +109,7 @@ def first_of_none(
     for (rows,) in each_bucket(keys, chosen=mine | (table.verdicts == UNIQUE)):
         moments = np.zeros(len(rows))
         if window == "tumbling":
-            moments = stretches(table.times[rows], window_seconds)
+            moments = bucket_numbers(table.times[rows], window_seconds)
         some = keys[rows]
         order = np.lexsort((~mine[rows], moments, some[:, 1], some[:, 0]))
         ordered, moments = some[order], moments[order]

@@ -26,9 +26,9 @@ from flows.cli.audit.rules import Checked, Rules, Told
 from flows.cli.audit.table import (
     DELETED,
     UNKNOWN,
-    Answers,
+    AnswerChunk,
     InputTable,
-    Uniques,
+    UniqueChunk,
     places_of,
     same,
 )
@@ -79,12 +79,12 @@ class Proof:
     answered: dict[int, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     unanswered: int = 0
-    _uniques: list[Uniques] = field(default_factory=list)
+    _uniques: list[UniqueChunk] = field(default_factory=list)
     _altered: list[_Altered] = field(default_factory=list)
     _late: Told = field(default_factory=Told)
     _near: Told = field(default_factory=Told)
 
-    def add_answers(self, answers: Answers) -> None:
+    def add_answers(self, answers: AnswerChunk) -> None:
         """Take outputs that say which record they answer."""
         count = len(answers.places)
         self.answered[answers.verdict] = self.answered.get(answers.verdict, 0) + count
@@ -107,12 +107,12 @@ class Proof:
         )
         self._remember(answers, rows, positions)
 
-    def add_uniques(self, uniques: Uniques) -> None:
+    def add_uniques(self, uniques: UniqueChunk) -> None:
         """Take outputs of the unique output."""
         self.answered[UNIQUE] = self.answered.get(UNIQUE, 0) + len(uniques.offsets)
         self._uniques.append(uniques)
 
-    def _check_verdict(self, answers: Answers) -> None:
+    def _check_verdict(self, answers: AnswerChunk) -> None:
         wanted = VERDICTS[answers.verdict]
         wrong = [at for at, said in enumerate(answers.said) if said and said != wanted]
         self._note(
@@ -121,7 +121,7 @@ class Proof:
             lambda at: f"{self._found(answers, at)} says {answers.said[at]}",
         )
 
-    def _check_reference(self, answers: Answers, rows: Ints) -> None:
+    def _check_reference(self, answers: AnswerChunk, rows: Ints) -> None:
         unreadable = (answers.partitions < 0) | (answers.offsets < 0)
         unreadable |= np.array([not said for said in answers.said])
         lacking = np.flatnonzero(np.array([bool(name) for name in answers.lacking]))
@@ -139,7 +139,7 @@ class Proof:
             output = VERDICTS[answers.verdict]
             self.notes.append(f"{count:,} {output} records answer input deleted by retention")
 
-    def _count(self, answers: Answers, rows: Ints, positions: Ints) -> None:
+    def _count(self, answers: AnswerChunk, rows: Ints, positions: Ints) -> None:
         """Count the answers; second ones are named by where they were found."""
         first = np.zeros(len(rows), np.bool_)
         first[np.unique(rows, return_index=True)[1]] = True
@@ -152,7 +152,7 @@ class Proof:
         counts = self.table.answers
         counts[rows] = np.minimum(counts[rows], _MOST_ANSWERS - 1) + 1
 
-    def _remember(self, answers: Answers, rows: Ints, positions: Ints) -> None:
+    def _remember(self, answers: AnswerChunk, rows: Ints, positions: Ints) -> None:
         """Keep what the later checks need."""
         table = self.table
         table.verdicts[rows] = answers.verdict
@@ -164,7 +164,7 @@ class Proof:
         elif answers.verdict == LATE:
             self._late.add(rows, answers.numbers[positions])
 
-    def _remember_originals(self, answers: Answers, rows: Ints, positions: Ints) -> None:
+    def _remember_originals(self, answers: AnswerChunk, rows: Ints, positions: Ints) -> None:
         """Keep which record each duplicate repeats, and by what."""
         names = {key.name: index for index, key in enumerate(self.settings.keys)}
         near = np.array(
@@ -260,13 +260,13 @@ class Proof:
     def _input(self, row: int) -> str:
         return self.input_name(*self.table.place(row))
 
-    def _unique(self, chunk: Uniques, at: int) -> str:
+    def _unique(self, chunk: UniqueChunk, at: int) -> str:
         return self.output_name(UNIQUE, int(chunk.partitions[at]), int(chunk.offsets[at]))
 
-    def _found(self, answers: Answers, at: int) -> str:
+    def _found(self, answers: AnswerChunk, at: int) -> str:
         return self.output_name(answers.verdict, *answers.places[at])
 
-    def _meant(self, answers: Answers, at: int) -> str:
+    def _meant(self, answers: AnswerChunk, at: int) -> str:
         return self.input_name(int(answers.partitions[at]), int(answers.offsets[at]))
 
 

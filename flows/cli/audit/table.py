@@ -191,7 +191,7 @@ class InputBuilder:
 
 
 @dataclass(slots=True)
-class Answers:
+class AnswerChunk:
     """Outputs that say which record they answer: one chunk of one output.
 
     verdict: code of the output that they were found in.  said: the verdict that
@@ -214,7 +214,7 @@ class Answers:
 
 
 @dataclass(slots=True)
-class Uniques:
+class UniqueChunk:
     """Outputs of the unique output: one chunk.
 
     digests: of the whole record.  partitions, offsets: where they were found.

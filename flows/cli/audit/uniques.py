@@ -9,7 +9,7 @@ import numpy as np
 
 from flows.cli.audit.checks import pair
 from flows.cli.audit.findings import Findings, Kind
-from flows.cli.audit.table import InputTable, Uniques, same
+from flows.cli.audit.table import InputTable, UniqueChunk, same
 from operators.columns.arrays import Bools, Hashes, Ints
 from operators.verdicts import UNIQUE
 
@@ -26,9 +26,9 @@ class ExtraUniques:
     """
 
     table: InputTable
-    chunks: Sequence[Uniques]
+    chunks: Sequence[UniqueChunk]
     name_input: Callable[[int], str]
-    name_output: Callable[[Uniques, int], str]
+    name_output: Callable[[UniqueChunk, int], str]
 
     def explain(
         self, digests: Hashes, expected: Bools, findings: Findings, notes: list[str]
@@ -46,7 +46,7 @@ class ExtraUniques:
         places = list(zip(chunk_of.tolist(), (extra - begins[chunk_of]).tolist(), strict=True))
         replayed = self._replayed(places, notes)
         known = np.isin(digests[extra, 0], table.digests[:, 0])
-        foreign: list[tuple[Uniques, int]] = []
+        foreign: list[tuple[UniqueChunk, int]] = []
         for (number, at), is_known, is_replay in zip(places, known, replayed, strict=True):
             chunk = self.chunks[number]
             if is_replay or self._is_marked(chunk, at, findings):
@@ -91,7 +91,7 @@ class ExtraUniques:
             )
         return found
 
-    def _again(self, chunk: Uniques, at: int, *, is_known: bool) -> Hashes | None:
+    def _again(self, chunk: UniqueChunk, at: int, *, is_known: bool) -> Hashes | None:
         """Digest of the input record that a unique output answers once more; None for none."""
         if is_known:
             own: Hashes = chunk.digests[at]
@@ -105,12 +105,12 @@ class ExtraUniques:
     def _rows(self, digest: Hashes) -> Ints:
         return np.flatnonzero(same(self.table.digests, digest))
 
-    def _second(self, chunk: Uniques, at: int, digest: Hashes) -> Iterator[str]:
+    def _second(self, chunk: UniqueChunk, at: int, digest: Hashes) -> Iterator[str]:
         """Name a unique output whose input record is answered elsewhere; made when asked for."""
         row = int(self._rows(digest)[0])
         yield f"{self.name_output(chunk, at)} answers {self.name_input(row)} again"
 
-    def _is_marked(self, chunk: Uniques, at: int, findings: Findings) -> bool:
+    def _is_marked(self, chunk: UniqueChunk, at: int, findings: Findings) -> bool:
         """Whether a unique output is another verdict's answer, put into the wrong output."""
         if at not in chunk.marked:
             return False

@@ -41,7 +41,7 @@ _NOT_TIME = (
 )
 
 
-def spoil(
+def corrupt(
     write: Writer, event: Event, kind: float, variant: float, *, tombstones: bool
 ) -> tuple[bytes | None, str]:
     """Spoil an event.

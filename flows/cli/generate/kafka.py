@@ -10,7 +10,7 @@ from confluent_kafka.admin import NewTopic
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
-from connectors.kafka.client_errors import explain
+from connectors.kafka.client_errors import error_text
 from connectors.kafka.requests import REQUEST_SECONDS
 from connectors.kafka.topics import create_topic, partition_counts
 from flows.assembly.specs import kafka_access
@@ -61,7 +61,7 @@ class KafkaTarget:
                 except BufferError:
                     self._producer.poll(_POLL_SECONDS)
                 except KafkaException as error:
-                    raise self._refused(explain(error)) from error
+                    raise self._refused(error_text(error)) from error
                 else:
                     break
         self._producer.poll(0)
@@ -85,7 +85,7 @@ class KafkaTarget:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         del message
         if error is not None:
-            self._failed = explain(error)
+            self._failed = error_text(error)
 
     def _noted(
         self, note: Note, record: Labelled, error: KafkaError | None, message: Message

@@ -25,7 +25,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from flows.cli.generate.corrupt import spoil
+from flows.cli.generate.corrupt import corrupt
 from flows.cli.generate.events import EVENT_TYPES, PHRASES, Event, Writer, typo
 from flows.cli.generate.options import LABELS, Labelled, StreamOptions
 from operators.columns.arrays import Floats, Ints
@@ -181,7 +181,7 @@ class _Stream:
     def _invalid(self, draw: _Draw, time: int) -> Labelled:
         event = _new_event(draw, time)
         record = self._record("invalid", draw.row, event)
-        record.value, record.reason = spoil(
+        record.value, record.reason = corrupt(
             self._write, event, draw.one, draw.two, tombstones=self._options.tombstones
         )
         return record

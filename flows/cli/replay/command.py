@@ -18,7 +18,7 @@ from connectors.kafka.topic_reader import TopicReader
 from connectors.kafka.topics import no_such_topic, own_topics, partition_counts
 from flows.assembly.specs import kafka_access, output_topics
 from flows.cli.replay.log import ensure_log, log_topic, unpack
-from flows.cli.replay.selection import Dead, Filters, Replay, Replayed, Selection
+from flows.cli.replay.selection import DeadLetter, Filters, Replay, ReplayLog, Selection
 from flows.cli.replay.writer import ReplayWriter
 from flows.settings.load import load_settings
 from flows.settings.model import Settings
@@ -190,11 +190,11 @@ class _Job:
                     pace.wait(len(batch))
                 yield _summary(topic, selection, f"replayed to {self.to}")
 
-    def _selection(self, replayed: Replayed) -> Selection:
+    def _selection(self, replayed: ReplayLog) -> Selection:
         return Selection(self.settings.input_topic, self.to, self.filters, replayed)
 
-    def _replayed(self, reader: TopicReader) -> Replayed:
-        replayed = Replayed()
+    def _replayed(self, reader: TopicReader) -> ReplayLog:
+        replayed = ReplayLog()
         topic = log_topic(self.settings.app_id)
         if reader.has(topic):
             for _, messages in reader.read(topic, reader.span(topic)):
@@ -250,10 +250,10 @@ def _batches(picked: Iterator[Replay], most: int) -> Iterator[list[Replay]]:
         yield batch
 
 
-def _dead(message: Message) -> Dead:
+def _dead(message: Message) -> DeadLetter:
     # Consumed messages have lists; the stubs also allow what can be produced.
     headers = cast("Headers", message.headers())
-    return Dead(message.value(), message.key(), headers, message.timestamp()[1])
+    return DeadLetter(message.value(), message.key(), headers, message.timestamp()[1])
 
 
 def _topic(topics: dict[str, str], verdict: str) -> str:

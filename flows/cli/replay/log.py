@@ -16,9 +16,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.client_errors import explain
+from connectors.kafka.client_errors import error_text
 from connectors.kafka.topics import TopicError, create_topic, partition_counts, topic_config
-from flows.cli.replay.selection import Origin, Replayed
+from flows.cli.replay.selection import Origin, ReplayLog
 from operators.errors import StateError
 
 _BROKER_DEFAULT = -1
@@ -42,7 +42,7 @@ def pack(to: str, origins: Iterable[Origin]) -> list[bytes]:
     ]
 
 
-def unpack(value: bytes, replayed: Replayed) -> None:
+def unpack(value: bytes, replayed: ReplayLog) -> None:
     """Remember what a record of the log names.  Raises StateError if it is none."""
     try:
         found = json.loads(value)
@@ -72,7 +72,7 @@ def ensure_log(access: KafkaAccess) -> None:
     try:
         config = topic_config(admin, topic)
     except KafkaException as error:
-        msg = f"cannot check the settings of {topic}: {explain(error)}"
+        msg = f"cannot check the settings of {topic}: {error_text(error)}"
         raise StateError(msg) from error
     for name, value in config.items():
         if name in _CONFIG and value != _CONFIG[name]:

@@ -22,7 +22,7 @@ class Origin:
 
 
 @dataclass(slots=True)
-class Replayed:
+class ReplayLog:
     """Records that were replayed: (to, topic, partition) → offsets."""
 
     _offsets: dict[tuple[str, str, int], set[int]] = field(default_factory=lambda: defaultdict(set))
@@ -38,7 +38,7 @@ class Replayed:
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
+class DeadLetter:
     """A record of an output topic, as it is read."""
 
     value: bytes | None
@@ -78,12 +78,12 @@ class Filters:
     until: float | None = None
     max_replays: int | None = None
 
-    def take(self, dead: Dead, added: dict[str, bytes | None], replays: int) -> bool:
+    def match(self, dead_letter: DeadLetter, added: dict[str, bytes | None], replays: int) -> bool:
         """Whether a record is wanted."""
-        at = dead.timestamp_ms / 1000.0
+        at = dead_letter.timestamp_ms / 1000.0
         reason = added.get("dedup.matched") or added.get("dedup.reason") or b""
         return (
-            (not self.keys or dead.key in self.keys)
+            (not self.keys or dead_letter.key in self.keys)
             and (not self.reasons or reason.decode("utf-8", "replace") in self.reasons)
             and (self.since is None or at >= self.since)
             and (self.until is None or at < self.until)
@@ -103,20 +103,20 @@ class Selection:
     input_topic: str
     to: str
     filters: Filters
-    replayed: Replayed
+    replayed: ReplayLog
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def pick(self, dead: Dead) -> Replay | None:
+    def pick(self, dead_letter: DeadLetter) -> Replay | None:
         """What is written again for a record; None if nothing."""
         self.counts["read"] += 1
-        own, added = split_headers(dead.headers)
+        own, added = split_headers(dead_letter.headers)
         origin = _origin(added)
         if origin is None or origin.topic != self.input_topic:
             self.counts["foreign"] += 1
             return None
         replays = _replays(own)
-        if not self.filters.take(dead, added, replays):
+        if not self.filters.match(dead_letter, added, replays):
             self.counts["unwanted"] += 1
             return None
         if self.replayed.has(self.to, origin):
@@ -126,7 +126,7 @@ class Selection:
         self.replayed.add(self.to, origin.topic, origin.partition, [origin.offset])
         self.reasons[_reason(added)] += 1
         headers = _with_replays(own, replays + 1)
-        return Replay(origin, dead.value, dead.key, headers, dead.timestamp_ms)
+        return Replay(origin, dead_letter.value, dead_letter.key, headers, dead_letter.timestamp_ms)
 
 
 def _origin(added: dict[str, bytes | None]) -> Origin | None:

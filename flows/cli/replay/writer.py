@@ -13,9 +13,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from connectors.exactly_once.failpoints import reach
+from connectors.exactly_once.failpoints import hit
 from connectors.exactly_once.lane_producer import FencedError, LaneProducer
-from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
+from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.access import KafkaAccess
 from connectors.librdkafka.column_producer import ANY_PARTITION
 from connectors.librdkafka.packed_records import PackedRecords
@@ -49,7 +49,7 @@ class ReplayWriter:
         """
         changes = pack(self._to, (one.origin for one in replays))
         parts = self._by_partition(replays)
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         try:
             while True:
                 self._producer.begin()
@@ -61,7 +61,7 @@ class ReplayWriter:
                 if time.monotonic() > deadline:
                     msg = (
                         f"a transaction to {self._to} was aborted again and again for "
-                        f"{PATIENCE_SECONDS:.0f} s: see the brokers' logs, start again"
+                        f"{RETRY_TIMEOUT_SECONDS:.0f} s: see the brokers' logs, start again"
                     )
                     raise SinkError(msg)
         except FencedError as error:
@@ -70,7 +70,7 @@ class ReplayWriter:
                 "Nothing is replayed twice"
             )
             raise FencedError(msg) from error
-        reach("after_commit")
+        hit("after_commit")
 
     def _by_partition(self, replays: Sequence[Replay]) -> dict[int, PackedRecords]:
         """Columns for each partition; back in its own topic a record returns to its own."""

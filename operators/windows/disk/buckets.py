@@ -11,7 +11,7 @@ import numpy as np
 
 from operators.columns.arrays import Floats
 from operators.windows.disk import layout as lying
-from operators.windows.disk.layout import Shelf
+from operators.windows.disk.layout import KeyLayout
 from operators.windows.disk.rocksdb import BUCKETS, RocksBatch, RocksDatabase
 
 
@@ -28,20 +28,20 @@ class _Stretch:
     leaving: int = 0
 
 
-class Stretches:
+class Buckets:
     """The stretches that have keys on disk.
 
     gone: those that were of no more use when `look` was called last; they may be on
     disk still.
     """
 
-    def __init__(self, shelf: Shelf, database: RocksDatabase) -> None:
-        self._shelf = shelf
+    def __init__(self, layout: KeyLayout, database: RocksDatabase) -> None:
+        self._layout = layout
         self._all = {
             lying.number_of(key): _Stretch(*msgspec.msgpack.decode(value))
             for key, value in database.items(BUCKETS)
         }
-        self.gone: set[float] = set()
+        self.expired: set[float] = set()
 
     def add(self, batch: RocksBatch, homes: Floats, times: Floats, ordinal: int) -> None:
         """Count new keys."""
@@ -77,14 +77,14 @@ class Stretches:
 
     def look(self, horizon: float) -> int:
         """See which are of no more use; return how many keys they have, chosen ones aside."""
-        self.gone = set(self.gone_at(horizon))
-        return sum(self._all[number].count - self._all[number].leaving for number in self.gone)
+        self.expired = set(self.gone_at(horizon))
+        return sum(self._all[number].count - self._all[number].leaving for number in self.expired)
 
     def gone_at(self, horizon: float) -> list[float]:
         """Stretches of no more use at a horizon, as far as they are the first ones."""
         gone = []
         for number in sorted(self._all):
-            if not self._shelf.gone(number, self._all[number].newest, horizon):
+            if not self._layout.is_expired(number, self._all[number].newest, horizon):
                 break
             gone.append(number)
         return gone
@@ -97,5 +97,7 @@ class Stretches:
 
     def first(self, otherwise: int, *, gone: bool = True) -> int:
         """Return an ordinal before all keys; gone: those of no more use too."""
-        ones = (one.first for number, one in self._all.items() if gone or number not in self.gone)
+        ones = (
+            one.first for number, one in self._all.items() if gone or number not in self.expired
+        )
         return min(ones, default=otherwise)

@@ -11,8 +11,8 @@ import numpy as np
 from operators.changes import Delta, LaneProgress
 from operators.columns.arrays import Bools, Ints
 from operators.windows.disk import layout as lying
-from operators.windows.disk.buckets import Stretches
-from operators.windows.disk.layout import NUMBER_BYTES, SessionShelf, Shelf
+from operators.windows.disk.buckets import Buckets
+from operators.windows.disk.layout import NUMBER_BYTES, KeyLayout, SessionLayout
 from operators.windows.disk.rocksdb import ENDS, KEYS, META, ORDER, RocksBatch, RocksDatabase
 from operators.windows.disk.victims import Choosing, Victims
 from operators.windows.key_table.table import Bound
@@ -37,12 +37,12 @@ class DiskKeys:
     a kill the same records are decided again, and need the same keys.
     """
 
-    def __init__(self, shelf: Shelf, bound: Bound, database: RocksDatabase) -> None:
-        self._shelf = shelf
+    def __init__(self, layout: KeyLayout, bound: Bound, database: RocksDatabase) -> None:
+        self._layout = layout
         self._bound = bound
         self._database = database
         self._held = self._ordinal = self._writes = self._ends_since_looked = 0
-        self._stretches = Stretches(shelf, database)
+        self._buckets = Buckets(layout, database)
         self._choosing = Choosing(database)
         self._horizon = -math.inf
         self._uncounted = 0
@@ -91,7 +91,7 @@ class DiskKeys:
         progress: LaneProgress,
         evicted: Victims,
         *,
-        merging: bool,
+        must_read_before_write: bool,
     ) -> None:
         """Write what a transaction changed.
 
@@ -104,16 +104,16 @@ class DiskKeys:
         if len(delta):
             ordinals = np.arange(self._ordinal, self._ordinal + len(delta))
             self._ordinal += len(delta)
-            homes = self._shelf.home(delta.times)
+            homes = self._layout.bucket_of(delta.times)
             keys = lying.keys_at(homes, delta.hashes)
-            if merging:
+            if must_read_before_write:
                 new = self._put_merged(batch, keys, delta, ordinals, set(evicted.keys))
             else:
                 batch.put_all(KEYS, keys, lying.values_of(ordinals, delta))
                 batch.put_all(ORDER, _big_endian(ordinals), keys)
-            if not isinstance(self._shelf, SessionShelf):
+            if not isinstance(self._layout, SessionLayout):
                 self._held += int(new.sum())
-                self._stretches.add(batch, homes[new], delta.times[new], int(ordinals[0]))
+                self._buckets.add(batch, homes[new], delta.times[new], int(ordinals[0]))
         end = 0 if self.progress is None else self.progress.end
         self.progress = progress._replace(end=max(end, progress.end))
         self._write(batch)
@@ -140,8 +140,8 @@ class DiskKeys:
         ):
             value = known[key]
             entries = [] if value is None else lying.entries_of(value)
-            merged = self._shelf.merged(entries, entry)
-            moves = self._bound.renew or self._shelf.added_again(entries, entry)
+            merged = self._layout.merged(entries, entry)
+            moves = self._bound.renew or self._layout.added_again(entries, entry)
             if value is not None and not moves:
                 ordinal = lying.ordinal_of(value)  # noqa: PLW2901 - it stays where it is
             elif value is not None and order.pop(lying.ordinal_of(value), None) is None:
@@ -153,9 +153,9 @@ class DiskKeys:
             held += len(merged) - len(entries)
         batch.put_all(KEYS, unique, [value for value in known.values() if value is not None])
         batch.put_all(ORDER, _big_endian(np.array(list(order), np.int64)), list(order.values()))
-        if isinstance(self._shelf, SessionShelf):
+        if isinstance(self._layout, SessionLayout):
             self._held += held
-            ends = lying.keys_at(self._shelf.ends(delta.times), delta.hashes)
+            ends = lying.keys_at(self._layout.ends(delta.times), delta.hashes)
             batch.put_all(ENDS, ends, [b""] * len(ends))
             self._ends_since_looked += len(ends)
         return more
@@ -167,32 +167,32 @@ class DiskKeys:
 
     def _count_again(self) -> None:
         """Count what is there without being held any more."""
-        self._uncounted = self._stretches.look(self._horizon)
+        self._uncounted = self._buckets.look(self._horizon)
         self._uncounted += sum(self._choosing.leaving.values())
 
     def remove_expired(self, horizon: float) -> None:
         """Remove what expired, given the horizon of what was put last; sessions in steps."""
-        if isinstance(self._shelf, SessionShelf):
-            self._remove_sessions(self._shelf, horizon)
-        elif gone := self._stretches.gone_at(horizon):
+        if isinstance(self._layout, SessionLayout):
+            self._remove_sessions(self._layout, horizon)
+        elif gone := self._buckets.gone_at(horizon):
             self._remove_stretches(gone)
         self._count_again()
 
     def _remove_stretches(self, gone: list[float]) -> None:
         batch = self._database.batch()
-        self._held -= self._stretches.remove(batch, gone)
+        self._held -= self._buckets.remove(batch, gone)
         for key in self._choosing.leaving:
             if lying.number_of(key) in gone:
                 self._choosing.leaving[key] = 0
         batch.delete_range(KEYS, b"", lying.after(gone[-1]))
-        batch.delete_range(ORDER, b"", lying.order_of(self._stretches.first(self._ordinal)))
+        batch.delete_range(ORDER, b"", lying.order_of(self._buckets.first(self._ordinal)))
         self._write(batch)
 
-    def _remove_sessions(self, shelf: SessionShelf, horizon: float) -> None:
+    def _remove_sessions(self, layout: SessionLayout, horizon: float) -> None:
         """Look at some of the keys of which a session has ended."""
         if not math.isfinite(horizon) or not self._held:
             return
-        border = lying.sortable(np.array([shelf.ended_before(horizon)]))
+        border = lying.sortable(np.array([layout.ended_before(horizon)]))
         at_once = max(_STEP, 2 * self._ends_since_looked)
         self._ends_since_looked = 0
         rows = islice(self._database.items(ENDS), at_once)
@@ -206,7 +206,7 @@ class DiskKeys:
             if value is None:
                 continue
             entries = lying.entries_of(value)
-            live = [one for one in entries if not horizon - one[1] >= shelf.seconds]
+            live = [one for one in entries if not horizon - one[1] >= layout.seconds]
             self._held -= len(entries) - len(live)
             if key in self._choosing.leaving:
                 self._choosing.leaving[key] = len(live)
@@ -225,17 +225,17 @@ class DiskKeys:
         """
         count = min(_STEP, self._bound.evicted_at_once)
         first = b""
-        if self._stretches.gone:
-            first = lying.order_of(self._stretches.first(self._ordinal, gone=False))
+        if self._buckets.expired:
+            first = lying.order_of(self._buckets.first(self._ordinal, gone=False))
         victims = self._choosing.choose(
             count,
             first,
-            lambda key: key in busy or lying.number_of(key) in self._stretches.gone,
+            lambda key: key in busy or lying.number_of(key) in self._buckets.expired,
         )
         if victims is not None:
             chosen = {key: self._choosing.leaving[key] for key in victims.keys}
             self._uncounted += sum(chosen.values())
-            self._stretches.leave(chosen)
+            self._buckets.leave(chosen)
         return victims
 
     def evict(self, victims: Victims) -> None:
@@ -248,7 +248,7 @@ class DiskKeys:
         removed = self._choosing.remove(batch, victims)
         self._held -= sum(removed.values())
         self._uncounted -= sum(removed.values())
-        self._stretches.evict(batch, removed)
+        self._buckets.evict(batch, removed)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -18,7 +18,7 @@ from operators.columns.arrays import Floats, Hashes, Ints
 from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
-from operators.windows.store import KeyStore, stretches
+from operators.windows.store import KeyStore, bucket_numbers
 from operators.windows.tumbling import TumblingStore
 
 Entry: TypeAlias = tuple[float, float, int]
@@ -119,31 +119,33 @@ def found_delta(keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[Delta, 
     return delta, ordinals
 
 
-class Shelf:
+class KeyLayout:
     """Where the keys of tumbling windows lie, or of the one that lasts for ever.
 
     merging: whether a key's value may have to be read before it is written.
     skippable: whether a record that repeats a key in memory need not be looked up.
     """
 
-    merging = False
-    skippable = True
+    must_read_before_write = False
+    skip_lookup_if_in_memory = True
 
     def __init__(self, seconds: float) -> None:
         """seconds: of the window; infinite for ever."""
         self.seconds = seconds
 
-    def front(self) -> KeyStore:
+    def memory_store(self) -> KeyStore:
         """Make an empty store of the same window in memory."""
         return TumblingStore(self.seconds, _UNBOUNDED)
 
-    def home(self, times: Floats) -> Floats:
+    def bucket_of(self, times: Floats) -> Floats:
         """Stretch of time that keys of these times lie in."""
-        return np.zeros(len(times)) if np.isinf(self.seconds) else stretches(times, self.seconds)
+        return (
+            np.zeros(len(times)) if np.isinf(self.seconds) else bucket_numbers(times, self.seconds)
+        )
 
-    def around(self, times: Floats) -> list[Floats]:
-        """Stretches where keys lie that records of these times can match; `home` first."""
-        return [self.home(times)]
+    def buckets_to_search(self, times: Floats) -> list[Floats]:
+        """Stretches where keys lie that records of these times can match; `bucket_of` first."""
+        return [self.bucket_of(times)]
 
     def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
         """Entries of a key after one more was written."""
@@ -156,32 +158,32 @@ class Shelf:
         """
         return any(one[2] != entry[2] for one in entries)
 
-    def gone(self, number: float, newest: float, horizon: float) -> bool:
+    def is_expired(self, number: float, newest: float, horizon: float) -> bool:
         """Tell whether a stretch, with keys up to `newest`, is of no more use."""
         del newest
         if np.isinf(self.seconds) or not math.isfinite(horizon):
             return False
-        return number < float(stretches(np.array([horizon]), self.seconds)[0])
+        return number < float(bucket_numbers(np.array([horizon]), self.seconds)[0])
 
 
-class SlidingShelf(Shelf):
+class SlidingLayout(KeyLayout):
     """Where the keys of sliding windows lie."""
 
-    merging = True
-    skippable = False
+    must_read_before_write = True
+    skip_lookup_if_in_memory = False
 
     def __init__(self, seconds: float) -> None:
         """seconds: of the window."""
         super().__init__(seconds)
-        self._around = SlidingStore(seconds).around
+        self._buckets_to_search = SlidingStore(seconds).buckets_to_search
 
-    def front(self) -> KeyStore:
+    def memory_store(self) -> KeyStore:
         """Make an empty store of the same window in memory."""
         return SlidingStore(self.seconds, _UNBOUNDED)
 
-    def around(self, times: Floats) -> list[Floats]:
-        """Stretches where keys lie that records of these times can match; `home` first."""
-        return self._around(times)
+    def buckets_to_search(self, times: Floats) -> list[Floats]:
+        """Stretches where keys lie that records of these times can match; `bucket_of` first."""
+        return self._buckets_to_search(times)
 
     def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
         """Entries of a key after one more was written."""
@@ -196,26 +198,26 @@ class SlidingShelf(Shelf):
     def _near(self, one: Entry, other: Entry) -> bool:
         return abs(one[1] - other[1]) < self.seconds
 
-    def gone(self, number: float, newest: float, horizon: float) -> bool:
+    def is_expired(self, number: float, newest: float, horizon: float) -> bool:
         """Tell whether a stretch, with keys up to `newest`, is of no more use."""
         del number
         return horizon - newest >= self.seconds
 
 
-class SessionShelf(Shelf):
+class SessionLayout(KeyLayout):
     """Where sessions lie: a key's all together, for one may be longer than any stretch.
 
     They expire by a list of keys by the stretch in which a session ended (`ends`).
     """
 
-    merging = True
-    skippable = False
+    must_read_before_write = True
+    skip_lookup_if_in_memory = False
 
-    def front(self) -> KeyStore:
+    def memory_store(self) -> KeyStore:
         """Make an empty store of the same window in memory."""
         return SessionStore(self.seconds, _UNBOUNDED)
 
-    def home(self, times: Floats) -> Floats:
+    def bucket_of(self, times: Floats) -> Floats:
         """One stretch for all."""
         return np.zeros(len(times))
 
@@ -238,18 +240,18 @@ class SessionShelf(Shelf):
             one for one in entries if one[0] - last < self.seconds and first - one[1] < self.seconds
         ]
 
-    def gone(self, number: float, newest: float, horizon: float) -> bool:
+    def is_expired(self, number: float, newest: float, horizon: float) -> bool:
         """Nothing lies in stretches."""
         del number, newest, horizon
         return False
 
     def ends(self, times: Floats) -> Floats:
         """Stretch in which sessions end."""
-        return stretches(times, self.seconds)
+        return bucket_numbers(times, self.seconds)
 
     def ended_before(self, horizon: float) -> float:
         """Stretches before this one hold only ends that no record at the horizon can touch.
 
         One less than there are: rounding must not leave one behind that can be touched.
         """
-        return float(stretches(np.array([horizon - self.seconds]), self.seconds)[0]) - 1.0
+        return float(bucket_numbers(np.array([horizon - self.seconds]), self.seconds)[0]) - 1.0

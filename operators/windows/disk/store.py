@@ -16,7 +16,7 @@ from operators.changes import Change, Delta, LaneProgress
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.verdicts import Matches
 from operators.windows.disk.keys import DiskKeys
-from operators.windows.disk.layout import NUMBER_BYTES, Shelf, keys_at
+from operators.windows.disk.layout import NUMBER_BYTES, KeyLayout, keys_at
 from operators.windows.disk.rocksdb import RocksDatabase
 from operators.windows.disk.victims import Victims
 from operators.windows.key_table.table import Bound
@@ -25,11 +25,11 @@ from operators.windows.sliding import SlidingStore
 from operators.windows.tumbling import TumblingStore
 
 # Keys in memory in front of the disk before they are let go: some 15 MB a lane.
-_FRONT_KEYS = 262_144
+_MAX_KEYS_IN_MEMORY = 262_144
 
 
 @dataclass(slots=True)
-class _Added:
+class _Uncommitted:
     """A delta that is not on disk yet.
 
     count: keys held more by it.  new: which of its rows are new keys.  merging:
@@ -40,7 +40,7 @@ class _Added:
     delta: Delta
     count: int
     new: Bools
-    merging: bool
+    must_read_before_write: bool
     evicted: Victims = field(default_factory=Victims)
 
 
@@ -55,12 +55,12 @@ class DiskStore:
     more.
     """
 
-    def __init__(self, shelf: Shelf, bound: Bound, database: RocksDatabase) -> None:
-        self._shelf = shelf
+    def __init__(self, layout: KeyLayout, bound: Bound, database: RocksDatabase) -> None:
+        self._layout = layout
         self._bound = bound
-        self._disk = DiskKeys(shelf, bound, database)
-        self._front = shelf.front()
-        self._uncommitted: deque[_Added] = deque()
+        self._disk = DiskKeys(layout, bound, database)
+        self._memory = layout.memory_store()
+        self._uncommitted: deque[_Uncommitted] = deque()
         self._waiting: deque[Change | int] = deque()
         self._decided: tuple[int, Delta] = (0, Delta.empty())
         self._victims = Victims()
@@ -89,46 +89,46 @@ class DiskStore:
     def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
         """Match each record against earlier unique ones, and add those that are unique."""
         self._bound.check(hashes.shape[1])
-        self._make_ready()
+        self._make_room_in_memory()
         due = self._look_up(hashes, times)
-        before = len(self._front)
-        matches = self._front.decide(hashes, times, references)
-        self._decided = (len(self._front) - before, _matched(due, hashes, matches))
+        before = len(self._memory)
+        matches = self._memory.decide(hashes, times, references)
+        self._decided = (len(self._memory) - before, _matched(due, hashes, matches))
         return matches
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
         """Tell which records repeat a unique one, each for itself; add nothing."""
-        self._make_ready()
+        self._make_room_in_memory()
         self._look_up(hashes, times)
-        return self._front.repeats(hashes, times)
+        return self._memory.repeats(hashes, times)
 
     def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
         """What `decide` did: keys added, sessions as they became, keys that were renewed."""
-        added = self._front.delta(hashes, times, references, matches)
+        added = self._memory.delta(hashes, times, references, matches)
         count, renewed = self._decided
         new = np.arange(len(added) + len(renewed)) < len(added)
-        added = Delta.join([added, renewed])
+        added = Delta.concat([added, renewed])
         if len(added):
-            self._note(_Added(added, count, new, self._merging(len(renewed))))
+            self._note(_Uncommitted(added, count, new, self._must_read_before_write(len(renewed))))
         return added
 
-    def _note(self, added: _Added) -> None:
+    def _note(self, added: _Uncommitted) -> None:
         self._uncommitted.append(added)
         self._make_room()
         added.evicted, self._victims = self._victims, Victims()
 
-    def _merging(self, renewed: int) -> bool:
-        if isinstance(self._front, SlidingStore):
-            return self._front.crowded or renewed > 0
-        return self._shelf.merging or renewed > 0
+    def _must_read_before_write(self, renewed: int) -> bool:
+        if isinstance(self._memory, SlidingStore):
+            return self._memory.crowded or renewed > 0
+        return self._layout.must_read_before_write or renewed > 0
 
     def apply(self, delta: Delta) -> None:
         """Add and renew what an earlier `decide` did; it waits for `committed` all the same."""
         if not len(delta):
             return
-        self._make_ready()
+        self._make_room_in_memory()
         self._look_up(delta.hashes[:, None], delta.times)
-        front = self._front
+        front = self._memory
         before = len(front)
         if isinstance(front, TumblingStore | SlidingStore):
             new = ~front.holds(delta)
@@ -137,15 +137,17 @@ class DiskStore:
         else:
             new = np.ones(len(delta), np.bool_)
         front.apply(delta)
-        merging = self._shelf.merging or self._bound.renew or not new.all()
-        self._note(_Added(delta, len(front) - before, new, merging))
+        must_read_before_write = (
+            self._layout.must_read_before_write or self._bound.renew or not new.all()
+        )
+        self._note(_Uncommitted(delta, len(front) - before, new, must_read_before_write))
 
-    def _make_ready(self) -> None:
+    def _make_room_in_memory(self) -> None:
         """Write what is committed, and see to it that memory stays bounded."""
         self._write_committed()
         self._make_room()
-        if len(self._front) > _FRONT_KEYS or self._outdated:
-            self._renew_front()
+        if len(self._memory) > _MAX_KEYS_IN_MEMORY or self._outdated:
+            self._reset_memory()
 
     def _make_room(self) -> None:
         """Evict the oldest keys where more than `max_keys` are held."""
@@ -164,15 +166,15 @@ class DiskStore:
         evicted = before - len(self)
         if evicted:
             self.evicted += evicted
-            self._renew_front()
+            self._reset_memory()
 
     def _busy(self) -> set[bytes]:
         """Keys that may be on disk, and of which a change is not."""
         busy: set[bytes] = set()
         for added in self._uncommitted:
-            if added.merging:
-                rows = slice(None) if self._shelf.merging else ~added.new
-                homes = self._shelf.home(added.delta.times[rows])
+            if added.must_read_before_write:
+                rows = slice(None) if self._layout.must_read_before_write else ~added.new
+                homes = self._layout.bucket_of(added.delta.times[rows])
                 busy.update(keys_at(homes, added.delta.hashes[rows]))
         return busy
 
@@ -181,19 +183,19 @@ class DiskStore:
         combinations = hashes.shape[1]
         if not len(self._disk) or not len(times):
             return Delta.empty()
-        if self._shelf.skippable and combinations == 1:
-            unknown = np.flatnonzero(~self._front.repeats(hashes, times))
+        if self._layout.skip_lookup_if_in_memory and combinations == 1:
+            unknown = np.flatnonzero(~self._memory.repeats(hashes, times))
             hashes, times = hashes[unknown], times[unknown]
         flat = hashes.reshape(-1, 2)
         keys = [
             key
-            for numbers in self._shelf.around(times)
+            for numbers in self._layout.buckets_to_search(times)
             for key in keys_at(np.repeat(numbers, combinations), flat)
         ]
         return self._take(list(dict.fromkeys(keys)))
 
     def _take(self, keys: list[bytes]) -> Delta:
-        front = self._front
+        front = self._memory
         if isinstance(front, SessionStore):
             # What is in memory may have gone on since.
             hashes = np.frombuffer(b"".join(key[NUMBER_BYTES:] for key in keys), np.uint64)
@@ -206,16 +208,16 @@ class DiskStore:
         front.apply(delta)
         return Delta(delta.hashes[due], delta.times[due], delta.references[due])
 
-    def _renew_front(self) -> None:
+    def _reset_memory(self) -> None:
         """Let go of what is in memory, but for what is not on disk."""
-        self._front, self._outdated = self._shelf.front(), False
-        if isinstance(self._front, SessionStore):
+        self._memory, self._outdated = self._layout.memory_store(), False
+        if isinstance(self._memory, SessionStore):
             # A session that was changed is one of all of its key.
             for added in self._uncommitted:
-                homes = self._shelf.home(added.delta.times)
+                homes = self._layout.bucket_of(added.delta.times)
                 self._take(list(dict.fromkeys(keys_at(homes, added.delta.hashes))))
         for added in self._uncommitted:
-            self._front.apply(added.delta)
+            self._memory.apply(added.delta)
 
     def committed(self, change: Change) -> None:
         """Take note that what was decided or applied is committed, in order."""
@@ -231,7 +233,7 @@ class DiskStore:
             if not isinstance(waiting, Change):
                 self._disk.mark(waiting)
                 continue
-            parts: list[_Added] = []
+            parts: list[_Uncommitted] = []
             left = len(waiting.delta)
             while left > 0:
                 parts.append(self._uncommitted.popleft())
@@ -245,20 +247,20 @@ class DiskStore:
                 np.concatenate([np.zeros(0, np.bool_), *(part.new for part in parts)]),
                 waiting.progress,
                 evicted,
-                merging=any(part.merging for part in parts),
+                must_read_before_write=any(part.must_read_before_write for part in parts),
             )
             self._disk.remove_expired(waiting.horizon)
 
     def expire(self, horizon: float) -> None:
         """Drop what no record with an event time ≥ horizon could match."""
         self._write_committed()
-        self._front.expire(horizon)
+        self._memory.expire(horizon)
         self._disk.expire(horizon)
         self._make_room()
 
-    def expired(self, newest: float, horizon: float) -> bool:
+    def is_expired(self, newest: float, horizon: float) -> bool:
         """Tell whether keys with event times up to `newest` are of no more use at a horizon."""
-        return self._front.expired(newest, horizon)
+        return self._memory.is_expired(newest, horizon)
 
     def dump(self) -> dict[str, Any]:
         """Never asked for: the keys are on disk and in the changelog."""

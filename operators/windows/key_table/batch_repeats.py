@@ -9,7 +9,7 @@ import numpy as np
 from operators.columns.arrays import Bools, Codes, Ints
 
 
-def sharing(first: Ints, combinations: int) -> Bools:
+def shares_key(first: Ints, combinations: int) -> Bools:
     """Tell which records have a key that another of the batch has too, or they themselves twice.
 
     first: of `first_occurrences`, for all keys of the batch, record by record.
@@ -23,7 +23,7 @@ def sharing(first: Ints, combinations: int) -> Bools:
 
 
 @dataclass(slots=True)
-class Settled:
+class Resolution:
     """What becomes of records, given which of their keys are held.
 
     chosen: combination that matched, −1 for none.  sources: row of the batch that is
@@ -36,7 +36,7 @@ class Settled:
     added: Ints
 
 
-def settle(held: Bools, first: Ints) -> Settled:
+def resolve(held: Bools, first: Ints) -> Resolution:
     """Decide records where a key is either held or not.
 
     held: shape (n, combinations).  first: of `first_occurrences`, for all keys of the
@@ -46,7 +46,7 @@ def settle(held: Bools, first: Ints) -> Settled:
     if combinations == 1:
         rows = np.arange(count)
         repeats = held[:, 0] | (first != rows)
-        return Settled(
+        return Resolution(
             chosen=repeats.astype(np.int8) - np.int8(1),
             sources=np.where(repeats & ~held[:, 0], first, -1),
             added=rows[~repeats],
@@ -58,7 +58,7 @@ def settle(held: Bools, first: Ints) -> Settled:
     # one adds keys, and it adds all of them.
     owners: dict[int, int] = {}
     twice: list[int] = []
-    for row in np.flatnonzero(sharing(first, combinations)).tolist():
+    for row in np.flatnonzero(shares_key(first, combinations)).tolist():
         keys = first[row * combinations : (row + 1) * combinations].tolist()
         for index, key in enumerate(keys):
             if held[row, index]:
@@ -71,4 +71,4 @@ def settle(held: Bools, first: Ints) -> Settled:
             twice += [row * combinations + i for i, key in enumerate(keys) if key in keys[:i]]
     unique = np.flatnonzero(chosen < 0)[:, None]
     added = (unique * combinations + np.arange(combinations)).reshape(-1)
-    return Settled(chosen, sources, np.setdiff1d(added, twice) if twice else added)
+    return Resolution(chosen, sources, np.setdiff1d(added, twice) if twice else added)

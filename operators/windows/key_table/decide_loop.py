@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.columns.arrays import Floats, Hashes, Ints
-from operators.columns.jit import compiled
+from operators.columns.jit import jit
 from operators.windows.key_table.index import (
     AT_ONCE,
     Entries,
@@ -46,7 +46,7 @@ class Columns(NamedTuple):
     free: Entries
 
 
-class Filling(NamedTuple):
+class Occupancy(NamedTuple):
     """How full a table is.
 
     end: first entry never used.  free: how many are to be used again.  room: keys that
@@ -62,7 +62,7 @@ class Filling(NamedTuple):
     renewed_after: int
 
 
-class Asked(NamedTuple):
+class Probes(NamedTuple):
     """Records to decide.
 
     hashes: shape (n, combinations, 2).  marks: of the buckets to look into, shape
@@ -77,12 +77,12 @@ class Asked(NamedTuple):
     within: float
 
 
-class Answers(NamedTuple):
+class Results(NamedTuple):
     """Room for the answers, a row each.
 
     combination: that matched, −1 for none.  originals: reference of the record that is
     repeated.  renewed: rows that renewed a key, renewed_at: with what it is held,
-    stamps_before: its stamp till then; as many as `decide_in_turn` says.
+    stamps_before: its stamp till then; as many as `decide_sequentially` says.
     """
 
     combination: npt.NDArray[np.int8]
@@ -92,19 +92,19 @@ class Answers(NamedTuple):
     stamps_before: Ints
 
 
-def marks_of(stretch: Floats) -> Words:
+def bucket_salts(stretch: Floats) -> Words:
     """Return a number for each bucket, to be mixed with keys."""
     marks: Words = (stretch + 0.0).view(np.uint64) * _ODD  # −0.0 is 0.0
     return marks
 
 
-@compiled
-def placed(low: np.uint64, mark: np.uint64, level: int) -> np.uint64:
+@jit
+def salted(low: np.uint64, mark: np.uint64, level: int) -> np.uint64:
     """First half of a key as it is held in a bucket, at a level; the other stays as it is."""
     return low ^ (mark + np.uint64(level) * _ODD_LEVEL)
 
 
-@compiled
+@jit
 def again(hashes: Hashes, row: int, combination: int) -> bool:
     """Tell whether an earlier combination of a record has the same key."""
     for earlier in range(combination):
@@ -116,7 +116,7 @@ def again(hashes: Hashes, row: int, combination: int) -> bool:
     return False
 
 
-@compiled
+@jit
 def _homes(hashes: Hashes, marks: Words, regions: int, groups: Ints, spread_keys: Words) -> int:
     """Tell where the searches for some records begin; return how many there are.
 
@@ -129,16 +129,16 @@ def _homes(hashes: Hashes, marks: Words, regions: int, groups: Ints, spread_keys
             for bucket in range(len(marks)):
                 if coming == len(groups):
                     return coming
-                low = placed(hashes[row, combination, 0], marks[bucket, row], 0)
+                low = salted(hashes[row, combination, 0], marks[bucket, row], 0)
                 spread_keys[coming] = spread_one(low, hashes[row, combination, 1])
                 groups[coming] = home(spread_keys[coming], regions, whole)
                 coming += 1
     return coming
 
 
-@compiled
-def decide_in_turn(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop, compiled whole
-    table: Columns, filling: Filling, asked: Asked, levels: int, begin: int, answers: Answers
+@jit
+def decide_sequentially(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop, compiled whole
+    table: Columns, occupancy: Occupancy, asked: Probes, levels: int, begin: int, answers: Results
 ) -> tuple[int, int, int, int]:
     """Decide records from `begin` on, add the keys of unique ones and renew those of duplicates.
 
@@ -151,7 +151,7 @@ def decide_in_turn(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop
     free_entries = table.free
     hashes, marks, ats, references = asked.hashes, asked.marks, asked.ats, asked.references
     combinations, buckets, count = hashes.shape[1], len(marks), len(ats)
-    regions, within, room = filling.regions, asked.within, filling.room
+    regions, within, room = occupancy.regions, asked.within, occupancy.room
     whole = whole_of(regions)
     anywhere = within == np.inf
     looked_at = held_ats[:0] if anywhere else held_ats
@@ -173,7 +173,7 @@ def decide_in_turn(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop
             high = hashes[row, matching, 1]
             for level in range(levels):
                 for bucket in range(buckets):
-                    low = placed(hashes[row, matching, 0], marks[bucket, row], level)
+                    low = salted(hashes[row, matching, 0], marks[bucket, row], level)
                     key = spread_one(low, high)
                     group = home(key, regions, whole)
                     entry = find_one(words, slots, group, key, low, high, keys, dropped)
@@ -186,10 +186,10 @@ def decide_in_turn(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop
         if found >= 0:
             answers.combination[row] = matching
             answers.originals[row] = held_references[found]
-            if filling.renewed_after >= 0:
-                next_stamp = filling.now + added + renewed
+            if occupancy.renewed_after >= 0:
+                next_stamp = occupancy.now + added + renewed
                 stamp = np.int64(stamps[found])
-                if stamp < next_stamp - filling.renewed_after:
+                if stamp < next_stamp - occupancy.renewed_after:
                     answers.renewed[renewed] = row
                     answers.renewed_at[renewed] = held_ats[found]
                     answers.stamps_before[renewed] = stamp
@@ -208,7 +208,7 @@ def decide_in_turn(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop
             level = 0
             # Only rounding puts two unique records with one key into one bucket.
             while True:
-                low = placed(hashes[row, combination, 0], marks[0, row], level)
+                low = salted(hashes[row, combination, 0], marks[0, row], level)
                 key = spread_one(low, high)
                 group = home(key, regions, whole)
                 if level > 0:
@@ -217,14 +217,14 @@ def decide_in_turn(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop
                     break
                 level += 1
             levels = max(levels, level + 1)
-            if added < filling.free:
-                entry = np.int64(free_entries[filling.free - 1 - added])
+            if added < occupancy.free:
+                entry = np.int64(free_entries[occupancy.free - 1 - added])
             else:
-                entry = np.int64(filling.end + added - filling.free)
+                entry = np.int64(occupancy.end + added - occupancy.free)
             keys[entry, 0], keys[entry, 1] = low, high
             held_ats[entry] = ats[row]
             held_references[entry] = references[row]
-            stamps[entry] = filling.now + added + renewed
+            stamps[entry] = occupancy.now + added + renewed
             add_one(words, slots, group, key, entry)
             added += 1
     return count, added, renewed, levels

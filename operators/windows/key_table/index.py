@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from operators.columns.arrays import Floats, Hashes, Ints
 from operators.columns.growable_column import Column
-from operators.columns.jit import compiled
+from operators.columns.jit import jit
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 Entries: TypeAlias = npt.NDArray[np.uint32]
@@ -120,7 +120,7 @@ class KeyIndex:
             _split(self.words, self.slots, new, keys)
 
 
-@compiled
+@jit
 def whole_of(regions: int) -> int:
     """Return the power of two that is not less than the number of regions."""
     whole = 1
@@ -129,14 +129,14 @@ def whole_of(regions: int) -> int:
     return whole
 
 
-@compiled
+@jit
 def spread_one(low: np.uint64, high: np.uint64) -> np.uint64:
     """`spread` for one key."""
     word = ((high >> _HALF | high << _HALF) ^ low) * _SPREAD
     return word ^ word >> _HALF
 
 
-@compiled
+@jit
 def home(spread_key: np.uint64, regions: int, whole: int) -> np.int64:
     """Group where a key's search begins.  whole: `whole_of` the regions."""
     region = np.int64(spread_key & np.uint64(whole - 1))
@@ -145,13 +145,13 @@ def home(spread_key: np.uint64, regions: int, whole: int) -> np.int64:
     return region * GROUPS + (np.int64(spread_key >> _GROUP_SHIFT) & _GROUP_MASK)
 
 
-@compiled
+@jit
 def _tag(spread_key: np.uint64) -> np.uint64:
     """What tells a key from others of its group, mostly; never 0."""
     return spread_key >> _TAG_SHIFT | _TAG_BIT
 
 
-@compiled
+@jit
 def _matching(word: np.uint64, tag: np.uint64) -> np.uint64:
     """Return the word with the highest bit of a byte set where the group has the tag.
 
@@ -161,26 +161,26 @@ def _matching(word: np.uint64, tag: np.uint64) -> np.uint64:
     return (differing - _BYTES) & ~differing & _HIGH_BITS
 
 
-@compiled
+@jit
 def _lowest(bits: np.uint64) -> np.uint64:
     """The lowest bit that is set, alone."""
     return bits & (~bits + _ONE)
 
 
-@compiled
+@jit
 def _byte(highest_bit: np.uint64) -> np.int64:
     """Which byte has its highest bit set, given one that has."""
     return np.int64((highest_bit >> _SEVEN) * _WHICH_BYTE >> _TOP_THREE)
 
 
-@compiled
+@jit
 def _next(group: np.int64, tag: np.uint64) -> np.int64:
     """Where a search goes on after a full group: odd steps come by all groups of the region."""
     step = np.int64(tag) * 2 + 1
     return (group & ~_GROUP_MASK) | ((group + step) & _GROUP_MASK)
 
 
-@compiled
+@jit
 def find_one(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
     words: Words,
     slots: Entries,
@@ -209,7 +209,7 @@ def find_one(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be c
     return np.int64(-1)
 
 
-@compiled
+@jit
 def fetch(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
     words: Words,
     slots: Entries,
@@ -242,7 +242,7 @@ def fetch(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be comp
                 fetched[row] += _ONE
 
 
-@compiled
+@jit
 def add_one(
     words: Words, slots: Entries, group: np.int64, spread_key: np.uint64, entry: np.int64
 ) -> None:
@@ -257,7 +257,7 @@ def add_one(
     words[group] |= tag << (np.uint64(byte) * _EIGHT)
 
 
-@compiled
+@jit
 def _find(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
     words: Words,
     slots: Entries,
@@ -283,7 +283,7 @@ def _find(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be comp
             )
 
 
-@compiled
+@jit
 def _add(words: Words, slots: Entries, regions: int, spread_keys: Words, entries: Ints) -> None:
     whole = whole_of(regions)
     for row in range(len(entries)):
@@ -291,7 +291,7 @@ def _add(words: Words, slots: Entries, regions: int, spread_keys: Words, entries
         add_one(words, slots, group, spread_keys[row], entries[row])
 
 
-@compiled
+@jit
 def _split(words: Words, slots: Entries, new: int, keys: Hashes) -> None:
     """Move what belongs into a new region there from the one whose turn it is.
 
@@ -310,7 +310,7 @@ def _split(words: Words, slots: Entries, new: int, keys: Hashes) -> None:
             add_one(words, slots, home(spread_key, new + 1, whole), spread_key, entry)
 
 
-@compiled
+@jit
 def remove_one(
     words: Words, slots: Entries, group: np.int64, spread_key: np.uint64, entry: np.int64
 ) -> None:
@@ -331,7 +331,7 @@ def remove_one(
         group = _next(group, tag)
 
 
-@compiled
+@jit
 def _remove(words: Words, slots: Entries, regions: int, spread_keys: Words, entries: Ints) -> None:
     whole = whole_of(regions)
     for row in range(len(entries)):

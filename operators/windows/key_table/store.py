@@ -9,16 +9,16 @@ import numpy as np
 from operators.changes import Delta
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.columns.first_occurrences import first_occurrences
-from operators.columns.jit import compiled
+from operators.columns.jit import jit
 from operators.columns.references import NO_REFERENCE
 from operators.verdicts import Matches
-from operators.windows.key_table.decide_loop import Answers, Asked, marks_of, placed
+from operators.windows.key_table.decide_loop import Probes, Results, bucket_salts, salted
 from operators.windows.key_table.index import Words
 from operators.windows.key_table.table import Bound, KeyTable
 from operators.windows.store import Renewals, renewing_delta
 
 
-class CompactStore:
+class TableStore:
     """Base of the stores that hold their keys in a `KeyTable`.
 
     A key is held under the stretch of time it is in: `place` mixes the two.
@@ -50,7 +50,7 @@ class CompactStore:
         """Keys evicted so far to make room for others."""
         return self._table.evicted
 
-    def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Asked:
+    def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Probes:
         """Tell where to look for records."""
         raise NotImplementedError
 
@@ -72,7 +72,7 @@ class CompactStore:
             return matches
         asked = self._asked(hashes, times, references)
         most = count if self._bound.renew else 0
-        answers = Answers(
+        answers = Results(
             matches.combination,
             matches.originals,
             np.empty(most, np.int64),
@@ -171,12 +171,12 @@ def place(hashes: Hashes, stretch: Floats, level: int = 0) -> Hashes:
     the same key in the same stretch.  Mixing again undoes it.
     """
     held = hashes.copy()
-    _place(held, marks_of(stretch), level)
+    _place(held, bucket_salts(stretch), level)
     return held
 
 
-@compiled
+@jit
 def _place(hashes: Hashes, marks: Words, level: int) -> None:
     for row in range(len(hashes)):
         for combination in range(hashes.shape[1]):
-            hashes[row, combination, 0] = placed(hashes[row, combination, 0], marks[row], level)
+            hashes[row, combination, 0] = salted(hashes[row, combination, 0], marks[row], level)

@@ -9,7 +9,13 @@ import numpy as np
 
 from operators.columns.arrays import Floats, Hashes, Ints
 from operators.columns.growable_column import Column
-from operators.windows.key_table.decide_loop import Answers, Asked, Columns, Filling, decide_in_turn
+from operators.windows.key_table.decide_loop import (
+    Columns,
+    Occupancy,
+    Probes,
+    Results,
+    decide_sequentially,
+)
 from operators.windows.key_table.index import DROPPED, Entries, KeyIndex, spread
 
 # Rows of a batch to itself; smaller ones would only be moved more often.
@@ -139,7 +145,7 @@ class KeyTable:
         return self._index.find(spread(keys), keys, self.keys, stamps)
 
     def decide(
-        self, asked: Asked, levels: int, begin: int, answers: Answers
+        self, asked: Probes, levels: int, begin: int, answers: Results
     ) -> tuple[int, int, int]:
         """Decide records from `begin` on, as far as there is room for what they add.
 
@@ -149,7 +155,7 @@ class KeyTable:
         most = (len(asked.ats) - begin) * asked.hashes.shape[1]
         self._make_room(min(most, self.room))
         self._leave_stamps(most)
-        filling = Filling(
+        occupancy = Occupancy(
             regions=self._index.regions,
             end=self._end,
             free=self._free_count,
@@ -168,8 +174,8 @@ class KeyTable:
             dropped=stamps if self._dropped else stamps[:0],
             free=self._free.rows,
         )
-        row, added, renewed, levels = decide_in_turn(
-            columns, filling, asked, levels, begin, answers
+        row, added, renewed, levels = decide_sequentially(
+            columns, occupancy, asked, levels, begin, answers
         )
         self._took(added)
         self._added_since_swept += added

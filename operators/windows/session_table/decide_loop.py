@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
-from operators.columns.jit import compiled
+from operators.columns.jit import jit
 from operators.windows.key_table.decide_loop import again
 from operators.windows.key_table.index import (
     AT_ONCE,
@@ -70,7 +70,7 @@ class Changes(NamedTuple):
     references: Ints
 
 
-@compiled
+@jit
 def _fetch(
     sessions: Sessions, hashes: Hashes, groups: Ints, spread_keys: Words, fetched: Words
 ) -> None:
@@ -89,7 +89,7 @@ def _fetch(
     )
 
 
-@compiled
+@jit
 def _note(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
     changes: Changes, at: int, keys: Hashes, spans: Floats, numbers: Ints, entry: np.int64
 ) -> None:
@@ -99,7 +99,7 @@ def _note(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be comp
     changes.references[at] = numbers[entry, REFERENCE]
 
 
-@compiled
+@jit
 def decide(  # noqa: PLR0913, PLR0917 - one loop, compiled whole
     sessions: Sessions,
     hashes: Hashes,
@@ -176,7 +176,7 @@ def decide(  # noqa: PLR0913, PLR0917 - one loop, compiled whole
     return count, changed
 
 
-@compiled
+@jit
 def put(  # noqa: PLR0913, PLR0917 - columns, and where they go
     sessions: Sessions,
     wanted: Hashes,
@@ -219,7 +219,7 @@ def put(  # noqa: PLR0913, PLR0917 - columns, and where they go
     return row
 
 
-@compiled
+@jit
 def touched(sessions: Sessions, hashes: Hashes, times: Floats, gap: float, found: Bools) -> None:
     """Tell in `found` which records touch a session, by any of their keys."""
     words, slots, keys, regions = sessions.words, sessions.slots, sessions.keys, sessions.regions
@@ -239,7 +239,7 @@ def touched(sessions: Sessions, hashes: Hashes, times: Floats, gap: float, found
                 entry = np.int64(-1) if entry == head else before_of(numbers, entry)
 
 
-@compiled
+@jit
 def drop(sessions: Sessions, entries: Ints, gap: float, horizon: float) -> None:
     """Drop those of some entries that no record at the horizon or after it can touch.
 
@@ -264,7 +264,7 @@ def drop(sessions: Sessions, entries: Ints, gap: float, horizon: float) -> None:
         let_go(spans, numbers, free, counts, gone)
 
 
-@compiled
+@jit
 def drop_keys(sessions: Sessions, heads: Ints) -> None:
     """Drop keys with all their sessions, given the first of each."""
     words, slots, keys, regions = sessions.words, sessions.slots, sessions.keys, sessions.regions

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.columns.arrays import Floats, Hashes, Ints
-from operators.columns.jit import compiled
+from operators.columns.jit import jit
 from operators.windows.key_table.index import Entries, Words, add_one
 
 # Columns of `spans`.
@@ -43,7 +43,7 @@ class Rules(NamedTuple):
     renew: bool
 
 
-@compiled
+@jit
 def let_go(spans: Floats, numbers: Ints, free: Entries, counts: Ints, entry: np.int64) -> None:
     """Free the entry of a session that is in no ring any more."""
     spans[entry, LAST] = np.inf  # it never expires
@@ -53,7 +53,7 @@ def let_go(spans: Floats, numbers: Ints, free: Entries, counts: Ints, entry: np.
     counts[HELD] -= 1
 
 
-@compiled
+@jit
 def _take(free: Entries, counts: Ints) -> np.int64:
     """Entry for one more session."""
     counts[HELD] += 1
@@ -64,39 +64,39 @@ def _take(free: Entries, counts: Ints) -> np.int64:
     return np.int64(counts[END] - 1)
 
 
-@compiled
+@jit
 def next_of(numbers: Ints, entry: np.int64) -> np.int64:
     """Entry of the session after one; after the last one comes the first."""
     return np.int64(numbers[entry, RING] >> NEXT_SHIFT & BEFORE_MASK)
 
 
-@compiled
+@jit
 def before_of(numbers: Ints, entry: np.int64) -> np.int64:
     """Entry of the session before one; before the first one comes the last."""
     return np.int64(numbers[entry, RING] & BEFORE_MASK)
 
 
-@compiled
+@jit
 def _tie(numbers: Ints, one: np.int64, other: np.int64) -> None:
     """Have one session follow another in their ring."""
     numbers[one, RING] = other << NEXT_SHIFT | (numbers[one, RING] & BEFORE_MASK)
     numbers[other, RING] = (numbers[other, RING] & ~BEFORE_MASK) | one
 
 
-@compiled
+@jit
 def untie(numbers: Ints, entry: np.int64) -> None:
     """Take a session out of its ring."""
     _tie(numbers, before_of(numbers, entry), next_of(numbers, entry))
 
 
-@compiled
+@jit
 def stamp(numbers: Ints, counts: Ints, head: np.int64) -> None:
     """Give a key the next stamp, by its first session."""
     numbers[head, STAMP] = counts[NOW]
     counts[NOW] += 1
 
 
-@compiled
+@jit
 def begin_one(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
     words: Words,
     slots: Entries,
@@ -138,7 +138,7 @@ def begin_one(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be 
     return entry
 
 
-@compiled
+@jit
 def _join(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
     spans: Floats, numbers: Ints, free: Entries, counts: Ints, one: np.int64, later: np.int64
 ) -> None:
@@ -151,7 +151,7 @@ def _join(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be comp
     let_go(spans, numbers, free, counts, later)
 
 
-@compiled
+@jit
 def absorb(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
     spans: Floats,
     numbers: Ints,

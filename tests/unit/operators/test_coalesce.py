@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.batches import Batch, Records, Span
-from operators.coalesce import join
+from operators.coalesce import coalesce
 from operators.columns.byte_column import ByteColumn
 
 
@@ -54,7 +54,7 @@ def rows_of(batch: Batch) -> list[tuple[int, int, bytes | None]]:
 def test_rows_and_spans_are_those_that_were_joined(sizes: list[int], columns: set[int]) -> None:
     batches = [batch_of(partition, size) for partition, size in enumerate(sizes)]
     batches = [in_columns(one) if at in columns else one for at, one in enumerate(batches)]
-    joined = list(join(batches, 4))
+    joined = list(coalesce(batches, 4))
     assert len(joined) == min(len(batches), 1)
     for one in joined:
         assert rows_of(one) == [row for batch in batches for row in rows_of(batch)]
@@ -67,7 +67,7 @@ def test_rows_and_spans_are_those_that_were_joined(sizes: list[int], columns: se
 
 
 def test_a_column_that_only_some_have_says_so_of_the_others() -> None:
-    [joined] = join(
+    [joined] = coalesce(
         [batch_of(0, 1, columns=False), batch_of(1, 2), batch_of(2, 1, columns=False)], 1
     )
     records = joined.records
@@ -75,7 +75,7 @@ def test_a_column_that_only_some_have_says_so_of_the_others() -> None:
     assert records.headers == [None, [("h", b"1-0")], [("h", b"1-1")], None]
     assert records.timestamps is not None
     assert records.timestamps.tolist() == [0, 7, 8, 0]
-    [bare] = join([batch_of(0, 1, columns=False), batch_of(1, 1, columns=False)], 1)
+    [bare] = coalesce([batch_of(0, 1, columns=False), batch_of(1, 1, columns=False)], 1)
     assert (bare.records.keys, bare.records.headers, bare.records.timestamps) == (None, None, None)
 
 
@@ -99,7 +99,7 @@ def test_large_batches_stay_apart(
     sizes: list[int], size: int, lanes: int, expected: list[int]
 ) -> None:
     batches = [batch_of(n, count, size=size) for n, count in enumerate(sizes)]
-    joined = list(join(batches, lanes))
+    joined = list(coalesce(batches, lanes))
     assert [len(one.records) for one in joined] == expected
     rows = [row for batch in batches for row in rows_of(batch)]
     assert [row for one in joined for row in rows_of(one)] == rows
@@ -110,22 +110,22 @@ def test_large_batches_stay_apart(
 def test_bytes_are_counted_whatever_holds_them(columns: set[int]) -> None:
     batches = [batch_of(0, 2, size=5), batch_of(1, 2)]
     batches = [in_columns(one) if at in columns else one for at, one in enumerate(batches)]
-    [joined] = join(batches, 1)
+    [joined] = coalesce(batches, 1)
     assert joined.records.size_bytes == 2 * 5 + 2 * len(b"1-0")
 
 
 def test_a_partition_may_come_more_than_once() -> None:
-    [joined] = join([batch_of(3, 2), batch_of(1, 1), batch_of(3, 2, start=2)], 1)
+    [joined] = coalesce([batch_of(3, 2), batch_of(1, 1), batch_of(3, 2, start=2)], 1)
     assert [row[:2] for row in rows_of(joined)] == [(3, 0), (3, 1), (1, 0), (3, 2), (3, 3)]
 
 
 def test_what_was_joined_can_be_joined_again() -> None:
     batches = [batch_of(0, 2), batch_of(1, 0), batch_of(2, 3), batch_of(4, 1)]
-    [first] = join(batches[:3], 1)
-    [joined] = join([first, batches[3]], 1)
+    [first] = coalesce(batches[:3], 1)
+    [joined] = coalesce([first, batches[3]], 1)
     assert rows_of(joined) == [row for batch in batches for row in rows_of(batch)]
     assert list(joined.spans.ends) == [2, 2, 5, 6]
 
 
 def test_nothing_joins_to_nothing() -> None:
-    assert list(join([], 1)) == []
+    assert list(coalesce([], 1)) == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connectors.exactly_once import changelog_format
 from connectors.exactly_once.changelog_format import (
-    KEYS_A_RECORD,
+    KEYS_PER_RECORD,
     VERSION,
     ChangelogRecord,
     pack,
@@ -49,7 +49,7 @@ def changes(draw: st.DrawFn) -> LaneChange:
         },
         watermark=draw(times),
         delta=delta(
-            draw(st.integers(0, 3 * KEYS_A_RECORD)),
+            draw(st.integers(0, 3 * KEYS_PER_RECORD)),
             draw(st.integers(0, 99)),
             sessions=draw(st.booleans()),
         ),
@@ -57,7 +57,7 @@ def changes(draw: st.DrawFn) -> LaneChange:
 
 
 def joined(records: list[ChangelogRecord]) -> Delta:
-    return Delta.join([record.change.delta for record in records])
+    return Delta.concat([record.change.delta for record in records])
 
 
 @given(changes(), fingerprints)
@@ -87,10 +87,10 @@ def test_round_trip(change: LaneChange, fingerprint: dict[str, str]) -> None:
     [
         (0, 1),
         (1, 1),
-        (KEYS_A_RECORD, 1),
-        (KEYS_A_RECORD + 1, 2),
-        (2 * KEYS_A_RECORD, 2),
-        (2 * KEYS_A_RECORD + 1, 3),
+        (KEYS_PER_RECORD, 1),
+        (KEYS_PER_RECORD + 1, 2),
+        (2 * KEYS_PER_RECORD, 2),
+        (2 * KEYS_PER_RECORD + 1, 3),
     ],
 )
 def test_many_keys_are_split(keys: int, records: int) -> None:
@@ -131,10 +131,10 @@ def test_a_record_that_was_cut_short_is_an_error(length: int) -> None:
 
 
 @given(st.integers(1, 10_000), st.binary(min_size=1, max_size=4))
-def test_a_record_that_was_spoilt_is_read_or_an_error(at: int, spoil: bytes) -> None:
+def test_a_record_that_was_spoilt_is_read_or_an_error(at: int, corrupt: bytes) -> None:
     value = bytearray(one_record())
     at %= len(value)
-    value[at : at + len(spoil)] = spoil
+    value[at : at + len(corrupt)] = corrupt
     with contextlib.suppress(StateError):
         unpack(bytes(value))
 

@@ -31,7 +31,7 @@ def read(packed: list[bytes]) -> list[ChangelogRecord]:
 @given(st.integers(0, 20_000), st.lists(st.text(), max_size=20), st.booleans())
 def test_round_trip(keys: int, texts: list[str], sessions: bool) -> None:
     written = change(keys, texts, sessions=sessions)
-    found = Delta.join([c.delta for c in changes_of(read(list(pack(written, {"a": "b"}))))])
+    found = Delta.concat([c.delta for c in changes_of(read(list(pack(written, {"a": "b"}))))])
     assert len(found) == keys
     assert found.near is not None
     assert written.delta.near is not None

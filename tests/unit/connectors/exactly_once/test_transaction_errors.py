@@ -3,15 +3,21 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors.exactly_once.transaction_errors import AGAIN, FENCED, REFUSED, Action, action_for
+from connectors.exactly_once.transaction_errors import (
+    FENCED,
+    REFUSED,
+    RETRY_CALL,
+    Action,
+    action_for,
+)
 
 _UNKNOWN = KafkaError.UNKNOWN
 
 
 def test_no_code_is_in_two_rows() -> None:
     assert not FENCED & REFUSED
-    assert not FENCED & AGAIN
-    assert not REFUSED & AGAIN
+    assert not FENCED & RETRY_CALL
+    assert not REFUSED & RETRY_CALL
 
 
 @pytest.mark.parametrize("code", sorted(FENCED))
@@ -45,16 +51,16 @@ def test_fatal_ends(code: int) -> None:
     ],
 )
 def test_what_must_be_aborted_is_repeated(code: int) -> None:
-    assert action_for(KafkaError(code, txn_requires_abort=True)) is Action.REPEAT
+    assert action_for(KafkaError(code, txn_requires_abort=True)) is Action.RETRY_TRANSACTION
 
 
-@pytest.mark.parametrize("code", sorted(AGAIN))
+@pytest.mark.parametrize("code", sorted(RETRY_CALL))
 def test_not_yet_means_the_same_call_again(code: int) -> None:
-    assert action_for(KafkaError(code)) is Action.AGAIN
+    assert action_for(KafkaError(code)) is Action.RETRY_CALL
 
 
 def test_what_the_client_calls_retriable_is_called_again() -> None:
-    assert action_for(KafkaError(_UNKNOWN, retriable=True)) is Action.AGAIN
+    assert action_for(KafkaError(_UNKNOWN, retriable=True)) is Action.RETRY_CALL
 
 
 @pytest.mark.parametrize("code", [_UNKNOWN, KafkaError._STATE, KafkaError.INVALID_TXN_STATE])

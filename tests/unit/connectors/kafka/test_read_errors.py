@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors.exactly_once.transaction_errors import PATIENCE_SECONDS
+from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.read_errors import ReadErrors
 from operators.errors import SourceError
 
@@ -23,7 +23,7 @@ def read_errors(clock: Clock) -> ReadErrors:
 def test_an_unknown_error_that_lasts_ends_the_job() -> None:
     clock = Clock()
     errors = read_errors(clock)
-    while clock.now < PATIENCE_SECONDS:
+    while clock.now < RETRY_TIMEOUT_SECONDS:
         errors.look_at(KafkaError(KafkaError.UNKNOWN), 5)
         clock.now += 0.5
     with pytest.raises(SourceError, match="offset 5 of t/0 cannot be read"):

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from connectors.kafka import access
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.requests import KafkaUnreachableError, patiently
+from connectors.kafka.requests import KafkaUnreachableError, retrying
 from operators.errors import SettingsError
 
 ACCESS = KafkaAccess("127.0.0.1:1", "app")
@@ -41,7 +41,7 @@ def failing(code: int, times: int) -> tuple[list[int], Callable[[], str]]:
 def test_what_comes_back_is_asked_again(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "_AGAIN_SECONDS", 0.0)
     calls, call = failing(code, times=2)
-    assert patiently(ACCESS, call) == "answer"
+    assert retrying(ACCESS, call) == "answer"
     assert len(calls) == 3
 
 
@@ -51,7 +51,7 @@ def test_what_comes_back_is_asked_again(code: int, monkeypatch: pytest.MonkeyPat
 def test_what_does_not_is_an_error_at_once(code: int) -> None:
     calls, call = failing(code, times=1)
     with pytest.raises(KafkaUnreachableError, match="cannot talk to Kafka"):
-        patiently(ACCESS, call)
+        retrying(ACCESS, call)
     assert len(calls) == 1
 
 
@@ -60,7 +60,7 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "REQUEST_SECONDS", 0.05)
     calls, call = failing(KafkaError.LEADER_NOT_AVAILABLE, times=1_000_000)
     with pytest.raises(KafkaUnreachableError):
-        patiently(ACCESS, call)
+        retrying(ACCESS, call)
     assert len(calls) > 1
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.kafka.timing import CommitPace, ReadingPace
+from connectors.kafka.timing import CommitTiming, PollTiming
 
 _CLOCK = st.floats(1.6e9, 2.0e9)
 _INTERVALS = st.floats(0.001, 60.0)
@@ -14,7 +14,7 @@ _FEW, _MANY = 1_000, 1_001
 @given(_CLOCK, _INTERVALS)
 def test_a_reading_comes_soon_but_not_at_once(now: float, interval: float) -> None:
     """Not at once: whoever has just read would find nothing."""
-    pace = ReadingPace(interval)
+    pace = PollTiming(interval)
     assert 0.02 <= pace.seconds <= 0.05
     assert 0.0 < pace.wait(now) <= pace.seconds
 
@@ -22,7 +22,7 @@ def test_a_reading_comes_soon_but_not_at_once(now: float, interval: float) -> No
 @given(_CLOCK, _INTERVALS, st.floats(0.0, 1.0, exclude_max=True))
 def test_partitions_are_read_together(now: float, interval: float, later: float) -> None:
     """Whichever process they are in: the moment is that of the wall clock."""
-    pace = ReadingPace(interval)
+    pace = PollTiming(interval)
     moment = now + pace.wait(now)
     asked = now + later * (moment - now)
     if asked < moment - 1e-6:
@@ -34,19 +34,19 @@ def test_partitions_are_read_together(now: float, interval: float, later: float)
 )
 def test_a_reading_for_each_commit(interval: float, seconds: float) -> None:
     """Five in two intervals, or more where they are long; very long ones are another matter."""
-    assert ReadingPace(interval).seconds == pytest.approx(seconds)
+    assert PollTiming(interval).seconds == pytest.approx(seconds)
 
 
-def given_records(interval: float) -> CommitPace:
+def given_records(interval: float) -> CommitTiming:
     """A lane whose transaction was begun, and given records, at 5 s."""
-    pace = CommitPace(interval, 1)
+    pace = CommitTiming(interval, 1)
     pace.began(5.0)
     pace.written(5.0)
     return pace
 
 
 def test_nothing_is_committed_where_nothing_is_open() -> None:
-    pace = CommitPace(0.1, 1)
+    pace = CommitTiming(0.1, 1)
     pace.written(1.0)
     assert pace.wait(2.0, 0) is None
     pace.began(2.0)
@@ -57,7 +57,7 @@ def test_nothing_is_committed_where_nothing_is_open() -> None:
 @pytest.mark.parametrize("workers,quiet", [(1, 0.001), (2, 0.003), (8, 0.003)])
 def test_few_records_are_committed_once_no_more_are_given(workers: int, quiet: float) -> None:
     """What several workers have read is waited for a little longer."""
-    pace = CommitPace(0.1, workers)
+    pace = CommitTiming(0.1, workers)
     pace.began(5.0)
     for written in (5.0, 5.002, 5.004):
         pace.written(written)
@@ -81,7 +81,7 @@ def test_few_records_wait_no_longer_than_many() -> None:
 
 def test_few_records_wait_for_the_commit_before_to_be_a_while_ago() -> None:
     """Brokers are not asked more often because little comes in."""
-    pace = CommitPace(0.1, 1)
+    pace = CommitTiming(0.1, 1)
     pace.began(5.0)
     pace.commits(5.0)
     pace.began(5.01)

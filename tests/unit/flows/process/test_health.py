@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from connectors.kafka.access import KafkaAccess
-from connectors.shutdown import begun
+from connectors.shutdown import started
 from flows.process import health
 from flows.process.health import LIVE_SECONDS, RESTORE_SECONDS, BrokerCheck, Health
-from operators.monitoring.liveness import Pulse
+from operators.monitoring.liveness import Liveness
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 
@@ -23,9 +23,9 @@ class Clock:
 @pytest.fixture(autouse=True)
 def met() -> Iterator[None]:
     """The processes of the cluster have met; a test may undo it."""
-    begun.set()
+    started.set()
     yield
-    begun.clear()
+    started.clear()
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def clock() -> Clock:
 @pytest.fixture
 def observer(clock: Clock) -> Observer:
     made = Observer(Metrics())
-    made.pulse = Pulse(clock)
+    made.liveness = Liveness(clock)
     return made
 
 
@@ -50,8 +50,8 @@ def test_a_process_that_has_nothing_to_do_lives(observer: Observer, clock: Clock
 
 
 def test_a_process_that_stands_still_does_not_live(observer: Observer, clock: Clock) -> None:
-    observer.pulse.source_opened()
-    observer.pulse.epoch_ended()
+    observer.liveness.source_opened()
+    observer.liveness.epoch_ended()
     clock.now = LIVE_SECONDS - 1
     assert on_kafka(observer).not_alive() == []
     clock.now = LIVE_SECONDS
@@ -62,7 +62,7 @@ def test_a_process_that_stands_still_does_not_live(observer: Observer, clock: Cl
 def test_until_the_first_snapshot_lanes_may_take_long_to_restore(
     observer: Observer, clock: Clock
 ) -> None:
-    observer.pulse.lane_opened()
+    observer.liveness.lane_opened()
     clock.now = RESTORE_SECONDS - 1
     assert on_kafka(observer).not_alive() == []
     clock.now = RESTORE_SECONDS
@@ -72,7 +72,7 @@ def test_until_the_first_snapshot_lanes_may_take_long_to_restore(
 def test_embedded_lanes_hear_nothing_while_there_is_no_input(
     observer: Observer, clock: Clock
 ) -> None:
-    observer.pulse.lane_opened()
+    observer.liveness.lane_opened()
     clock.now = 1e6
     assert Health(observer).not_alive() == []
 
@@ -82,18 +82,18 @@ def test_ready_is_met_restored_and_answered(observer: Observer) -> None:
     observer.restored_keys.update({0: 5, 2: 0})
     assert on_kafka(observer).not_ready() == []
     assert on_kafka(observer, "gone").not_ready() == ["the brokers do not answer: gone"]
-    begun.clear()
+    started.clear()
     assert on_kafka(observer).not_ready() == [
         "waiting for the other processes of the cluster, or for the brokers"
     ]
 
 
 def test_stages(observer: Observer) -> None:
-    begun.clear()
+    started.clear()
     stages = [on_kafka(observer).stage]
-    begun.set()
+    started.set()
     stages.append(on_kafka(observer).stage)
-    observer.pulse.epoch_ended()
+    observer.liveness.epoch_ended()
     stages.append(on_kafka(observer).stage)
     assert stages == ["waiting", "starting", "running"]
 

@@ -31,22 +31,22 @@ def bites_after(dog: Watchdog, limit: float = 20_000) -> float | None:
 
 
 def test_it_bites_after_five_minutes_without_a_sign_of_life(observer: Observer) -> None:
-    observer.pulse.source_opened()
-    observer.pulse.epoch_ended()
+    observer.liveness.source_opened()
+    observer.liveness.epoch_ended()
     assert bites_after(watchdog(observer)) == 300
 
 
 def test_until_the_first_snapshot_lanes_may_be_restoring(observer: Observer) -> None:
-    observer.pulse.lane_opened()
+    observer.liveness.lane_opened()
     assert bites_after(watchdog(observer)) == RESTORE_SECONDS
 
 
 def test_any_sign_of_life_begins_anew(observer: Observer) -> None:
-    observer.pulse.source_opened()
-    observer.pulse.epoch_ended()
+    observer.liveness.source_opened()
+    observer.liveness.epoch_ended()
     dog = watchdog(observer)
     assert bites_after(dog, 290) is None
-    observer.pulse.beat()
+    observer.liveness.note_activity()
     assert bites_after(dog) == 300
 
 
@@ -54,13 +54,13 @@ def test_any_sign_of_life_begins_anew(observer: Observer) -> None:
 def test_it_bites_when_epochs_do_not_end_though_records_are_asked_for(
     observer: Observer, epoch_seconds: float, limit: float
 ) -> None:
-    observer.pulse.source_opened()
-    observer.pulse.epoch_ended()
+    observer.liveness.source_opened()
+    observer.liveness.epoch_ended()
     dog = watchdog(observer, epoch_seconds)
     looks = 0
     problem = None
     while problem is None:
-        observer.pulse.beat()
+        observer.liveness.note_activity()
         problem = dog.look()
         looks += 1
     assert (looks - 1) * LOOK == limit
@@ -69,11 +69,11 @@ def test_it_bites_when_epochs_do_not_end_though_records_are_asked_for(
 
 def test_a_process_with_nothing_to_do_is_left_alone(observer: Observer) -> None:
     assert bites_after(watchdog(observer)) is None
-    observer.pulse.source_opened()
-    observer.pulse.source_ended()
+    observer.liveness.source_opened()
+    observer.liveness.source_ended()
     assert bites_after(watchdog(observer)) is None
 
 
 def test_embedded_lanes_are_left_alone_while_there_is_no_input(observer: Observer) -> None:
-    observer.pulse.lane_opened()
+    observer.liveness.lane_opened()
     assert bites_after(watchdog(observer, embedded=True)) is None

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from flows.settings.load import load_settings
 from flows.settings.model import FIELD_OF, Settings
-from flows.settings.sources import Written, describe, one_line
+from flows.settings.sources import RawSettings, explain_errors, one_line
 from operators.keys.combination import Combination
 from tests.cases.settings import refusal
 
@@ -173,9 +173,9 @@ _YAML_VALUES = st.recursive(
 
 @given(name=st.sampled_from(list(FIELD_OF)), value=_YAML_VALUES)
 def test_any_value_of_a_file_is_a_value_or_one_line(name: str, value: object) -> None:
-    written = Written(values={name: value}, file="f", from_file=frozenset([name]), unknown=[])
+    written = RawSettings(values={name: value}, file="f", from_file=frozenset([name]), unknown=[])
     try:
         Settings(**written.values)
     except ValidationError as error:
-        lines = one_line(describe(error, written)).splitlines()
+        lines = one_line(explain_errors(error, written)).splitlines()
         assert len(lines) == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.shutdown import begun
+from connectors.shutdown import started
 from flows.launch import Launch
 from flows.process.health import Health
 from flows.settings.model import Settings
@@ -25,7 +25,7 @@ def observer() -> Observer:
 
 @pytest.fixture
 def report(observer: Observer, monkeypatch: pytest.MonkeyPatch) -> StatusReport:
-    monkeypatch.setattr(begun, "is_set", lambda: True)
+    monkeypatch.setattr(started, "is_set", lambda: True)
     settings = Settings(brokers="localhost:9092", app_id="orders", kafka={"sasl.password": SECRET})
     launch = Launch(None, 1, 2, 1)
     return StatusReport(settings, launch, Health(observer))

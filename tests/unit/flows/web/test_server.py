@@ -9,7 +9,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.web import server
-from flows.web.server import Answer, Question, health_route, metrics_route, serve
+from flows.web.server import Request, Response, health_route, metrics_route, serve
 from operators.errors import DedupError
 from operators.monitoring.metrics import Metrics
 
@@ -24,14 +24,14 @@ class Served:
         self.port = serve(
             0,
             {
-                "/": lambda question: Answer(f"query={question.query}".encode(), "text/html"),
+                "/": lambda question: Response(f"query={question.query}".encode(), "text/html"),
                 "/livez": health_route(lambda: self.problems),
                 "/metrics": metrics_route(Metrics().registry),
                 "/bug": self.bug,
             },
         )
 
-    def bug(self, question: Question) -> Answer:
+    def bug(self, question: Request) -> Response:
         raise ValueError(question.query)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> requests.Response:

@@ -60,7 +60,7 @@ def _changed(column: ByteColumn, model: _Model, data: st.DataObject) -> tuple[By
     if what == "join":
         more = data.draw(st.lists(_VALUES, max_size=2))
         joined = [column, *map(ByteColumn.of, more)]
-        return ByteColumn.join(joined), model + [value for one in more for value in one]
+        return ByteColumn.concat(joined), model + [value for one in more for value in one]
     copy: ByteColumn = pickle.loads(pickle.dumps(column))  # noqa: S301 - our own
     return copy, model
 

@@ -19,7 +19,7 @@ import pytest
 from numba.core.caching import Cache, CacheImpl
 
 from operators.columns import jit_cache
-from operators.columns.jit import compiled
+from operators.columns.jit import jit
 from operators.columns.jit_cache import sources_stamp
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -33,14 +33,14 @@ def add_up(numbers: Any) -> int:  # noqa: ANN401
 
 
 def test_a_compiled_loop_is_the_same_function() -> None:
-    assert compiled(add_up)(np.arange(5)) == 10
+    assert jit(add_up)(np.arange(5)) == 10
 
 
 def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
-    assert compiled(add_up)(np.arange(5)) == 10
+    assert jit(add_up)(np.arange(5)) == 10
 
 
 _TWO_LOOPS = """
@@ -75,7 +75,7 @@ def test_where_numba_keeps_loops_in_another_way_nothing_is_kept(
         monkeypatch.setattr(Cache, "__init__", lambda _, __: None)
     else:
         monkeypatch.delattr(Cache, name)
-    assert compiled(add_up)(np.arange(5)) == 10
+    assert jit(add_up)(np.arange(5)) == 10
     assert files_in(tmp_path) == []
 
 
@@ -87,7 +87,7 @@ def files_in(folder: Path) -> list[Path]:
 def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], list[Path]]:
     """What is kept of `add_up` for whole numbers: one file."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    assert compiled(add_up)(np.arange(5)) == 10
+    assert jit(add_up)(np.arange(5)) == 10
     assert len(files_in(tmp_path)) == 1
     return lambda: files_in(tmp_path)
 
@@ -100,7 +100,7 @@ def hits(loop: object) -> int:
 
 def again() -> int:
     """Begin again with what is kept; returns whether it was taken."""
-    loop = compiled(add_up)
+    loop = jit(add_up)
     assert loop(np.arange(5)) == 10
     return hits(loop)
 
@@ -147,10 +147,10 @@ def test_a_file_under_the_name_of_another_signature_is_not_taken(
     kept: Callable[[], list[Path]],
 ) -> None:
     [of_ints] = kept()
-    assert compiled(add_up)(np.arange(5.0)) == 10
+    assert jit(add_up)(np.arange(5.0)) == 10
     [of_floats] = set(kept()) - {of_ints}
     of_floats.write_bytes(of_ints.read_bytes())
-    loop = compiled(add_up)
+    loop = jit(add_up)
     assert loop(np.arange(5.0) / 4) == 2.5
     assert hits(loop) == 0
 

@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from operators.batches import Batch, DecodedBatch, Records, Span
-from operators.coalesce import join
+from operators.coalesce import coalesce
 from operators.columns.byte_column import ByteColumn
 from operators.decode.decoder import Decoder, decode_column, not_utf8
 from operators.decode.events import EventSpec, explain
@@ -265,7 +265,7 @@ def test_a_record_from_the_future_keeps_its_lane() -> None:
 def test_the_running_maximum_counts_valid_records_before_each() -> None:
     values = [event(timestamp=text) for text in ("5", '"x"', "3", repr(NOW * 2), "7", "-1", "7.5")]
     decoded = decode(EVENT, *values)
-    assert decoded.decided.largest_before.tolist() == [-np.inf, 5, 5, 5, 5, 7, 7]
+    assert decoded.decided.running_max.tolist() == [-np.inf, 5, 5, 5, 5, 7, 7]
     assert decoded.largest == [7.5]
     assert decode(EVENT).largest == [-np.inf]
     assert decode(EVENT, None, b"[]").largest == [-np.inf]
@@ -280,10 +280,10 @@ def test_each_span_has_its_own_running_maximum_and_clock() -> None:
         )
         for partition, (own, read_at) in enumerate(zip(times, (8, 8, 20), strict=True))
     ]
-    [joined] = join(batches, 1)
+    [joined] = coalesce(batches, 1)
     decoded = Decoder(replace(EVENT, max_future_seconds=0))(joined)
     assert reasons(decoded) == {2: "future"}
-    assert decoded.decided.largest_before.tolist() == [-np.inf, 5, 5, -np.inf, 4, 9]
+    assert decoded.decided.running_max.tolist() == [-np.inf, 5, 5, -np.inf, 4, 9]
     assert decoded.largest == [5, -np.inf, 9]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from operators.batches import Records
 from operators.encode.encoder import Output
-from operators.encode.reassemble import Assembler
+from operators.encode.reassemble import BatchReassembler
 
 
 def output(number: int, verdict: int, parts: int) -> Output:
@@ -37,7 +37,7 @@ def test_batches_come_out_whole_and_in_order(
     outputs: Sequence[list[Output]], draw: random.Random
 ) -> None:
     waiting = [list(branch) for branch in outputs]
-    assembler = Assembler()
+    assembler = BatchReassembler()
     batches: list[list[Output]] = []
     while any(waiting):
         branch = draw.choice([one for one in waiting if one])
@@ -54,7 +54,7 @@ def test_batches_come_out_whole_and_in_order(
 
 
 def test_half_a_batch_waits() -> None:
-    assembler = Assembler()
+    assembler = BatchReassembler()
 
     assert assembler.add(output(7, 1, 2)) == []
     assert len(assembler) == 1
@@ -63,7 +63,7 @@ def test_half_a_batch_waits() -> None:
 
 
 def test_a_later_batch_waits_for_an_earlier_one() -> None:
-    assembler = Assembler()
+    assembler = BatchReassembler()
 
     assert assembler.add(output(8, 1, 2)) == []
     assert [batch[0].number for batch in assembler.add(output(7, 0, 1))] == [7]

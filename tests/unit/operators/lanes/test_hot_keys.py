@@ -16,7 +16,7 @@ from operators.lanes.hot_keys import MOST, HotKeys
 from operators.lanes.lane import Lane, LaneSpec
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
-from operators.monitoring.skew import Skew
+from operators.monitoring.skew import SkewMonitor
 from operators.windows.tumbling import TumblingStore
 from tests.unit.operators.windows.disk.test_store import slice_of
 
@@ -131,14 +131,14 @@ def test_skew(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock = Clock()
-    skew = Skew(clock)
+    skew = SkewMonitor(clock)
     logging.getLogger("dedup").propagate = True
     with caplog.at_level(logging.WARNING, "dedup.skew"):
         for minute in range(1, 5):
             clock.now = 60.0 * minute
-            skew.look({lane: count * minute for lane, count in records.items()})
+            skew.check({lane: count * minute for lane, count in records.items()})
             assert skew.busiest == busiest
-            skew.look({})  # not yet
+            skew.check({})  # not yet
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == said
     if said:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.batches import Decided, Records, Slice, Span, Spans, select_rows
+from operators.batches import DecisionColumns, Records, Slice, Span, Spans, select_rows
 from operators.columns.event_types import EventTypes
 from operators.columns.references import NO_REFERENCE, partition_and_offset, references
 from operators.deduplicate import lane_mapper
@@ -55,9 +55,9 @@ def slice_of(
             values=[b"%d" % offset for offset in range(start, start + len(events))],
         ),
         rows=np.arange(len(events)),
-        decided=Decided(
+        decided=DecisionColumns(
             times=times,
-            largest_before=before[:-1],
+            running_max=before[:-1],
             hashes=hashes_of([key for _, key in events])
             if events
             else np.zeros((0, 1, 2), np.uint64),

@@ -17,7 +17,7 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from bytewax.testing import cluster_main
 
-from operators.batches import Decided, DecodedBatch, Records, Span, Spans
+from operators.batches import DecisionColumns, DecodedBatch, Records, Span, Spans
 from operators.columns.event_types import EventTypes
 from operators.lanes.cut import cut
 from operators.lanes.placement import EVEN_WORKERS, lane_names, lanes_meet, siphash13
@@ -167,9 +167,9 @@ def _batch(lanes: list[int], **more: Any) -> DecodedBatch:  # noqa: ANN401
             headers=[[("h", b"%d" % row)] for row in rows],
             timestamps=rows,
         ),
-        decided=Decided(
+        decided=DecisionColumns(
             times=rows.astype(float),
-            largest_before=rows.astype(float) - 1,
+            running_max=rows.astype(float) - 1,
             hashes=np.stack([rows, rows], axis=1).astype(np.uint64).reshape(count, 1, 2),
             shards=np.stack([rows, rows], axis=1).astype(np.uint64),
             types=EventTypes.of([str(row) for row in rows]),
@@ -210,7 +210,7 @@ def test_cut_keeps_order_and_makes_empty_slices(
         assert records.timestamps is not None
         assert records.timestamps.tolist() == rows
         assert decided.times.tolist() == rows
-        assert decided.largest_before.tolist() == [row - 1 for row in rows]
+        assert decided.running_max.tolist() == [row - 1 for row in rows]
         assert decided.hashes[:, 0, 1].tolist() == rows
         assert decided.shards is not None
         assert decided.shards[:, 0].tolist() == rows

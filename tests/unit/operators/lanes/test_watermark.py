@@ -105,12 +105,12 @@ def test_each_record_meets_what_came_before_it(
     own: float | None,
     other: float | None,
     value: float,
-    largest_before: list[float],
+    running_max: list[float],
     marks: list[float],
 ) -> None:
     known = {partition: time for partition, time in enumerate((own, other)) if time is not None}
     watermark = Watermark(value, known)
-    assert watermark.before_each(span(0), np.array(largest_before)).tolist() == marks
+    assert watermark.before_each(span(0), np.array(running_max)).tolist() == marks
     assert watermark.value == value  # only `advance` moves it
 
 

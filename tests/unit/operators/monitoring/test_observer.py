@@ -13,7 +13,7 @@ from operators.columns.references import NO_REFERENCE
 from operators.encode.encoder import Output, Progress
 from operators.lanes.lane import Lane, LaneSpec
 from operators.monitoring.metrics import Metrics
-from operators.monitoring.observer import Observer, Written, observe_many
+from operators.monitoring.observer import Observer, WrittenBatch, observe_many
 from operators.windows.tumbling import TumblingStore
 
 NOW = 1_700_000_000.0
@@ -39,11 +39,13 @@ class Batch:
     lane: int = 0
     read_at: float = NOW
 
-    def part(self, verdict: int, records: int, matched: dict[str, int] | None = None) -> Written:
+    def part(
+        self, verdict: int, records: int, matched: dict[str, int] | None = None
+    ) -> WrittenBatch:
         change = LaneChange(1, {0: 1}, {0: NOW}, NOW, Delta.empty())
         progress = Progress(change, 0, matched or {}) if verdict == 0 else None
         columns = Records(np.arange(records), [b""] * records)
-        return Written.of(Output(self.lane, 1, 2, verdict, columns, self.read_at, progress))
+        return WrittenBatch.of(Output(self.lane, 1, 2, verdict, columns, self.read_at, progress))
 
 
 def value(observer: Observer, name: str, **labels: str) -> float | None:
@@ -79,7 +81,7 @@ def test_a_restored_lane_counts_before_it_has_written_anything(observer: Observe
 
     assert value(observer, "dedup_state_size") == value(observer, "dedup_restored_keys") == 4
     assert value(observer, "dedup_watermark_lag_seconds") == 60
-    assert observer.pulse.decides
+    assert observer.liveness.decides
 
 
 def test_the_watermark_is_the_smallest_and_unknown_until_every_lane_has_one(

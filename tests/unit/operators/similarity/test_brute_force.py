@@ -11,7 +11,7 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
-from operators.similarity.buckets import pieces
+from operators.similarity.buckets import chunks
 from operators.similarity.index import NearIndex
 from operators.similarity.near_duplicates import NearSpec
 from tests.model import Settings
@@ -49,7 +49,7 @@ def ask(
     if shards is not None:
         hashes[:, 1] = shards
     answers: list[Answer] = []
-    for piece in pieces(texts):
+    for piece in chunks(texts):
         rows = np.arange(piece.start, piece.stop)
         search = index.search(texts[piece], times[piece], hashes[piece], rows)
         for place in range(len(rows)):

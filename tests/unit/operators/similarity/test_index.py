@@ -58,10 +58,10 @@ def test_nothing_is_dropped_that_could_still_match(metric: Metric) -> None:
     index = make_index(0.95, metric, seconds=10)
     ask(index, [_TEXT], [100.0])
     index.expire(110.0)
-    assert not index.expired(100.0, 110.0)
+    assert not index.is_expired(100.0, 110.0)
     assert ask(index, [_TEXT], [110.0]) == [(1.0, 0)]
     later = math.nextafter(110.0, math.inf)
-    assert index.expired(100.0, later)
+    assert index.is_expired(100.0, later)
     index.expire(later)
     assert len(index) == 0
     assert index.size_bytes() == 0
@@ -132,7 +132,7 @@ def test_a_piece_is_found_wherever_edits_have_moved_it(length: int, share: float
         reading = measure.read([original, other])
         asked = set(reading.asked.hashes[reading.asked.rows == 1].tolist())
         for offered in reading.offered:
-            pieces = set(offered.hashes[offered.rows == 0].tolist())
+            chunks = set(offered.hashes[offered.rows == 0].tolist())
             # One edit leaves all pieces but one as they were.
-            assert len(pieces - asked) <= lost
-            assert len(pieces) > lost
+            assert len(chunks - asked) <= lost
+            assert len(chunks) > lost

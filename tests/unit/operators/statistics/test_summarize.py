@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.batches import Decided, Records, Slice, Span, Spans
+from operators.batches import DecisionColumns, Records, Slice, Span, Spans
 from operators.changes import Summary
 from operators.columns.event_types import EventTypes
 from operators.statistics.summarize import (
@@ -40,7 +40,7 @@ def slice_of(rows: Sequence[Row], *, stamps: Sequence[int] | None = None) -> Sli
             timestamps=None if stamps is None else np.array(stamps),
         ),
         rows=np.arange(count),
-        decided=Decided(times, times, empty, types=types),
+        decided=DecisionColumns(times, times, empty, types=types),
         largest=(-INF,),
     )
 
@@ -157,19 +157,19 @@ def test_without_types_everything_has_the_empty_one() -> None:
 def test_summaries_are_joined_and_left_as_they_are() -> None:
     one = Summary(60.0, {0: {"a": [1, 0, 0, 0]}, 1: {"a": [1, 2, 3, 4]}})
     other = Summary(60.0, {1: {"a": [10, 0, 0, 0], "b": [0, 0, 0, 1]}})
-    joined = Summary.join([one, None, other])
+    joined = Summary.add_up([one, None, other])
     assert joined == Summary(
         60.0, {0: {"a": [1, 0, 0, 0]}, 1: {"a": [11, 2, 3, 4], "b": [0, 0, 0, 1]}}
     )
     assert one.windows[1] == {"a": [1, 2, 3, 4]}
-    assert Summary.join([None]) is None
+    assert Summary.add_up([None]) is None
 
 
 def test_parts_of_a_summary_join_to_it() -> None:
     whole = Summary(60.0, {w: {f"t{n}": [w, n, 0, 0] for n in range(7)} for w in range(3)})
     parts = list(whole.parts(4))
     assert [sum(map(len, part.windows.values())) for part in parts] == [4, 4, 4, 4, 4, 1]
-    assert Summary.join(parts) == whole
+    assert Summary.add_up(parts) == whole
 
 
 def test_a_window_becomes_one_record_a_type() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from operators.batches import Decided, Records, Slice, Span, Spans
+from operators.batches import DecisionColumns, Records, Slice, Span, Spans
 from operators.changes import Delta, Summary
 from operators.statistics.summarize import Statistic
 from operators.statistics.windowed import StatisticsSettings, windowed_statistics
@@ -27,7 +27,7 @@ def batch(
 ) -> VerdictBatch:
     """An answer with so many unique records in each window."""
     none = np.zeros(0)
-    decided = Decided(none, none, np.zeros((0, 1, 2), np.uint64))
+    decided = DecisionColumns(none, none, np.zeros((0, 1, 2), np.uint64))
     summary = Summary(60.0, {w: {"t": [count, 0, 0, 0]} for w, count in (windows or {}).items()})
     return VerdictBatch(
         lane=lane,

@@ -58,5 +58,5 @@ def test_the_rate_is_a_metric(pipeline: Pipeline) -> None:
 def test_each_window_kind_of_bloom() -> None:
     forever = new_store(load(state="bloom", window="forever"))
     assert isinstance(forever, BloomStore)
-    assert not forever.expired(0.0, 1e300)
-    assert new_store(load(state="bloom")).expired(0.0, 1e300)
+    assert not forever.is_expired(0.0, 1e300)
+    assert new_store(load(state="bloom")).is_expired(0.0, 1e300)

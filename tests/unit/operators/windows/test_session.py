@@ -76,7 +76,7 @@ def test_a_session_is_dropped_when_it_is_out_of_reach(horizon: float, held: int)
     assert len(store) == 3
     store.expire(horizon)
     assert len(store) == held
-    assert store.expired(60, horizon) == (held == 0)
+    assert store.is_expired(60, horizon) == (held == 0)
 
 
 def test_a_session_lives_as_long_as_it_is_extended() -> None:

@@ -95,7 +95,7 @@ def test_a_bucket_is_dropped_when_its_newest_key_is_out_of_reach(horizon: float,
     assert len(store) == 3
     store.expire(horizon)
     assert len(store) == held
-    assert store.expired(28, horizon) == (held == 0)
+    assert store.is_expired(28, horizon) == (held == 0)
 
 
 def test_a_renewed_key_keeps_its_time() -> None:

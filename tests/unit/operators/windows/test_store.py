@@ -75,7 +75,7 @@ def test_applied_deltas_are_the_state_that_decided(new_store: NewStore, batches:
     unexpired = Asking(new_store())
     for events, _ in batches:
         unexpired(*events)
-    joined.apply(Delta.join(unexpired.deltas))
+    joined.apply(Delta.concat(unexpired.deltas))
     assert contents(joined) == contents(unexpired.store)
 
 
@@ -122,8 +122,8 @@ def test_keys_are_expired_exactly_when_no_record_at_the_horizon_can_match(window
         store = STORES[window]()
         asking = Asking(store)
         asking((newest, "a"))
-        assert store.expired(newest, horizon) == (asking((horizon, "a")) == "u")
-    assert not STORES["forever"]().expired(0, 1e300)
+        assert store.is_expired(newest, horizon) == (asking((horizon, "a")) == "u")
+    assert not STORES["forever"]().is_expired(0, 1e300)
 
 
 @pytest.mark.parametrize("window", ["tumbling", "sliding", "session"])

@@ -1,11 +1,11 @@
 """What is replayed, as what, and never twice."""
 
-from flows.cli.replay.selection import Dead, Filters, Origin, Replayed, Selection
+from flows.cli.replay.selection import DeadLetter, Filters, Origin, ReplayLog, Selection
 
 TOPIC = "raw"
 
 
-def dead(
+def dead_letter(
     offset: int = 7,
     *,
     verdict: bytes = b"invalid",
@@ -14,7 +14,7 @@ def dead(
     own: list[tuple[str, bytes | None]] | None = None,
     timestamp_ms: int = 1_000_000,
     topic: bytes = b"raw",
-) -> Dead:
+) -> DeadLetter:
     name = "dedup.matched" if verdict == b"duplicate" else "dedup.reason"
     headers: list[tuple[str, bytes | None]] = [
         *(own or []),
@@ -25,20 +25,20 @@ def dead(
         (name, reason),
         ("__connect.errors.topic", topic),
     ]
-    return Dead(b"value", key, headers, timestamp_ms)
+    return DeadLetter(b"value", key, headers, timestamp_ms)
 
 
 def selection(filters: Filters | None = None, to: str = TOPIC) -> Selection:
-    return Selection(TOPIC, to, filters or Filters(), Replayed())
+    return Selection(TOPIC, to, filters or Filters(), ReplayLog())
 
 
-def takes(filters: Filters, record: Dead) -> bool:
+def takes(filters: Filters, record: DeadLetter) -> bool:
     return selection(filters).pick(record) is not None
 
 
 def test_a_replay_is_the_record_as_it_came_with_a_count() -> None:
     own = [("trace", b"\x00\xff"), ("empty", None), ("trace", b"2")]
-    found = selection().pick(dead(own=list(own)))
+    found = selection().pick(dead_letter(own=list(own)))
 
     assert found is not None
     assert (found.value, found.key, found.timestamp_ms) == (b"value", b"k", 1_000_000)
@@ -47,7 +47,7 @@ def test_a_replay_is_the_record_as_it_came_with_a_count() -> None:
 
 
 def test_each_replay_is_counted_in_one_header() -> None:
-    found = selection().pick(dead(own=[("dedup.replays", b"1"), ("a", b"b")]))
+    found = selection().pick(dead_letter(own=[("dedup.replays", b"1"), ("a", b"b")]))
 
     assert found is not None
     assert found.headers == [("a", b"b"), ("dedup.replays", b"2")]
@@ -55,7 +55,7 @@ def test_each_replay_is_counted_in_one_header() -> None:
 
 def test_a_count_that_is_no_number_begins_anew() -> None:
     for written in (b"", b"x", None, b"-1"):
-        found = selection().pick(dead(own=[("dedup.replays", written)]))
+        found = selection().pick(dead_letter(own=[("dedup.replays", written)]))
         assert found is not None
         assert found.headers == [("dedup.replays", b"1")]
 
@@ -65,30 +65,30 @@ def test_headers_of_an_earlier_job_are_the_records_own() -> None:
         ("dedup.verdict", b"late"),
         ("dedup.topic", b"of another job"),
     ]
-    found = selection().pick(dead(own=list(own)))
+    found = selection().pick(dead_letter(own=list(own)))
 
     assert found is not None
     assert found.headers == [*own, ("dedup.replays", b"1")]
 
 
 def test_an_origin_goes_to_one_topic_once() -> None:
-    replayed = Replayed()
+    replayed = ReplayLog()
     replayed.add(TOPIC, TOPIC, 2, [7])
     back = Selection(TOPIC, TOPIC, Filters(), replayed)
     elsewhere = Selection(TOPIC, "elsewhere", Filters(), replayed)
 
-    assert [back.pick(dead(7)), elsewhere.pick(dead(7))] != [None, None]
+    assert [back.pick(dead_letter(7)), elsewhere.pick(dead_letter(7))] != [None, None]
     assert back.counts["before"] == 1
-    assert elsewhere.pick(dead(7)) is None  # an output may hold it twice: at least once
-    assert back.pick(dead(8)) is not None
+    assert elsewhere.pick(dead_letter(7)) is None  # an output may hold it twice: at least once
+    assert back.pick(dead_letter(8)) is not None
 
 
 def test_what_is_not_ours_is_left_alone() -> None:
     chosen = selection()
-    broken = Dead(b"v", None, [("dedup.verdict", b"late"), ("dedup.topic", b"raw")], 0)
+    broken = DeadLetter(b"v", None, [("dedup.verdict", b"late"), ("dedup.topic", b"raw")], 0)
 
-    assert chosen.pick(Dead(b"v", None, None, 0)) is None
-    assert chosen.pick(dead(topic=b"another input")) is None
+    assert chosen.pick(DeadLetter(b"v", None, None, 0)) is None
+    assert chosen.pick(dead_letter(topic=b"another input")) is None
     assert chosen.pick(broken) is None
     assert chosen.counts == {"read": 3, "foreign": 3}
 
@@ -96,16 +96,16 @@ def test_what_is_not_ours_is_left_alone() -> None:
 def test_filters_by_reason_and_match() -> None:
     only = Filters(reasons=frozenset(("json", "event_id")))
 
-    assert takes(only, dead(reason=b"json"))
-    assert not takes(only, dead(reason=b"schema"))
-    assert takes(only, dead(verdict=b"duplicate", reason=b"event_id"))
-    assert not takes(only, dead(verdict=b"late", reason=b"301.5"))
+    assert takes(only, dead_letter(reason=b"json"))
+    assert not takes(only, dead_letter(reason=b"schema"))
+    assert takes(only, dead_letter(verdict=b"duplicate", reason=b"event_id"))
+    assert not takes(only, dead_letter(verdict=b"late", reason=b"301.5"))
 
 
 def test_filters_by_key() -> None:
     only = Filters(keys=frozenset((b"k", b"")))
 
-    assert [takes(only, dead(key=key)) for key in (b"k", b"", None, b"K")] == [
+    assert [takes(only, dead_letter(key=key)) for key in (b"k", b"", None, b"K")] == [
         True,
         True,
         False,
@@ -117,15 +117,19 @@ def test_filters_by_time_from_since_up_to_before_until() -> None:
     only = Filters(since=10.0, until=20.0)
     times = (9_999, 10_000, 19_999, 20_000)
 
-    assert [takes(only, dead(timestamp_ms=at)) for at in times] == [False, True, True, False]
+    assert [takes(only, dead_letter(timestamp_ms=at)) for at in times] == [False, True, True, False]
 
 
 def test_filters_by_how_often_a_record_came_back() -> None:
     only = Filters(max_replays=2)
     counts = (b"1", b"2", b"3")
 
-    assert takes(only, dead())
-    assert [takes(only, dead(own=[("dedup.replays", n)])) for n in counts] == [True, False, False]
+    assert takes(only, dead_letter())
+    assert [takes(only, dead_letter(own=[("dedup.replays", n)])) for n in counts] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_reasons_are_counted_for_the_summary() -> None:
@@ -136,6 +140,6 @@ def test_reasons_are_counted_for_the_summary() -> None:
         (3, b"late", b"301.5"),
         (4, b"duplicate", b"event_id"),
     ):
-        chosen.pick(dead(offset, verdict=verdict, reason=reason))
+        chosen.pick(dead_letter(offset, verdict=verdict, reason=reason))
 
     assert chosen.reasons == {"json": 2, "late": 1, "event_id": 1}

@@ -16,7 +16,7 @@ import pytest
 
 from flows.cli import app
 from flows.cli.status.text import lines_of, seconds, size
-from flows.web.server import Answer, Question, serve
+from flows.web.server import Request, Response, serve
 from tests.status_reports import report
 
 Status = Callable[..., tuple[int, str, str]]
@@ -24,9 +24,9 @@ SECONDS = 30.0
 
 
 def serving(said: dict[str, Any]) -> str:
-    def status(question: Question) -> Answer:
+    def status(question: Request) -> Response:
         shown = said if "history" in question.query else said | {"history": None}
-        return Answer(json.dumps(shown).encode(), "application/json")
+        return Response(json.dumps(shown).encode(), "application/json")
 
     return f"http://127.0.0.1:{serve(0, {'/status': status})}"
 
@@ -137,7 +137,7 @@ def test_an_address_that_is_none_is_refused(status: Status, url: str) -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"a": 1}'])
 def test_another_server_is_told_from_a_process(status: Status, body: bytes) -> None:
-    port = serve(0, {"/status": lambda _: Answer(body)})
+    port = serve(0, {"/status": lambda _: Response(body)})
     code, out, _ = status("--url", f"127.0.0.1:{port}")
 
     assert code == 1

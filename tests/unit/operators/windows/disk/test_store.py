@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flows.assembly.specs import bound_of, disk_stores
-from operators.batches import Decided, Records, Slice, Span, Spans
+from operators.batches import DecisionColumns, Records, Slice, Span, Spans
 from operators.changes import Change, Delta, LaneChange, LaneProgress
 from operators.errors import SettingsError
 from operators.lanes.lane import Lane, LaneSpec
@@ -18,9 +18,9 @@ from operators.lanes.snapshot import LaneSnapshot
 from operators.verdicts import VerdictBatch
 from operators.windows.disk import store as disk_store
 from operators.windows.disk.layout import (
-    SessionShelf,
-    Shelf,
-    SlidingShelf,
+    KeyLayout,
+    SessionLayout,
+    SlidingLayout,
     entries_of,
     number_of,
     order_of,
@@ -38,16 +38,16 @@ from tests.stores import Asking
 MEMORY = RocksMemory(8 << 20)
 NewStore = Callable[[Path], DiskStore]
 SHELVES = {
-    "tumbling": Shelf(10.0),
-    "forever": Shelf(math.inf),
-    "sliding": SlidingShelf(10.0),
-    "session": SessionShelf(10.0),
+    "tumbling": KeyLayout(10.0),
+    "forever": KeyLayout(math.inf),
+    "sliding": SlidingLayout(10.0),
+    "session": SessionLayout(10.0),
 }
 every_shelf = pytest.mark.parametrize("shelf", SHELVES.values(), ids=SHELVES)
 
 
-def opened(folder: Path, shelf: Shelf, bound: Bound | None = None) -> DiskStore:
-    return DiskStore(shelf, bound or Bound(), RocksDatabase(folder, MEMORY, {}))
+def opened(folder: Path, layout: KeyLayout, bound: Bound | None = None) -> DiskStore:
+    return DiskStore(layout, bound or Bound(), RocksDatabase(folder, MEMORY, {}))
 
 
 def killed(store: DiskStore, folder: Path, to: Path) -> Path:
@@ -63,8 +63,8 @@ def progress(number: int) -> LaneProgress:
 
 
 @every_shelf
-def test_only_what_is_committed_is_there_after_a_kill(shelf: Shelf, tmp_path: Path) -> None:
-    store = opened(tmp_path / "lane", shelf)
+def test_only_what_is_committed_is_there_after_a_kill(layout: KeyLayout, tmp_path: Path) -> None:
+    store = opened(tmp_path / "lane", layout)
     asking = Asking(store)
     assert store.progress is None
     assert asking((1, "a"), (2, "b"), (3, "a")) == "u u d0"
@@ -74,7 +74,7 @@ def test_only_what_is_committed_is_there_after_a_kill(shelf: Shelf, tmp_path: Pa
     assert asking((5, "b"), (5, "c"), (6, "d")) == "d1 d3 u"
     store.committed(Change(progress(2), asking.deltas[1]))
     store.marked(77)
-    again = opened(killed(store, tmp_path / "lane", tmp_path / "left"), shelf)
+    again = opened(killed(store, tmp_path / "lane", tmp_path / "left"), layout)
     assert again.progress == progress(2)._replace(end=77)
     assert len(again) == 3
     asked = Asking(again)
@@ -85,17 +85,17 @@ def test_only_what_is_committed_is_there_after_a_kill(shelf: Shelf, tmp_path: Pa
 
 @every_shelf
 def test_memory_in_front_is_let_go_of(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    layout: KeyLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk_store, "_FRONT_KEYS", 3)
-    store = opened(tmp_path / "lane", shelf)
+    monkeypatch.setattr(disk_store, "_MAX_KEYS_IN_MEMORY", 3)
+    store = opened(tmp_path / "lane", layout)
     asking = Asking(store)
     names = "abcdefghij"
     for number, name in enumerate(names, 1):
         assert asking((1, name)) == "u"
         # Every third transaction is late, so that some always wait.
         if number % 3 == 0:
-            store.committed(Change(progress(number), Delta.join(asking.deltas)))
+            store.committed(Change(progress(number), Delta.concat(asking.deltas)))
             asking.deltas.clear()
     assert len(store) == 10
     for number, name in enumerate(names):
@@ -107,8 +107,8 @@ def test_memory_in_front_is_let_go_of(
 def test_sessions_go_on_whatever_is_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk_store, "_FRONT_KEYS", 0)
-    store = opened(tmp_path / "lane", SessionShelf(10.0))
+    monkeypatch.setattr(disk_store, "_MAX_KEYS_IN_MEMORY", 0)
+    store = opened(tmp_path / "lane", SessionLayout(10.0))
     asking = Asking(store)
     said = []
     for number, event in enumerate(
@@ -116,7 +116,7 @@ def test_sessions_go_on_whatever_is_in_memory(
     ):
         said.append(asking(event))
         if number % 2:
-            store.committed(Change(progress(number), Delta.join(asking.deltas)))
+            store.committed(Change(progress(number), Delta.concat(asking.deltas)))
             asking.deltas.clear()
     # 0–8–16–22–30, then 41 is alone between 30 and 50, which are joined by it with 50.
     assert said == ["u", "u", "d0", "u", "u", "d0", "d0", "d1"]
@@ -125,10 +125,10 @@ def test_sessions_go_on_whatever_is_in_memory(
 
 
 @every_shelf
-def test_keys_are_dropped_from_the_disk(shelf: Shelf, tmp_path: Path) -> None:
-    if math.isinf(shelf.seconds):
+def test_keys_are_dropped_from_the_disk(layout: KeyLayout, tmp_path: Path) -> None:
+    if math.isinf(layout.seconds):
         pytest.skip("nothing expires")
-    store = opened(tmp_path / "lane", shelf)
+    store = opened(tmp_path / "lane", layout)
     asking = Asking(store)
     for number in range(20):
         asking((number * 10.0, "a"), (number * 10.0 + 5, "b"))
@@ -177,13 +177,13 @@ def check_rows(store: DiskStore, database: RocksDatabase) -> None:
 @pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_counted_is_what_is_there(
-    shelf: Shelf, renew: bool, seed: int, tmp_path: Path
+    layout: KeyLayout, renew: bool, seed: int, tmp_path: Path
 ) -> None:
     """Whatever expires, is evicted, committed late or lost by a kill."""
     rng = np.random.default_rng(seed)
     bound = Bound(int(rng.choice([8, 14, 20])), renew)
     database = RocksDatabase(tmp_path / "lane", MEMORY, {})
-    store, number, now, horizon = DiskStore(shelf, bound, database), 0, 100.0, 0.0
+    store, number, now, horizon = DiskStore(layout, bound, database), 0, 100.0, 0.0
     waiting: list[tuple[Delta, float]] = []
     evicted = 0
     for step in range(120):
@@ -198,12 +198,12 @@ def test_what_is_counted_is_what_is_there(
         store.expire(horizon)
         rows = sum(len(delta) for delta, _ in waiting)
         # A key of which one session waits has others.
-        more = rows if isinstance(shelf, SessionShelf) else 0
+        more = rows if isinstance(layout, SessionLayout) else 0
         assert len(store) <= max(bound.max_keys, rows) + more
         if rng.random() < 0.3:
             committed, waiting = waiting[:3], waiting[3:]
             number += 1
-            delta = Delta.join([delta for delta, _ in committed])
+            delta = Delta.concat([delta for delta, _ in committed])
             store.committed(Change(progress(number), delta, committed[-1][1]))
             store.expire(horizon)
             check_rows(store, database)
@@ -211,7 +211,7 @@ def test_what_is_counted_is_what_is_there(
             database.close()
             evicted += store.evicted
             database = RocksDatabase(tmp_path / "lane", MEMORY, {})
-            store, waiting = DiskStore(shelf, bound, database), []
+            store, waiting = DiskStore(layout, bound, database), []
             check_rows(store, database)
     assert evicted + store.evicted > 0
     store.close()
@@ -252,7 +252,7 @@ def slice_of(start: int, names: str, at: float = 1.0) -> Slice:
         spans=Spans.of(Span(0, 1, start, start + count, 1e9), count),
         records=Records(np.arange(start, start + count), [b""] * count),
         rows=np.arange(count),
-        decided=Decided(np.full(count, at), np.full(count, -math.inf), hashes[:, None]),
+        decided=DecisionColumns(np.full(count, at), np.full(count, -math.inf), hashes[:, None]),
         largest=(at,),
     )
 
@@ -262,7 +262,7 @@ def change_of(batch: VerdictBatch) -> LaneChange:
 
 
 def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) -> None:
-    shelf = Shelf(10.0)
+    layout = KeyLayout(10.0)
     folders = iter([tmp_path / "lane", tmp_path / "left", tmp_path / "other"])
 
     def spec(folder: Path) -> LaneSpec:
@@ -273,7 +273,7 @@ def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) ->
             {},
             changelog=True,
             snapshot_max_bytes=1 << 30,
-            open_store=lambda _: opened(folder, shelf),
+            open_store=lambda _: opened(folder, layout),
         )
 
     folder = next(folders)
@@ -338,12 +338,12 @@ def test_two_unique_records_that_rounding_puts_into_one_bucket_are_both_kept(
 ) -> None:
     """So late that the next double is a window further."""
     times = (900719925474099.4, 900719925474099.5)
-    shelf = SlidingShelf(0.1)
-    store = opened(tmp_path / "lane", shelf)
+    layout = SlidingLayout(0.1)
+    store = opened(tmp_path / "lane", layout)
     asking = Asking(store)
     for number, time in enumerate(times, 1):
         assert asking((time, "a")) == "u"
         store.committed(Change(progress(number), asking.deltas[-1]))
     left = killed(store, tmp_path / "lane", tmp_path / "left")
-    again = Asking(opened(left, shelf))
+    again = Asking(opened(left, layout))
     assert again((times[0], "a"), (times[1], "a")) == "d0 d1"

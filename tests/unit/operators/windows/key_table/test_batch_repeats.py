@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from operators.columns.first_occurrences import first_occurrences
 from operators.windows.key_table import batch_repeats
-from operators.windows.key_table.batch_repeats import sharing
+from operators.windows.key_table.batch_repeats import shares_key
 
 
 @given(numbers=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3))))
@@ -41,5 +41,5 @@ def test_keys_that_differ_in_one_half_only() -> None:
 
 def test_records_that_share_a_key() -> None:
     first = np.array([0, 1, 2, 0, 4, 5, 6, 6, 8, 9])
-    assert sharing(first, 2).tolist() == [True, True, False, True, False]
-    assert sharing(first[:0], 2).tolist() == []
+    assert shares_key(first, 2).tolist() == [True, True, False, True, False]
+    assert shares_key(first[:0], 2).tolist() == []
