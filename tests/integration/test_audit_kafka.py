@@ -16,7 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
-from connectors.kafka import access, topic_reader
+from connectors.kafka import requests, topic_reader
 from deploy.kafka import Broker
 from flows.cli import app
 from flows.cli.generate.command import Labelled, StreamOptions, generate
@@ -538,7 +538,7 @@ def test_a_broker_that_falls_silent_is_one_line(
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "Failed to get metadata"))
 
     monkeypatch.setattr(topic_reader, "Consumer", Unanswered)
-    monkeypatch.setattr(access, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(requests, "REQUEST_SECONDS", 0.1)
 
     status, report = audit()
 

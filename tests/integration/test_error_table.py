@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 from connectors.exactly_once import lane_producer
 from connectors.exactly_once.lane_producer import FencedError, LaneProducer
 from connectors.exactly_once.transaction_errors import Action
-from connectors.kafka import access, permissions
+from connectors.kafka import permissions, requests
 from connectors.kafka.access import KafkaAccess
 from connectors.librdkafka.packed_records import PackedRecords
 from operators.errors import SinkError
@@ -32,7 +32,7 @@ TIMES = 5
 @pytest.fixture
 def brokers(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockBrokers]:
     # Mocks know no access lists.
-    for module in (access, permissions):
+    for module in (requests, permissions):
         monkeypatch.setattr(module, "REQUEST_SECONDS", 0.1)
     with mock_brokers() as found:
         for topic in (OUTPUT, CHANGELOG):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from connectors.kafka import access
+from connectors.kafka import requests
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.requests import KafkaUnreachableError, retrying
 from operators.errors import SettingsError
@@ -39,7 +39,7 @@ def failing(code: int, times: int) -> tuple[list[int], Callable[[], str]]:
     ],
 )
 def test_what_comes_back_is_asked_again(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(requests, "_AGAIN_SECONDS", 0.0)
     calls, call = failing(code, times=2)
     assert retrying(ACCESS, call) == "answer"
     assert len(calls) == 3
@@ -56,8 +56,8 @@ def test_what_does_not_is_an_error_at_once(code: int) -> None:
 
 
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "_AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr(access, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(requests, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(requests, "REQUEST_SECONDS", 0.05)
     calls, call = failing(KafkaError.LEADER_NOT_AVAILABLE, times=1_000_000)
     with pytest.raises(KafkaUnreachableError):
         retrying(ACCESS, call)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.columns import first_occurrences as module
 from operators.columns.first_occurrences import first_occurrences
-from operators.windows.key_table import batch_repeats
 from operators.windows.key_table.batch_repeats import shares_key
 
 
@@ -20,7 +20,7 @@ def test_first_occurrences(numbers: list[tuple[int, int]]) -> None:
 
 @pytest.mark.parametrize("slots", [1, 8])
 def test_many(slots: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_repeats, "_SLOTS_A_KEY", slots)
+    monkeypatch.setattr(module, "_SLOTS_A_KEY", slots)
     rng = np.random.default_rng(3)
     keys = rng.integers(0, 2**64, (3000, 2), dtype=np.uint64)[rng.integers(0, 3000, 5000)]
     seen: dict[tuple[int, ...], int] = {}
