@@ -53,6 +53,7 @@ def test_verdicts_and_what_comes_with_them() -> None:
     assert batch.behind[3] == 11
     assert np.isnan(batch.behind[[0, 1, 2, 4]]).all()
     assert (batch.watermark, batch.keys_held, batch.number, batch.skipped) == (51, 2, 1, 0)
+    assert batch.horizon == 51 - SPEC.allowed_lateness_seconds
     assert (batch.positions, batch.largest) == ({0: 10}, {0: 51.0})
     assert batch.delta.references.tolist() == [5, 9]
     assert lane.decide(slice_of(10, [(55, "c")])).number == 2
