@@ -49,11 +49,11 @@ class ChangelogSegment:
 class SinkSnapshot:
     """What a recovery snapshot of the sink says of a lane.
 
-    end: where its changelog ended.  run, number: whose verdict batch was the last.
+    end: where its changelog ended.  generation, number: whose verdict batch was the last.
     """
 
     end: int
-    run: int
+    generation: int
     number: int
 
 
@@ -61,14 +61,14 @@ class SinkSnapshot:
 class OpenedLane:
     """A lane's producer, and what its changelog held when it was opened.
 
-    number: last committed verdict batch.  run: names this opening of the lane among
+    number: last committed verdict batch.  generation: names this opening of the lane among
     all there ever were.  retained: stretches that can be trimmed when their newest
     key has expired.  lane: its state, where this process has it.
     """
 
     producer: LaneProducer
     number: int = 0
-    run: int = field(default_factory=lambda: secrets.randbits(63))
+    generation: int = field(default_factory=lambda: secrets.randbits(63))
     retained: list[ChangelogSegment] = field(default_factory=list)
     lane: Lane | None = None
 
@@ -162,7 +162,7 @@ class LaneOpener:
             )
             raise StateError(msg)
         opened.number, opened.lane = lane.number, lane
-        lane.run = opened.run
+        lane.generation = opened.generation
         with self._lock:
             self._opened[number] = opened
         return lane
@@ -244,7 +244,7 @@ def _agree(snapshot: LaneSnapshot, resume: SinkSnapshot) -> bool:
     They are not where a cluster that stood still while another took over has woken
     up and written into the recovery directory: then the changelog is read whole.
     """
-    if (snapshot.run, snapshot.number) == (resume.run, resume.number):
+    if (snapshot.generation, snapshot.number) == (resume.generation, resume.number):
         return True
     log.warning(
         "lane %d: the recovery directory was written by two clusters at a time; reading the "

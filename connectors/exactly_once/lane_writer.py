@@ -119,9 +119,9 @@ class LaneWriter:
         self._thread.start()
 
     @property
-    def run(self) -> int:
+    def generation(self) -> int:
         """Which opening of the lane this is."""
-        return self._opened.run
+        return self._opened.generation
 
     @property
     def number(self) -> int:
