@@ -56,13 +56,15 @@ def slice_of(start: int, events: Sequence[tuple[float, str]]) -> Slice:
         records=Records(np.arange(start, start + count), [b""] * count),
         rows=np.arange(count),
         decided=DecisionColumns(times, np.append(-math.inf, largest[:-1]), hashes[:, None]),
-        largest=(float(largest[-1]),),
+        max_event_times=(float(largest[-1]),),
     )
 
 
 def commit(lane: Lane, batch: VerdictBatch) -> None:
     lane.committed(
-        LaneChange(batch.number, batch.positions, batch.largest, batch.watermark, batch.delta)
+        LaneChange(
+            batch.sequence, batch.positions, batch.max_event_times, batch.watermark, batch.delta
+        )
     )
 
 

@@ -253,12 +253,14 @@ def slice_of(start: int, names: str, at: float = 1.0) -> Slice:
         records=Records(np.arange(start, start + count), [b""] * count),
         rows=np.arange(count),
         decided=DecisionColumns(np.full(count, at), np.full(count, -math.inf), hashes[:, None]),
-        largest=(at,),
+        max_event_times=(at,),
     )
 
 
 def change_of(batch: VerdictBatch) -> LaneChange:
-    return LaneChange(batch.number, batch.positions, batch.largest, batch.watermark, batch.delta)
+    return LaneChange(
+        batch.sequence, batch.positions, batch.max_event_times, batch.watermark, batch.delta
+    )
 
 
 def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) -> None:
@@ -294,7 +296,7 @@ def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) ->
     again = Lane(0, spec(left))
     kept = again.resume()
     assert kept is not None
-    assert (kept.number, kept.end, again.number, again.progress) == (2, 12, 2, {0: 6})
+    assert (kept.sequence, kept.end, again.number, again.progress) == (2, 12, 2, {0: 6})
     again.apply([changes[1]])  # the last one is read again
     again.apply([changes[2]])
     assert (again.number, len(again.store)) == (3, 8)
