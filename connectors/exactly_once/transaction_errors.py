@@ -18,10 +18,6 @@ from enum import Enum
 
 from confluent_kafka import KafkaError
 
-# A rolling broker restart takes seconds; a transaction that is open for longer than
-# transaction.timeout.ms (60 s) is ended by the broker anyway.
-RETRY_TIMEOUT_SECONDS = 60.0
-
 
 class Action(Enum):
     """What to do next."""

@@ -14,8 +14,8 @@ from typing import Final
 
 from confluent_kafka import OFFSET_INVALID, KafkaError
 
-from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.client_errors import error_text
+from connectors.kafka.timing import RETRY_TIMEOUT_SECONDS
 from operators.errors import SourceError
 
 log = logging.getLogger("dedup.source")

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import math
 
+# A rolling broker restart takes seconds; a transaction that is open for longer than
+# transaction.timeout.ms (60 s) is ended by the broker anyway.
+RETRY_TIMEOUT_SECONDS = 60.0
 # A commit costs the brokers the same for one record as for thousands, but lanes that have
 # few have time to spare: so often an interval.  At 10,000 records/s, 3 cost the brokers more
 # than they save.

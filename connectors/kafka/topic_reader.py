@@ -21,7 +21,6 @@ from connectors.kafka.client_errors import error_text
 from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.requests import REQUEST_SECONDS, retrying, unreachable_error
 from connectors.kafka.topics import no_such_topic, partition_counts
-from flows.cli.progress import Progress
 from operators.errors import SourceError
 
 _MOST_RECORDS = 10_000
@@ -85,12 +84,9 @@ class TopicReader:
 
     def read(self, topic: str, span: Span) -> Iterator[tuple[int, list[Message]]]:
         """Yield the records of a span: partition and some messages, in offset order."""
-        total = sum(end - start for start, end in span.values())
-        with Progress(f"reading {topic}", total) as progress:
-            for partition, (start, end) in span.items():
-                for messages in self._read_partition(topic, partition, start, end):
-                    progress.add(len(messages))
-                    yield partition, messages
+        for partition, (start, end) in span.items():
+            for messages in self._read_partition(topic, partition, start, end):
+                yield partition, messages
 
     def _read_partition(
         self, topic: str, partition: int, start: int, end: int

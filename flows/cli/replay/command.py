@@ -17,6 +17,7 @@ from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.topic_reader import TopicReader
 from connectors.kafka.topics import no_such_topic, own_topics, partition_counts
 from flows.assembly.specs import kafka_access, output_topics
+from flows.cli.reading import read_topic
 from flows.cli.replay.log import ensure_log, log_topic, unpack
 from flows.cli.replay.selection import DeadLetter, Filters, Replay, ReplayLog, Selection
 from flows.cli.replay.writer import ReplayWriter
@@ -197,7 +198,7 @@ class _Job:
         replayed = ReplayLog()
         topic = log_topic(self.settings.app_id)
         if reader.has(topic):
-            for _, messages in reader.read(topic, reader.span(topic)):
+            for _, messages in read_topic(reader, topic, reader.span(topic)):
                 for message in messages:
                     unpack(message.value() or b"", replayed)
         return replayed
@@ -207,7 +208,7 @@ class _Job:
     ) -> Iterator[Replay]:
         """Yield what is to be replayed of a topic, up to a limit."""
         count = 0
-        for _, messages in reader.read(topic, reader.span(topic)):
+        for _, messages in read_topic(reader, topic, reader.span(topic)):
             for message in messages:
                 if count >= limit:
                     return

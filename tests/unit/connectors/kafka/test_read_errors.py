@@ -3,8 +3,8 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.read_errors import ReadErrors
+from connectors.kafka.timing import RETRY_TIMEOUT_SECONDS
 from operators.errors import SourceError
 
 
