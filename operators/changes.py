@@ -107,7 +107,8 @@ class LaneChange:
     """What a transaction changed in a lane, as the changelog has it.
 
     number: of the last verdict batch.  positions: next offset of each input
-    partition.  largest: largest event time of each.
+    partition.  largest: largest event time of each.  horizon: watermark less allowed
+    lateness, as the lane computed it; −inf in what is read from a changelog.
     """
 
     number: int
@@ -116,6 +117,7 @@ class LaneChange:
     watermark: float
     delta: Delta
     summary: Summary | None = None
+    horizon: float = -math.inf
 
 
 @dataclass(slots=True)

@@ -39,7 +39,8 @@ class VerdictBatch:
     similarity: of near duplicates, NaN elsewhere; None where none was found.
     keys_held: keys in the lane afterwards.  delta: what was added to the state.
     skipped: records of the slice that had been answered before.  summary: of the
-    verdicts, None without statistics or records.  recovered: summaries of earlier
+    verdicts, None without statistics or records.  horizon: the watermark less the allowed
+    lateness; later records with an earlier event time are late.  recovered: summaries of earlier
     batches that a restart found in the changelog and not in the recovery snapshot.
     """
 
@@ -52,6 +53,7 @@ class VerdictBatch:
     matches: Matches
     behind: Floats
     watermark: float
+    horizon: float
     keys_held: int
     delta: Delta
     similarity: Floats | None = None

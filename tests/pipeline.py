@@ -327,6 +327,7 @@ def change_of(batch: VerdictBatch) -> LaneChange:
         watermark=batch.watermark,
         delta=batch.delta,
         summary=batch.summary,
+        horizon=batch.horizon,
     )
 
 

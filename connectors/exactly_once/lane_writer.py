@@ -72,7 +72,6 @@ class WriterSettings:
 
     topics: Mapping[str, str]
     interval_seconds: float
-    allowed_lateness_seconds: float
     is_expired: Callable[[float, float], bool]
     fingerprint: dict[str, str]
     workers: int
@@ -112,7 +111,7 @@ class LaneWriter:
         self._closed = False
         self._failure: DedupError | None = None
         self._trimmed = time.monotonic()
-        self._newest = self._watermark = float("-inf")
+        self._newest = self._horizon = float("-inf")
         self._thread = Thread(
             target=self._run, name=f"lane-{opened.producer.lane}-writer", daemon=True
         )
@@ -272,7 +271,7 @@ class LaneWriter:
         if self._opened.lane is not None:
             self._opened.lane.committed(change)
         self._newest = max(self._newest, change.delta.newest)
-        self._watermark = change.watermark
+        self._horizon = change.horizon
         self._observer.committed(time.monotonic() - began)
         now = time.time()
         for batch in batches:
@@ -320,11 +319,10 @@ class LaneWriter:
         if now - self._trimmed < self._settings.trim_seconds:
             return
         self._trimmed = now
-        horizon = self._watermark - self._settings.allowed_lateness_seconds
         before = None
         # The last stretch holds the lane's progress: it always stays.
         while len(opened.retained) > 1 and self._settings.is_expired(
-            opened.retained[0].newest, horizon
+            opened.retained[0].newest, self._horizon
         ):
             before = opened.retained.pop(0).end
         if before is not None:
@@ -342,4 +340,5 @@ def _change(batches: Iterable[HeldBatch]) -> LaneChange:
         watermark=last.watermark,
         delta=Delta.concat([change.delta for change in changes]),
         summary=Summary.add_up(change.summary for change in changes),
+        horizon=last.horizon,
     )

@@ -126,7 +126,6 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     writer = WriterSettings(
         topics=topics,
         interval_seconds=interval,
-        allowed_lateness_seconds=settings.allowed_lateness_seconds,
         is_expired=spec.expiry(),
         fingerprint=spec.fingerprint,
         workers=launch.workers,

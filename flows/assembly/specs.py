@@ -123,9 +123,7 @@ def output_topics(settings: Settings) -> dict[str, str]:
 
 def statistics_settings(settings: Settings) -> StatisticsSettings:
     """How statistics are counted."""
-    return StatisticsSettings(
-        settings.stats_seconds, settings.lanes, settings.allowed_lateness_seconds
-    )
+    return StatisticsSettings(settings.stats_seconds, settings.lanes)
 
 
 # An old process that has lost its lanes to this one needs so long to notice and end.

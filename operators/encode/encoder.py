@@ -58,6 +58,7 @@ def _progress(part: Part, names: Sequence[str]) -> Progress:
             watermark=batch.watermark,
             delta=batch.delta,
             summary=batch.summary,
+            horizon=batch.horizon,
         ),
         keys_held=batch.keys_held,
         matched={

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from operators.similarity.near_duplicates import Asked, NearSpec, decide_near
 from operators.statistics.summarize import summarize, without_watermark
 from operators.verdicts import DUPLICATE, INVALID, LATE, NOTHING, Matches, VerdictBatch
 from operators.windows.store import DurableStore, KeyStore
+
+_Times = TypeVar("_Times", float, Floats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,13 @@ class LaneSpec:
     on_snapshot: Callable[[], None] | None = None
     near: NearSpec | None = None
     open_store: Callable[[int], KeyStore] | None = None
+
+    def horizon(self, watermark: _Times) -> _Times:
+        """Return the event time before which a record is late at a watermark, or at each of some.
+
+        Nothing else computes it: it travels in what the lane answers.
+        """
+        return watermark - self.allowed_lateness_seconds
 
     def expiry(self) -> Callable[[float, float], bool]:
         """Return what tells of state up to an event time whether it is of use at a horizon."""
@@ -96,13 +105,13 @@ class Lane:
             # Differences of the largest doubles may be infinite, which no JSON can say.
             with np.errstate(over="ignore"):
                 # NaN, the time of an invalid record, compares as not late.
-                late = decided.times < marks - self._spec.allowed_lateness_seconds
+                late = decided.times < self._spec.horizon(marks)
                 behind[late] = np.minimum(marks[late] - decided.times[late], sys.float_info.max)
             verdicts[late] = LATE
             if decided.invalid:
                 verdicts[list(decided.invalid)] = INVALID
             delta, similarity = self._match(slice_, verdicts, matches)
-        self._expire()
+        horizon = self._expire()
         # A heartbeat that changes nothing is not worth a number, and is not written.
         moved = before != (self.progress, self.watermark.value)
         self.number += moved
@@ -120,6 +129,7 @@ class Lane:
             matches=matches,
             behind=behind,
             watermark=self.watermark.value,
+            horizon=horizon,
             keys_held=len(self.store),
             delta=delta,
             similarity=similarity,
@@ -153,11 +163,13 @@ class Lane:
             current[rows] = times
         return marks, current
 
-    def _expire(self) -> None:
-        horizon = self.watermark.value - self._spec.allowed_lateness_seconds
+    def _expire(self) -> float:
+        """Drop what no later record can need; return the horizon."""
+        horizon = self._spec.horizon(self.watermark.value)
         self.store.expire(horizon)
         if self.near is not None:
             self.near.expire(horizon)
+        return horizon
 
     def _match(
         self, slice_: Slice, verdicts: Codes, matches: Matches
@@ -256,7 +268,7 @@ class Lane:
 
         Only the last of its records says how far it went.
         """
-        last = changes[-1]
+        last = replace(changes[-1], horizon=self._spec.horizon(changes[-1].watermark))
         kept = None if self._durable is None else self._durable.progress
         for change in changes:
             if kept is None or last.number > kept.number:
@@ -288,8 +300,7 @@ class Lane:
             progress = LaneProgress(
                 change.number, change.positions, change.largest, change.watermark
             )
-            horizon = change.watermark - self._spec.allowed_lateness_seconds
-            self._durable.committed(Change(progress, change.delta, horizon))
+            self._durable.committed(Change(progress, change.delta, change.horizon))
 
     def marked(self, end: int) -> None:
         """Take note of where the changelog ended after that; from any thread."""

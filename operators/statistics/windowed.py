@@ -53,7 +53,6 @@ class StatisticsSettings:
 
     seconds: float
     lanes: int
-    allowed_lateness_seconds: float
 
 
 def pieces_of(batch: VerdictBatch, settings: StatisticsSettings) -> Iterator[tuple[float, Piece]]:
@@ -68,9 +67,8 @@ def pieces_of(batch: VerdictBatch, settings: StatisticsSettings) -> Iterator[tup
                 yield summary.seconds, Piece(batch.lane, window, counts)
     seconds = settings.seconds
     if batch.number != NOTHING and batch.watermark > float("-inf"):
-        horizon = batch.watermark - settings.allowed_lateness_seconds
         now = window_of(batch.watermark, seconds)
-        yield seconds, Piece(batch.lane, now, {}, window_of(horizon, seconds))
+        yield seconds, Piece(batch.lane, now, {}, window_of(batch.horizon, seconds))
 
 
 _Horizons: TypeAlias = dict[int, int]

@@ -142,7 +142,6 @@ class Run:
                 WriterSettings(
                     topics={verdict: outputs[verdict] for verdict in VERDICTS},
                     interval_seconds=_NEVER_SECONDS,
-                    allowed_lateness_seconds=LATENESS_SECONDS,
                     is_expired=self._spec.new_store().is_expired,
                     fingerprint=rig.fingerprint,
                     workers=1,

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.batches import DecisionColumns, Records, Slice, Span, Spans, select_rows
+from operators.batches import Spans, select_rows
 from operators.columns.event_types import EventTypes
 from operators.columns.references import NO_REFERENCE, partition_and_offset, references
 from operators.deduplicate import lane_mapper
@@ -22,49 +21,12 @@ from operators.verdicts import NOTHING, VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.tumbling import TumblingStore
+from tests.builders import slice_of
 from tests.pipeline import change_of
-from tests.stores import contents, hashes_of
+from tests.stores import contents
 
 FINGERPRINT = {"DEDUP_KEYS": '[["event_id"]]', "DEDUP_WINDOW": "tumbling"}
 SPEC = LaneSpec(partial(TumblingStore, 100.0), 10.0, 30.0, FINGERPRINT)
-INF = float("inf")
-
-
-def slice_of(
-    start: int,
-    events: Sequence[tuple[float, str]],
-    *,
-    partition: int = 0,
-    invalid: dict[int, tuple[str, str]] | None = None,
-    **span: Any,  # noqa: ANN401
-) -> Slice:
-    """A slice of (time, key) at offsets from `start`, all of its batch."""
-    end = span.pop("end", start + len(events))
-    times = np.array(
-        [np.nan if invalid and row in invalid else time for row, (time, _) in enumerate(events)]
-    )
-    known = np.where(np.isnan(times), -INF, times)
-    before = np.maximum.accumulate(np.concatenate(([-INF], known)))
-    return Slice(
-        lane=0,
-        spans=Spans.of(
-            Span(partition, span.pop("partitions", 1), start, end, 1000.0, **span), len(events)
-        ),
-        records=Records(
-            offsets=np.arange(start, start + len(events)),
-            values=[b"%d" % offset for offset in range(start, start + len(events))],
-        ),
-        rows=np.arange(len(events)),
-        decided=DecisionColumns(
-            times=times,
-            running_max=before[:-1],
-            hashes=hashes_of([key for _, key in events])
-            if events
-            else np.zeros((0, 1, 2), np.uint64),
-            invalid=invalid or {},
-        ),
-        largest=(float(before[-1]),),
-    )
 
 
 def words(batch: VerdictBatch) -> str:
@@ -91,6 +53,7 @@ def test_verdicts_and_what_comes_with_them() -> None:
     assert batch.behind[3] == 11
     assert np.isnan(batch.behind[[0, 1, 2, 4]]).all()
     assert (batch.watermark, batch.keys_held, batch.number, batch.skipped) == (51, 2, 1, 0)
+    assert batch.horizon == 51 - SPEC.allowed_lateness_seconds
     assert (batch.positions, batch.largest) == ({0: 10}, {0: 51.0})
     assert batch.delta.references.tolist() == [5, 9]
     assert lane.decide(slice_of(10, [(55, "c")])).number == 2
@@ -290,7 +253,7 @@ def test_selected_rows_keep_every_column() -> None:
     assert decided.invalid == {1: ("json", "no")}
     assert decided.types is not None
     assert decided.types.tolist() == ["y", "z"]
-    for name in ("times", "largest_before", "hashes", "shards", "texts"):
+    for name in ("times", "running_max", "hashes", "shards", "texts"):
         np.testing.assert_array_equal(getattr(decided, name), getattr(whole.decided, name)[1:])
 
 

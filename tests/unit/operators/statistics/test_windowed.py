@@ -13,7 +13,8 @@ from operators.statistics.summarize import Statistic
 from operators.statistics.windowed import StatisticsSettings, windowed_statistics
 from operators.verdicts import NOTHING, Matches, VerdictBatch
 
-SETTINGS = StatisticsSettings(seconds=60.0, lanes=2, allowed_lateness_seconds=100.0)
+SETTINGS = StatisticsSettings(seconds=60.0, lanes=2)
+LATENESS_SECONDS = 100.0
 INF = float("inf")
 
 
@@ -46,6 +47,7 @@ def batch(
         matches=Matches(np.zeros(0, np.int8), np.zeros(0, np.int64)),
         behind=none,
         watermark=watermark,
+        horizon=watermark - LATENESS_SECONDS,
         keys_held=0,
         delta=Delta.empty(),
         summary=summary if windows else None,

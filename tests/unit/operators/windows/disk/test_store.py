@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 from flows.assembly.specs import bound_of, disk_stores
-from operators.batches import DecisionColumns, Records, Slice, Span, Spans
-from operators.changes import Change, Delta, LaneChange, LaneProgress
+from operators.changes import Change, Delta, LaneProgress
 from operators.errors import SettingsError
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
-from operators.verdicts import VerdictBatch
 from operators.windows.disk import store as disk_store
 from operators.windows.disk.layout import (
     KeyLayout,
@@ -32,7 +30,9 @@ from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
 from operators.windows.tumbling import TumblingStore
+from tests.builders import slice_of
 from tests.cases.settings import KAFKA, load
+from tests.pipeline import change_of
 from tests.stores import Asking
 
 MEMORY = RocksMemory(8 << 20)
@@ -243,24 +243,6 @@ def test_stretches_sort_as_their_bytes(number: float) -> None:
     assert number_of(sortable(np.array([number])) + b"and more") == number
 
 
-def slice_of(start: int, names: str, at: float = 1.0) -> Slice:
-    """Records of one partition, each key one character."""
-    hashes = np.array([(ord(name), 7 * ord(name)) for name in names], np.uint64)
-    count = len(names)
-    return Slice(
-        lane=0,
-        spans=Spans.of(Span(0, 1, start, start + count, 1e9), count),
-        records=Records(np.arange(start, start + count), [b""] * count),
-        rows=np.arange(count),
-        decided=DecisionColumns(np.full(count, at), np.full(count, -math.inf), hashes[:, None]),
-        largest=(at,),
-    )
-
-
-def change_of(batch: VerdictBatch) -> LaneChange:
-    return LaneChange(batch.number, batch.positions, batch.largest, batch.watermark, batch.delta)
-
-
 def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) -> None:
     layout = KeyLayout(10.0)
     folders = iter([tmp_path / "lane", tmp_path / "left", tmp_path / "other"])
@@ -280,7 +262,7 @@ def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) ->
     lane = Lane(0, spec(folder))
     assert lane.resume() is None
     changes = [
-        change_of(lane.decide(slice_of(3 * n, names)))
+        change_of(lane.decide(slice_of(3 * n, [(1.0, name) for name in names])))
         for n, names in enumerate(("abc", "bde", "xyz"))
     ]
     lane.committed(changes[0])
@@ -303,7 +285,7 @@ def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) ->
     for change in changes:
         elsewhere.apply([change])
     for restored in (again, elsewhere):
-        answer = restored.decide(slice_of(9, "azen"))
+        answer = restored.decide(slice_of(9, [(1.0, name) for name in "azen"]))
         assert answer.verdicts.tolist() == [1, 1, 1, 0]
         assert answer.matches.originals[:3].tolist() == [0, 8, 5]
 
