@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
-from connectors.exactly_once import lane_opener, lane_writer
+from connectors.exactly_once import changelog_topic, lane_opener, lane_writer
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import pack
 from connectors.kafka import source
@@ -197,7 +197,7 @@ def test_offsets_without_a_changelog_are_refused(rig: Rig) -> None:
 def test_broken_application_without_changelog_taken_for_new(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Changelog, "_check_new", lambda *_: None)
+    monkeypatch.setattr(changelog_topic, "_check_new_application", lambda *_: None)
 
     assert lose_the_changelog(rig) == (0, 10)
 
@@ -455,7 +455,7 @@ def test_an_epoch_ends_though_nobody_says_where_the_changelog_ended(
         silent.listen()
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
-        patched.setattr(Changelog, "_own_admin", lambda _: admin)
+        patched.setattr(Changelog, "_shared_admin", lambda _: admin)
         run.feed(records[40:80])
         began = time.monotonic()
         snapshot = run.snapshot()
