@@ -186,8 +186,7 @@ class Lane:
         refs = refs if everything else refs[asked]
         similarity = None
         if self.near is None or self._spec.near is None or decided.texts is None:
-            found = self.store.decide(hashes, times, refs)
-            delta = self.store.delta(hashes, times, refs, found)
+            found, delta = self.store.decide(hashes, times, refs)
         else:
             shards = self._spec.near.shards(decided)[asked]
             decision = decide_near(
