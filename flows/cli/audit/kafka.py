@@ -12,7 +12,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from connectors.kafka.topic_reader import Span, TopicReader
 from flows.assembly.specs import kafka_access, output_topics
-from flows.cli.audit.answers import finite
+from flows.cli.audit.answer_fields import finite
 from flows.cli.audit.decoding import input_reader
 from flows.cli.audit.findings import Findings, Kind
 from flows.cli.audit.headers import NUMBERS, REASONS, first_of, lacking_of, reference, text
