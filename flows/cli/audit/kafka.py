@@ -28,6 +28,7 @@ from flows.cli.audit.table import (
     digests,
 )
 from flows.cli.generate.options import LABEL
+from flows.cli.progress import Progress
 from flows.cli.replay.selection import before_replay
 from flows.settings.model import Settings
 from operators.batches import Records
@@ -45,7 +46,7 @@ def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
     are any.  Returns the finished proof.  Raises SourceError or KafkaUnreachableError.
     """
     stamped = not options.ignore_timestamps
-    with closing(TopicReader(kafka_access(settings), timestamps=stamped)) as reader:
+    with closing(TopicReader(kafka_access(settings), Progress, timestamps=stamped)) as reader:
         topics = output_topics(settings).values()
         outputs = {code: topic for code, topic in enumerate(topics) if topic}
         changelog = f"{settings.app_id}-changelog"

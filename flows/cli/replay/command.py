@@ -17,6 +17,7 @@ from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.topic_reader import TopicReader
 from connectors.kafka.topics import no_such_topic, own_topics, partition_counts
 from flows.assembly.specs import kafka_access, output_topics
+from flows.cli.progress import Progress
 from flows.cli.replay.log import ensure_log, log_topic, unpack
 from flows.cli.replay.selection import DeadLetter, Filters, Replay, ReplayLog, Selection
 from flows.cli.replay.writer import ReplayWriter
@@ -161,7 +162,7 @@ class _Job:
     def dry_run(self) -> Iterator[str]:
         """Say what `replay` would do."""
         self.partitions()
-        with closing(TopicReader(self.access, timestamps=True)) as reader:
+        with closing(TopicReader(self.access, Progress, timestamps=True)) as reader:
             replayed = self._replayed(reader)
             left = self.limit
             for topic in self.topics:
@@ -177,7 +178,7 @@ class _Job:
         access = fitted(self.access, None, [self.to, log_topic(self.settings.app_id)])
         writer = ReplayWriter(access, self.to, partitions)
         # Only now: what another run had under way is settled, the log's end is its end.
-        with closing(TopicReader(self.access, timestamps=True)) as reader:
+        with closing(TopicReader(self.access, Progress, timestamps=True)) as reader:
             replayed = self._replayed(reader)
             pace = _Pace(self.rate)
             left = self.limit
