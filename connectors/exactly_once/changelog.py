@@ -20,12 +20,12 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.exactly_once.changelog_format import ChangelogRecord, unpack
 from connectors.exactly_once.changelog_topic import ensure_changelog
+from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
 from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.read_errors import PASSING, unreadable
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
-from connectors.kafka.timing import RETRY_TIMEOUT_SECONDS
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")

@@ -12,12 +12,11 @@ import numpy as np
 from confluent_kafka import KafkaError, KafkaException
 
 from connectors.exactly_once.failpoints import hit, is_armed
-from connectors.exactly_once.transaction_errors import Action, action_for
+from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS, Action, action_for
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
 from connectors.kafka.permissions import WRITE, advice, forbidden_topics
 from connectors.kafka.produce import produce_records, rejected
-from connectors.kafka.timing import RETRY_TIMEOUT_SECONDS
 from connectors.librdkafka.column_producer import ANY_PARTITION, ColumnProducer, NotTakenError
 from connectors.librdkafka.packed_records import PackedRecords
 from connectors.librdkafka.request_counts import Request

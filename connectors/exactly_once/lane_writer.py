@@ -24,9 +24,10 @@ from connectors.exactly_once.changelog_format import pack
 from connectors.exactly_once.failpoints import TRIM_SECONDS, hit
 from connectors.exactly_once.lane_opener import OpenedLane
 from connectors.exactly_once.lane_producer import FencedError
+from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.exactly_once.uncommitted import HeldBatch, UncommittedBatches
 from connectors.kafka.requests import KafkaUnreachableError
-from connectors.kafka.timing import RETRY_TIMEOUT_SECONDS, CommitTiming
+from connectors.kafka.timing import CommitTiming
 from connectors.shutdown import exit_with_error
 from operators.changes import Delta, LaneChange, Summary
 from operators.encode.encoder import Output

@@ -20,6 +20,10 @@ from enum import Enum
 
 from confluent_kafka import KafkaError
 
+# A rolling broker restart takes seconds.  The broker aborts a transaction that is open for longer
+# than transaction.timeout.ms (60 s) anyway.
+RETRY_TIMEOUT_SECONDS = 60.0
+
 
 class Action(Enum):
     """What to do next."""

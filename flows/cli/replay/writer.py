@@ -15,8 +15,8 @@ import numpy as np
 
 from connectors.exactly_once.failpoints import hit
 from connectors.exactly_once.lane_producer import FencedError, LaneProducer
+from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.timing import RETRY_TIMEOUT_SECONDS
 from connectors.librdkafka.column_producer import ANY_PARTITION
 from connectors.librdkafka.packed_records import PackedRecords
 from flows.cli.replay.log import log_topic, pack
