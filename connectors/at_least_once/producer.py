@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
-from connectors.kafka.log_filter import Repeats
+from connectors.kafka.log_filter import RepeatFilter
 from connectors.kafka.produce import produce_records, rejected
 from connectors.kafka.requests import unreachable_error
 from connectors.librdkafka.column_producer import ColumnProducer
@@ -23,7 +23,7 @@ from operators.errors import SinkError
 _FLUSH_SECONDS = 330.0
 _MEANWHILE_SECONDS = 5.0
 
-_repeats = Repeats(time.monotonic)
+_repeats = RepeatFilter(time.monotonic)
 
 
 class AcknowledgedProducer:

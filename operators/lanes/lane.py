@@ -14,7 +14,7 @@ from operators.changes import Change, Delta, LaneChange, LaneProgress, Summary
 from operators.columns.arrays import Codes, Floats, Hashes, Ints
 from operators.columns.references import NO_REFERENCE, references
 from operators.errors import StateError
-from operators.lanes.fingerprint import check_fingerprint
+from operators.fingerprint import check_fingerprint
 from operators.lanes.hot_keys import HotKeys
 from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
 from operators.lanes.watermark import Watermark
@@ -186,8 +186,7 @@ class Lane:
         refs = refs if everything else refs[asked]
         similarity = None
         if self.near is None or self._spec.near is None or decided.texts is None:
-            found = self.store.decide(hashes, times, refs)
-            delta = self.store.delta(hashes, times, refs, found)
+            found, delta = self.store.decide(hashes, times, refs)
         else:
             shards = self._spec.near.shards(decided)[asked]
             decision = decide_near(

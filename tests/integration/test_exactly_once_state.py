@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from connectors.exactly_once import changelog_topic, lane_opener, lane_writer
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import pack
-from connectors.kafka import source
+from connectors.kafka import starting_offsets
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.source import _KafkaSourcePartition
 from operators import deduplicate
@@ -118,7 +118,7 @@ def test_broken_beginning_that_is_not_committed(
         def commit(self, *_: object, **__: object) -> None:  # type: ignore[override]
             pass
 
-    monkeypatch.setattr(source, "Consumer", Uncommitting)
+    monkeypatch.setattr(starting_offsets, "Consumer", Uncommitting)
 
     assert begin_at_latest(harness) == (10, 0)
 
