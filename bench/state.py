@@ -157,7 +157,7 @@ class Occupancy:
     def _commit(self, store: DurableStore) -> None:
         self._number += 1
         progress = LaneProgress(self._number, {0: self.given}, {0: _BEGAN}, _BEGAN)
-        store.committed(Change(progress, type(self._waiting[0]).join(self._waiting)))
+        store.committed(Change(progress, type(self._waiting[0]).concat(self._waiting)))
         self._waiting.clear()
 
 

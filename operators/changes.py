@@ -78,14 +78,14 @@ class Delta:
 class LaneProgress(NamedTuple):
     """How far a lane had come with what a store on disk has.
 
-    number, positions, largest, watermark: as in a lane's change.  end: where its
+    sequence, positions, max_event_times, watermark: as in a lane's change.  end: where its
     changelog ended at some moment before; with what is on disk nothing before it is
     needed.
     """
 
-    number: int
+    sequence: int
     positions: dict[int, int]
-    largest: dict[int, float]
+    max_event_times: dict[int, float]
     watermark: float
     end: int = 0
 
@@ -106,14 +106,14 @@ class Change(NamedTuple):
 class LaneChange:
     """What a transaction changed in a lane, as the changelog has it.
 
-    number: of the last verdict batch.  positions: next offset of each input
-    partition.  largest: largest event time of each.  horizon: watermark less allowed
-    lateness, as the lane computed it; −inf in what is read from a changelog.
+    sequence: of the last verdict batch.  positions: next offset of each input
+    partition.  max_event_times: largest event time of each.  horizon: watermark less
+    allowed lateness, as the lane computed it; −inf in what is read from a changelog.
     """
 
-    number: int
+    sequence: int
     positions: dict[int, int]
-    largest: dict[int, float]
+    max_event_times: dict[int, float]
     watermark: float
     delta: Delta
     summary: Summary | None = None

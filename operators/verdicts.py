@@ -13,8 +13,8 @@ VERDICTS = ("unique", "duplicate", "late", "invalid")
 UNIQUE, DUPLICATE, LATE, INVALID = range(4)
 
 
-NOTHING = 0
-"""Number of a verdict batch that changes nothing and is not written."""
+NO_SEQUENCE = 0
+"""Sequence of a verdict batch that changes nothing and is not written."""
 
 
 @dataclass(slots=True)
@@ -33,8 +33,8 @@ class Matches:
 class VerdictBatch:
     """A lane's answer to a slice.
 
-    number: the lane's running number, from 1.  positions, largest: next offset and
-    largest event time of each input partition, afterwards.  verdicts: a code a record, index
+    sequence: the lane's running number, from 1.  positions, max_event_times: next offset
+    and largest event time of each input partition, afterwards.  verdicts: a code a record, index
     into `VERDICTS`.  behind: seconds behind the watermark, for late ones.
     similarity: of near duplicates, NaN elsewhere; None where none was found.
     keys_held: keys in the lane afterwards.  delta: what was added to the state.
@@ -45,9 +45,9 @@ class VerdictBatch:
     """
 
     lane: int
-    number: int
+    sequence: int
     positions: dict[int, int]
-    largest: dict[int, float]
+    max_event_times: dict[int, float]
     slice: Slice
     verdicts: Codes
     matches: Matches

@@ -73,5 +73,5 @@ def slice_of(
             hashes=hashes_of([key for _, key in events]) if count else empty,
             invalid=invalid or {},
         ),
-        largest=(float(running_max[-1]),),
+        max_event_times=(float(running_max[-1]),),
     )

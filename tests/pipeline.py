@@ -30,7 +30,7 @@ from operators.lanes.cut import cut
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
 from operators.similarity.near_duplicates import SIMILAR, NearSpec
-from operators.verdicts import DUPLICATE, INVALID, LATE, NOTHING, VERDICTS, VerdictBatch
+from operators.verdicts import DUPLICATE, INVALID, LATE, NO_SEQUENCE, VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore
@@ -305,7 +305,9 @@ class Pipeline:
             assert isinstance(snapshot, LaneSnapshot)
             self.judges[lane] = self._open(lane)
             self.judges[lane].restore(snapshot)
-            batches = [one for one in self.batches if one.lane == lane and one.number != NOTHING]
+            batches = [
+                one for one in self.batches if one.lane == lane and one.sequence != NO_SEQUENCE
+            ]
             kept = committed[lane] % (len(batches) + 1) if committed else 0
             if kept:
                 changes = list(map(change_of, batches[:kept]))
@@ -321,9 +323,9 @@ class Pipeline:
 def change_of(batch: VerdictBatch) -> LaneChange:
     """What the changelog has of a batch."""
     return LaneChange(
-        number=batch.number,
+        sequence=batch.sequence,
         positions=batch.positions,
-        largest=batch.largest,
+        max_event_times=batch.max_event_times,
         watermark=batch.watermark,
         delta=batch.delta,
         summary=batch.summary,

@@ -130,9 +130,9 @@ class LiveKeys:
             for number, first in enumerate(range(0, each, self.at_once), 1):
                 count = min(self.at_once, each - first)
                 change = LaneChange(
-                    number=number,
+                    sequence=number,
                     positions={},
-                    largest={},
+                    max_event_times={},
                     watermark=BEGAN - 1.0,
                     delta=Delta(
                         draw.integers(0, 2**64 - 1, (count, 2), np.uint64, endpoint=True),

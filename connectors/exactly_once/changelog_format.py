@@ -83,7 +83,7 @@ def _pack_one(record: ChangelogRecord) -> bytes:
     settings = json.dumps(fingerprint, separators=(",", ":")).encode() if last else b""
     statistics = b"" if summary is None else msgspec.json.encode(summary)
     positions = [
-        _POSITION.pack(partition, offset, change.largest.get(partition, float("-inf")))
+        _POSITION.pack(partition, offset, change.max_event_times.get(partition, float("-inf")))
         for partition, offset in (change.positions.items() if last else ())
     ]
     flags = (
@@ -100,7 +100,7 @@ def _pack_one(record: ChangelogRecord) -> bytes:
             _HEAD.pack(
                 VERSION,
                 flags,
-                change.number,
+                change.sequence,
                 change.watermark,
                 len(positions),
                 len(delta),
@@ -155,9 +155,9 @@ def unpack(value: bytes) -> ChangelogRecord:
         msg = f"the changelog has a record that cannot be read ({error}): is the topic another's?"
         raise StateError(msg) from error
     change = LaneChange(
-        number=number,
+        sequence=number,
         positions=positions,
-        largest=largest,
+        max_event_times=largest,
         watermark=watermark,
         delta=Delta(hashes, times, references, firsts),
         summary=summary,

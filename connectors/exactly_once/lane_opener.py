@@ -148,12 +148,12 @@ class LaneOpener:
             # Statistics begin where the recovery snapshot ends, keys where the disk does.
             counts = self._recovery and spec.stats_seconds is not None
             start = min(kept.end, 0 if resume is None else resume.end) if counts else kept.end
-            opened.retain(kept.end, max(kept.largest.values(), default=float("-inf")))
+            opened.retain(kept.end, max(kept.max_event_times.values(), default=float("-inf")))
         # (b) What the store does not hold yet follows from the changelog.
         counted = 0 if snapshot is None else snapshot.number
         end, last = self._replay(lane, max(start - _LAST_RECORD, 0), opened, counted)
         known = "recovery snapshot" if kept is None else "state on disk (DEDUP_STATE_DIR)"
-        if end < start or last < max(counted, 0 if kept is None else kept.number):
+        if end < start or last < max(counted, 0 if kept is None else kept.sequence):
             msg = (
                 f"the {known} of lane {number} is ahead of its changelog "
                 f"{self._changelog.topic}: the topic is gone, cut or another's. To go on without "
@@ -189,7 +189,7 @@ class LaneOpener:
                 records = [one.record for one in waiting]
                 changes = [record.change for record in records]
                 waiting.clear()
-                last = changes[-1].number
+                last = changes[-1].sequence
                 opened.retain(entry.end, max(change.delta.newest for change in changes))
                 # Without recovery nobody knows what is in the statistics already.
                 if self._recovery and last > counted:
@@ -231,7 +231,7 @@ class LaneOpener:
                 change = entry.record.change
                 newest = max(newest, change.delta.newest)
                 if entry.record.last:
-                    opened.number = max(opened.number, change.number)
+                    opened.number = max(opened.number, change.sequence)
                     opened.retain(entry.end, newest)
                     newest = float("-inf")
         finally:

@@ -267,7 +267,7 @@ class LaneWriter:
             self._begin()
             for batch in batches:
                 self._produce(batch)
-        self._committed = change.number
+        self._committed = change.sequence
         hit("after_commit")
         if self._opened.lane is not None:
             self._opened.lane.committed(change)
@@ -307,7 +307,7 @@ class LaneWriter:
                 log.warning("lane %d: asking again: %s", self._producer.lane, error)
                 time.sleep(_AGAIN_SECONDS)
             else:
-                return 0 if last is None else last.change.number
+                return 0 if last is None else last.change.sequence
 
     def mark(self, end: int) -> None:
         """Note where the changelog ends, now that everything is committed; trim it (rule 6)."""
@@ -335,9 +335,9 @@ def _change(batches: Iterable[HeldBatch]) -> LaneChange:
     changes = [change for batch in batches for change in batch.changes]
     last = changes[-1]
     return LaneChange(
-        number=last.number,
+        sequence=last.sequence,
         positions=last.positions,
-        largest=last.largest,
+        max_event_times=last.max_event_times,
         watermark=last.watermark,
         delta=Delta.concat([change.delta for change in changes]),
         summary=Summary.add_up(change.summary for change in changes),

@@ -154,8 +154,8 @@ class Decoder:
             rows = np.fromiter(decided.invalid, np.int64, len(decided.invalid))
             lane_of[rows] = batch.records.offsets[rows] % lanes
         decided.running_max = np.full(len(times), -np.inf)
-        largest = [self._order(span, rows, decided) for span, rows in spans]
-        return DecodedBatch(spans, batch.records, decided, lane_of, largest)
+        max_event_times = [self._order(span, rows, decided) for span, rows in spans]
+        return DecodedBatch(spans, batch.records, decided, lane_of, max_event_times)
 
     def _order(self, span: Span, rows: slice, decided: DecisionColumns) -> float:
         """Reason `future` and the running maximum of a span; return its largest event time."""

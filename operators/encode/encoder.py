@@ -52,9 +52,9 @@ def _progress(part: Part, names: Sequence[str]) -> Progress:
     matched = batch.matches.combination
     return Progress(
         change=LaneChange(
-            number=batch.number,
+            sequence=batch.sequence,
             positions=batch.positions,
-            largest=batch.largest,
+            max_event_times=batch.max_event_times,
             watermark=batch.watermark,
             delta=batch.delta,
             summary=batch.summary,
@@ -73,7 +73,7 @@ def _output(part: Part, records: Records, names: Sequence[str]) -> Output:
     batch = part.batch
     return Output(
         lane=batch.lane,
-        number=batch.number,
+        number=batch.sequence,
         parts=part.parts,
         verdict=part.verdict,
         records=records,

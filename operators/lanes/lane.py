@@ -18,9 +18,9 @@ from operators.lanes.fingerprint import check_fingerprint
 from operators.lanes.hot_keys import HotKeys
 from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
 from operators.lanes.watermark import Watermark
-from operators.similarity.near_duplicates import Asked, NearSpec, decide_near
+from operators.similarity.near_duplicates import UndecidedRecords, NearSpec, decide_near
 from operators.statistics.summarize import summarize, without_watermark
-from operators.verdicts import DUPLICATE, INVALID, LATE, NOTHING, Matches, VerdictBatch
+from operators.verdicts import DUPLICATE, INVALID, LATE, NO_SEQUENCE, Matches, VerdictBatch
 from operators.windows.store import DurableStore, KeyStore
 
 _Times = TypeVar("_Times", float, Floats)
@@ -121,9 +121,9 @@ class Lane:
         recovered, self._recovered = self._recovered, []
         return VerdictBatch(
             lane=self.lane,
-            number=self.number if moved else NOTHING,
+            sequence=self.number if moved else NO_SEQUENCE,
             positions=dict(self.progress),
-            largest=dict(self.watermark.largest),
+            max_event_times=dict(self.watermark.largest),
             slice=slice_,
             verdicts=verdicts,
             matches=matches,
@@ -146,7 +146,7 @@ class Lane:
         watermark = self.watermark
         marks = np.empty(len(slice_))
         stand_ins = []
-        for (span, rows), largest in zip(slice_.spans, slice_.largest, strict=True):
+        for (span, rows), largest in zip(slice_.spans, slice_.max_event_times, strict=True):
             watermark.idle_ended(span.read_at, self._spec.idle_seconds)
             if rows.start < rows.stop:
                 before = slice_.decided.running_max[rows]
@@ -193,7 +193,7 @@ class Lane:
             decision = decide_near(
                 self.store,
                 self.near,
-                Asked(hashes, times, refs, shards, decided.texts[asked].tolist()),
+                UndecidedRecords(hashes, times, refs, shards, decided.texts[asked].tolist()),
             )
             found, delta = decision.matches, decision.delta
             similarity = np.full(len(verdicts), np.nan)
@@ -271,14 +271,14 @@ class Lane:
         last = replace(changes[-1], horizon=self._spec.horizon(changes[-1].watermark))
         kept = None if self._durable is None else self._durable.progress
         for change in changes:
-            if kept is None or last.number > kept.number:
+            if kept is None or last.sequence > kept.sequence:
                 self.store.apply(change.delta)
                 self.committed(replace(last, delta=change.delta))
             if self.near is not None and change.delta.near is not None:
                 self.near.apply(change.delta.near)
-        self.number = last.number
+        self.number = last.sequence
         self.progress.update(last.positions)
-        self.watermark = Watermark(last.watermark, dict(last.largest))
+        self.watermark = Watermark(last.watermark, dict(last.max_event_times))
         self._expire()
 
     def resume(self) -> LaneProgress | None:
@@ -289,16 +289,16 @@ class Lane:
         kept = None if self._durable is None else self._durable.progress
         if kept is None or self.near is not None:
             return None
-        self.number = kept.number
+        self.number = kept.sequence
         self.progress = dict(kept.positions)
-        self.watermark = Watermark(kept.watermark, dict(kept.largest))
+        self.watermark = Watermark(kept.watermark, dict(kept.max_event_times))
         return kept
 
     def committed(self, change: LaneChange) -> None:
         """Take note that a transaction of this lane is committed; from any thread."""
         if self._durable is not None:
             progress = LaneProgress(
-                change.number, change.positions, change.largest, change.watermark
+                change.sequence, change.positions, change.max_event_times, change.watermark
             )
             self._durable.committed(Change(progress, change.delta, change.horizon))
 

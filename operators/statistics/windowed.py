@@ -28,7 +28,7 @@ from typing_extensions import override
 
 from operators.changes import Counts, add
 from operators.statistics.summarize import Statistic, statistics_of, window_of
-from operators.verdicts import NOTHING, VerdictBatch
+from operators.verdicts import NO_SEQUENCE, VerdictBatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -66,7 +66,7 @@ def pieces_of(batch: VerdictBatch, settings: StatisticsSettings) -> Iterator[tup
             for window, counts in summary.windows.items():
                 yield summary.seconds, Piece(batch.lane, window, counts)
     seconds = settings.seconds
-    if batch.number != NOTHING and batch.watermark > float("-inf"):
+    if batch.sequence != NO_SEQUENCE and batch.watermark > float("-inf"):
         now = window_of(batch.watermark, seconds)
         yield seconds, Piece(batch.lane, now, {}, window_of(batch.horizon, seconds))
 

@@ -72,7 +72,7 @@ class Killable:
         else:
             self.database = RocksDatabase(self.folder, MEMORY, {})
             disk = DiskStore(self.kind.layout, self.bound, self.database)
-            begin = 0 if disk.progress is None else disk.progress.number
+            begin = 0 if disk.progress is None else disk.progress.sequence
             self.store = disk
         for number, (delta, horizon) in enumerate(self.changelog[begin:], begin + 1):
             self.store.apply(delta)

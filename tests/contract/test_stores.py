@@ -68,7 +68,7 @@ class Committing:
         # Called before the one above: RocksDB crashes where its files go while it writes.
         weakref.finalize(self, database.close)
         self.store = DiskStore(layout, bound, database)
-        self._number = 0 if self.store.progress is None else self.store.progress.number
+        self._number = 0 if self.store.progress is None else self.store.progress.sequence
         self._delta = Delta.empty()
         self._opened_before: Committing | None = None  # which deletes the folder in the end
         self._horizon = -math.inf

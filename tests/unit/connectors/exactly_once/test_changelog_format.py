@@ -40,9 +40,9 @@ def delta(size: int, seed: int, *, sessions: bool) -> Delta:
 def changes(draw: st.DrawFn) -> LaneChange:
     positions = draw(st.dictionaries(partitions, st.integers(0, 2**62), min_size=1, max_size=9))
     return LaneChange(
-        number=draw(st.integers(1, 2**62)),
+        sequence=draw(st.integers(1, 2**62)),
         positions=positions,
-        largest={
+        max_event_times={
             number: draw(times.filter(lambda time: time > -np.inf))
             for number in positions
             if draw(st.booleans())
@@ -69,9 +69,9 @@ def test_round_trip(change: LaneChange, fingerprint: dict[str, str]) -> None:
     assert [record.last for record in records] == [False] * (len(records) - 1) + [True]
     assert all(len(value) < LARGEST_RECORD_BYTES for value in packed)
     assert last.fingerprint == fingerprint
-    assert (last.change.number, last.change.watermark) == (change.number, change.watermark)
+    assert (last.change.sequence, last.change.watermark) == (change.sequence, change.watermark)
     assert last.change.positions == change.positions
-    assert last.change.largest == change.largest
+    assert last.change.max_event_times == change.max_event_times
     together = joined(records)
     assert np.array_equal(together.hashes, change.delta.hashes)
     assert np.array_equal(together.times, change.delta.times)

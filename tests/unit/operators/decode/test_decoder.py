@@ -58,7 +58,7 @@ def both_ways(spec: EventSpec, batch: Batch) -> DecodedBatch:
     valid = ~np.isnan(slow.decided.times)
     one_type, other_type = fast.decided.types, slow.decided.types
     assert (one_type and one_type.tolist()) == (other_type and other_type.tolist())
-    for name in ("times", "largest_before", "hashes", "shards", "texts"):
+    for name in ("times", "running_max", "hashes", "shards", "texts"):
         one, other = getattr(fast.decided, name), getattr(slow.decided, name)
         assert (one is None) == (other is None)
         if one is not None:
@@ -66,7 +66,7 @@ def both_ways(spec: EventSpec, batch: Batch) -> DecodedBatch:
             rows = valid if name in ("hashes", "shards") else slice(None)
             np.testing.assert_array_equal(one[rows], other[rows], name)
     np.testing.assert_array_equal(fast.lanes, slow.lanes)
-    assert fast.largest == slow.largest
+    assert fast.max_event_times == slow.max_event_times
     return fast
 
 
@@ -266,9 +266,9 @@ def test_the_running_maximum_counts_valid_records_before_each() -> None:
     values = [event(timestamp=text) for text in ("5", '"x"', "3", repr(NOW * 2), "7", "-1", "7.5")]
     decoded = decode(EVENT, *values)
     assert decoded.decided.running_max.tolist() == [-np.inf, 5, 5, 5, 5, 7, 7]
-    assert decoded.largest == [7.5]
-    assert decode(EVENT).largest == [-np.inf]
-    assert decode(EVENT, None, b"[]").largest == [-np.inf]
+    assert decoded.max_event_times == [7.5]
+    assert decode(EVENT).max_event_times == [-np.inf]
+    assert decode(EVENT, None, b"[]").max_event_times == [-np.inf]
 
 
 def test_each_span_has_its_own_running_maximum_and_clock() -> None:
@@ -284,7 +284,7 @@ def test_each_span_has_its_own_running_maximum_and_clock() -> None:
     decoded = Decoder(replace(EVENT, max_future_seconds=0))(joined)
     assert reasons(decoded) == {2: "future"}
     assert decoded.decided.running_max.tolist() == [-np.inf, 5, 5, -np.inf, 4, 9]
-    assert decoded.largest == [5, -np.inf, 9]
+    assert decoded.max_event_times == [5, -np.inf, 9]
 
 
 def test_types_are_kept_for_statistics() -> None:

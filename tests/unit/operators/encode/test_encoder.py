@@ -14,7 +14,7 @@ from operators.batches import Records
 from operators.columns.header_table import Headers
 from operators.encode.encoder import Output, json_encoder, kafka_encoder
 from operators.split import parts_of
-from operators.verdicts import NOTHING, UNIQUE, VERDICTS
+from operators.verdicts import NO_SEQUENCE, UNIQUE, VERDICTS
 from tests import strategies
 from tests.model import Free, Record, Settings, output_headers, output_line
 from tests.pipeline import Pipeline, batches_of, place_of
@@ -196,7 +196,7 @@ def test_the_unique_part_carries_what_changed_in_the_lane() -> None:
     found = [output for _, output in outputs(pipeline, kafka_encoder("raw", ["event_id"]))]
     for output in found:
         assert (output.progress is not None) == (output.verdict == UNIQUE)
-        assert output.number != NOTHING
+        assert output.number != NO_SEQUENCE
     progress = [output.progress for output in found if output.progress is not None]
     assert {key: n for one in progress for key, n in one.matched.items()} == {"event_id": 1}
     assert sum(len(one.change.delta) for one in progress) == 1

@@ -17,7 +17,7 @@ from operators.errors import StateError
 from operators.lanes.fingerprint import TOPIC_ID, check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
-from operators.verdicts import NOTHING, VERDICTS, VerdictBatch
+from operators.verdicts import NO_SEQUENCE, VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.tumbling import TumblingStore
@@ -52,11 +52,11 @@ def test_verdicts_and_what_comes_with_them() -> None:
     assert words(batch) == "u d0:5 i l u"
     assert batch.behind[3] == 11
     assert np.isnan(batch.behind[[0, 1, 2, 4]]).all()
-    assert (batch.watermark, batch.keys_held, batch.number, batch.skipped) == (51, 2, 1, 0)
+    assert (batch.watermark, batch.keys_held, batch.sequence, batch.skipped) == (51, 2, 1, 0)
     assert batch.horizon == 51 - SPEC.allowed_lateness_seconds
-    assert (batch.positions, batch.largest) == ({0: 10}, {0: 51.0})
+    assert (batch.positions, batch.max_event_times) == ({0: 10}, {0: 51.0})
     assert batch.delta.references.tolist() == [5, 9]
-    assert lane.decide(slice_of(10, [(55, "c")])).number == 2
+    assert lane.decide(slice_of(10, [(55, "c")])).sequence == 2
 
 
 def test_the_late_and_the_invalid_enter_no_keys() -> None:
@@ -68,16 +68,16 @@ def test_the_late_and_the_invalid_enter_no_keys() -> None:
 def test_a_heartbeat_that_changes_nothing_has_no_number() -> None:
     lane = Lane(0, SPEC)
     lane.decide(slice_of(0, [(50, "a")]))
-    assert lane.decide(slice_of(1, [])).number == NOTHING
-    assert lane.decide(slice_of(1, [], end=3)).number == 2  # offsets without records
-    assert lane.decide(slice_of(3, [(50, "a")])).number == 3
+    assert lane.decide(slice_of(1, [])).sequence == NO_SEQUENCE
+    assert lane.decide(slice_of(1, [], end=3)).sequence == 2  # offsets without records
+    assert lane.decide(slice_of(3, [(50, "a")])).sequence == 3
 
 
 def test_a_watermark_that_moves_has_a_number() -> None:
     lane = Lane(0, SPEC)
     lane.decide(slice_of(0, [(50, "a")], partitions=2))
     heartbeat = slice_of(0, [], partition=1, partitions=2)
-    assert lane.decide(heartbeat).number == 2  # first word of partition 1
+    assert lane.decide(heartbeat).sequence == 2  # first word of partition 1
     idle = slice_of(0, [], partition=1, partitions=2, idle=True)
     assert lane.decide(idle).watermark == 50
     assert lane.number == 3
@@ -117,7 +117,7 @@ def test_after_a_restart_what_was_answered_is_skipped() -> None:
     assert again.slice.offsets.tolist() == [3, 4]
     assert list(again.slice.records.take(again.slice.rows).values) == [b"3", b"4"]
     assert again.slice.decided.invalid == {0: ("key", "why")}
-    assert (words(again), again.skipped, again.number) == ("i l", 3, 2)
+    assert (words(again), again.skipped, again.sequence) == ("i l", 3, 2)
     assert lane.progress == {0: 5}
 
 
@@ -126,7 +126,7 @@ def test_the_first_slice_after_a_restart_may_begin_earlier_never_later() -> None
     lane.decide(slice_of(0, [(50, "a")] * 5))
     restarted = _restarted(lane)
     first = restarted.decide(slice_of(1, [(50, "a")] * 2))
-    assert (words(first), first.skipped, first.number) == ("", 2, NOTHING)
+    assert (words(first), first.skipped, first.sequence) == ("", 2, NO_SEQUENCE)
     assert restarted.progress == {0: 5}
     with pytest.raises(StateError, match="up to offset 3, but the next records begin at 4"):
         restarted.decide(slice_of(4, [(50, "a")]))
@@ -243,7 +243,7 @@ def test_selected_rows_keep_every_column() -> None:
         texts=np.array(["p", "q", "r"], object),
     )
     some = select_rows(whole, np.array([False, True, True]))
-    assert (some.lane, some.largest) == (whole.lane, whole.largest)
+    assert (some.lane, some.max_event_times) == (whole.lane, whole.max_event_times)
     assert some.spans == Spans(whole.spans.spans, [2])
     records, decided = some.records.take(some.rows), some.decided
     assert list(records.keys or ()) == [b"1", b"2"]
