@@ -18,7 +18,7 @@ from operators.lanes.fingerprint import check_fingerprint
 from operators.lanes.hot_keys import HotKeys
 from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
 from operators.lanes.watermark import Watermark
-from operators.similarity.near_duplicates import UndecidedRecords, NearSpec, decide_near
+from operators.similarity.near_duplicates import NearSpec, UndecidedRecords, decide_near
 from operators.statistics.summarize import summarize, without_watermark
 from operators.verdicts import DUPLICATE, INVALID, LATE, NO_SEQUENCE, Matches, VerdictBatch
 from operators.windows.store import DurableStore, KeyStore
@@ -186,8 +186,7 @@ class Lane:
         refs = refs if everything else refs[asked]
         similarity = None
         if self.near is None or self._spec.near is None or decided.texts is None:
-            found = self.store.decide(hashes, times, refs)
-            delta = self.store.delta(hashes, times, refs, found)
+            found, delta = self.store.decide(hashes, times, refs)
         else:
             shards = self._spec.near.shards(decided)[asked]
             decision = decide_near(

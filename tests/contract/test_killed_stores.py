@@ -86,8 +86,8 @@ class Killable:
 
     def decide(self, hashes: Any, times: Any, references: Any, horizon: float) -> list[str]:  # noqa: ANN401
         """Decide a batch, and drop what expired; answer as `Asking` does."""
-        matches = self.store.decide(hashes, times, references)
-        self.uncommitted.append((self.store.delta(hashes, times, references, matches), horizon))
+        matches, delta = self.store.decide(hashes, times, references)
+        self.uncommitted.append((delta, horizon))
         self.store.expire(horizon)
         rows = zip(matches.combination.tolist(), matches.originals.tolist(), strict=True)
         return [

@@ -144,6 +144,6 @@ def test_windows_decide_as_the_table_says(row: tuple[str, str, str]) -> None:
     found = []
     for number, time in enumerate(times.split(", ")):
         hashes = np.full((1, 1, 2), 7, np.uint64)
-        matches = store.decide(hashes, np.array([float(time)]), np.array([number]))
+        matches = store.decide(hashes, np.array([float(time)]), np.array([number])).matches
         found.append("unique" if matches.combination[0] < 0 else "duplicate")
     assert ", ".join(found) == verdicts

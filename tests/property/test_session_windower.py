@@ -54,7 +54,7 @@ def _bytewax_sessions(events: list[Event]) -> set[frozenset[int]]:
 
 def _our_sessions(events: list[Event]) -> set[frozenset[int]]:
     keys, times, numbers = zip(*events, strict=True)
-    found = SessionStore(GAP).decide(hashes_of(keys), np.array(times), np.array(numbers))
+    found = SessionStore(GAP).decide(hashes_of(keys), np.array(times), np.array(numbers)).matches
     sessions: dict[int, set[int]] = {}
     for number, original in zip(numbers, found.originals.tolist(), strict=True):
         sessions.setdefault(number if original == NO_REFERENCE else original, set()).add(number)

@@ -21,13 +21,13 @@ from tests.builders import slice_of
 from tests.pipeline import change_of
 
 MEMORY = RocksMemory(8 << 20)
-SHELVES = {
+LAYOUTS = {
     "tumbling": KeyLayout(10.0),
     "sliding": SlidingLayout(10.0),
     "session": SessionLayout(10.0),
     "forever": KeyLayout(math.inf),
 }
-every_shelf = pytest.mark.parametrize("layout", SHELVES.values(), ids=SHELVES)
+every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 every_eviction = pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
 
 
@@ -58,7 +58,7 @@ def killed(folder: Path) -> Path:
     return left
 
 
-@every_shelf
+@every_layout
 @pytest.mark.parametrize("written", [False, True], ids=["committed before", "committed after"])
 def test_what_expired_is_there_until_the_commit(
     layout: KeyLayout, written: bool, tmp_path: Path
@@ -80,7 +80,7 @@ def test_what_expired_is_there_until_the_commit(
     assert [answers(lane.decide(second)), answers(lane.decide(third))] == before
 
 
-@every_shelf
+@every_layout
 @every_eviction
 def test_what_was_evicted_is_there_until_the_commit(
     layout: KeyLayout, renew: bool, tmp_path: Path

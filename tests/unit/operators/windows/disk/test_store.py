@@ -37,13 +37,13 @@ from tests.stores import Asking
 
 MEMORY = RocksMemory(8 << 20)
 NewStore = Callable[[Path], DiskStore]
-SHELVES = {
+LAYOUTS = {
     "tumbling": KeyLayout(10.0),
     "forever": KeyLayout(math.inf),
     "sliding": SlidingLayout(10.0),
     "session": SessionLayout(10.0),
 }
-every_shelf = pytest.mark.parametrize("shelf", SHELVES.values(), ids=SHELVES)
+every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
 
 def opened(folder: Path, layout: KeyLayout, bound: Bound | None = None) -> DiskStore:
@@ -62,7 +62,7 @@ def progress(number: int) -> LaneProgress:
     return LaneProgress(number, {0: 10 * number, 1: 5}, {0: 1.5 * number}, 1.0 * number)
 
 
-@every_shelf
+@every_layout
 def test_only_what_is_committed_is_there_after_a_kill(layout: KeyLayout, tmp_path: Path) -> None:
     store = opened(tmp_path / "lane", layout)
     asking = Asking(store)
@@ -83,7 +83,7 @@ def test_only_what_is_committed_is_there_after_a_kill(layout: KeyLayout, tmp_pat
     store.close()
 
 
-@every_shelf
+@every_layout
 def test_memory_in_front_is_let_go_of(
     layout: KeyLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +124,7 @@ def test_sessions_go_on_whatever_is_in_memory(
     store.close()
 
 
-@every_shelf
+@every_layout
 def test_keys_are_dropped_from_the_disk(layout: KeyLayout, tmp_path: Path) -> None:
     if math.isinf(layout.seconds):
         pytest.skip("nothing expires")
@@ -151,11 +151,11 @@ def test_a_session_that_was_evicted_is_not_joined_to_what_came_after_it(tmp_path
     """The changelog has both, one after the other: the later one counts."""
     before = Asking(SessionStore(10.0, Bound(1)))
     assert before((0, "a"), (9, "a"), (0, "b"), (5, "a"), (14, "a")) == "u d0 u u d3"
-    store = opened(tmp_path / "lane", SHELVES["session"])
+    store = opened(tmp_path / "lane", LAYOUTS["session"])
     store.apply(before.deltas[0])
     store.committed(Change(progress(1), before.deltas[0]))
     store.close()
-    again = opened(tmp_path / "lane", SHELVES["session"])
+    again = opened(tmp_path / "lane", LAYOUTS["session"])
     assert len(again) == 2
     assert Asking(again)((-5, "a"), (15, "a")) == "u d3"
     again.close()
@@ -173,7 +173,7 @@ def check_rows(store: DiskStore, database: RocksDatabase) -> None:
     assert all(order[order_of(ordinal_of(value))] == key for key, value in keys.items())
 
 
-@every_shelf
+@every_layout
 @pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_counted_is_what_is_there(
@@ -192,9 +192,9 @@ def test_what_is_counted_is_what_is_there(
         times = np.maximum(now - rng.integers(0, 8, count), horizon)
         hashes = rng.integers(0, 40, (count, 1, 1)).astype(np.uint64).repeat(2, axis=2)
         references = np.arange(count) + 100 * step
-        matches = store.decide(hashes, times, references)
+        delta = store.decide(hashes, times, references).delta
         horizon = max(horizon, float(times.max()) - 8.0)
-        waiting.append((store.delta(hashes, times, references, matches), horizon))
+        waiting.append((delta, horizon))
         store.expire(horizon)
         rows = sum(len(delta) for delta, _ in waiting)
         # A key of which one session waits has others.
@@ -220,14 +220,13 @@ def test_what_is_counted_is_what_is_there(
 @pytest.mark.parametrize("window", ["tumbling", "sliding", "session"])
 def test_keys_are_dropped_as_fast_as_they_come(window: str, tmp_path: Path) -> None:
     """As when history is read: large batches, and event time runs."""
-    store, count = opened(tmp_path / "lane", SHELVES[window]), 5_000
+    store, count = opened(tmp_path / "lane", LAYOUTS[window]), 5_000
     rng = np.random.default_rng(3)
     held = []
     for number in range(12):
         hashes = rng.integers(0, 2**64, (count, 1, 2), dtype=np.uint64)
         times, references = np.full(count, 15.0 * number), np.arange(count)
-        matches = store.decide(hashes, times, references)
-        delta = store.delta(hashes, times, references, matches)
+        delta = store.decide(hashes, times, references).delta
         store.expire(15.0 * number)
         store.committed(Change(progress(number), delta, 15.0 * number))
         held.append(len(store))
@@ -298,7 +297,7 @@ def test_without_the_package_the_setting_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 def test_settings_open_a_store_for_each_lane(tmp_path: Path) -> None:
-    for window in SHELVES:
+    for window in LAYOUTS:
         settings = load(
             state="rocksdb",
             brokers=KAFKA["DEDUP_BROKERS"],
