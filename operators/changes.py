@@ -107,8 +107,8 @@ class LaneChange:
     """What a transaction changed in a lane, as the changelog has it.
 
     sequence: of the last verdict batch.  positions: next offset of each input
-    partition.  max_event_times: largest event time of each.  horizon: watermark less
-    allowed lateness, as the lane computed it; −inf in what is read from a changelog.
+    partition.  max_event_times: largest event time of each.  horizon: watermark less allowed
+    lateness, as the lane computed it; −inf in what is read from a changelog.
     """
 
     sequence: int

@@ -67,7 +67,7 @@ class _TransactionalPartition(StatefulSinkPartition[Output, SinkSnapshot | None]
         end = self._sink.changelog_end(self._lane, 0 if self._resume is None else self._resume.end)
         if self._resume is None or end != self._resume.end:
             self._writer.mark(end)
-        self._resume = SinkSnapshot(end, self._writer.run, self._writer.number)
+        self._resume = SinkSnapshot(end, self._writer.generation, self._writer.number)
         return self._resume
 
     @exit_on_user_error

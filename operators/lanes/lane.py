@@ -79,7 +79,7 @@ class Lane:
         """lane: its number, from 0."""
         self.lane = lane
         self.number = 0
-        self.run = 0
+        self.generation = 0
         self.progress: dict[int, int] = {}
         self.watermark = Watermark()
         self.store = spec.new_store() if spec.open_store is None else spec.open_store(lane)
@@ -258,7 +258,7 @@ class Lane:
             fingerprint=spec.fingerprint,
             keys=self.store.dump() if whole else None,
             changelog=spec.changelog,
-            run=self.run,
+            generation=self.generation,
             near=self.near.records() if whole and self.near is not None else None,
         )
 

@@ -50,7 +50,7 @@ class Snapshot:
 
 
 @dataclass
-class Rig:
+class LaneHarness:
     """An application whose processes are `Run`s, one after another or at a time.
 
     together: whether a lane's state and sink are in one process, as with few workers.
@@ -83,10 +83,10 @@ class Rig:
 
     def run(self, snapshot: Snapshot | None = None, **changed: object) -> "Run":
         """Start a process, from a snapshot or without a recovery directory."""
-        rig = copy.copy(self)
+        harness = copy.copy(self)
         for name, value in changed.items():
-            setattr(rig, name, value)
-        self.runs.append(Run(rig, snapshot))
+            setattr(harness, name, value)
+        self.runs.append(Run(harness, snapshot))
         return self.runs[-1]
 
     def end(self) -> None:
@@ -121,46 +121,48 @@ class Rig:
 class Run:
     """One process with all lanes, until it is left alone, as if killed."""
 
-    def __init__(self, rig: Rig, snapshot: Snapshot | None) -> None:
-        self._rig = rig
+    def __init__(self, harness: LaneHarness, snapshot: Snapshot | None) -> None:
+        self._rig = harness
         self._spec = LaneSpec(
-            lambda: TumblingStore(rig.window_seconds),
+            lambda: TumblingStore(harness.window_seconds),
             LATENESS_SECONDS,
             30.0,
-            rig.fingerprint,
+            harness.fingerprint,
             changelog=True,
-            snapshot_max_bytes=rig.snapshot_max_bytes,
+            snapshot_max_bytes=harness.snapshot_max_bytes,
         )
         self.observer = Observer(Metrics())
-        self._opened = LaneOpener(rig.access, rig.changelog, rig.fingerprint)
+        self._opened = LaneOpener(harness.access, harness.changelog, harness.fingerprint)
         writing = (
-            self._opened if rig.together else LaneOpener(rig.access, rig.changelog, rig.fingerprint)
+            self._opened
+            if harness.together
+            else LaneOpener(harness.access, harness.changelog, harness.fingerprint)
         )
-        outputs = rig.topics.outputs
+        outputs = harness.topics.outputs
         self.sink = TransactionalKafkaSink(
             TransactionalSinkSettings(
                 WriterSettings(
                     topics={verdict: outputs[verdict] for verdict in VERDICTS},
                     interval_seconds=_NEVER_SECONDS,
                     is_expired=self._spec.new_store().is_expired,
-                    fingerprint=rig.fingerprint,
+                    fingerprint=harness.fingerprint,
                     workers=1,
-                    trim_seconds=rig.trim_seconds,
+                    trim_seconds=harness.trim_seconds,
                 ),
-                rig.lanes,
-                together=rig.together,
+                harness.lanes,
+                together=harness.together,
             ),
             writing,
-            rig.changelog,
+            harness.changelog,
             self.observer,
         )
-        self._decode = Decoder(event_spec(rig.settings, rig.lanes))
-        self._encode = kafka_encoder(rig.topics.input, ["event_id"])
+        self._decode = Decoder(event_spec(harness.settings, harness.lanes))
+        self._encode = kafka_encoder(harness.topics.input, ["event_id"])
         self.parts = {
             lane: self.sink.build_part(
                 "sink", name, None if snapshot is None else snapshot.sinks.get(lane)
             )
-            for lane, name in enumerate(lane_names(rig.lanes))
+            for lane, name in enumerate(lane_names(harness.lanes))
         }
         self._states = {} if snapshot is None else dict(snapshot.states)
         self.lanes: dict[int, Lane] = {}
@@ -307,4 +309,4 @@ def raising(monkeypatch: pytest.MonkeyPatch, failures: list[DedupError]) -> None
     monkeypatch.setattr("connectors.exactly_once.lane_writer.exit_with_error", failures.append)
 
 
-__all__ = ["Rig", "Run", "Snapshot", "make_records", "raising", "repeats"]
+__all__ = ["LaneHarness", "Run", "Snapshot", "make_records", "raising", "repeats"]

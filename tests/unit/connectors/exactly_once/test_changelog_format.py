@@ -19,7 +19,7 @@ from connectors.exactly_once.changelog_format import (
 from operators.changes import Delta, LaneChange
 from operators.errors import StateError
 
-LARGEST_RECORD_BYTES = 1024 * 1024  # connectors/exactly_once/changelog.py: max.message.bytes
+LARGEST_RECORD_BYTES = 1024 * 1024  # connectors/exactly_once/changelog_topic.py: max.message.bytes
 
 times = st.floats(allow_nan=False)
 partitions = st.integers(0, 2**16 - 1)
