@@ -68,7 +68,7 @@ class LaneWriter:
 
     def write(self, parts: Sequence[Output]) -> None:
         """Hand over a whole verdict batch; waits while the backlog is full."""
-        sequence = parts[0].number
+        sequence = parts[0].sequence
         if sequence != self.sequence + 1:  # rules 1 and 3
             msg = (
                 f"lane {self._lane} should go on with batch {self.sequence + 1}, but was given "

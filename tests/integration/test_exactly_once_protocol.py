@@ -203,7 +203,7 @@ def test_the_sink_does_not_go_on_behind_a_stranger(harness: LaneHarness) -> None
 
     apart = harness.run()  # its sink has not seen the lane being opened
     opened = apart._opened.for_writing(0)
-    assert opened.number == stranger.lane(0).number
+    assert opened.sequence == stranger.lane(0).sequence
     apart.lanes[0] = lane
     with pytest.raises(StateError, match="another process has written this lane meanwhile"):
         apart.feed(make_records(10, 20))
