@@ -189,7 +189,7 @@ class LaneOpener:
                 records = [one.record for one in waiting]
                 changes = [record.change for record in records]
                 waiting.clear()
-                last = changes[-1].sequence
+                last = changes[-1].progress.sequence
                 opened.retain(entry.end, max(change.delta.newest for change in changes))
                 # Without recovery nobody knows what is in the statistics already.
                 if self._recovery and last > counted:
@@ -231,7 +231,7 @@ class LaneOpener:
                 change = entry.record.change
                 newest = max(newest, change.delta.newest)
                 if entry.record.last:
-                    opened.number = max(opened.number, change.sequence)
+                    opened.number = max(opened.number, change.progress.sequence)
                     opened.retain(entry.end, newest)
                     newest = float("-inf")
         finally:

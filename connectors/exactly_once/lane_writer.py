@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Condition, Thread
@@ -29,7 +29,7 @@ from connectors.exactly_once.uncommitted import HeldBatch, UncommittedBatches
 from connectors.kafka.requests import KafkaUnreachableError
 from connectors.kafka.timing import CommitTiming
 from connectors.shutdown import exit_with_error
-from operators.changes import Delta, LaneChange, Summary
+from operators.changes import LaneChange
 from operators.encode.encoder import Output
 from operators.errors import DedupError, SinkError, StateError
 from operators.monitoring.observer import Observer
@@ -247,7 +247,7 @@ class LaneWriter:
     def _write_transaction(self) -> None:
         """Commit the open transaction with its changelog record; repeat it if need be."""
         batches = self._open
-        change = _change(batches)
+        change = LaneChange.concat([part for batch in batches for part in batch.changes])
         changes = list(pack(change, self._settings.fingerprint))
         began = time.monotonic()
         deadline = math.inf
@@ -268,12 +268,12 @@ class LaneWriter:
             self._begin()
             for batch in batches:
                 self._produce(batch)
-        self._committed = change.sequence
+        self._committed = change.progress.sequence
         hit("after_commit")
         if self._opened.lane is not None:
             self._opened.lane.committed(change)
         self._newest = max(self._newest, change.delta.newest)
-        self._watermark = change.watermark
+        self._watermark = change.progress.watermark
         self._observer.committed(time.monotonic() - began)
         now = time.time()
         for batch in batches:
@@ -308,7 +308,7 @@ class LaneWriter:
                 log.warning("lane %d: asking again: %s", self._producer.lane, error)
                 time.sleep(_AGAIN_SECONDS)
             else:
-                return 0 if last is None else last.change.sequence
+                return 0 if last is None else last.change.progress.sequence
 
     def mark(self, end: int) -> None:
         """Note where the changelog ends, now that everything is committed; trim it (rule 6)."""
@@ -330,17 +330,3 @@ class LaneWriter:
             before = opened.retained.pop(0).end
         if before is not None:
             self._changelog.trim(self._producer.lane, before)
-
-
-def _change(batches: Iterable[HeldBatch]) -> LaneChange:
-    """What a transaction changed: the keys of all its batches, and where the last one got to."""
-    changes = [change for batch in batches for change in batch.changes]
-    last = changes[-1]
-    return LaneChange(
-        sequence=last.sequence,
-        positions=last.positions,
-        max_event_times=last.max_event_times,
-        watermark=last.watermark,
-        delta=Delta.concat([change.delta for change in changes]),
-        summary=Summary.add_up(change.summary for change in changes),
-    )

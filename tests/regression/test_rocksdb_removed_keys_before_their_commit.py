@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from operators.batches import DecisionColumns, Records, Slice, Span, Spans
-from operators.changes import LaneChange
 from operators.lanes.lane import Lane, LaneSpec
 from operators.verdicts import VerdictBatch
 from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout
@@ -29,7 +28,7 @@ SHELVES = {
     "session": SessionLayout(10.0),
     "forever": KeyLayout(math.inf),
 }
-every_shelf = pytest.mark.parametrize("shelf", SHELVES.values(), ids=SHELVES)
+every_shelf = pytest.mark.parametrize("layout", SHELVES.values(), ids=SHELVES)
 every_eviction = pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
 
 
@@ -61,11 +60,7 @@ def slice_of(start: int, events: Sequence[tuple[float, str]]) -> Slice:
 
 
 def commit(lane: Lane, batch: VerdictBatch) -> None:
-    lane.committed(
-        LaneChange(
-            batch.sequence, batch.positions, batch.max_event_times, batch.watermark, batch.delta
-        )
-    )
+    lane.committed(batch.change)
 
 
 def answers(batch: VerdictBatch) -> list[tuple[int, int]]:
