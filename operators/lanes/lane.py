@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from operators.batches import Slice, Span, select_rows
-from operators.changes import Change, Delta, LaneChange, LaneProgress, Summary
+from operators.changes import NO_SEQUENCE, Delta, LaneChange, LaneProgress, Summary
 from operators.columns.arrays import Codes, Floats, Hashes, Ints
 from operators.columns.references import NO_REFERENCE, references
 from operators.errors import StateError
@@ -20,7 +20,7 @@ from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
 from operators.lanes.watermark import Watermark
 from operators.similarity.near_duplicates import Asked, NearSpec, decide_near
 from operators.statistics.summarize import summarize, without_watermark
-from operators.verdicts import DUPLICATE, INVALID, LATE, NO_SEQUENCE, Matches, VerdictBatch
+from operators.verdicts import DUPLICATE, INVALID, LATE, Matches, VerdictBatch
 from operators.windows.store import DurableStore, KeyStore
 
 _Times = TypeVar("_Times", float, Floats)
@@ -121,20 +121,24 @@ class Lane:
         recovered, self._recovered = self._recovered, []
         return VerdictBatch(
             lane=self.lane,
-            sequence=self.number if moved else NO_SEQUENCE,
-            positions=dict(self.progress),
-            max_event_times=dict(self.watermark.largest),
+            change=LaneChange(
+                LaneProgress(
+                    sequence=self.number if moved else NO_SEQUENCE,
+                    positions=dict(self.progress),
+                    max_event_times=dict(self.watermark.largest),
+                    watermark=self.watermark.value,
+                ),
+                delta,
+                summary,
+                horizon,
+            ),
             slice=slice_,
             verdicts=verdicts,
             matches=matches,
             behind=behind,
-            watermark=self.watermark.value,
-            horizon=horizon,
             keys_held=len(self.store),
-            delta=delta,
             similarity=similarity,
             skipped=skipped,
-            summary=summary,
             recovered=recovered,
         )
 
@@ -267,12 +271,13 @@ class Lane:
 
         Only the last of its records says how far it went.
         """
-        last = replace(changes[-1], horizon=self._spec.horizon(changes[-1].watermark))
+        last = changes[-1].progress
+        horizon = self._spec.horizon(last.watermark)
         kept = None if self._durable is None else self._durable.progress
         for change in changes:
             if kept is None or last.sequence > kept.sequence:
                 self.store.apply(change.delta)
-                self.committed(replace(last, delta=change.delta))
+                self.committed(replace(change, progress=last, horizon=horizon))
             if self.near is not None and change.delta.near is not None:
                 self.near.apply(change.delta.near)
         self.number = last.sequence
@@ -296,10 +301,7 @@ class Lane:
     def committed(self, change: LaneChange) -> None:
         """Take note that a transaction of this lane is committed; from any thread."""
         if self._durable is not None:
-            progress = LaneProgress(
-                change.sequence, change.positions, change.max_event_times, change.watermark
-            )
-            self._durable.committed(Change(progress, change.delta, change.horizon))
+            self._durable.committed(change)
 
     def marked(self, end: int) -> None:
         """Take note of where the changelog ended after that; from any thread."""

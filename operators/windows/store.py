@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from operators.changes import Change, Delta, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.verdicts import Matches
 
@@ -90,8 +90,12 @@ class DurableStore(KeyStore, Protocol):
         """How far what is kept goes, None if nothing is."""
         ...
 
-    def committed(self, change: Change) -> None:
-        """Take note that a transaction is committed; from any thread."""
+    def committed(self, change: LaneChange) -> None:
+        """Take note that a transaction is committed; from any thread.
+
+        horizon: its watermark less the allowed lateness.  No record that is decided after
+        it, in this run or the next, has an earlier event time.
+        """
         ...
 
     def marked(self, end: int) -> None:
