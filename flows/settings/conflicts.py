@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from operators.keys.paths import NoCommonFieldError, needs_kafka
+from operators.windows.kinds import KINDS
 
 if TYPE_CHECKING:
     from flows.settings.model import Settings
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # In memory a lane numbers its keys with 32 bits, and with as many when each came: of these
 # numbers half are given out again (operators/windows/key_table/table.py).
 _MOST_KEYS_A_LANE = 2**31
+_IN_BUCKETS = " or ".join(name for name, kind in KINDS.items() if kind.in_buckets)
 
 
 class Conflict(NamedTuple):
@@ -133,11 +135,11 @@ def _state(settings: Settings) -> Iterator[Conflict]:
         yield Conflict("state", "needs Kafka and its changelog; set <brokers>, or use memory")
     elif settings.state == "rocksdb" and settings.guarantee != "exactly_once":
         yield Conflict("state", "needs <guarantee> to be exactly_once; set that, or use memory")
-    if settings.state == "bloom" and settings.window not in {"tumbling", "forever"}:
+    if settings.state == "bloom" and not KINDS[settings.window].in_buckets:
         yield Conflict(
             "state",
-            "cannot tell when a key was seen, which this <window> asks; use tumbling or forever, "
-            "or another state",
+            f"cannot tell when a key was seen, which this <window> asks; use {_IN_BUCKETS}, or "
+            "another state",
         )
     elif settings.state == "bloom" and settings.max_keys >= settings.lanes:
         yield from _bloom(settings)
