@@ -32,21 +32,19 @@ from flows.assembly.specs import bound_of, disk_stores, new_store
 from flows.settings.load import load_settings
 from operators.changes import LaneChange, LaneProgress
 from operators.columns.arrays import Floats, Hashes, Ints
+from operators.windows.kinds import KINDS
 from operators.windows.store import DurableStore, KeyStore
 
 STORES: dict[str, dict[str, str]] = {
-    "tumbling": {"DEDUP_WINDOW": "tumbling"},
-    "sliding": {"DEDUP_WINDOW": "sliding"},
-    "session": {"DEDUP_WINDOW": "session"},
+    **{name: {"DEDUP_WINDOW": name} for name, kind in KINDS.items() if not kind.endless},
     "bloom": {"DEDUP_WINDOW": "tumbling", "DEDUP_STATE": "bloom"},
     "rocksdb": {"DEDUP_WINDOW": "tumbling", "DEDUP_STATE": "rocksdb"},
 }
+_SIZES = (1_000_000, 10_000_000)
 SIZES: dict[str, tuple[int, ...]] = {
-    "tumbling": (1_000_000, 10_000_000),
-    "sliding": (1_000_000, 10_000_000),
-    "session": (1_000_000, 10_000_000),
-    "bloom": (1_000_000, 10_000_000, 50_000_000),
-    "rocksdb": (1_000_000, 10_000_000, 50_000_000),
+    **dict.fromkeys(STORES, _SIZES),
+    "bloom": (*_SIZES, 50_000_000),
+    "rocksdb": (*_SIZES, 50_000_000),
 }
 # Kinds of bounded store that are given keys without end.
 SOAKED: dict[str, dict[str, str]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,10 +19,8 @@ from operators.statistics.windowed import StatisticsSettings
 from operators.verdicts import VERDICTS
 from operators.windows.bloom import BloomStore
 from operators.windows.key_table.table import Bound
-from operators.windows.session import SessionStore
-from operators.windows.sliding import SlidingStore
+from operators.windows.kinds import KINDS
 from operators.windows.store import KeyStore
-from operators.windows.tumbling import TumblingStore
 
 
 def event_spec(settings: Settings) -> EventSpec:
@@ -49,16 +46,10 @@ def bound_of(settings: Settings) -> Bound:
 
 def new_store(settings: Settings) -> KeyStore:
     """Make an empty store of the window kind asked for."""
-    seconds = settings.window_seconds
-    bound = bound_of(settings)
+    kind, bound = KINDS[settings.window], bound_of(settings)
     if settings.state == "bloom":
-        length = math.inf if settings.window == "forever" else seconds
-        return BloomStore(length, bound, settings.bloom_error)
-    if settings.window == "sliding":
-        return SlidingStore(seconds, bound)
-    if settings.window == "session":
-        return SessionStore(seconds, bound)
-    return TumblingStore(math.inf if settings.window == "forever" else seconds, bound)
+        return BloomStore(kind.length(settings.window_seconds), bound, settings.bloom_error)
+    return kind.new_store(settings.window_seconds, bound)
 
 
 def lane_spec(settings: Settings, observer: Observer, topic_id: str | None = None) -> LaneSpec:
@@ -140,7 +131,6 @@ def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] |
     if settings.state != "rocksdb":
         return None
     try:  # an extra
-        from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout  # noqa: PLC0415
         from operators.windows.disk.rocksdb import InUseError, RocksDatabase, RocksMemory  # noqa: PLC0415
         from operators.windows.disk.store import DiskStore  # noqa: PLC0415
     except ImportError as error:
@@ -149,9 +139,7 @@ def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] |
             "'bytewax-dedup[rocksdb]', or use DEDUP_STATE=memory"
         )
         raise SettingsError(msg) from error
-    seconds = math.inf if settings.window == "forever" else settings.window_seconds
-    layouts = {"sliding": SlidingLayout, "session": SessionLayout}
-    layout = layouts.get(settings.window, KeyLayout)(seconds)
+    layout = KINDS[settings.window].new_layout(settings.window_seconds)
     memory = RocksMemory()
     identity = {"DEDUP_APP_ID": settings.app_id, **fingerprint(settings)}
 

@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 from flows.settings.model import Settings
 from operators.keys.paths import NoCommonFieldError, needs_kafka
+from operators.windows.kinds import KINDS
 
 # In memory each key of a lane has a 32-bit number and a 32-bit stamp of its arrival.  When the
 # stamps run out, half of them are used again (operators/windows/key_table/table.py).
 _MAX_KEYS_PER_LANE = 2**31
+_IN_BUCKETS = " or ".join(name for name, kind in KINDS.items() if kind.in_buckets)
 
 
 class Conflict(NamedTuple):
@@ -122,11 +124,11 @@ def _state(settings: Settings) -> Iterator[Conflict]:
         yield Conflict("state", "needs Kafka and its changelog; set <brokers>, or use memory")
     elif settings.state == "rocksdb" and settings.guarantee != "exactly_once":
         yield Conflict("state", "needs <guarantee> to be exactly_once; set that, or use memory")
-    if settings.state == "bloom" and settings.window not in {"tumbling", "forever"}:
+    if settings.state == "bloom" and not KINDS[settings.window].in_buckets:
         yield Conflict(
             "state",
-            "cannot tell when a key was seen, which this <window> asks; use tumbling or forever, "
-            "or another state",
+            f"cannot tell when a key was seen, which this <window> asks; use {_IN_BUCKETS}, or "
+            "another state",
         )
     elif settings.state == "bloom" and settings.max_keys >= settings.lanes:
         yield from _bloom(settings)

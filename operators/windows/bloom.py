@@ -15,7 +15,13 @@ from operators.verdicts import Matches
 from operators.windows.bloom_filter import BloomFilter, BloomSize
 from operators.windows.key_table.batch_repeats import resolve
 from operators.windows.key_table.table import Bound
-from operators.windows.store import Decision, Renewals, bucket_numbers, renewing_delta
+from operators.windows.store import (
+    Decision,
+    Renewals,
+    bucket_numbers,
+    renewing_delta,
+    window_numbers,
+)
 
 # A filter cannot forget a key, so a whole one is evicted: the larger the part of all
 # keys in it, the more go at once; the smaller, the more filters must be looked into.
@@ -102,13 +108,6 @@ class BloomStore:
         ]
         return max(rates, default=0.0)
 
-    def _window(self, times: Floats) -> Floats:
-        return (
-            np.zeros(len(times))
-            if np.isinf(self._seconds)
-            else bucket_numbers(times, self._seconds)
-        )
-
     def _room(self, window: float, at_least: int) -> int:
         """How many keys a window's newest filter takes; a record's keys go into one."""
         row = self._windows.get(window)
@@ -166,7 +165,7 @@ class BloomStore:
             np.full(len(times), -1, np.int8), np.full(len(times), NO_REFERENCE, np.int64)
         )
         renewed = []
-        windows = self._window(times)
+        windows = window_numbers(times, self._seconds)
         for window in np.unique(windows).tolist():
             rows = np.flatnonzero(windows == window)
             while len(rows):
@@ -210,7 +209,7 @@ class BloomStore:
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
         """Tell which records repeat a unique one, each for itself; add nothing."""
         found = np.zeros(hashes.shape[:2], np.bool_)
-        windows = self._window(times)
+        windows = window_numbers(times, self._seconds)
         for window in np.unique(windows).tolist():
             mine = windows == window
             keys = hashes[mine].reshape(-1, 2)

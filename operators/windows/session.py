@@ -159,8 +159,17 @@ class SessionStore:
         )
         return Decision(Matches(combination, originals), delta)
 
+    @property
+    def crowded(self) -> bool:
+        """Return True: a key may have several sessions."""
+        return True
+
+    def holds(self, delta: Delta) -> Bools:
+        """Return False for each row: it may replace a session, however it is held."""
+        return np.zeros(len(delta), np.bool_)
+
     def known(self, keys: Hashes) -> Bools:
-        """Tell of which keys there is a session."""
+        """Tell which keys have a session."""
         found: Bools = self._index.find(spread(keys), keys, self._keys.rows) >= 0
         return found
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.columns.first_occurrences import first_occurrences
+from operators.windows.disk.layout import UNBOUNDED, Entry, KeyLayout, MemoryStore
 from operators.windows.key_table.decide_loop import Probes, bucket_salts
 from operators.windows.key_table.store import TableStore, place
 from operators.windows.key_table.table import Bound
@@ -39,29 +40,11 @@ class SlidingStore(TableStore):
         self._newest: dict[float, float] = {}
         self._order: list[float] = []
 
-    @property
-    def crowded(self) -> bool:
-        """Whether a bucket may hold a key more than once."""
-        return self._levels > 1
-
-    def buckets_to_search(self, times: Floats) -> list[Floats]:
-        """Numbers of the buckets with times less than W away; that of the time itself first.
-
-        Rounding is monotonic, so the buckets of `t − W` and `t + W` bound those of all
-        times between; it can put the two further apart by one, or all three into one.
-        """
-        with np.errstate(over="ignore"):
-            before, after = times - self._seconds, times + self._seconds
-        here = bucket_numbers(times, self._seconds)
-        first, last = bucket_numbers(before, self._seconds), bucket_numbers(after, self._seconds)
-        if ((first == here - 1) & (last == here + 1)).all():
-            return [here, first, last]
-        return [here, first, last, first + 1, last - 1]
-
     def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Probes:
+        buckets = buckets_to_search(times, self._seconds)
         return Probes(
             np.ascontiguousarray(hashes),
-            np.stack([bucket_salts(numbers) for numbers in self.buckets_to_search(times)]),
+            np.stack([bucket_salts(numbers) for numbers in buckets]),
             np.ascontiguousarray(times),
             np.ascontiguousarray(references),
             self._seconds,
@@ -108,7 +91,7 @@ class SlidingStore(TableStore):
         """Tell which records repeat a unique one, each for itself; add nothing."""
         near = np.zeros(hashes.shape[:2], np.bool_)
         for level in range(self._levels):
-            for numbers in self.buckets_to_search(times):
+            for numbers in buckets_to_search(times, self._seconds):
                 keys = place(hashes, numbers, level).reshape(-1, 2)
                 entries = self._table.find(keys).reshape(near.shape)
                 with np.errstate(over="ignore"):
@@ -161,3 +144,51 @@ class SlidingStore(TableStore):
         self._newest, self._order = {}, []
         if len(state["ats"]):
             self._added(state["ats"])
+
+
+def buckets_to_search(times: Floats, seconds: float) -> list[Floats]:
+    """Return the buckets with times less than `seconds` away, the bucket of each time first.
+
+    Rounding is monotonic, so the buckets of `t − W` and `t + W` bound those of all
+    times between.  It can put the two further apart by one, or all three into one.
+    """
+    with np.errstate(over="ignore"):
+        before, after = times - seconds, times + seconds
+    here = bucket_numbers(times, seconds)
+    first, last = bucket_numbers(before, seconds), bucket_numbers(after, seconds)
+    if ((first == here - 1) & (last == here + 1)).all():
+        return [here, first, last]
+    return [here, first, last, first + 1, last - 1]
+
+
+class SlidingLayout(KeyLayout):
+    """Sliding windows on disk, in buckets as wide as the window."""
+
+    must_read_before_write = True
+    skip_lookup_if_in_memory = False
+
+    def memory_store(self) -> MemoryStore:
+        """Make an empty store of the same window in memory."""
+        return SlidingStore(self.seconds, UNBOUNDED)
+
+    def buckets_to_search(self, times: Floats) -> list[Floats]:
+        """Return the buckets with keys that records of these times can match; own bucket first."""
+        return buckets_to_search(times, self.seconds)
+
+    def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
+        """Return the entries of a key after one more was written."""
+        if entry in entries:
+            return entries
+        return [*(held for held in entries if not self._is_near(held, entry)), entry]
+
+    def added_again(self, entries: list[Entry], entry: Entry) -> bool:
+        """Tell whether a key was evicted and then added again with this entry."""
+        return any(held[2] != entry[2] and self._is_near(held, entry) for held in entries)
+
+    def _is_near(self, held: Entry, entry: Entry) -> bool:
+        return abs(held[1] - entry[1]) < self.seconds
+
+    def is_expired(self, number: float, newest: float, horizon: float) -> bool:
+        """Tell whether the newest key of a bucket is W or more before the horizon."""
+        del number
+        return horizon - newest >= self.seconds

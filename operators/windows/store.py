@@ -110,6 +110,11 @@ def bucket_numbers(times: Floats, seconds: float) -> Floats:
     return numbers
 
 
+def window_numbers(times: Floats, seconds: float) -> Floats:
+    """Return the tumbling window of each time: 0 for all if the window never ends."""
+    return np.zeros(len(times)) if np.isinf(seconds) else bucket_numbers(times, seconds)
+
+
 def key_bytes(hashes: Hashes) -> list[bytes]:
     """16-byte keys of an array of shape (n, 2)."""
     column: list[bytes] = np.ascontiguousarray(hashes).view("V16").reshape(-1).tolist()

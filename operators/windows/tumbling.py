@@ -9,10 +9,11 @@ import numpy as np
 
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.columns.first_occurrences import first_occurrences
+from operators.windows.disk.layout import UNBOUNDED, Entry, KeyLayout, MemoryStore
 from operators.windows.key_table.decide_loop import Probes, bucket_salts
 from operators.windows.key_table.store import TableStore, place
 from operators.windows.key_table.table import Bound
-from operators.windows.store import bucket_numbers
+from operators.windows.store import bucket_numbers, window_numbers
 
 
 class TumblingStore(TableStore):
@@ -28,15 +29,8 @@ class TumblingStore(TableStore):
         super().__init__(seconds, bound)
         self._oldest = math.inf
 
-    def _window(self, times: Floats) -> Floats:
-        return (
-            np.zeros(len(times))
-            if np.isinf(self._seconds)
-            else bucket_numbers(times, self._seconds)
-        )
-
     def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Probes:
-        windows = self._window(times)
+        windows = window_numbers(times, self._seconds)
         return Probes(
             np.ascontiguousarray(hashes),
             bucket_salts(windows)[None],
@@ -58,7 +52,8 @@ class TumblingStore(TableStore):
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
         """Tell which records repeat a unique one, each for itself; add nothing."""
-        entries = self._table.find(place(hashes, self._window(times)).reshape(-1, 2))
+        windows = window_numbers(times, self._seconds)
+        entries = self._table.find(place(hashes, windows).reshape(-1, 2))
         found: Bools = np.logical_or.reduce(entries.reshape(hashes.shape[:2]) >= 0, axis=1)
         return found
 
@@ -66,7 +61,7 @@ class TumblingStore(TableStore):
         self, hashes: Hashes, times: Floats, references: Ints
     ) -> tuple[Hashes, Floats, Ints, int]:
         del references
-        windows = self._window(times)
+        windows = window_numbers(times, self._seconds)
         keys = place(hashes[:, None], windows)[:, 0]
         again = np.flatnonzero(first_occurrences(keys) != np.arange(len(keys)))
         return keys, windows, self._table.find(keys), int(again[0]) if len(again) else len(keys)
@@ -91,3 +86,30 @@ class TumblingStore(TableStore):
         """Take over a state that `dump` made."""
         super().load(state)
         self._oldest = self._table.oldest_at()
+
+
+class TumblingLayout(KeyLayout):
+    """Tumbling windows on disk: a bucket is a window."""
+
+    def memory_store(self) -> MemoryStore:
+        """Make an empty store of the same window in memory."""
+        return TumblingStore(self.seconds, UNBOUNDED)
+
+    def bucket_of(self, times: Floats) -> Floats:
+        """Return the window of each time."""
+        return window_numbers(times, self.seconds)
+
+    def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
+        """Return the entries of a key after one more was written: a window has one."""
+        return [entry] if not entries or self.added_again(entries, entry) else entries
+
+    def added_again(self, entries: list[Entry], entry: Entry) -> bool:
+        """Tell whether a key was evicted and then added again with this entry."""
+        return any(held[2] != entry[2] for held in entries)
+
+    def is_expired(self, number: float, newest: float, horizon: float) -> bool:
+        """Tell whether the horizon has left a window."""
+        del newest
+        if np.isinf(self.seconds) or not math.isfinite(horizon):
+            return False
+        return number < float(bucket_numbers(np.array([horizon]), self.seconds)[0])

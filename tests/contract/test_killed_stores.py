@@ -28,16 +28,8 @@ from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
 from operators.windows.store import KeyStore
-from tests.contract.test_stores import (
-    MANY,
-    SOME,
-    Kind,
-    Model,
-    every_eviction,
-    every_kind,
-    numbered,
-    words,
-)
+from tests.contract.kinds import MANY, SOME, Kind, every_eviction, every_kind, numbered
+from tests.contract.model import Model, words
 from tests.stores import Asked, hashes_of
 
 LATENESS = 5.0

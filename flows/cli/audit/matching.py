@@ -7,14 +7,12 @@ digests they leave little that a wrong job could write unnoticed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
+from operators.windows.kinds import KINDS, WindowName
 from operators.windows.store import bucket_numbers
-
-Window = Literal["tumbling", "sliding", "session", "forever"]
 
 # Rows that are sorted at once: what sorting takes is then a small part of the table.
 _BUCKET = 500_000
@@ -70,7 +68,11 @@ def _pair_sorted(left: Hashes, right: Hashes) -> Bools:
 
 
 def repeated_keys(
-    keys: Hashes, times: Floats, window: Window, window_seconds: float, chosen: Bools | None = None
+    keys: Hashes,
+    times: Floats,
+    window: WindowName,
+    window_seconds: float,
+    chosen: Bools | None = None,
 ) -> tuple[Ints, Ints]:
     """Find unique records that share a key within the window.
 
@@ -79,21 +81,23 @@ def repeated_keys(
     before it.  In sessions, a unique record within the gap of another unique one is
     a repeat; sessions that duplicates extended are another matter.
     """
+    kind = KINDS[window]
+    seconds = kind.length(window_seconds)
     nothing: Ints = np.zeros(0, np.int64)
     repeats, before = [nothing], [nothing]
     for (rows,) in each_bucket(keys, chosen=chosen):
         moments = times[rows]
-        if window == "tumbling":
-            moments = bucket_numbers(moments, window_seconds)
+        if kind.in_buckets:
+            moments = bucket_numbers(moments, seconds)
         some = keys[rows]
         order = np.lexsort((moments, some[:, 1], some[:, 0]))
         ordered, moments = some[order], moments[order]
         close = (ordered[1:] == ordered[:-1]).all(axis=1)
-        if window == "tumbling":
+        if kind.in_buckets:
             close &= moments[1:] == moments[:-1]
-        elif window != "forever":
+        else:
             with np.errstate(over="ignore"):
-                close &= moments[1:] - moments[:-1] < window_seconds
+                close &= moments[1:] - moments[:-1] < seconds
         at = np.flatnonzero(close)
         repeats.append(rows[order[at + 1]])
         before.append(rows[order[at]])

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.cli.audit.matching import Window, each_bucket
+from flows.cli.audit.matching import each_bucket
 from flows.cli.audit.table import InputTable
 from operators.columns.arrays import Bools, Floats, Ints
 from operators.verdicts import DUPLICATE, UNIQUE
+from operators.windows.kinds import KINDS, WindowName
 from operators.windows.store import bucket_numbers
 
 # The number of a near duplicate is computed from its threshold's neighbours by rounding.
@@ -24,7 +25,7 @@ class NearRules:
     seconds: float
 
 
-def wrong_originals(table: InputTable, window: Window, window_seconds: float) -> Ints:
+def wrong_originals(table: InputTable, window: WindowName, window_seconds: float) -> Ints:
     """Rows of duplicates whose original cannot be.
 
     It must be a unique record, and come before in the same partition; for one that
@@ -42,11 +43,13 @@ def wrong_originals(table: InputTable, window: Window, window_seconds: float) ->
         axis=1
     )
     mine, theirs = table.times[asked], table.times[of]
-    if window == "tumbling":
-        different |= bucket_numbers(mine, window_seconds) != bucket_numbers(theirs, window_seconds)
-    elif window == "sliding":
+    kind = KINDS[window]
+    seconds = kind.length(window_seconds)
+    if kind.in_buckets:
+        different |= bucket_numbers(mine, seconds) != bucket_numbers(theirs, seconds)
+    elif not kind.grows:
         with np.errstate(over="ignore", invalid="ignore"):
-            different |= ~(np.abs(mine - theirs) < window_seconds)
+            different |= ~(np.abs(mine - theirs) < seconds)
     wrong[known] |= different
     found: Ints = rows[wrong]
     return found
@@ -98,18 +101,18 @@ def _in_order(table: InputTable, rows: Ints, combination: int, gap: float) -> tu
 
 
 def first_of_none(
-    table: InputTable, combination: int, window: Window, window_seconds: float
+    table: InputTable, combination: int, window: WindowName, window_seconds: float
 ) -> int:
     """Count keys in a window that have duplicates without an original, and no unique record."""
     mine = (table.verdicts == DUPLICATE) & (table.originals < 0) & (table.matched == combination)
     if not mine.any():
         return 0
-    keys = table.keys[:, combination]
+    keys, kind = table.keys[:, combination], KINDS[window]
     count = 0
     for (rows,) in each_bucket(keys, chosen=mine | (table.verdicts == UNIQUE)):
         moments = np.zeros(len(rows))
-        if window == "tumbling":
-            moments = bucket_numbers(table.times[rows], window_seconds)
+        if kind.in_buckets:
+            moments = bucket_numbers(table.times[rows], kind.length(window_seconds))
         some = keys[rows]
         order = np.lexsort((~mine[rows], moments, some[:, 1], some[:, 0]))
         ordered, moments = some[order], moments[order]

@@ -43,6 +43,7 @@ from flows.cli.audit.table import InputTable
 from flows.settings.model import Settings
 from operators.columns.arrays import Floats, Ints
 from operators.verdicts import UNIQUE, VERDICTS
+from operators.windows.kinds import KINDS
 
 # As many false positives as this times what is expected, and a few more, are no chance.
 _FAR = 3
@@ -130,7 +131,7 @@ class Rules:
         evicted = expired = 0
         for index, key in enumerate(settings.keys):
             later, earlier = repeated_keys(table.keys[:, index], table.times, *window, unique)
-            if settings.window == "session":
+            if KINDS[settings.window].grows:
                 more, before = extended_sessions(table, index, settings.window_seconds)
                 new = ~np.isin(more, later)
                 later = np.concatenate((later, more[new]))
@@ -173,7 +174,7 @@ class Rules:
         table, settings = checked.table, self.settings
         wrong = wrong_originals(table, settings.window, settings.window_seconds)
         # In a chain that retention has cut, links may be missing.
-        if settings.window == "session" and not table.deleted and not checked.dropped:
+        if KINDS[settings.window].grows and not table.deleted and not checked.dropped:
             wrong = np.union1d(wrong, apart_in_sessions(table, settings.window_seconds))
         if settings.similarity is not None:
             rules = NearRules(settings.similarity, settings.similarity_seconds)

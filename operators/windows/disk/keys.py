@@ -12,10 +12,11 @@ from operators.changes import Delta, LaneProgress
 from operators.columns.arrays import Bools, Ints
 from operators.windows.disk import layout as lying
 from operators.windows.disk.buckets import Buckets
-from operators.windows.disk.layout import NUMBER_BYTES, KeyLayout, SessionLayout
+from operators.windows.disk.layout import NUMBER_BYTES, KeyLayout
 from operators.windows.disk.rocksdb import ENDS, KEYS, META, ORDER, RocksBatch, RocksDatabase
 from operators.windows.disk.victims import Choosing, Victims
 from operators.windows.key_table.table import Bound
+from operators.windows.store import bucket_numbers
 
 # Keys that are evicted, or sessions that expire, in one step: a few milliseconds.  Sessions
 # are twice what was written where that is more: else there would be ever more of them.
@@ -111,7 +112,7 @@ class DiskKeys:
             else:
                 batch.put_all(KEYS, keys, lying.values_of(ordinals, delta))
                 batch.put_all(ORDER, _big_endian(ordinals), keys)
-            if not isinstance(self._layout, SessionLayout):
+            if not self._layout.entries_grow:
                 self._held += int(new.sum())
                 self._buckets.add(batch, homes[new], delta.times[new], int(ordinals[0]))
         end = 0 if self.progress is None else self.progress.end
@@ -153,9 +154,9 @@ class DiskKeys:
             held += len(merged) - len(entries)
         batch.put_all(KEYS, unique, [value for value in known.values() if value is not None])
         batch.put_all(ORDER, _big_endian(np.array(list(order), np.int64)), list(order.values()))
-        if isinstance(self._layout, SessionLayout):
+        if self._layout.entries_grow:
             self._held += held
-            ends = lying.keys_at(self._layout.ends(delta.times), delta.hashes)
+            ends = lying.keys_at(bucket_numbers(delta.times, self._layout.seconds), delta.hashes)
             batch.put_all(ENDS, ends, [b""] * len(ends))
             self._ends_since_looked += len(ends)
         return more
@@ -172,8 +173,8 @@ class DiskKeys:
 
     def remove_expired(self, horizon: float) -> None:
         """Remove what expired, given the horizon of what was put last; sessions in steps."""
-        if isinstance(self._layout, SessionLayout):
-            self._remove_sessions(self._layout, horizon)
+        if self._layout.entries_grow:
+            self._remove_ended(horizon)
         elif gone := self._buckets.gone_at(horizon):
             self._remove_stretches(gone)
         self._count_again()
@@ -188,11 +189,11 @@ class DiskKeys:
         batch.delete_range(ORDER, b"", lying.order_of(self._buckets.first(self._ordinal)))
         self._write(batch)
 
-    def _remove_sessions(self, layout: SessionLayout, horizon: float) -> None:
+    def _remove_ended(self, horizon: float) -> None:
         """Look at some of the keys of which a session has ended."""
         if not math.isfinite(horizon) or not self._held:
             return
-        border = lying.sortable(np.array([layout.ended_before(horizon)]))
+        border = lying.sortable(np.array([self._layout.ended_before(horizon)]))
         at_once = max(_STEP, 2 * self._ends_since_looked)
         self._ends_since_looked = 0
         rows = islice(self._database.items(ENDS), at_once)
@@ -206,7 +207,7 @@ class DiskKeys:
             if value is None:
                 continue
             entries = lying.entries_of(value)
-            live = [one for one in entries if not horizon - one[1] >= layout.seconds]
+            live = [one for one in entries if not horizon - one[1] >= self._layout.seconds]
             self._held -= len(entries) - len(live)
             if key in self._choosing.leaving:
                 self._choosing.leaving[key] = len(live)

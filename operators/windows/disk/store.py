@@ -20,10 +20,7 @@ from operators.windows.disk.layout import NUMBER_BYTES, KeyLayout, keys_at
 from operators.windows.disk.rocksdb import RocksDatabase
 from operators.windows.disk.victims import Victims
 from operators.windows.key_table.table import Bound
-from operators.windows.session import SessionStore
-from operators.windows.sliding import SlidingStore
 from operators.windows.store import Decision
-from operators.windows.tumbling import TumblingStore
 
 # Keys in memory in front of the disk before they are let go: some 15 MB a lane.
 _MAX_KEYS_IN_MEMORY = 262_144
@@ -98,7 +95,7 @@ class DiskStore:
         new = np.arange(len(added) + len(renewed)) < len(added)
         delta = Delta.concat([added, renewed])
         if len(delta):
-            self._note(_Uncommitted(delta, count, new, self._must_read_before_write(len(renewed))))
+            self._note(_Uncommitted(delta, count, new, self._memory.crowded or len(renewed) > 0))
         return Decision(matches, delta)
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
@@ -112,11 +109,6 @@ class DiskStore:
         self._make_room()
         added.evicted, self._victims = self._victims, Victims()
 
-    def _must_read_before_write(self, renewed: int) -> bool:
-        if isinstance(self._memory, SlidingStore):
-            return self._memory.crowded or renewed > 0
-        return self._layout.must_read_before_write or renewed > 0
-
     def apply(self, delta: Delta) -> None:
         """Add and renew what an earlier `decide` did; it waits for `committed` all the same."""
         if not len(delta):
@@ -125,12 +117,9 @@ class DiskStore:
         self._look_up(delta.hashes[:, None], delta.times)
         front = self._memory
         before = len(front)
-        if isinstance(front, TumblingStore | SlidingStore):
-            new = ~front.holds(delta)
-            # Some may have been evicted, and added again with another record.
-            self._outdated |= not new.all()
-        else:
-            new = np.ones(len(delta), np.bool_)
+        new = ~front.holds(delta)
+        # Some may have been evicted, and added again with another record.
+        self._outdated |= not new.all()
         front.apply(delta)
         must_read_before_write = (
             self._layout.must_read_before_write or self._bound.renew or not new.all()
@@ -190,23 +179,21 @@ class DiskStore:
         return self._take(list(dict.fromkeys(keys)))
 
     def _take(self, keys: list[bytes]) -> Delta:
-        front = self._memory
-        if isinstance(front, SessionStore):
+        if self._layout.entries_grow:
             # What is in memory may have gone on since.
             hashes = np.frombuffer(b"".join(key[NUMBER_BYTES:] for key in keys), np.uint64)
-            known = front.known(hashes.reshape(-1, 2)).tolist()
+            known = self._memory.known(hashes.reshape(-1, 2)).tolist()
             keys = [key for key, there in zip(keys, known, strict=True) if not there]
-            front.apply(self._disk.find(keys)[0])
-            return Delta.empty()
         delta, due = self._disk.find(keys)
-        delta.firsts = None
-        front.apply(delta)
+        self._memory.apply(delta)
+        if self._layout.entries_grow:
+            return Delta.empty()
         return Delta(delta.hashes[due], delta.times[due], delta.references[due])
 
     def _reset_memory(self) -> None:
         """Let go of what is in memory, but for what is not on disk."""
         self._memory, self._outdated = self._layout.memory_store(), False
-        if isinstance(self._memory, SessionStore):
+        if self._layout.entries_grow:
             # A session that was changed is one of all of its key.
             for added in self._uncommitted:
                 homes = self._layout.bucket_of(added.delta.times)

@@ -149,6 +149,15 @@ class TableStore:
                 held[rows:] = (entries[rows:] >= 0) | again[rows:]
         return held
 
+    @property
+    def crowded(self) -> bool:
+        """Whether a bucket may hold a key more than once."""
+        return self._levels > 1
+
+    def known(self, keys: Hashes) -> Bools:
+        """Return False for each key: its entries never change, so the disk's are as good."""
+        return np.zeros(len(keys), np.bool_)
+
     def dump(self) -> dict[str, Any]:
         """Compact copy of the state: columns of the keys held, the oldest first."""
         return self._table.dump()
