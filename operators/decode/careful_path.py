@@ -1,6 +1,7 @@
 """The careful path of decoding: one record, with the reason if it is invalid.
 
-The reasons are tried in INTERFACE.md's order; the first that fits is given.
+The reasons are tried in the order of docs/reference/verdicts.md (section Invalid); the first that
+fits is given.
 """
 
 from __future__ import annotations

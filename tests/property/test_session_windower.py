@@ -17,7 +17,7 @@ from tests.stores import hashes_of
 
 EPOCH = datetime(2023, 1, 1, tzinfo=timezone.utc)
 # Times are eighths of a second, and no two of them are a gap apart: there Bytewax, which
-# takes a gap of exactly G for the same session, and INTERFACE.md, which does not, differ.
+# takes a gap of exactly G for the same session, differs from docs/reference/verdicts.md.
 GAP = 10.0625
 Event = tuple[str, float, int]
 
