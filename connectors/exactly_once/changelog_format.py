@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
-from operators.changes import Delta, LaneChange, NearRecords, Summary
+from operators.changes import Delta, LaneChange, LaneProgress, NearRecords, Summary
 from operators.errors import StateError
 
 VERSION = 1
@@ -25,7 +25,7 @@ ROWS_A_RECORD = 200
 # Of the texts of near duplicates, which may be longer than a record can be.
 TEXT_BYTES_A_RECORD = 65_536
 
-_HEAD = struct.Struct("<BBQdIII")  # version, flags, number, watermark, partitions, keys, settings
+_HEAD = struct.Struct("<BBQdIII")  # version, flags, sequence, watermark, partitions, keys, settings
 _POSITION = struct.Struct("<Iqd")  # partition, next offset, largest event time
 _TEXT_BYTES = struct.Struct("<I")
 _LAST, _HAS_FIRSTS, _HAS_SUMMARY, _HAS_TEXTS = 1, 2, 4, 8
@@ -79,12 +79,13 @@ def pack(change: LaneChange, fingerprint: dict[str, str]) -> Iterator[bytes]:
 
 def _pack_one(record: ChangelogRecord) -> bytes:
     change, last, fingerprint = record.change, record.last, record.fingerprint
+    progress = change.progress
     delta, summary = change.delta, change.summary
     settings = json.dumps(fingerprint, separators=(",", ":")).encode() if last else b""
     statistics = b"" if summary is None else msgspec.json.encode(summary)
     positions = [
-        _POSITION.pack(partition, offset, change.max_event_times.get(partition, float("-inf")))
-        for partition, offset in (change.positions.items() if last else ())
+        _POSITION.pack(partition, offset, progress.max_event_times.get(partition, float("-inf")))
+        for partition, offset in (progress.positions.items() if last else ())
     ]
     flags = (
         (_LAST if last else 0)
@@ -100,8 +101,8 @@ def _pack_one(record: ChangelogRecord) -> bytes:
             _HEAD.pack(
                 VERSION,
                 flags,
-                change.sequence,
-                change.watermark,
+                progress.sequence,
+                progress.watermark,
                 len(positions),
                 len(delta),
                 len(settings),
@@ -118,7 +119,7 @@ def _pack_one(record: ChangelogRecord) -> bytes:
 def unpack(value: bytes) -> ChangelogRecord:
     """Read a record.  Raises StateError for one that is not ours or from a newer version."""
     try:
-        version, flags, number, watermark, partitions, keys, settings_bytes = _HEAD.unpack_from(
+        version, flags, sequence, watermark, partitions, keys, settings_bytes = _HEAD.unpack_from(
             value
         )
         if version != VERSION:
@@ -129,12 +130,12 @@ def unpack(value: bytes) -> ChangelogRecord:
             raise StateError(msg)
         at = _HEAD.size
         positions: dict[int, int] = {}
-        largest: dict[int, float] = {}
+        max_event_times: dict[int, float] = {}
         for _ in range(partitions):
             partition, offset, time = _POSITION.unpack_from(value, at)
             positions[partition] = offset
             if time > float("-inf"):
-                largest[partition] = time
+                max_event_times[partition] = time
             at += _POSITION.size
         settings = value[at : at + settings_bytes]
         fingerprint = msgspec.json.decode(settings, type=dict[str, str]) if settings else {}
@@ -155,12 +156,9 @@ def unpack(value: bytes) -> ChangelogRecord:
         msg = f"the changelog has a record that cannot be read ({error}): is the topic another's?"
         raise StateError(msg) from error
     change = LaneChange(
-        sequence=number,
-        positions=positions,
-        max_event_times=largest,
-        watermark=watermark,
-        delta=Delta(hashes, times, references, firsts),
-        summary=summary,
+        LaneProgress(sequence, positions, max_event_times, watermark),
+        Delta(hashes, times, references, firsts),
+        summary,
     )
     return ChangelogRecord(bool(flags & _LAST), change, fingerprint, texts)
 

@@ -167,7 +167,7 @@ def _lane_positions(changelog: Changelog, wanted: dict[str, str]) -> list[dict[i
     for record in changelog.last_records():
         if record is not None:
             check_fingerprint(record.fingerprint, wanted, changelog.topic)
-        found.append({} if record is None else record.change.positions)
+        found.append({} if record is None else record.change.progress.positions)
     return found
 
 

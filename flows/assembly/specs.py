@@ -38,6 +38,7 @@ def event_spec(settings: Settings) -> EventSpec:
         max_future_seconds=settings.max_future_seconds,
         lanes=settings.lanes,
         types=settings.stats_topic is not None,
+        format="json",
     )
 
 

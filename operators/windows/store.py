@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from operators.changes import Change, Delta, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.verdicts import Matches
 
@@ -90,7 +90,7 @@ class DurableStore(KeyStore, Protocol):
         """How far what is kept goes, None if nothing is."""
         ...
 
-    def committed(self, change: Change) -> None:
+    def committed(self, change: LaneChange) -> None:
         """Take note that a transaction is committed; from any thread."""
         ...
 

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from operators.changes import Change, Delta, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Floats, Hashes, Ints
 from operators.windows.bloom import BloomStore
 from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout
@@ -87,7 +87,7 @@ class Committing:
     def _commit(self, delta: Delta) -> None:
         self._number += 1
         progress = LaneProgress(self._number, {0: self._number}, {0: 1.0}, 0.5)
-        self.store.committed(Change(progress, delta, self._horizon))
+        self.store.committed(LaneChange(progress, delta, horizon=self._horizon))
 
     def expire(self, horizon: float) -> None:
         self._horizon = horizon

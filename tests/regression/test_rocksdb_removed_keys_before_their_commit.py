@@ -18,7 +18,6 @@ from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
 from operators.windows.tumbling import TumblingStore
 from tests.builders import slice_of
-from tests.pipeline import change_of
 
 MEMORY = RocksMemory(8 << 20)
 LAYOUTS = {
@@ -43,7 +42,7 @@ def lane_on(folder: Path, layout: KeyLayout, bound: Bound) -> Lane:
 
 
 def commit(lane: Lane, batch: VerdictBatch) -> None:
-    lane.committed(change_of(batch))
+    lane.committed(batch.change)
 
 
 def answers(batch: VerdictBatch) -> list[tuple[int, int]]:

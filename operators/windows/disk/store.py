@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.changes import Change, Delta, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.verdicts import Matches
 from operators.windows.disk.keys import DiskKeys
@@ -62,7 +62,7 @@ class DiskStore:
         self._disk = DiskKeys(layout, bound, database)
         self._memory = layout.memory_store()
         self._uncommitted: deque[_Uncommitted] = deque()
-        self._waiting: deque[Change | int] = deque()
+        self._waiting: deque[LaneChange | int] = deque()
         self._victims = Victims()
         self._outdated = False
         self.evicted = 0
@@ -214,7 +214,7 @@ class DiskStore:
         for added in self._uncommitted:
             self._memory.apply(added.delta)
 
-    def committed(self, change: Change) -> None:
+    def committed(self, change: LaneChange) -> None:
         """Take note that what was decided or applied is committed, in order."""
         self._waiting.append(change)
 
@@ -225,11 +225,12 @@ class DiskStore:
     def _write_committed(self) -> None:
         while self._waiting:
             waiting = self._waiting.popleft()
-            if not isinstance(waiting, Change):
+            if isinstance(waiting, int):
                 self._disk.mark(waiting)
                 continue
+            change = waiting
             parts: list[_Uncommitted] = []
-            left = len(waiting.delta)
+            left = len(change.delta)
             while left > 0:
                 parts.append(self._uncommitted.popleft())
                 left -= len(parts[-1].delta)
@@ -238,13 +239,13 @@ class DiskStore:
             for part in parts:
                 evicted.add(part.evicted)
             self._disk.put(
-                waiting.delta,
+                change.delta,
                 np.concatenate([np.zeros(0, np.bool_), *(part.new for part in parts)]),
-                waiting.progress,
+                change.progress,
                 evicted,
                 must_read_before_write=any(part.must_read_before_write for part in parts),
             )
-            self._disk.remove_expired(waiting.horizon)
+            self._disk.remove_expired(change.horizon)
 
     def expire(self, horizon: float) -> None:
         """Drop what no record with an event time ≥ horizon could match."""
