@@ -107,8 +107,8 @@ class Changelog:
             else:
                 more, errors = self._ask_last_offsets(errors, deadline)
                 offsets |= more
-        for lane, error in errors.items():
-            log.warning("lane %d: cannot ask for its last offset: %s", lane, error_text(error))
+        for lane, reason in errors.items():
+            log.warning("lane %d: cannot ask for its last offset: %s", lane, error_text(reason))
         return offsets
 
     def _ask_last_offsets(

@@ -1,4 +1,4 @@
-"""Reassembles a verdict batch from the outputs of its parts (protocol rule 1)."""
+"""Reassembles a verdict batch from the outputs of its parts (rule 1 of connectors/exactly_once)."""
 
 from __future__ import annotations
 

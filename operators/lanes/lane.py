@@ -14,7 +14,7 @@ from operators.changes import NO_SEQUENCE, Delta, LaneChange, LaneProgress, Summ
 from operators.columns.arrays import Codes, Floats
 from operators.columns.references import NO_REFERENCE, references
 from operators.errors import StateError
-from operators.lanes.fingerprint import check_fingerprint
+from operators.fingerprint import check_fingerprint
 from operators.lanes.hot_keys import HotKeys
 from operators.lanes.marks import advance
 from operators.lanes.positions import Positions

@@ -1,4 +1,7 @@
-"""Which input records a lane has answered, and that none are missing between."""
+"""Which input records a lane has answered, and that none are missing between.
+
+This is rule 4 of the protocol (connectors/exactly_once).
+"""
 
 from __future__ import annotations
 

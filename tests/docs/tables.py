@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from flows.cli.tables import markdown_table, metric_lines, table_lines
+from flows.cli.tables import markdown_table, metric_lines, setting_lines
 from operators.decode.reasons import REASONS
 from operators.encode.headers import HEADERS
 from tests.docs.guide import GUIDE
@@ -33,7 +33,7 @@ def reason_lines() -> Iterator[str]:
 
 
 TABLES: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
-    "reference/settings.md": table_lines,
+    "reference/settings.md": setting_lines,
     "reference/metrics.md": metric_lines,
     "reference/output-records.md": header_lines,
     "reference/verdicts.md": reason_lines,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flows.cli.app import _parser
-from flows.cli.tables import metric_lines, table_lines
+from flows.cli.tables import metric_lines, setting_lines
 from flows.settings.load import load_settings
 from operators.keys.canonical_json import decode_json
 from operators.keys.combination import hash_values
@@ -98,7 +98,7 @@ def test_settings_files_are_accepted(page: Path, tmp_path: Path) -> None:
 
 
 def test_variables_that_are_named_exist() -> None:
-    known = set(re.findall(r"DEDUP_\w+", "\n".join(table_lines()))) | {"DEDUP_CONFIG"}
+    known = set(re.findall(r"DEDUP_\w+", "\n".join(setting_lines()))) | {"DEDUP_CONFIG"}
     for page in PAGES:
         named = set(re.findall(r"DEDUP_(?!TEST_)[A-Z_]*[A-Z]", page.read_text("utf-8")))
         assert named <= known, page

@@ -1,6 +1,8 @@
-"""Rules 1 to 4 of the protocol (docs/adr/0002): kept, nothing is lost or doubled; broken, it shows.
+"""Rules 1 to 4 of the protocol (connectors/exactly_once), kept and broken.
 
-Rules 5 to 7 are in test_exactly_once_state.py, rule 8 is in test_exactly_once_errors.py.
+While a rule is kept, no record is lost or doubled; a test that breaks it sees that.  Rule 5 is in
+test_exactly_once_start.py, 6 and 7 in test_exactly_once_state.py, 8 in test_exactly_once_errors.py,
+9 in test_exactly_once_epochs.py.
 """
 
 import time
@@ -15,8 +17,8 @@ from connectors.librdkafka.column_producer import ColumnProducer
 from operators.batches import Slice
 from operators.encode.encoder import Output
 from operators.encode.reassemble import BatchReassembler
-from operators.errors import StateError
-from operators.lanes.lane import Lane
+from operators.errors import SinkError, StateError
+from operators.lanes.positions import Positions
 from tests.integration.lane_harness import LaneHarness, make_records, repeats
 from tests.pipeline import records_of
 
@@ -42,7 +44,7 @@ def test_branches_that_run_at_different_speeds(harness: LaneHarness) -> None:
     run.deliver = lambda output: run.write(output) if output.verdict else late.append(output)
     for begin in range(0, 30, 5):
         run.feed(records[begin : begin + 5])
-    for output in late:  # the unique ones come only now
+    for output in late:  # the unique records come only now
         run.write(output)
     run.snapshot()
 
@@ -65,7 +67,7 @@ def test_an_epoch_does_not_end_with_half_a_batch(harness: LaneHarness) -> None:
     run.feed(make_records(0, 5))
     run.parts[0].write_batch([Output(0, 99, 2, 1, records_of([]), 0.0)])
 
-    with pytest.raises(StateError, match="not whole"):
+    with pytest.raises(SinkError, match="not whole"):
         run.parts[0].snapshot()
 
 
@@ -94,8 +96,8 @@ def test_progress_without_records_is_committed_too(harness: LaneHarness) -> None
     run.snapshot()
 
     after = harness.run()
-    for number in range(harness.lanes):
-        assert after.lane(number).progress == {0: 1}
+    for index in range(harness.lanes):
+        assert after.lane(index).progress == {0: 1}
 
 
 def test_broken_commit_after_the_snapshot(
@@ -155,8 +157,7 @@ def test_an_open_transaction_is_settled_before_the_changelog_is_read(harness: La
     run.feed(records[:10])
     run.snapshot()
     run.feed(records[10:])
-    for part in run.parts.values():  # written, and not committed: then killed
-        part._writer._producer._producer.flush(SECONDS)  # type: ignore[union-attr]
+    run.flush()  # written, not committed, then killed
 
     after = harness.run()
     after.feed(records[5:], start=5)
@@ -189,8 +190,8 @@ def test_broken_changelog_not_read_to_its_end(
     assert (lost, doubled) == (0, 10)
 
 
-def test_the_sink_does_not_go_on_behind_a_stranger(harness: LaneHarness) -> None:
-    """Where state and sink do not meet the sink opens the lane again, and checks the number."""
+def test_the_sink_does_not_go_on_after_another_process_has_written(harness: LaneHarness) -> None:
+    """With state and sink on different workers, the sink opens the lane and checks the sequence."""
     records = make_records(0, 20)
     run = harness.run()
     run.feed(records[:10])
@@ -202,18 +203,18 @@ def test_the_sink_does_not_go_on_behind_a_stranger(harness: LaneHarness) -> None
     stranger.snapshot()
 
     apart = harness.run()  # its sink has not seen the lane being opened
-    opened = apart._opened.for_writing(0)
+    opened = apart._opener.open_for_writing(0)
     assert opened.sequence == stranger.lane(0).sequence
     apart.lanes[0] = lane
     with pytest.raises(StateError, match="another process has written this lane meanwhile"):
         apart.feed(make_records(10, 20))
 
 
-# Rule 4: what was answered is skipped, and a gap stops the job.
+# Rule 4: answered records are skipped, and a gap stops the job.
 
 
 @pytest.mark.parametrize("start", [0, 3, 10])
-def test_what_was_answered_is_skipped(harness: LaneHarness, start: int) -> None:
+def test_answered_records_are_skipped(harness: LaneHarness, start: int) -> None:
     records = make_records(0, 20)
     run = harness.run()
     run.feed(records[:10])
@@ -231,7 +232,7 @@ def test_broken_skip(harness: LaneHarness, monkeypatch: pytest.MonkeyPatch) -> N
     run = harness.run()
     run.feed(records[:10])
     run.snapshot()
-    monkeypatch.setattr(Lane, "_unanswered", _keep_all)
+    monkeypatch.setattr(Positions, "skip_answered", _keep_all)
 
     after = harness.run()
     after.feed(records, start=0)
@@ -240,9 +241,10 @@ def test_broken_skip(harness: LaneHarness, monkeypatch: pytest.MonkeyPatch) -> N
     assert harness.doubled(records) == (0, 10)
 
 
-def _keep_all(lane: Lane, slice_: Slice) -> tuple[Slice, int]:
+def _keep_all(positions: Positions, slice_: Slice) -> tuple[Slice, int]:
+    progress = positions.progress
     for span in slice_.spans.spans:
-        lane.progress[span.partition] = max(lane.progress.get(span.partition, 0), span.end)
+        progress[span.partition] = max(progress.get(span.partition, 0), span.end)
     return slice_, 0
 
 

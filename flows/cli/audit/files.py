@@ -13,11 +13,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from flows.cli.audit.answers import what_is_lacking
+from flows.cli.audit.answer_fields import what_is_lacking
 from flows.cli.audit.decoding import input_reader
 from flows.cli.audit.findings import Findings
 from flows.cli.audit.labels import read_labels
-from flows.cli.audit.line_ends import LineEnds
 from flows.cli.audit.options import AuditOptions
 from flows.cli.audit.proof import Proof
 from flows.cli.audit.rules import Rules
@@ -29,6 +28,7 @@ from flows.cli.audit.table import (
     digests,
     number,
 )
+from flows.cli.audit.trimmed_lines import LineEnds
 from flows.cli.progress import Progress
 from flows.settings.model import Settings
 from operators.batches import Records

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from flows.cli.audit.answers import what_is_lacking
+from flows.cli.audit.answer_fields import what_is_lacking
 from flows.cli.audit.table import number
 from flows.settings.model import Settings
 from operators.encode.headers import VERDICT_HEADER

@@ -12,7 +12,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from connectors.kafka.topic_reader import Span, TopicReader
 from flows.assembly.specs import kafka_access, output_topics
-from flows.cli.audit.answers import finite
+from flows.cli.audit.answer_fields import finite
 from flows.cli.audit.decoding import input_reader
 from flows.cli.audit.findings import Findings, Kind
 from flows.cli.audit.headers import NUMBERS, REASONS, first_of, lacking_of, reference, text
@@ -28,6 +28,7 @@ from flows.cli.audit.table import (
     digests,
 )
 from flows.cli.generate.options import LABEL
+from flows.cli.reading import read_topic
 from flows.cli.replay.selection import before_replay
 from flows.settings.model import Settings
 from operators.batches import Records
@@ -72,7 +73,7 @@ def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
         proof.findings.add(Kind.HANGING, len(hanging), hanging)
         _note_deleted(proof, outputs, spans)
         for code, topic in outputs.items():
-            for partition, messages in reader.read(topic, spans[code]):
+            for partition, messages in read_topic(reader, topic, spans[code]):
                 if code == UNIQUE:
                     proof.add_uniques(_uniques(reader, settings, partition, messages))
                 else:
@@ -103,7 +104,7 @@ def _read_input(reader: TopicReader, settings: Settings) -> InputTable:
     span = reader.span(topic)
     for partition, (start, _) in span.items():
         builder.begin(partition, start)
-        for _, messages in reader.read(topic, {partition: span[partition]}):
+        for _, messages in read_topic(reader, topic, {partition: span[partition]}):
             headers = [_headers(message) for message in messages]
             records = Records(
                 offsets=np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
@@ -137,7 +138,7 @@ def _read_again(
             continue
         wanted = table.offsets[mine]
         span = {partition: (int(wanted[0]), int(wanted[-1]) + 1)}
-        for _, messages in reader.read(topic, span):
+        for _, messages in read_topic(reader, topic, span):
             offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
             found = np.flatnonzero(np.isin(offsets, wanted))
             values = [messages[at].value() for at in found.tolist()]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flows.cli.audit.accepted_times import Taken
 from flows.cli.audit.decoding import CLOCK_SECONDS
 from flows.cli.audit.table import InputTable
-from flows.cli.audit.taken import Taken
 from operators.columns.arrays import Bools, Floats, Ints
 from operators.verdicts import INVALID, LATE
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.cli.audit.checks import Window, each_bucket
+from flows.cli.audit.matching import Window, each_bucket
 from flows.cli.audit.table import InputTable
 from operators.columns.arrays import Bools, Floats, Ints
 from operators.verdicts import DUPLICATE, UNIQUE

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flows.cli.audit.answers import is_near
-from flows.cli.audit.checks import pair
+from flows.cli.audit.answer_fields import is_near
 from flows.cli.audit.decoding import CODE_OF
+from flows.cli.audit.extra_uniques import ExtraUniques
 from flows.cli.audit.findings import Findings, Kind
-from flows.cli.audit.line_ends import LineEnds
+from flows.cli.audit.matching import pair
 from flows.cli.audit.rules import Checked, Rules, Told
 from flows.cli.audit.table import (
     DELETED,
@@ -32,7 +32,7 @@ from flows.cli.audit.table import (
     places_of,
     same,
 )
-from flows.cli.audit.uniques import ExtraUniques
+from flows.cli.audit.trimmed_lines import LineEnds
 from flows.settings.model import Settings
 from operators.columns.arrays import Hashes, Ints
 from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VERDICTS

@@ -12,10 +12,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flows.cli.audit.checks import repeated_keys
+from flows.cli.audit.accepted_times import Taken
 from flows.cli.audit.decoding import REASONS
-from flows.cli.audit.evictions import Repeats, maybe_evicted, maybe_expired
 from flows.cli.audit.findings import Findings, Kind
+from flows.cli.audit.forgotten_keys import Repeats, maybe_evicted, maybe_expired
+from flows.cli.audit.invalid_records import (
+    future_that_came,
+    never_in_future,
+    wrong_reasons,
+    wrong_validity,
+)
 from flows.cli.audit.lateness import (
     Lateness,
     WatermarkBounds,
@@ -23,6 +29,7 @@ from flows.cli.audit.lateness import (
     wrong_lateness,
     wrong_seconds,
 )
+from flows.cli.audit.matching import repeated_keys
 from flows.cli.audit.originals import (
     NearRules,
     apart_in_sessions,
@@ -33,13 +40,6 @@ from flows.cli.audit.originals import (
 )
 from flows.cli.audit.similarity import ReadAgain, measure_again
 from flows.cli.audit.table import InputTable
-from flows.cli.audit.taken import Taken
-from flows.cli.audit.validity import (
-    future_that_came,
-    never_in_future,
-    wrong_reasons,
-    wrong_validity,
-)
 from flows.settings.model import Settings
 from operators.columns.arrays import Floats, Ints
 from operators.verdicts import UNIQUE, VERDICTS

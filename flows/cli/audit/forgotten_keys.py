@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.cli.audit.checks import Window
 from flows.cli.audit.lateness import Lateness, WatermarkBounds
+from flows.cli.audit.matching import Window
 from flows.cli.audit.table import InputTable
 from flows.settings.model import Settings
 from operators.columns.arrays import Bools, Ints

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.cli.audit import checks
-from flows.cli.audit.checks import Window, pair, repeated_keys
+from flows.cli.audit import matching
+from flows.cli.audit.matching import Window, pair, repeated_keys
 from operators.columns.arrays import Hashes
 
 NAMES = st.lists(st.sampled_from("abcd"), max_size=12)
@@ -28,7 +28,7 @@ def hashes(names: list[str]) -> Hashes:
 def _small_buckets() -> Iterator[None]:
     """Sort few rows at a time, so that there are several buckets."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "_BUCKET", 3)
+        patch.setattr(matching, "_BUCKET", 3)
         yield
 
 

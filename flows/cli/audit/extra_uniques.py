@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.cli.audit.checks import pair
 from flows.cli.audit.findings import Findings, Kind
+from flows.cli.audit.matching import pair
 from flows.cli.audit.table import InputTable, UniqueChunk, same
 from operators.columns.arrays import Bools, Hashes, Ints
 from operators.verdicts import UNIQUE

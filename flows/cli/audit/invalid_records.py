@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from flows.cli.audit.accepted_times import NO_JOB_BEFORE, Taken
 from flows.cli.audit.decoding import CLOCK_SECONDS, FUTURE
 from flows.cli.audit.table import InputTable
-from flows.cli.audit.taken import NO_JOB_BEFORE, Taken
 from operators.columns.arrays import Ints
 from operators.verdicts import INVALID
 
