@@ -30,7 +30,7 @@ import psutil
 from bench.harness.machine import write_results
 from flows.assembly.specs import bound_of, disk_stores, new_store
 from flows.settings.load import load_settings
-from operators.changes import LaneChange, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Floats, Hashes, Ints
 from operators.windows.kinds import KINDS
 from operators.windows.store import DurableStore, KeyStore
@@ -154,7 +154,7 @@ class Filling:
     def _commit(self, store: DurableStore) -> None:
         self._number += 1
         progress = LaneProgress(self._number, {0: self.given}, {0: _BEGAN}, _BEGAN)
-        store.committed(LaneChange(progress, type(self._waiting[0]).concat(self._waiting)))
+        store.committed(LaneChange(progress, Delta.concat(self._waiting)))
         self._waiting.clear()
 
 

@@ -43,9 +43,9 @@ class LaneChange:
     """What a verdict batch, or a transaction of several, changed in a lane.
 
     progress: how far the lane has come with it.  delta: what it added to the state.
-    summary: of its verdicts, None without statistics or records.  horizon: the watermark less
-    the allowed lateness, as the lane computed it: later records with an earlier event time are
-    late; −inf in a change that was read from a changelog.
+    summary: of its verdicts, None without statistics or records.  horizon: watermark less
+    allowed lateness, which the lane computes: no record that it decides later has an earlier
+    event time.  −inf in what is read from a changelog, until a lane applies it.
     """
 
     progress: LaneProgress

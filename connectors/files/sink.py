@@ -49,11 +49,11 @@ class _LinesPartition(StatefulSinkPartition[Output, WrittenFiles | Lengths]):
     def write_batch(self, values: list[Output]) -> None:
         """Write what is whole, in the order of the input."""
         for output in values:
-            parts = self._waiting.setdefault(output.number, [])
+            parts = self._waiting.setdefault(output.sequence, [])
             parts.append(output)
             lanes = {part.lane: part.parts for part in parts}
             if len(lanes) == self._settings.lanes and len(parts) == sum(lanes.values()):
-                del self._waiting[output.number]
+                del self._waiting[output.sequence]
                 self._write(parts)
 
     def _write(self, parts: list[Output]) -> None:

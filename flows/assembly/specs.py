@@ -78,7 +78,7 @@ def near_spec(settings: Settings) -> NearSpec | None:
         metric=settings.similarity_metric,
         shingle=settings.similarity_shingle,
         seconds=settings.similarity_seconds,
-        most_records=settings.max_keys // settings.lanes,
+        max_records=settings.max_keys // settings.lanes,
         one_shard=not settings.shard.fields and not settings.shard.content,
     )
 

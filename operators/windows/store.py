@@ -91,11 +91,7 @@ class DurableStore(KeyStore, Protocol):
         ...
 
     def committed(self, change: LaneChange) -> None:
-        """Take note that a transaction is committed; from any thread.
-
-        horizon: its watermark less the allowed lateness.  No record that is decided after
-        it, in this run or the next, has an earlier event time.
-        """
+        """Take note that a transaction is committed; from any thread."""
         ...
 
     def marked(self, end: int) -> None:

@@ -170,5 +170,5 @@ def test_bytes_a_record(row: tuple[str, ...]) -> None:
 
 
 def test_caps() -> None:
-    assert f"{search.MOST_CANDIDATES:,} candidates" in TEXT
-    assert f"more than {buckets.LONGEST_TEXT:,} characters" in TEXT
+    assert f"{search.MAX_CANDIDATES:,} candidates" in TEXT
+    assert f"more than {buckets.MAX_TEXT_LENGTH:,} characters" in TEXT

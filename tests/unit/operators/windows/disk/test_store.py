@@ -270,10 +270,10 @@ def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) ->
     again = Lane(0, spec(left))
     kept = again.resume()
     assert kept is not None
-    assert (kept.sequence, kept.end, again.number, again.progress) == (2, 12, 2, {0: 6})
+    assert (kept.sequence, kept.end, again.sequence, again.progress) == (2, 12, 2, {0: 6})
     again.apply([changes[1]])  # the last one is read again
     again.apply([changes[2]])
-    assert (again.number, len(again.store)) == (3, 8)
+    assert (again.sequence, len(again.store)) == (3, 8)
 
     elsewhere = Lane(0, spec(next(folders)))
     for change in changes:
