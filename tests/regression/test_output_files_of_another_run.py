@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.files.recoverable_files import Lengths, OutputFiles, WrittenFiles
+from connectors.files.recoverable_files import OutputFiles, WrittenFiles
 from operators.errors import SinkError
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.test_embedded import check, event, settings_for
@@ -121,7 +121,7 @@ def test_a_run_killed_after_snapshots_of_empty_files_goes_on(tmp_path: Path) -> 
     check(tmp_path, lines)
 
 
-def written(folder: Path, resume: WrittenFiles | Lengths | None, **texts: bytes) -> WrittenFiles:
+def written(folder: Path, resume: WrittenFiles | None, **texts: bytes) -> WrittenFiles:
     """One run that makes a snapshot, as Bytewax keeps it."""
     files = OutputFiles(folder, NAMES, MARKER, f"{folder}\n", resume)
     for name, text in texts.items():
@@ -133,7 +133,7 @@ def written(folder: Path, resume: WrittenFiles | Lengths | None, **texts: bytes)
     return found
 
 
-def refused(folder: Path, resume: WrittenFiles | Lengths, match: str) -> None:
+def refused(folder: Path, resume: WrittenFiles, match: str) -> None:
     before = contents(folder)
     with pytest.raises(SinkError, match=match):
         OutputFiles(folder, NAMES, MARKER, "mine\n", resume)
@@ -181,19 +181,3 @@ def test_the_place_is_known_however_it_was_written(tmp_path: Path) -> None:
     assert snapshot["files"]["a"][0] == len(whole)
     written(tmp_path, snapshot)
     assert (tmp_path / "a").read_bytes() == whole
-
-
-def test_a_snapshot_of_an_early_version_is_believed_once(tmp_path: Path) -> None:
-    for name in NAMES:
-        (tmp_path / name).write_bytes(b"whole\nhalf")
-    (tmp_path / MARKER).write_text("a longer identity, of a folder that is elsewhere now\n" * 3)
-
-    snapshot = written(tmp_path, {"a": 6, "b": 0}, a=b"line\n")
-
-    assert (tmp_path / "a").read_bytes() == b"whole\nline\n"
-    assert (tmp_path / "b").read_bytes() == b""
-    (tmp_path / "b").write_bytes(b"killed after the snapshot")
-    written(tmp_path, snapshot)
-    assert (tmp_path / "b").read_bytes() == b""
-    (tmp_path / "a").write_bytes(b"other\nfile\n")
-    refused(tmp_path, snapshot, "a has other lines before byte 11")
