@@ -5,67 +5,17 @@ import json
 import os
 import random
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.integration.embedded import check, event, outputs, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.streams import events
 from tests.integration.topics import VERDICTS
-from tests.model import Model, Record, Settings, output_line
 
 KILLS: Final = 6
-
-
-def settings_for(folder: Path, lines: bytes | None = None) -> dict[str, str]:
-    """Settings of a job on files in a folder."""
-    if lines is not None:
-        (folder / "in.jsonl").write_bytes(lines)
-    return {
-        "DEDUP_INPUT_FILE": str(folder / "in.jsonl"),
-        "DEDUP_OUTPUT_DIR": str(folder / "out"),
-    }
-
-
-def outputs(folder: Path) -> dict[str, bytes]:
-    return {verdict: (folder / "out" / f"{verdict}.jsonl").read_bytes() for verdict in VERDICTS}
-
-
-def check(folder: Path, lines: Sequence[bytes]) -> None:
-    """The four files are what the model says of some lines, in their order."""
-    model = Model(Settings(), [0])
-    unique, others = [], {verdict: [] for verdict in VERDICTS[1:]}  # type: ignore[var-annotated]
-    for offset, line in enumerate(lines):
-        if not line.strip(b" \t\r"):
-            continue
-        record = Record(0, offset, None, line)
-        verdict = model.decide(record, time.time())
-        if verdict.kind == "unique":
-            unique.append(line + b"\n")
-        else:
-            others[verdict.kind].append(output_line(record, verdict))
-    found = outputs(folder)
-    assert found["unique"] == b"".join(unique)
-    for kind, wanted in others.items():
-        parsed = [json.loads(line) for line in found[kind].splitlines()]
-        if kind == "late":
-            for one in (*parsed, *wanted):
-                one["reason"] = round(one["reason"], 6)
-        assert parsed == wanted
-
-
-def event(event_id: str, timestamp: float = 1_700_000_000) -> bytes:
-    return json.dumps(
-        {
-            "event_id": event_id,
-            "user_id": "u",
-            "event_type": "t",
-            "timestamp": timestamp,
-            "data": {},
-        }
-    ).encode()
 
 
 def stream_of_lines(count: int, seed: int) -> list[bytes]:

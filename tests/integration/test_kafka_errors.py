@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.source import KafkaSource, SourceSettings
@@ -15,7 +14,6 @@ from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.lane_harness import raising
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
-from tests.integration.topics import Topics
 from tests.model import Record
 
 
@@ -83,7 +81,7 @@ def test_a_record_that_is_too_large_for_its_output_topic(
         assert "raise its max.message.bytes" in ended[0].error
 
     # Mended, as the line says, the job goes on where it was.
-    alter_topic(topics, topics.outputs["unique"], "max.message.bytes", "100000")
+    topics.alter(topics.outputs["unique"], "max.message.bytes", "100000")
     finish(Job(settings, tmp_path, processes=processes, recovery=recovery))
     found, wanted = outputs(topics.read()), expected_in_any_order(records, topics.input)
     if guarantee == "exactly_once":
@@ -111,14 +109,6 @@ def test_input_that_retention_has_deleted(
     assert "offset 200" in line
     assert topics.committed() == {0: 200}
     assert_same(outputs(topics.read()), expected_in_any_order(records, topics.input))
-
-
-def alter_topic(topics: Topics, topic: str, name: str, value: str) -> None:
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = topics.admin()
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result(30)
 
 
 def test_a_topic_that_was_deleted_meanwhile_is_not_taken_for_one_that_was_read(

@@ -6,8 +6,8 @@ from typing import Final
 
 from connectors.files import source
 from connectors.files.source import LinesSource
+from tests.integration.embedded import event, settings_for
 from tests.integration.job import Job, fail
-from tests.integration.test_embedded import event, settings_for
 
 MEGABYTES: Final = 90
 

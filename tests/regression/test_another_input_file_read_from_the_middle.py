@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from connectors.files.source import LinesSource
+from tests.integration.embedded import check, event, outputs, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.test_embedded import check, event, outputs, settings_for
 
 FIRST = b"".join(event(f"monday-{number}") + b"\n" for number in range(200))
 SECOND = b"".join(event(f"tuesday-{number}") + b"\n" for number in range(300))

@@ -10,8 +10,8 @@ import pytest
 
 from connectors.files.recoverable_files import OutputFiles, WrittenFiles
 from operators.errors import SinkError
+from tests.integration.embedded import check, event, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.test_embedded import check, event, settings_for
 
 NAMES = ("a", "b")
 MARKER = ".marker"

@@ -12,8 +12,8 @@ import pytest
 
 from connectors.files.recoverable_files import OutputFiles
 from operators.errors import SinkError
+from tests.integration.embedded import event, outputs, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.test_embedded import event, outputs, settings_for
 
 LINES: Final = b"".join(
     b'{"event_id":"e%d","user_id":"u","event_type":"t","timestamp":1700000000,"data":{}}\n'
