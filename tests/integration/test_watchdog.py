@@ -30,12 +30,12 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "quick_dedup.py").write_text(_QUICK)
     monkeypatch.setenv("PYTHONPATH", f"{folder}:{jobs.ROOT}")
-    made = jobs._commands
+    original = jobs._commands
 
     def commands(*options: object) -> list[list[str]]:
         return [
             [word.replace("flows.dedup", "quick_dedup") for word in command]
-            for command in made(*options)  # type: ignore[arg-type]
+            for command in original(*options)  # type: ignore[arg-type]
         ]
 
     monkeypatch.setattr(jobs, "_commands", commands)

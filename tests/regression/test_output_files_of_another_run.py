@@ -37,17 +37,17 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", ["other", "same"])
 def test_another_jobs_folder_is_refused(tmp_path: Path, name: str) -> None:
-    """The outputs of the same lines begin alike: they are another job's all the same."""
-    settings, recovery = run(tmp_path / "mine", "same", 10)
-    run(tmp_path / "theirs", name, 1000)
-    theirs = tmp_path / "theirs" / "out"
-    before = contents(theirs)
+    """Outputs of the same lines begin alike, but they are still another job's."""
+    settings, recovery = run(tmp_path / "own", "same", 10)
+    run(tmp_path / "other", name, 1000)
+    other = tmp_path / "other" / "out"
+    before = contents(other)
 
-    line = fail(Job(settings | {"DEDUP_OUTPUT_DIR": str(theirs)}, tmp_path, recovery=recovery))
+    line = fail(Job(settings | {"DEDUP_OUTPUT_DIR": str(other)}, tmp_path, recovery=recovery))
 
-    assert f"DEDUP_OUTPUT_DIR={theirs} was begun with another recovery directory" in line
-    assert contents(theirs) == before
-    finish(Job(settings, tmp_path, recovery=recovery))  # nothing has become of the right one
+    assert f"DEDUP_OUTPUT_DIR={other} was begun with another recovery directory" in line
+    assert contents(other) == before
+    finish(Job(settings, tmp_path, recovery=recovery))  # the right folder is unchanged
 
 
 @pytest.mark.parametrize("name", ["unique.jsonl", "stats.jsonl"])
@@ -128,34 +128,34 @@ def written(folder: Path, resume: WrittenFiles | None, **texts: bytes) -> Writte
         files.write(name, text)
     snapshot = pickle.dumps(files.snapshot())
     files.close()
-    assert b"connectors" not in snapshot  # it is read where modules have other names, too
-    found: WrittenFiles = pickle.loads(snapshot)  # noqa: S301 - our own
-    return found
+    assert b"connectors" not in snapshot  # so modules may be renamed
+    restored: WrittenFiles = pickle.loads(snapshot)  # noqa: S301 - our own
+    return restored
 
 
 def refused(folder: Path, resume: WrittenFiles, match: str) -> None:
     before = contents(folder)
     with pytest.raises(SinkError, match=match):
-        OutputFiles(folder, NAMES, MARKER, "mine\n", resume)
+        OutputFiles(folder, NAMES, MARKER, "own\n", resume)
     after = contents(folder)
     after.setdefault(MARKER, b"")
     assert after == {MARKER: b"", **before}
 
 
 def test_an_empty_file_of_the_snapshot_has_nothing_to_compare(tmp_path: Path) -> None:
-    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
-    snapshot = written(mine, None)
-    written(theirs, None, a=b"theirs\n")
-    refused(theirs, snapshot, "was begun with another recovery directory")
-    # Without the marker nothing says whose it is.
-    (theirs / MARKER).unlink()
-    refused(theirs, snapshot, r"theirs/a has 7 bytes, but it was empty .*: move the file away")
-    (theirs / "a").unlink()
-    assert written(theirs, snapshot, a=b"mine\n")["begun"] == snapshot["begun"]
+    own, other = tmp_path / "own", tmp_path / "other"
+    snapshot = written(own, None)
+    written(other, None, a=b"other\n")
+    refused(other, snapshot, "was begun with another recovery directory")
+    # Without the marker nothing says whose folder it is.
+    (other / MARKER).unlink()
+    refused(other, snapshot, r"other/a has 7 bytes, but it was empty .*: move the file away")
+    (other / "a").unlink()
+    assert written(other, snapshot, a=b"own\n")["begun"] == snapshot["begun"]
 
-    written(mine, snapshot, a=b"written and killed\n")
-    written(mine, snapshot, a=b"again\n")
-    assert (mine / "a").read_bytes() == b"again\n"
+    written(own, snapshot, a=b"written and killed\n")
+    written(own, snapshot, a=b"again\n")
+    assert (own / "a").read_bytes() == b"again\n"
 
 
 def test_all_files_are_looked_at_before_any_is_cut_or_made(tmp_path: Path) -> None:
