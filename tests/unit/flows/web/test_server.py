@@ -109,7 +109,7 @@ def test_a_client_that_says_nothing_keeps_nobody_waiting(
 
 def test_more_clients_than_threads_are_turned_away_until_some_leave(served: Served) -> None:
     with ExitStack() as stack:
-        for _ in range(server._MOST_CLIENTS):
+        for _ in range(server._MAX_CLIENTS):
             client = socket.create_connection(("127.0.0.1", served.port), SECONDS)
             stack.enter_context(client)
         time.sleep(0.3)
