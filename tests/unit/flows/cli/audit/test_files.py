@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from flows.cli import app
-from flows.cli.generate.command import Labelled, StreamOptions, generate, label_line
+from flows.cli.generate.command import label_line
+from flows.cli.generate.options import Labelled, StreamOptions
+from flows.cli.generate.stream import generate
 from tests.model import Model, Record, Settings
 
 OPTIONS = StreamOptions(
@@ -70,7 +72,7 @@ class Folder:
             if verdict == "unique":
                 line = record.value
             else:
-                line = output_line(record, verdict, record.of, late_by.get(record.index, 0.0))
+                line = output_line(record, verdict, record.repeats, late_by.get(record.index, 0.0))
             self.outputs[verdict].append(line or b"")
 
     def write(self) -> None:
@@ -259,8 +261,8 @@ def test_an_original_that_comes_after_its_duplicate_is_named(
 ) -> None:
     # The last of three with one key was unique, they say, and the first its duplicate.
     repeat = next(one for one in folder.records if one.label == "duplicate")
-    assert repeat.of is not None
-    first = folder.records[repeat.of]
+    assert repeat.repeats is not None
+    first = folder.records[repeat.repeats]
     folder.outputs["unique"].remove(first.value or b"")
     folder.outputs["unique"].append(repeat.value or b"")
     folder.outputs["duplicate"] = [
@@ -268,7 +270,7 @@ def test_an_original_that_comes_after_its_duplicate_is_named(
         for line in folder.outputs["duplicate"]
         if json.loads(line)["original"] != f"0:{first.index}"
     ]
-    others = [one for one in folder.records if one.of == first.index and one is not repeat]
+    others = [one for one in folder.records if one.repeats == first.index and one is not repeat]
     for one in (first, *(other for other in others if other.label == "duplicate")):
         folder.outputs["duplicate"].append(output_line(one, "duplicate", repeat.index))
     status, report = run_audit()
