@@ -253,7 +253,7 @@ def test_a_record_in_the_wrong_topic_is_named(
     status, report = audit()
 
     assert status == 1
-    assert "1 output records lie in the output of another verdict:" in report
+    assert "1 output records are in the output of another verdict:" in report
     assert f"  {run.topic(target)}-" in report
     assert "have no answer" not in report
 
@@ -339,7 +339,7 @@ def test_a_header_that_is_missing_is_named(
     status, report = audit()
 
     assert status == 1
-    assert "1 output records lack what should say" in report
+    assert "1 output records do not say which record they answer" in report
     assert f": no {header}, or no valid one\n" in report
 
 

@@ -171,7 +171,7 @@ def test_a_key_may_have_gone_with_its_window_while_less_lateness_was_allowed() -
     assert audit(answers, variables=variables).findings
     proof = audit(answers, lateness=[300.0], variables=variables)
     assert not proof.findings
-    assert any("may have gone while a smaller lateness" in note for note in proof.notes)
+    assert any("may have expired while a smaller lateness" in note for note in proof.notes)
 
 
 @pytest.mark.parametrize("partition, found", [(0, True), (1, False)])

@@ -181,10 +181,10 @@ def test_a_line_in_the_wrong_file_is_named(
     assert status == 1
     assert f"{target}.jsonl line {len(folder.outputs[target])}" in report
     if verdict == "unique":
-        assert "lack what should say" in report
+        assert "do not say which record they answer" in report
         assert folder.name(folder.nth(verdict)) in report
     else:
-        assert "lie in the output of another verdict" in report
+        assert "are in the output of another verdict" in report
 
 
 @pytest.mark.parametrize(
@@ -361,9 +361,9 @@ def test_only_less_white_space_than_in_the_file_can_have_been_answered(
     found, report = run_audit()
 
     assert found == status, report
-    assert ("note: 1 answers are to input lines that white space ended later" in report) == (
-        not status
-    )
+    assert (
+        "note: 1 answers are to input lines that got white space at their end later" in report
+    ) == (not status)
 
 
 def test_a_line_that_is_no_event_was_answered_as_it_is(folder: Folder, run_audit: Run) -> None:
