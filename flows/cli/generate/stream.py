@@ -53,10 +53,10 @@ class _Draw(NamedTuple):
     order: int
     user: int
     jitter: float
-    one: float
-    two: float
-    three: float
-    four: float
+    first: float
+    second: float
+    third: float
+    fourth: float
 
 
 @dataclass(slots=True)
@@ -140,8 +140,8 @@ class _Stream:
         recent = self._recent
         if not recent:
             return None
-        span = _RETRY_RECORDS if draw.one < _RETRIES else len(recent)
-        back = 1 + int(draw.two * min(span, len(recent)))
+        span = _RETRY_RECORDS if draw.first < _RETRIES else len(recent)
+        back = 1 + int(draw.second * min(span, len(recent)))
         for original in (recent[-back], recent[-1]):
             # Not even equal, so that rounding to doubles changes nothing.
             if original.event.time > now - self._lateness:
@@ -162,7 +162,7 @@ class _Stream:
             if text == first.text:
                 text += " again"
         elif label == "near":
-            text = typo(text, draw.three)
+            text = typo(text, draw.third)
         event = Event(_event_id(draw), first.user, first.type, time, first.order, price, text)
         record = self._record(label, draw.row, event)
         record.repeats = original.record.index
@@ -175,7 +175,7 @@ class _Stream:
         latest = lowest - self._lateness - 1
         if lowest < 0 or latest < 0:
             return None
-        if draw.three < _LATE_REPEATS and self._archive and self._archive[0].event.time <= latest:
+        if draw.third < _LATE_REPEATS and self._archive and self._archive[0].event.time <= latest:
             return _exact_repeat(self._archive.popleft(), draw.row, "late")
         time = max(latest - int(draw.jitter * _LATEST_MS), 0)
         return self._record("late", draw.row, _new_event(draw, time))
@@ -184,7 +184,7 @@ class _Stream:
         event = _new_event(draw, time)
         record = self._record("invalid", draw.row, event)
         record.value, record.reason = corrupt(
-            self._write, event, draw.one, draw.two, tombstones=self._options.tombstones
+            self._write, event, draw.first, draw.second, tombstones=self._options.tombstones
         )
         return record
 
@@ -198,11 +198,11 @@ def _new_event(draw: _Draw, time: int) -> Event:
     return Event(
         _event_id(draw),
         f"u-{draw.user:06d}",
-        EVENT_TYPES[int(draw.one * len(EVENT_TYPES))],
+        EVENT_TYPES[int(draw.first * len(EVENT_TYPES))],
         time,
         f"{draw.order:012x}",
-        f"{int(draw.two * 500)}.{int(draw.three * 100):02d}",
-        PHRASES[int(draw.four * len(PHRASES))],
+        f"{int(draw.second * 500)}.{int(draw.third * 100):02d}",
+        PHRASES[int(draw.fourth * len(PHRASES))],
     )
 
 

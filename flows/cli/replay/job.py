@@ -13,7 +13,7 @@ from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.topic_reader import TopicReader
 from connectors.kafka.topics import no_such_topic, own_topics, partition_counts
-from flows.cli.replay.log import ensure_log, log_topic, unpack
+from flows.cli.replay.log import ensure_log, log_topic, read_log_record
 from flows.cli.replay.pacing import Pace, batches
 from flows.cli.replay.selection import DeadLetter, Filters, Replay, ReplayLog, Selection
 from flows.cli.replay.writer import ReplayWriter
@@ -108,7 +108,7 @@ class ReplayJob:
         if reader.has(topic):
             for _, messages in reader.read(topic, reader.span(topic)):
                 for message in messages:
-                    unpack(message.value() or b"", replayed)
+                    read_log_record(message.value() or b"", replayed)
         return replayed
 
     def _pick(
