@@ -164,7 +164,7 @@ class DecisionColumns:
     """The columns that decide, one row a record.
 
     times: event time in epoch seconds, NaN where invalid.
-    largest_before: the largest event time of a valid record of the same span
+    running_max: the largest event time of a valid record of the same span
     before this one, −inf for the first: lateness is decided record by record,
     however the partition happened to be cut into batches.
     hashes: shape (n, combinations, 2), the 128-bit hash of each key.
@@ -196,14 +196,14 @@ class DecisionColumns:
 class DecodedBatch:
     """A batch with its deciding columns.
 
-    lanes: which lane each record goes to.  largest: largest event time of each span.
+    lanes: which lane each record goes to.  max_event_times: largest event time of each span.
     """
 
     spans: Spans
     records: Records
     decided: DecisionColumns
     lanes: Ints
-    largest: Sequence[float]
+    max_event_times: Sequence[float]
 
 
 @dataclass(slots=True)
@@ -212,7 +212,7 @@ class Slice:
 
     records: of the whole batch, since few of its columns are looked at before they are
     written.  rows: which of them are the slice's own, ascending.  decided: of these.
-    largest: largest event time of each span, of the records of all lanes.
+    max_event_times: largest event time of each span, of the records of all lanes.
     """
 
     lane: int
@@ -220,7 +220,7 @@ class Slice:
     records: Records
     rows: Ints
     decided: DecisionColumns
-    largest: Sequence[float]
+    max_event_times: Sequence[float]
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -235,7 +235,7 @@ class Slice:
         """To another process goes only what is the slice's own."""
         own = np.arange(len(self))
         records = self.records.take(self.rows)
-        return Slice, (self.lane, self.spans, records, own, self.decided, self.largest)
+        return Slice, (self.lane, self.spans, records, own, self.decided, self.max_event_times)
 
 
 def select_rows(slice_: Slice, kept: Bools) -> Slice:
@@ -257,5 +257,5 @@ def select_rows(slice_: Slice, kept: Bools) -> Slice:
             types=None if decided.types is None else decided.types[kept],
             texts=None if decided.texts is None else decided.texts[kept],
         ),
-        largest=slice_.largest,
+        max_event_times=slice_.max_event_times,
     )

@@ -15,8 +15,53 @@ from operators.columns.arrays import Floats, Hashes, Ints
 _COUNT = struct.Struct("<I")
 # 8 of event time, 8 of reference, 16 of shard, 4 of length.
 BYTES_PER_RECORD = 36
+NO_SEQUENCE = 0
+"""Sequence of a verdict batch that changes nothing: it is not written."""
+
 Counts: TypeAlias = dict[str, list[int]]
 """Event type → how many of each verdict, in the order of `VERDICTS`."""
+
+
+class LaneProgress(NamedTuple):
+    """How far a lane has come.
+
+    sequence: number of its last verdict batch, from 1.  positions: input partition → next
+    offset.  max_event_times: input partition → largest event time.  watermark: epoch
+    seconds, −inf until there is one.  end: an offset at which its changelog ended earlier,
+    noted by stores on disk, which need nothing before it; 0 elsewhere.
+    """
+
+    sequence: int
+    positions: dict[int, int]
+    max_event_times: dict[int, float]
+    watermark: float
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChange:
+    """What a verdict batch, or a transaction of several, changed in a lane.
+
+    progress: how far the lane has come with it.  delta: what it added to the state.
+    summary: of its verdicts, None without statistics or records.  horizon: the watermark less
+    the allowed lateness, as the lane computed it: later records with an earlier event time are
+    late; −inf in a change that was read from a changelog.
+    """
+
+    progress: LaneProgress
+    delta: Delta
+    summary: Summary | None = None
+    horizon: float = -math.inf
+
+    @staticmethod
+    def concat(changes: Sequence[LaneChange]) -> LaneChange:
+        """Put changes that followed each other, one at least, into one."""
+        return LaneChange(
+            changes[-1].progress,
+            Delta.concat([change.delta for change in changes]),
+            Summary.add_up(change.summary for change in changes),
+            changes[-1].horizon,
+        )
 
 
 @dataclass(slots=True)
@@ -73,49 +118,6 @@ class Delta:
     def empty() -> Delta:
         """Return a delta of no keys."""
         return Delta(np.zeros((0, 2), np.uint64), np.zeros(0), np.zeros(0, np.int64))
-
-
-class LaneProgress(NamedTuple):
-    """How far a lane had come with what a store on disk has.
-
-    number, positions, largest, watermark: as in a lane's change.  end: where its
-    changelog ended at some moment before; with what is on disk nothing before it is
-    needed.
-    """
-
-    number: int
-    positions: dict[int, int]
-    largest: dict[int, float]
-    watermark: float
-    end: int = 0
-
-
-class Change(NamedTuple):
-    """What a committed transaction changed: where it got to, and the keys.
-
-    horizon: its watermark less the allowed lateness.  No record that is decided after
-    it, in this run or the next, has an earlier event time.
-    """
-
-    progress: LaneProgress
-    delta: Delta
-    horizon: float = -math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class LaneChange:
-    """What a transaction changed in a lane, as the changelog has it.
-
-    number: of the last verdict batch.  positions: next offset of each input
-    partition.  largest: largest event time of each.
-    """
-
-    number: int
-    positions: dict[int, int]
-    largest: dict[int, float]
-    watermark: float
-    delta: Delta
-    summary: Summary | None = None
 
 
 @dataclass(slots=True)

@@ -34,8 +34,8 @@ class Asking:
         hashes = hashes_of([name for _, name in events])
         references = np.arange(self._next, self._next + len(events))
         self._next += len(events)
-        matches = self.store.decide(hashes, times, references)
-        self.deltas.append(self.store.delta(hashes, times, references, matches))
+        matches, delta = self.store.decide(hashes, times, references)
+        self.deltas.append(delta)
         words = []
         for index, original in zip(
             matches.combination.tolist(), matches.originals.tolist(), strict=True

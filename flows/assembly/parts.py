@@ -14,7 +14,7 @@ from connectors.at_least_once.sink import KafkaSink, SinkSettings
 from connectors.at_least_once.statistics_sink import StatsSink
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.lane_opener import LaneOpener
-from connectors.exactly_once.lane_writer import WriterSettings
+from connectors.exactly_once.lane_transactions import WriterSettings
 from connectors.exactly_once.sink import (
     TransactionalKafkaSink,
     TransactionalSinkSettings,
@@ -37,7 +37,7 @@ from operators.batches import Batch
 from operators.coalesce import batch_limit
 from operators.encode.encoder import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import SettingsError
-from operators.lanes.fingerprint import check_fingerprint
+from operators.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec, OpenLane
 from operators.lanes.placement import EVEN_WORKERS, lanes_meet
 from operators.lanes.snapshot import LaneSnapshot
@@ -122,11 +122,10 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
         return Parts(source, partial(_open_from_snapshot, spec), encode, sink)
     access = fitted(access, settings.input_topic, [*topics.values(), changelog.topic])
-    opened = LaneOpener(access, changelog, spec.fingerprint, recovery=launch.recovery is not None)
+    opener = LaneOpener(access, changelog, spec.fingerprint, recovery=launch.recovery is not None)
     writer = WriterSettings(
         topics=topics,
         interval_seconds=interval,
-        allowed_lateness_seconds=settings.allowed_lateness_seconds,
         is_expired=spec.expiry(),
         fingerprint=spec.fingerprint,
         workers=launch.workers,
@@ -147,11 +146,11 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         raise SettingsError(msg)
     return Parts(
         source,
-        lambda number, snapshot: opened.lane(number, spec, snapshot),
+        lambda index, snapshot: opener.open_for_deciding(index, spec, snapshot),
         encode,
         TransactionalKafkaSink(
             TransactionalSinkSettings(writer, settings.lanes, together),
-            opened,
+            opener,
             changelog,
             observer,
         ),
@@ -168,7 +167,7 @@ def _lane_positions(changelog: Changelog, wanted: dict[str, str]) -> list[dict[i
     for record in changelog.last_records():
         if record is not None:
             check_fingerprint(record.fingerprint, wanted, changelog.topic)
-        found.append({} if record is None else record.change.positions)
+        found.append({} if record is None else record.change.progress.positions)
     return found
 
 

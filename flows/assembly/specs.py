@@ -12,7 +12,7 @@ from flows.settings.fingerprint import fingerprint
 from flows.settings.model import Settings
 from operators.decode.events import EventSpec
 from operators.errors import SettingsError
-from operators.lanes.fingerprint import TOPIC_ID
+from operators.fingerprint import TOPIC_ID
 from operators.lanes.lane import LaneSpec
 from operators.monitoring.observer import Observer
 from operators.similarity.near_duplicates import NearSpec
@@ -38,6 +38,7 @@ def event_spec(settings: Settings) -> EventSpec:
         max_future_seconds=settings.max_future_seconds,
         lanes=settings.lanes,
         types=settings.stats_topic is not None,
+        format="json",
     )
 
 
@@ -123,9 +124,7 @@ def output_topics(settings: Settings) -> dict[str, str]:
 
 def statistics_settings(settings: Settings) -> StatisticsSettings:
     """How statistics are counted."""
-    return StatisticsSettings(
-        settings.stats_seconds, settings.lanes, settings.allowed_lateness_seconds
-    )
+    return StatisticsSettings(settings.stats_seconds, settings.lanes)
 
 
 # An old process that has lost its lanes to this one needs so long to notice and end.

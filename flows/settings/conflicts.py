@@ -1,44 +1,33 @@
-"""Settings against each other: what does not go together.
+"""Conflicts: settings that are valid alone but not together.
 
-In these texts `<keys>` stands for a setting, by the name under which the user
-knows it.
+In the texts `<keys>` stands for a setting, by the name that the user gave it:
+`DEDUP_KEYS` or `keys`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from flows.settings.model import Settings
 from operators.keys.paths import NoCommonFieldError, needs_kafka
 
-if TYPE_CHECKING:
-    from flows.settings.model import Settings
-
-# In memory a lane numbers its keys with 32 bits, and with as many when each came: of these
-# numbers half are given out again (operators/windows/key_table/table.py).
-_MOST_KEYS_A_LANE = 2**31
+# In memory each key of a lane has a 32-bit number and a 32-bit stamp of its arrival.  When the
+# stamps run out, half of them are used again (operators/windows/key_table/table.py).
+_MAX_KEYS_PER_LANE = 2**31
 
 
 class Conflict(NamedTuple):
-    """A setting that does not go with another one, and what to do about it."""
+    """A setting that conflicts with another one, and what to do about it."""
 
     setting: str
     text: str
 
 
-class ConflictError(ValueError):
-    """Settings are right one by one but not together."""
-
-    def __init__(self, misfits: Sequence[Conflict]) -> None:
-        """misfits: at least one."""
-        super().__init__("; ".join(f"{setting}: {text}" for setting, text in misfits))
-        self.misfits = tuple(misfits)
-
-
 def find_conflicts(settings: Settings) -> list[Conflict]:
-    """Check settings against each other; return what does not fit, in order of the table."""
+    """Check settings against each other; return what conflicts, at most once a setting."""
     return list(
         chain(
             _without_kafka(settings) if settings.embedded else _topics(settings),
@@ -49,12 +38,12 @@ def find_conflicts(settings: Settings) -> list[Conflict]:
 
 
 def _without_kafka(settings: Settings) -> Iterator[Conflict]:
-    named = {
+    paths_of = {
         "keys": [path for key in settings.keys for path in key.fields],
         "shard_by": settings.shard_by or (),
         "time": (settings.time,),
     }
-    for setting, paths in named.items():
+    for setting, paths in paths_of.items():
         for path in filter(needs_kafka, paths):
             yield Conflict(
                 setting,
@@ -104,7 +93,7 @@ def _topics(settings: Settings) -> Iterator[Conflict]:
 
 def _lanes(settings: Settings) -> Iterator[Conflict]:
     try:
-        settings.shard  # noqa: B018 - asked whether it can be told
+        settings.shard  # noqa: B018 - only to see whether it raises
     except NoCommonFieldError:
         yield Conflict(
             "shard_by",
@@ -123,10 +112,10 @@ def _lanes(settings: Settings) -> Iterator[Conflict]:
 
 
 def _state(settings: Settings) -> Iterator[Conflict]:
-    if settings.state == "memory" and settings.max_keys // settings.lanes > _MOST_KEYS_A_LANE:
+    if settings.state == "memory" and settings.max_keys // settings.lanes > _MAX_KEYS_PER_LANE:
         yield Conflict(
             "max_keys",
-            f"must be at most {_MOST_KEYS_A_LANE} times <lanes> with <state>=memory: make it "
+            f"must be at most {_MAX_KEYS_PER_LANE} times <lanes> with <state>=memory: make it "
             "smaller, take more lanes, or another state",
         )
     if settings.state == "rocksdb" and settings.embedded:
@@ -144,7 +133,7 @@ def _state(settings: Settings) -> Iterator[Conflict]:
 
 
 def _bloom(settings: Settings) -> Iterator[Conflict]:
-    # Compiled loops come with it: not for everybody who reads settings.
+    # Imported here because its compiled loops are slow to load.
     from operators.windows.bloom import check_error  # noqa: PLC0415
     from operators.windows.key_table.table import Bound  # noqa: PLC0415
 

@@ -51,14 +51,7 @@ def _progress(part: Part, names: Sequence[str]) -> Progress:
     batch = part.batch
     matched = batch.matches.combination
     return Progress(
-        change=LaneChange(
-            number=batch.number,
-            positions=batch.positions,
-            largest=batch.largest,
-            watermark=batch.watermark,
-            delta=batch.delta,
-            summary=batch.summary,
-        ),
+        change=batch.change,
         keys_held=batch.keys_held,
         matched={
             name: count
@@ -72,7 +65,7 @@ def _output(part: Part, records: Records, names: Sequence[str]) -> Output:
     batch = part.batch
     return Output(
         lane=batch.lane,
-        number=batch.number,
+        number=batch.change.progress.sequence,
         parts=part.parts,
         verdict=part.verdict,
         records=records,

@@ -1,4 +1,4 @@
-"""Puts the outputs of a verdict batch together again (protocol rule 1)."""
+"""Rule 1 (connectors/exactly_once): puts the outputs of a verdict batch together again."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """JSON values in a form in which equal values have equal bytes.
 
-Equality is INTERFACE.md's: strings by code point, numbers by value (`1`, `1.0`
+docs/reference/keys.md says what is equal: strings by code point, numbers by value (`1`, `1.0`
 and `1e0` are equal, integers of any size keep all their digits, a fraction or
 an exponent makes an IEEE double), objects regardless of member order, the last
 of repeated member names.  Source for the order and the strings: RFC 8785.

@@ -42,7 +42,7 @@ def cut(batch: DecodedBatch, lanes: int) -> list[Slice]:
                     types=None if decided.types is None else decided.types[mine],
                     texts=None if decided.texts is None else decided.texts[mine],
                 ),
-                largest=batch.largest,
+                max_event_times=batch.max_event_times,
             )
         )
     return slices

@@ -5,23 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from operators.batches import Slice, Span, select_rows
-from operators.changes import Change, Delta, LaneChange, LaneProgress, Summary
+from operators.changes import NO_SEQUENCE, Delta, LaneChange, LaneProgress, Summary
 from operators.columns.arrays import Codes, Floats, Hashes, Ints
 from operators.columns.references import NO_REFERENCE, references
 from operators.errors import StateError
-from operators.lanes.fingerprint import check_fingerprint
+from operators.fingerprint import check_fingerprint
 from operators.lanes.hot_keys import HotKeys
 from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
 from operators.lanes.watermark import Watermark
 from operators.similarity.near_duplicates import Asked, NearSpec, decide_near
 from operators.statistics.summarize import summarize, without_watermark
-from operators.verdicts import DUPLICATE, INVALID, LATE, NOTHING, Matches, VerdictBatch
+from operators.verdicts import DUPLICATE, INVALID, LATE, Matches, VerdictBatch
 from operators.windows.store import DurableStore, KeyStore
+
+_Times = TypeVar("_Times", float, Floats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,13 @@ class LaneSpec:
     near: NearSpec | None = None
     open_store: Callable[[int], KeyStore] | None = None
 
+    def horizon(self, watermark: _Times) -> _Times:
+        """Return the event time before which a record is late at a watermark, or at each of some.
+
+        Nothing else computes it: it travels in what the lane answers.
+        """
+        return watermark - self.allowed_lateness_seconds
+
     def expiry(self) -> Callable[[float, float], bool]:
         """Return what tells of state up to an event time whether it is of use at a horizon."""
         keys = self.new_store().is_expired
@@ -70,7 +79,7 @@ class Lane:
         """lane: its number, from 0."""
         self.lane = lane
         self.number = 0
-        self.run = 0
+        self.generation = 0
         self.progress: dict[int, int] = {}
         self.watermark = Watermark()
         self.store = spec.new_store() if spec.open_store is None else spec.open_store(lane)
@@ -96,13 +105,13 @@ class Lane:
             # Differences of the largest doubles may be infinite, which no JSON can say.
             with np.errstate(over="ignore"):
                 # NaN, the time of an invalid record, compares as not late.
-                late = decided.times < marks - self._spec.allowed_lateness_seconds
+                late = decided.times < self._spec.horizon(marks)
                 behind[late] = np.minimum(marks[late] - decided.times[late], sys.float_info.max)
             verdicts[late] = LATE
             if decided.invalid:
                 verdicts[list(decided.invalid)] = INVALID
             delta, similarity = self._match(slice_, verdicts, matches)
-        self._expire()
+        horizon = self._expire()
         # A heartbeat that changes nothing is not worth a number, and is not written.
         moved = before != (self.progress, self.watermark.value)
         self.number += moved
@@ -112,19 +121,24 @@ class Lane:
         recovered, self._recovered = self._recovered, []
         return VerdictBatch(
             lane=self.lane,
-            number=self.number if moved else NOTHING,
-            positions=dict(self.progress),
-            largest=dict(self.watermark.largest),
+            change=LaneChange(
+                LaneProgress(
+                    sequence=self.number if moved else NO_SEQUENCE,
+                    positions=dict(self.progress),
+                    max_event_times=dict(self.watermark.largest),
+                    watermark=self.watermark.value,
+                ),
+                delta,
+                summary,
+                horizon,
+            ),
             slice=slice_,
             verdicts=verdicts,
             matches=matches,
             behind=behind,
-            watermark=self.watermark.value,
             keys_held=len(self.store),
-            delta=delta,
             similarity=similarity,
             skipped=skipped,
-            summary=summary,
             recovered=recovered,
         )
 
@@ -136,7 +150,7 @@ class Lane:
         watermark = self.watermark
         marks = np.empty(len(slice_))
         stand_ins = []
-        for (span, rows), largest in zip(slice_.spans, slice_.largest, strict=True):
+        for (span, rows), largest in zip(slice_.spans, slice_.max_event_times, strict=True):
             watermark.idle_ended(span.read_at, self._spec.idle_seconds)
             if rows.start < rows.stop:
                 before = slice_.decided.running_max[rows]
@@ -153,11 +167,13 @@ class Lane:
             current[rows] = times
         return marks, current
 
-    def _expire(self) -> None:
-        horizon = self.watermark.value - self._spec.allowed_lateness_seconds
+    def _expire(self) -> float:
+        """Drop what no later record can need; return the horizon."""
+        horizon = self._spec.horizon(self.watermark.value)
         self.store.expire(horizon)
         if self.near is not None:
             self.near.expire(horizon)
+        return horizon
 
     def _match(
         self, slice_: Slice, verdicts: Codes, matches: Matches
@@ -174,8 +190,7 @@ class Lane:
         refs = refs if everything else refs[asked]
         similarity = None
         if self.near is None or self._spec.near is None or decided.texts is None:
-            found = self.store.decide(hashes, times, refs)
-            delta = self.store.delta(hashes, times, refs, found)
+            found, delta = self.store.decide(hashes, times, refs)
         else:
             shards = self._spec.near.shards(decided)[asked]
             decision = decide_near(
@@ -247,7 +262,7 @@ class Lane:
             fingerprint=spec.fingerprint,
             keys=self.store.dump() if whole else None,
             changelog=spec.changelog,
-            run=self.run,
+            generation=self.generation,
             near=self.near.records() if whole and self.near is not None else None,
         )
 
@@ -256,17 +271,18 @@ class Lane:
 
         Only the last of its records says how far it went.
         """
-        last = changes[-1]
+        last = changes[-1].progress
+        horizon = self._spec.horizon(last.watermark)
         kept = None if self._durable is None else self._durable.progress
         for change in changes:
-            if kept is None or last.number > kept.number:
+            if kept is None or last.sequence > kept.sequence:
                 self.store.apply(change.delta)
-                self.committed(replace(last, delta=change.delta))
+                self.committed(replace(change, progress=last, horizon=horizon))
             if self.near is not None and change.delta.near is not None:
                 self.near.apply(change.delta.near)
-        self.number = last.number
+        self.number = last.sequence
         self.progress.update(last.positions)
-        self.watermark = Watermark(last.watermark, dict(last.largest))
+        self.watermark = Watermark(last.watermark, dict(last.max_event_times))
         self._expire()
 
     def resume(self) -> LaneProgress | None:
@@ -277,19 +293,15 @@ class Lane:
         kept = None if self._durable is None else self._durable.progress
         if kept is None or self.near is not None:
             return None
-        self.number = kept.number
+        self.number = kept.sequence
         self.progress = dict(kept.positions)
-        self.watermark = Watermark(kept.watermark, dict(kept.largest))
+        self.watermark = Watermark(kept.watermark, dict(kept.max_event_times))
         return kept
 
     def committed(self, change: LaneChange) -> None:
         """Take note that a transaction of this lane is committed; from any thread."""
         if self._durable is not None:
-            progress = LaneProgress(
-                change.number, change.positions, change.largest, change.watermark
-            )
-            horizon = change.watermark - self._spec.allowed_lateness_seconds
-            self._durable.committed(Change(progress, change.delta, horizon))
+            self._durable.committed(change)
 
     def marked(self, end: int) -> None:
         """Take note of where the changelog ended after that; from any thread."""

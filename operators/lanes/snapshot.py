@@ -16,7 +16,7 @@ class LaneSnapshot:
     """What a recovery snapshot holds of a lane.
 
     keys: None where they are left to the changelog.  changelog: whether there is one.
-    run: which opening of the lane it is of, as whoever opened it says.  near: the
+    generation: of the opening of the lane that it comes from.  near: the
     unique records with their texts, if near duplicates are looked for.
     """
 
@@ -28,5 +28,5 @@ class LaneSnapshot:
     fingerprint: dict[str, str]
     keys: dict[str, Any] | None
     changelog: bool = False
-    run: int = 0
+    generation: int = 0
     near: NearRecords | None = None

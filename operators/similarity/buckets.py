@@ -43,7 +43,7 @@ class Columns:
         """Add rows of other columns."""
         begin = len(self)
         end = begin + len(rows)
-        names = ("times", "references", "orders", "sizes", "shards", "sketches")
+        names = ("times", "references", "orders", "sizes", "shards", "bit_sketches")
         for name in names:
             column = getattr(self, name)
             if end > len(column):

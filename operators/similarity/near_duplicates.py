@@ -106,11 +106,11 @@ class _Keys:
             return
         asked, decision = self._asked, self._decision
         hashes, times, references = asked.hashes[rows], asked.times[rows], asked.references[rows]
-        found = self._store.decide(hashes, times, references)
+        found, delta = self._store.decide(hashes, times, references)
         if not unique:
             decision.matches.combination[rows] = found.combination
             decision.matches.originals[rows] = found.originals
-        decision.deltas.append(self._store.delta(hashes, times, references, found))
+        decision.deltas.append(delta)
 
 
 def decide_near(store: KeyStore, index: NearIndex, asked: Asked) -> NearDecision:

@@ -15,7 +15,7 @@ from operators.verdicts import Matches
 from operators.windows.bloom_filter import BloomFilter, BloomSize
 from operators.windows.key_table.batch_repeats import resolve
 from operators.windows.key_table.table import Bound
-from operators.windows.store import Renewals, bucket_numbers, renewing_delta
+from operators.windows.store import Decision, Renewals, bucket_numbers, renewing_delta
 
 # A filter cannot forget a key, so a whole one is evicted: the larger the part of all
 # keys in it, the more go at once; the smaller, the more filters must be looked into.
@@ -83,7 +83,6 @@ class BloomStore:
         self._windows: dict[float, list[_Aged]] = {}
         self._born = 0
         self._keys = 0
-        self._renewed: list[Renewals] = []
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -152,8 +151,15 @@ class BloomStore:
             left = left[~has]
         return ages
 
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
         """Match each record against earlier unique ones, and add those that are unique."""
+        matches, renewed = self._match(hashes, times)
+        rows = renewed // hashes.shape[1]
+        renewals = [Renewals(renewed, times[rows], references[rows])] if len(rows) else []
+        return Decision(matches, renewing_delta(hashes, times, references, matches, renewals))
+
+    def _match(self, hashes: Hashes, times: Floats) -> tuple[Matches, Ints]:
+        """Decide records; return the places in the batch of the keys that they renewed, too."""
         combinations = hashes.shape[1]
         self._bound.check(combinations)
         matches = Matches(
@@ -167,10 +173,7 @@ class BloomStore:
                 done, again = self._decide_some(window, hashes[rows], rows, matches)
                 renewed.append(again)
                 rows = rows[done:]
-        places = np.concatenate(renewed) if renewed else np.zeros(0, np.int64)
-        rows = places // combinations
-        self._renewed = [Renewals(places, times[rows], references[rows])] if len(places) else []
-        return matches
+        return matches, np.concatenate(renewed) if renewed else np.zeros(0, np.int64)
 
     def _decide_some(
         self, window: float, hashes: Hashes, rows: Ints, matches: Matches
@@ -215,13 +218,9 @@ class BloomStore:
         repeats: Bools = np.logical_or.reduce(found, axis=1)
         return repeats
 
-    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` did: the keys of the unique records, and keys that were renewed."""
-        return renewing_delta(hashes, times, references, matches, self._renewed)
-
     def apply(self, delta: Delta) -> None:
         """Add and renew what an earlier `decide` did."""
-        self.decide(delta.hashes[:, None], delta.times, delta.references)
+        self._match(delta.hashes[:, None], delta.times)
 
     def expire(self, horizon: float) -> None:
         """Drop the windows that lie before the one of the horizon."""

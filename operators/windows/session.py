@@ -27,6 +27,7 @@ from operators.windows.session_table.ring import (
     STAMP,
     Rules,
 )
+from operators.windows.store import Decision
 
 # Rows of a batch to itself; smaller ones would only be moved more often.
 _FIRST_SIZE = 1024
@@ -60,7 +61,6 @@ class SessionStore:
         self._bound = bound or Bound()
         self._rules = Rules(seconds, self._bound.max_keys, self._bound.renew)
         self.evicted = 0
-        self._changed: list[Delta] = []
         self._clear()
 
     def _clear(self) -> None:
@@ -124,10 +124,12 @@ class SessionStore:
         loops.drop_keys(self._sessions, np.flatnonzero((stamps >= 0) & (stamps <= border)))
         self.evicted += before - len(self)
 
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
         """Match each record against the sessions of its keys; extend or begin them."""
         count, combinations = hashes.shape[:2]
         self._bound.check(combinations)
+        if not count:
+            return Decision(Matches(np.zeros(0, np.int8), np.zeros(0, np.int64)), Delta.empty())
         hashes, times = np.ascontiguousarray(hashes), np.ascontiguousarray(times)
         references = np.ascontiguousarray(references)
         combination = np.full(count, -1, np.int8)
@@ -145,20 +147,17 @@ class SessionStore:
             )
             if row < count:
                 self._evict()
-        if count:
-            self._since_looked += count
-            self._since_dropped += most
-            self._newest = max(self._newest, float(times.max()))
-            spans = changes.spans[:changed]
-            self._changed.append(
-                Delta(
-                    hashes=changes.keys[:changed],
-                    times=np.ascontiguousarray(spans[:, LAST]),
-                    references=changes.references[:changed],
-                    firsts=np.ascontiguousarray(spans[:, FIRST]),
-                )
-            )
-        return Matches(combination, originals)
+        self._since_looked += count
+        self._since_dropped += most
+        self._newest = max(self._newest, float(times.max()))
+        spans = changes.spans[:changed]
+        delta = Delta(
+            hashes=changes.keys[:changed],
+            times=np.ascontiguousarray(spans[:, LAST]),
+            references=changes.references[:changed],
+            firsts=np.ascontiguousarray(spans[:, FIRST]),
+        )
+        return Decision(Matches(combination, originals), delta)
 
     def known(self, keys: Hashes) -> Bools:
         """Tell of which keys there is a session."""
@@ -171,12 +170,6 @@ class SessionStore:
         hashes, times = np.ascontiguousarray(hashes), np.ascontiguousarray(times)
         loops.touched(self._sessions, hashes, times, self._gap, found)
         return found
-
-    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` did: each session that was begun or extended, as it became."""
-        del hashes, times, references, matches
-        changed, self._changed = self._changed, []
-        return Delta.concat(changed)
 
     def apply(self, delta: Delta) -> None:
         """Put sessions as they became into the place of those that went into them."""

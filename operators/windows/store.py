@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from operators.changes import Change, Delta, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.verdicts import Matches
+
+
+class Decision(NamedTuple):
+    """What a store answers for a batch of records, and what it changed.
+
+    delta: keys added and renewed, sessions as they became: `apply` repeats the change.
+    """
+
+    matches: Matches
+    delta: Delta
 
 
 class KeyStore(Protocol):
@@ -30,16 +40,12 @@ class KeyStore(Protocol):
         """Expected share of unseen keys that count as repeats: 0 where keys are held exactly."""
         ...
 
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
         """Match each record against earlier unique ones, and add those that are unique."""
         ...
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
         """Tell which records `decide` would call repeats, each for itself; add nothing."""
-        ...
-
-    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` added, given what it was asked and what it answered."""
         ...
 
     def apply(self, delta: Delta) -> None:
@@ -84,8 +90,12 @@ class DurableStore(KeyStore, Protocol):
         """How far what is kept goes, None if nothing is."""
         ...
 
-    def committed(self, change: Change) -> None:
-        """Take note that a transaction is committed; from any thread."""
+    def committed(self, change: LaneChange) -> None:
+        """Take note that a transaction is committed; from any thread.
+
+        horizon: its watermark less the allowed lateness.  No record that is decided after
+        it, in this run or the next, has an earlier event time.
+        """
         ...
 
     def marked(self, end: int) -> None:

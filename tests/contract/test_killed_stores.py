@@ -23,7 +23,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from operators.changes import Change, Delta, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
@@ -72,7 +72,7 @@ class Killable:
         else:
             self.database = RocksDatabase(self.folder, MEMORY, {})
             disk = DiskStore(self.kind.layout, self.bound, self.database)
-            begin = 0 if disk.progress is None else disk.progress.number
+            begin = 0 if disk.progress is None else disk.progress.sequence
             self.store = disk
         for number, (delta, horizon) in enumerate(self.changelog[begin:], begin + 1):
             self.store.apply(delta)
@@ -82,12 +82,12 @@ class Killable:
     def _committed(self, number: int, delta: Delta, horizon: float) -> None:
         if isinstance(self.store, DiskStore):
             progress = LaneProgress(number, {0: number}, {0: horizon}, horizon)
-            self.store.committed(Change(progress, delta, horizon))
+            self.store.committed(LaneChange(progress, delta, horizon=horizon))
 
     def decide(self, hashes: Any, times: Any, references: Any, horizon: float) -> list[str]:  # noqa: ANN401
         """Decide a batch, and drop what expired; answer as `Asking` does."""
-        matches = self.store.decide(hashes, times, references)
-        self.uncommitted.append((self.store.delta(hashes, times, references, matches), horizon))
+        matches, delta = self.store.decide(hashes, times, references)
+        self.uncommitted.append((delta, horizon))
         self.store.expire(horizon)
         rows = zip(matches.combination.tolist(), matches.originals.tolist(), strict=True)
         return [

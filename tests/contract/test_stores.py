@@ -23,9 +23,8 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from operators.changes import Change, Delta, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Floats, Hashes, Ints
-from operators.verdicts import Matches
 from operators.windows.bloom import BloomStore
 from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
@@ -33,7 +32,7 @@ from operators.windows.disk.store import DiskStore
 from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
-from operators.windows.store import KeyStore
+from operators.windows.store import Decision, KeyStore
 from operators.windows.tumbling import TumblingStore
 from tests.stores import Asked, Asking, hashes_of
 
@@ -68,8 +67,7 @@ class Committing:
         # Called before the one above: RocksDB crashes where its files go while it writes.
         weakref.finalize(self, database.close)
         self.store = DiskStore(layout, bound, database)
-        self._number = 0 if self.store.progress is None else self.store.progress.number
-        self._delta = Delta.empty()
+        self._number = 0 if self.store.progress is None else self.store.progress.sequence
         self._opened_before: Committing | None = None  # which deletes the folder in the end
         self._horizon = -math.inf
         self.repeats, self.size_bytes = self.store.repeats, self.store.size_bytes
@@ -89,22 +87,17 @@ class Committing:
     def _commit(self, delta: Delta) -> None:
         self._number += 1
         progress = LaneProgress(self._number, {0: self._number}, {0: 1.0}, 0.5)
-        self.store.committed(Change(progress, delta, self._horizon))
+        self.store.committed(LaneChange(progress, delta, horizon=self._horizon))
 
     def expire(self, horizon: float) -> None:
         self._horizon = horizon
         self._commit(Delta.empty())
         self.store.expire(horizon)
 
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
-        matches = self.store.decide(hashes, times, references)
-        self._delta = self.store.delta(hashes, times, references, matches)
-        self._commit(self._delta)
-        return matches
-
-    def delta(self, *asked: object) -> Delta:
-        assert len(asked) == 4
-        return self._delta
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
+        decision = self.store.decide(hashes, times, references)
+        self._commit(decision.delta)
+        return decision
 
     def apply(self, delta: Delta) -> None:
         self.store.apply(delta)
@@ -217,8 +210,8 @@ class AskingAny(Asking):
         hashes = hashes_of([name for _, name in events])
         references = np.arange(self._next, self._next + len(events))
         self._next += len(events)
-        matches = self.store.decide(hashes, times, references)
-        self.deltas.append(self.store.delta(hashes, times, references, matches))
+        matches, delta = self.store.decide(hashes, times, references)
+        self.deltas.append(delta)
         return " ".join(
             "u" if index < 0 else f"d{original}" + (f".{index}" if index else "")
             for index, original in zip(
@@ -308,7 +301,7 @@ def test_big_batches_with_many_repeats(kind: Kind) -> None:
             expected.append(row in seen)
             seen.add(row)
         hashes = known[rows][:, None]
-        answers = store.decide(hashes, np.full(4000, 1.0), np.arange(4000))
+        answers = store.decide(hashes, np.full(4000, 1.0), np.arange(4000)).matches
         assert ((answers.combination == 0) == expected).all()
         assert ((answers.combination == -1) != expected).all()
     assert len(store) == len(seen)
@@ -327,9 +320,9 @@ def feed(store: KeyStore, numbers: Sequence[int], time: float = 1.0) -> tuple[li
     """Ask about numbered keys; return those that are repeats, and the delta."""
     hashes, times = numbered(numbers), np.full(len(numbers), time)
     references = np.asarray(numbers, np.int64)
-    matches = store.decide(hashes, times, references)
+    matches, delta = store.decide(hashes, times, references)
     repeats = [n for n, c in zip(numbers, matches.combination.tolist(), strict=True) if c >= 0]
-    return repeats, store.delta(hashes, times, references, matches)
+    return repeats, delta
 
 
 def held_of(store: KeyStore, numbers: Sequence[int]) -> list[int]:
@@ -468,8 +461,8 @@ def test_more_keys_than_a_record_may_have(kind: Kind) -> None:
 @every_kind
 def test_no_records_and_no_keys(kind: Kind) -> None:
     store = kind.new(MANY)
-    matches = store.decide(hashes_of(["ab"])[:0], np.zeros(0), np.zeros(0, np.int64))
-    assert len(matches.combination) == 0
+    matches, delta = store.decide(hashes_of(["ab"])[:0], np.zeros(0), np.zeros(0, np.int64))
+    assert len(matches.combination) == len(delta) == 0
     store.apply(Delta.empty())
     store.expire(0.0)
     assert (len(store), store.evicted) == (0, 0)
@@ -481,7 +474,7 @@ def test_a_record_may_have_one_key_twice(kind: Kind) -> None:
     """Hashes of two combinations never agree, but a store need not know."""
     store = kind.new(MANY)
     twice = np.repeat(numbered([1]), 2, axis=1)
-    first = store.decide(twice, np.zeros(1), np.zeros(1, np.int64))
-    both = store.decide(np.repeat(twice, 2, axis=0), np.zeros(2), np.arange(1, 3))
+    first = store.decide(twice, np.zeros(1), np.zeros(1, np.int64)).matches
+    both = store.decide(np.repeat(twice, 2, axis=0), np.zeros(2), np.arange(1, 3)).matches
     assert first.combination.tolist() == [-1]
     assert both.combination.tolist() == [0, 0]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -44,3 +45,15 @@ def blocks(page: Path) -> Iterator[Block]:
             needs=needs[1] if needs else None,
             line=before.count("\n") + 1,
         )
+
+
+def rows(page: str, header: str) -> list[tuple[str, ...]]:
+    """Return the rows of the table with a header line, cells as they are written.
+
+    page: path in the guide's folder.
+    """
+    lines = iter((GUIDE / page).read_text("utf-8").splitlines())
+    assert header in lines  # reads on to behind it
+    next(lines)
+    table = takewhile(lambda line: line.startswith("|"), lines)
+    return [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in table]

@@ -16,8 +16,7 @@ from operators.similarity import buckets, search
 from operators.similarity.near_duplicates import NearSpec
 from operators.verdicts import VERDICTS
 from operators.windows.tumbling import TumblingStore
-from tests.docs.guide import GUIDE
-from tests.docs.test_guide import rows
+from tests.docs.guide import GUIDE, rows
 from tests.model import Settings
 from tests.model.similarity import similarity
 

@@ -16,7 +16,7 @@ def test_buckets_go_with_their_keys() -> None:
         hashes = rng.integers(0, 2**64, (50, 1, 2), dtype=np.uint64)
         numbers = np.arange(begin, begin + 50)
         times = np.multiply(numbers, 2.0, dtype=np.float64)
-        matches = store.decide(hashes, times, numbers)
+        matches = store.decide(hashes, times, numbers).matches
         assert (matches.combination < 0).all()
         assert store.repeats(hashes, times).all()
     assert len(store._newest) == len(store._order) <= 400

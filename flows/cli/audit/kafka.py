@@ -28,6 +28,7 @@ from flows.cli.audit.table import (
     digests,
 )
 from flows.cli.generate.options import LABEL
+from flows.cli.reading import read_topic
 from flows.cli.replay.selection import before_replay
 from flows.settings.model import Settings
 from operators.batches import Records
@@ -72,7 +73,7 @@ def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
         proof.findings.add(Kind.HANGING, len(hanging), hanging)
         _note_deleted(proof, outputs, spans)
         for code, topic in outputs.items():
-            for partition, messages in reader.read(topic, spans[code]):
+            for partition, messages in read_topic(reader, topic, spans[code]):
                 if code == UNIQUE:
                     proof.add_uniques(_uniques(reader, settings, partition, messages))
                 else:
@@ -103,7 +104,7 @@ def _read_input(reader: TopicReader, settings: Settings) -> InputTable:
     span = reader.span(topic)
     for partition, (start, _) in span.items():
         builder.begin(partition, start)
-        for _, messages in reader.read(topic, {partition: span[partition]}):
+        for _, messages in read_topic(reader, topic, {partition: span[partition]}):
             headers = [_headers(message) for message in messages]
             records = Records(
                 offsets=np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
@@ -137,7 +138,7 @@ def _read_again(
             continue
         sought = table.offsets[here]
         span = {partition: (int(sought[0]), int(sought[-1]) + 1)}
-        for _, messages in reader.read(topic, span):
+        for _, messages in read_topic(reader, topic, span):
             offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
             positions = np.flatnonzero(np.isin(offsets, sought))
             offsets = offsets[positions]

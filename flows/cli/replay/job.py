@@ -13,6 +13,7 @@ from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.topic_reader import TopicReader
 from connectors.kafka.topics import no_such_topic, own_topics, partition_counts
+from flows.cli.reading import read_topic
 from flows.cli.replay.log import ensure_log, log_topic, read_log_record
 from flows.cli.replay.pacing import Pace, batches
 from flows.cli.replay.selection import DeadLetter, Filters, Replay, ReplayLog, Selection
@@ -106,7 +107,7 @@ class ReplayJob:
         replayed = ReplayLog()
         topic = log_topic(self.settings.app_id)
         if reader.has(topic):
-            for _, messages in reader.read(topic, reader.span(topic)):
+            for _, messages in read_topic(reader, topic, reader.span(topic)):
                 for message in messages:
                     read_log_record(message.value() or b"", replayed)
         return replayed
@@ -116,7 +117,7 @@ class ReplayJob:
     ) -> Iterator[Replay]:
         """Yield the replays of a topic, up to a limit."""
         count = 0
-        for _, messages in reader.read(topic, reader.span(topic)):
+        for _, messages in read_topic(reader, topic, reader.span(topic)):
             for message in messages:
                 if count >= limit:
                     return

@@ -6,7 +6,6 @@ which is before the log is read.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,14 +14,12 @@ import numpy as np
 
 from connectors.exactly_once.failpoints import hit
 from connectors.exactly_once.lane_producer import FencedError, LaneProducer
-from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.access import KafkaAccess
 from connectors.librdkafka.column_producer import ANY_PARTITION
 from connectors.librdkafka.packed_records import PackedRecords
 from flows.cli.replay.log import log_records, log_topic
 from flows.cli.replay.selection import Replay
 from operators.batches import Records
-from operators.errors import SinkError
 
 
 class ReplayWriter:
@@ -49,21 +46,13 @@ class ReplayWriter:
         """
         changes = log_records(self._to, (replay.origin for replay in replays))
         parts = self._by_partition(replays)
-        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
+
+        def produce() -> None:
+            for partition, records in parts.items():
+                self._producer.produce(self._to, records, partition)
+
         try:
-            while True:
-                self._producer.begin()
-                for partition, records in parts.items():
-                    self._producer.produce(self._to, records, partition)
-                if self._producer.commit(self._log, changes) is None:
-                    break
-                self._producer.abort()
-                if time.monotonic() > deadline:
-                    msg = (
-                        f"a transaction to {self._to} was aborted again and again for "
-                        f"{RETRY_TIMEOUT_SECONDS:.0f} s: see the brokers' logs, start again"
-                    )
-                    raise SinkError(msg)
+            self._producer.write_transaction(produce, self._log, changes)
         except FencedError as error:
             msg = (
                 "another `dedup replay` of this application has been started: this one ends. "

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.changes import Change, Delta, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.verdicts import Matches
 from operators.windows.disk.keys import DiskKeys
@@ -22,6 +22,7 @@ from operators.windows.disk.victims import Victims
 from operators.windows.key_table.table import Bound
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
+from operators.windows.store import Decision
 from operators.windows.tumbling import TumblingStore
 
 # Keys in memory in front of the disk before they are let go: some 15 MB a lane.
@@ -61,8 +62,7 @@ class DiskStore:
         self._disk = DiskKeys(layout, bound, database)
         self._memory = layout.memory_store()
         self._uncommitted: deque[_Uncommitted] = deque()
-        self._waiting: deque[Change | int] = deque()
-        self._decided: tuple[int, Delta] = (0, Delta.empty())
+        self._waiting: deque[LaneChange | int] = deque()
         self._victims = Victims()
         self._outdated = False
         self.evicted = 0
@@ -86,31 +86,26 @@ class DiskStore:
         """Return about how much disk the keys take."""
         return self._disk.size_bytes
 
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
         """Match each record against earlier unique ones, and add those that are unique."""
         self._bound.check(hashes.shape[1])
         self._make_room_in_memory()
         due = self._look_up(hashes, times)
         before = len(self._memory)
-        matches = self._memory.decide(hashes, times, references)
-        self._decided = (len(self._memory) - before, _matched(due, hashes, matches))
-        return matches
+        matches, added = self._memory.decide(hashes, times, references)
+        count = len(self._memory) - before
+        renewed = _matched(due, hashes, matches)
+        new = np.arange(len(added) + len(renewed)) < len(added)
+        delta = Delta.concat([added, renewed])
+        if len(delta):
+            self._note(_Uncommitted(delta, count, new, self._must_read_before_write(len(renewed))))
+        return Decision(matches, delta)
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
         """Tell which records repeat a unique one, each for itself; add nothing."""
         self._make_room_in_memory()
         self._look_up(hashes, times)
         return self._memory.repeats(hashes, times)
-
-    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` did: keys added, sessions as they became, keys that were renewed."""
-        added = self._memory.delta(hashes, times, references, matches)
-        count, renewed = self._decided
-        new = np.arange(len(added) + len(renewed)) < len(added)
-        added = Delta.concat([added, renewed])
-        if len(added):
-            self._note(_Uncommitted(added, count, new, self._must_read_before_write(len(renewed))))
-        return added
 
     def _note(self, added: _Uncommitted) -> None:
         self._uncommitted.append(added)
@@ -219,7 +214,7 @@ class DiskStore:
         for added in self._uncommitted:
             self._memory.apply(added.delta)
 
-    def committed(self, change: Change) -> None:
+    def committed(self, change: LaneChange) -> None:
         """Take note that what was decided or applied is committed, in order."""
         self._waiting.append(change)
 
@@ -229,12 +224,12 @@ class DiskStore:
 
     def _write_committed(self) -> None:
         while self._waiting:
-            waiting = self._waiting.popleft()
-            if not isinstance(waiting, Change):
-                self._disk.mark(waiting)
+            change = self._waiting.popleft()
+            if isinstance(change, int):
+                self._disk.mark(change)
                 continue
             parts: list[_Uncommitted] = []
-            left = len(waiting.delta)
+            left = len(change.delta)
             while left > 0:
                 parts.append(self._uncommitted.popleft())
                 left -= len(parts[-1].delta)
@@ -243,13 +238,13 @@ class DiskStore:
             for part in parts:
                 evicted.add(part.evicted)
             self._disk.put(
-                waiting.delta,
+                change.delta,
                 np.concatenate([np.zeros(0, np.bool_), *(part.new for part in parts)]),
-                waiting.progress,
+                change.progress,
                 evicted,
                 must_read_before_write=any(part.must_read_before_write for part in parts),
             )
-            self._disk.remove_expired(waiting.horizon)
+            self._disk.remove_expired(change.horizon)
 
     def expire(self, horizon: float) -> None:
         """Drop what no record with an event time ≥ horizon could match."""

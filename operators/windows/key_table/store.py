@@ -15,7 +15,7 @@ from operators.verdicts import Matches
 from operators.windows.key_table.decide_loop import Probes, Results, bucket_salts, salted
 from operators.windows.key_table.index import Words
 from operators.windows.key_table.table import Bound, KeyTable
-from operators.windows.store import Renewals, renewing_delta
+from operators.windows.store import Decision, Renewals, renewing_delta
 
 
 class TableStore:
@@ -30,7 +30,6 @@ class TableStore:
         self._table = KeyTable(self._bound)
         # How many keys that are equal may be in one stretch: one, but for rounding.
         self._levels = 1
-        self._renewed: list[Renewals] = []
 
     def __len__(self) -> int:
         """Return the number of keys held."""
@@ -62,14 +61,13 @@ class TableStore:
         """Take note of windows or times that keys were added with."""
         raise NotImplementedError
 
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
         """Match each record against earlier unique ones, and add those that are unique."""
         count, combinations = hashes.shape[:2]
         self._bound.check(combinations)
         matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
-        self._renewed = []
         if not count:
-            return matches
+            return Decision(matches, Delta.empty())
         asked = self._asked(hashes, times, references)
         most = count if self._bound.renew else 0
         answers = Results(
@@ -79,13 +77,13 @@ class TableStore:
             np.empty(most),
             np.empty(most, np.int64),
         )
-        row = 0
+        row, renewals = 0, list[Renewals]()
         while True:
             # Eviction has its moment: how the records are cut into batches must not matter.
             row, renewed, self._levels = self._table.decide(asked, self._levels, row, answers)
             if renewed:
                 rows = answers.renewed[:renewed]
-                self._renewed.append(
+                renewals.append(
                     Renewals(
                         rows * combinations + matches.combination[rows],
                         self._renewal_times(answers.renewed_at[:renewed].copy(), times[rows]),
@@ -98,7 +96,7 @@ class TableStore:
         unique = matches.combination < 0
         if unique.any():
             self._added(asked.ats[unique])
-        return matches
+        return Decision(matches, renewing_delta(hashes, times, references, matches, renewals))
 
     def _renewal_times(self, held: Floats, times: Floats) -> Floats:
         """Event times under which to find renewed keys again.
@@ -106,10 +104,6 @@ class TableStore:
         held: what they are held with.  times: of the duplicates.
         """
         raise NotImplementedError
-
-    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` did: the keys of the unique records, and keys that were renewed."""
-        return renewing_delta(hashes, times, references, matches, self._renewed)
 
     def _held(
         self, hashes: Hashes, times: Floats, references: Ints

@@ -2,7 +2,7 @@
 
 import logging
 
-from connectors.kafka.log_filter import Repeats
+from connectors.kafka.log_filter import RepeatFilter
 
 
 class Clock:
@@ -18,7 +18,7 @@ def record(message: str) -> logging.LogRecord:
 
 def test_what_was_just_said_is_counted_instead() -> None:
     clock = Clock()
-    repeats = Repeats(clock, 10.0)
+    repeats = RepeatFilter(clock, 10.0)
     first = record("FAIL [lane-1#producer-1] [thrd:a]: refused (after 0ms in state CONNECT)")
     same = record("FAIL [lane-2#producer-7] [thrd:b]: refused (after 12ms in state CONNECT)")
     later = record("FAIL [lane-2#producer-7] [thrd:b]: refused (after 3ms in state CONNECT)")
@@ -33,7 +33,7 @@ def test_what_was_just_said_is_counted_instead() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    repeats = Repeats(Clock())
+    repeats = RepeatFilter(Clock())
     for number in range(5000):
         assert repeats.filter(record(f"message {number}"))
-    assert len(repeats._said) <= 1000
+    assert len(repeats._logged) <= 1000

@@ -39,7 +39,7 @@ def failing(code: int, times: int) -> tuple[list[int], Callable[[], str]]:
     ],
 )
 def test_what_comes_back_is_asked_again(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(requests, "_RETRY_SECONDS", 0.0)
     calls, call = failing(code, times=2)
     assert retrying(ACCESS, call) == "answer"
     assert len(calls) == 3
@@ -56,7 +56,7 @@ def test_what_does_not_is_an_error_at_once(code: int) -> None:
 
 
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(requests, "_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(requests, "REQUEST_SECONDS", 0.05)
     calls, call = failing(KafkaError.LEADER_NOT_AVAILABLE, times=1_000_000)
     with pytest.raises(KafkaUnreachableError):

@@ -1,4 +1,4 @@
-"""Settings that do not go together."""
+"""Settings that conflict."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_topics_must_differ(environ: dict[str, str], setting: str, fix: str) -> 
 
 
 def test_dropped_topics_do_not_clash() -> None:
-    found = load_settings(KAFKA | {"DEDUP_LATE_TOPIC": "", "DEDUP_DUPLICATE_TOPIC": ""})
-    assert (found.late_topic, found.duplicate_topic) == ("", "")
+    settings = load_settings(KAFKA | {"DEDUP_LATE_TOPIC": "", "DEDUP_DUPLICATE_TOPIC": ""})
+    assert (settings.late_topic, settings.duplicate_topic) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,17 @@ def test_embedded_mode_must_not_read_its_own_output() -> None:
         ({"DEDUP_STATE": "bloom", "DEDUP_WINDOW": "session"}, "this DEDUP_WINDOW asks"),
     ],
 )
-def test_kinds_of_state_that_do_not_fit(environ: dict[str, str], fix: str) -> None:
+def test_kinds_of_state_that_conflict(environ: dict[str, str], fix: str) -> None:
     message = refusal(environ)
     assert message.startswith(f"DEDUP_STATE={environ['DEDUP_STATE']}: ")
     assert fix in message
 
 
-def test_kinds_of_state_that_fit() -> None:
-    exactly = {"DEDUP_GUARANTEE": "exactly_once"}
-    assert load_settings({"DEDUP_STATE": "rocksdb"} | KAFKA | exactly).state == "rocksdb"
+def test_kinds_of_state_that_do_not_conflict() -> None:
+    exactly_once = {"DEDUP_GUARANTEE": "exactly_once"}
+    assert load_settings({"DEDUP_STATE": "rocksdb"} | KAFKA | exactly_once).state == "rocksdb"
     assert load_settings({"DEDUP_STATE": "bloom", "DEDUP_WINDOW": "forever"}).state == "bloom"
-    assert load_settings(exactly).embedded
+    assert load_settings(exactly_once).embedded
 
 
 @pytest.mark.parametrize(

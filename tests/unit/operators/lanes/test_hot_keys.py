@@ -18,12 +18,8 @@ from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from operators.monitoring.skew import SkewMonitor
 from operators.windows.tumbling import TumblingStore
-from tests.unit.operators.windows.disk.test_store import slice_of
-
-
-def keys_of(numbers: object) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
-    low = np.asarray(numbers, np.uint64)
-    return np.stack([low * np.uint64(0x9E3779B97F4A7C15), low], axis=1)
+from tests.builders import keys_of, slice_of
+from tests.stores import hashes_of
 
 
 @given(batches=st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=30), max_size=10))
@@ -100,11 +96,11 @@ def test_a_lane_counts_its_duplicates_and_the_observer_shows_them() -> None:
     observer = Observer(Metrics())
     lane = Lane(0, LaneSpec(lambda: TumblingStore(60.0), 0.0, 30.0, {}))
     observer.opened(lane)
-    lane.decide(slice_of(0, "abcabca"))
+    lane.decide(slice_of(0, [(1.0, name) for name in "abcabca"]))
     assert [one.repeats for one in observer.hot_keys()] == [2, 1, 1]
     hottest = observer.hot_keys()[0]
     assert (hottest.combination, hottest.partition) == (0, 0)
-    assert hottest.key == np.array([ord("a"), 7 * ord("a")], np.uint64).tobytes().hex()
+    assert hottest.key == hashes_of(["a"]).tobytes().hex()
 
 
 class Clock:

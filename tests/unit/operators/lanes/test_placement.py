@@ -177,7 +177,7 @@ def _batch(lanes: list[int], **more: Any) -> DecodedBatch:  # noqa: ANN401
             **more,
         ),
         lanes=np.array(lanes, np.int64),
-        largest=(float(count),),
+        max_event_times=(float(count),),
     )
 
 
@@ -200,7 +200,7 @@ def test_cut_keeps_order_and_makes_empty_slices(
     for slice_, rows in zip(slices, expected, strict=True):
         assert len(slice_) == len(rows)
         assert slice_.spans == Spans(batch.spans.spans, [len(rows)])
-        assert slice_.largest == batch.largest
+        assert slice_.max_event_times == batch.max_event_times
         records, decided = slice_.records.take(slice_.rows), slice_.decided
         assert slice_.offsets.tolist() == records.offsets.tolist()
         assert records.offsets.tolist() == [100 + row for row in rows]
@@ -246,8 +246,8 @@ def test_to_another_process_goes_only_what_is_a_slices_own() -> None:
             list(own.keys or ()),
         ]
         assert again.decided.invalid == slice_.decided.invalid
-        assert (again.lane, again.spans, again.largest) == (
+        assert (again.lane, again.spans, again.max_event_times) == (
             slice_.lane,
             slice_.spans,
-            slice_.largest,
+            slice_.max_event_times,
         )

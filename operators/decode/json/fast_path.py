@@ -20,7 +20,7 @@ from operators.columns.arrays import Bools, Floats, Hashes
 from operators.columns.header_table import Headers
 from operators.decode.compared_text import text_of
 from operators.decode.events import EventSpec
-from operators.decode.field_tree import EVENT_TYPE, FieldTree, tree_of
+from operators.decode.json.field_tree import EVENT_TYPE, FieldTree, tree_of
 from operators.decode.reasons import NO_RECORD_TIME, bad_time, no_field
 from operators.decode.timestamps import event_time, parse_times
 from operators.keys.canonical_json import decode_plain, encode_canonical, number_hook
