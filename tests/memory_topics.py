@@ -75,7 +75,7 @@ class MemoryTopics:
     def settle(self, *_: object) -> list[str]:
         return []
 
-    def span(self, topic: str) -> dict[int, tuple[int, int]]:
+    def offset_ranges(self, topic: str) -> dict[int, tuple[int, int]]:
         starts = self.starts if topic == INPUT else {}
         return {
             partition: (
@@ -86,9 +86,9 @@ class MemoryTopics:
         }
 
     def read(
-        self, topic: str, span: Mapping[int, tuple[int, int]]
+        self, topic: str, ranges: Mapping[int, tuple[int, int]]
     ) -> Iterator[tuple[int, list[Stored]]]:
-        for partition, (start, end) in span.items():
+        for partition, (start, end) in ranges.items():
             if self.closed:
                 msg = "Consumer closed"
                 raise RuntimeError(msg)

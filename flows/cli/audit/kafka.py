@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
-from connectors.kafka.topic_reader import Span, TopicReader
+from connectors.kafka.topic_reader import OffsetRanges, TopicReader
 from flows.assembly.specs import kafka_access, output_topics
 from flows.cli.audit.answer_fields import finite
 from flows.cli.audit.decoding import input_decoder
@@ -52,7 +52,7 @@ def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
         changelog = f"{settings.app_id}-changelog"
         hanging = reader.settle([*outputs.values()], changelog, options.patience_seconds)
         # The outputs' ends come before the input's, so that the input has all answered records.
-        spans = {code: reader.span(topic) for code, topic in outputs.items()}
+        ranges = {code: reader.offset_ranges(topic) for code, topic in outputs.items()}
         table = _read_input(reader, settings)
         if options.labels is not None:
             read_labels(options.labels, table)
@@ -71,9 +71,9 @@ def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
             findings=Findings(options.show),
         )
         proof.findings.add(Kind.HANGING, len(hanging), hanging)
-        _note_deleted(proof, outputs, spans)
+        _note_deleted(proof, outputs, ranges)
         for code, topic in outputs.items():
-            for partition, messages in read_topic(reader, topic, spans[code]):
+            for partition, messages in read_topic(reader, topic, ranges[code]):
                 if code == UNIQUE:
                     proof.add_uniques(_uniques(reader, settings, partition, messages))
                 else:
@@ -83,7 +83,9 @@ def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
     return proof
 
 
-def _note_deleted(proof: Proof, outputs: Mapping[int, str], spans: Mapping[int, Span]) -> None:
+def _note_deleted(
+    proof: Proof, outputs: Mapping[int, str], ranges: Mapping[int, OffsetRanges]
+) -> None:
     """Note the offsets that retention deleted."""
     if count := proof.table.deleted:
         proof.notes.append(
@@ -91,7 +93,7 @@ def _note_deleted(proof: Proof, outputs: Mapping[int, str], spans: Mapping[int, 
             "retention: nothing can be said about these"
         )
     for code, topic in outputs.items():
-        if count := sum(start for start, _ in spans[code].values()):
+        if count := sum(start for start, _ in ranges[code].values()):
             proof.notes.append(
                 f"{count:,} offsets at the beginning of {topic} were deleted by retention: their "
                 "input records count as not answered"
@@ -101,10 +103,10 @@ def _note_deleted(proof: Proof, outputs: Mapping[int, str], spans: Mapping[int, 
 def _read_input(reader: TopicReader, settings: Settings) -> InputTable:
     topic = settings.input_topic
     builder = InputBuilder(input_decoder(settings))
-    span = reader.span(topic)
-    for partition, (start, _) in span.items():
+    ranges = reader.offset_ranges(topic)
+    for partition, (start, _) in ranges.items():
         builder.begin(partition, start)
-        for _, messages in read_topic(reader, topic, {partition: span[partition]}):
+        for _, messages in read_topic(reader, topic, {partition: ranges[partition]}):
             headers = [_headers(message) for message in messages]
             records = Records(
                 offsets=np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
@@ -137,8 +139,8 @@ def _read_again(
         if not len(here):
             continue
         sought = table.offsets[here]
-        span = {partition: (int(sought[0]), int(sought[-1]) + 1)}
-        for _, messages in read_topic(reader, topic, span):
+        ranges = {partition: (int(sought[0]), int(sought[-1]) + 1)}
+        for _, messages in read_topic(reader, topic, ranges):
             offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
             positions = np.flatnonzero(np.isin(offsets, sought))
             offsets = offsets[positions]

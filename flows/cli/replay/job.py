@@ -107,7 +107,7 @@ class ReplayJob:
         replayed = ReplayLog()
         topic = log_topic(self.settings.app_id)
         if reader.has(topic):
-            for _, messages in read_topic(reader, topic, reader.span(topic)):
+            for _, messages in read_topic(reader, topic, reader.offset_ranges(topic)):
                 for message in messages:
                     read_log_record(message.value() or b"", replayed)
         return replayed
@@ -117,7 +117,7 @@ class ReplayJob:
     ) -> Iterator[Replay]:
         """Yield the replays of a topic, up to a limit."""
         count = 0
-        for _, messages in read_topic(reader, topic, reader.span(topic)):
+        for _, messages in read_topic(reader, topic, reader.offset_ranges(topic)):
             for message in messages:
                 if count >= limit:
                     return
