@@ -99,10 +99,10 @@ def test_an_audit_takes_no_missing_answer_for_the_end_of_a_topic(
     brokers: MockBrokers, access: KafkaAccess
 ) -> None:
     reader = TopicReader(access, timestamps=False)
-    assert reader.span(TOPIC) == {0: (0, 0)}
+    assert reader.offset_ranges(TOPIC) == {0: (0, 0)}
     brokers.answer_after(milliseconds=60_000)
     with pytest.raises(KafkaUnreachableError, match=r"cannot talk to Kafka .*Timed out"):
-        reader.span(TOPIC)
+        reader.offset_ranges(TOPIC)
     reader.close()
 
 
