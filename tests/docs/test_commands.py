@@ -18,7 +18,7 @@ from deploy.kafka.ports import free_ports
 from tests.docs.guide import PAGES, ROOT, Block, blocks
 
 _SECONDS: Final = 240.0
-# What the pages call the broker, the topics and two ports, and what this run calls them.
+# The broker, the topics and two ports as the pages name them; a run puts its own in their place.
 _BROKERS: Final = "localhost:9092"
 _TOPICS: Final = {
     "DEDUP_INPUT_TOPIC": "raw-events",

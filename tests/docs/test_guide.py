@@ -106,19 +106,19 @@ def test_variables_that_are_named_exist() -> None:
 
 @pytest.mark.parametrize("row", rows("keys-and-windows.md", "| one | other | match |"))
 def test_values_match_as_the_table_says(row: tuple[str, str, str]) -> None:
-    one, other = (decode_json(cell.strip("`").encode()) for cell in row[:2])
+    left, right = (decode_json(cell.strip("`").encode()) for cell in row[:2])
     assert row[2] in {"yes", "no"}
-    assert (hash_values([one], 0) == hash_values([other], 0)) is (row[2] == "yes")
-    assert (hash_values([one, "x"], 0) == hash_values([other, "x"], 0)) is (row[2] == "yes")
+    assert (hash_values([left], 0) == hash_values([right], 0)) is (row[2] == "yes")
+    assert (hash_values([left, "x"], 0) == hash_values([right, "x"], 0)) is (row[2] == "yes")
 
 
 @pytest.mark.parametrize("row", rows("keys-and-windows.md", "| window | event times | verdicts |"))
 def test_windows_decide_as_the_table_says(row: tuple[str, str, str]) -> None:
     window, times, verdicts = row
     store = _STORES[window]()
-    found = []
-    for number, time in enumerate(times.split(", ")):
+    decided = []
+    for offset, time in enumerate(times.split(", ")):
         hashes = np.full((1, 1, 2), 7, np.uint64)
-        matches = store.decide(hashes, np.array([float(time)]), np.array([number])).matches
-        found.append("unique" if matches.combination[0] < 0 else "duplicate")
-    assert ", ".join(found) == verdicts
+        matches = store.decide(hashes, np.array([float(time)]), np.array([offset])).matches
+        decided.append("unique" if matches.combination[0] < 0 else "duplicate")
+    assert ", ".join(decided) == verdicts
