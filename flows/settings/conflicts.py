@@ -148,7 +148,7 @@ def _state(settings: Settings) -> Iterator[Conflict]:
 def _bloom(settings: Settings) -> Iterator[Conflict]:
     # Compiled loops come with it: not for everybody who reads settings.
     from operators.windows.bloom import check_error  # noqa: PLC0415
-    from operators.windows.key_table.table import Bound  # noqa: PLC0415
+    from operators.windows.bound import Bound  # noqa: PLC0415
 
     try:
         check_error(Bound(settings.max_keys // settings.lanes), settings.bloom_error)

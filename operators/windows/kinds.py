@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from operators.windows.bound import Bound
     from operators.windows.disk.layout import KeyLayout
-    from operators.windows.key_table.table import Bound
     from operators.windows.store import KeyStore
 
 WindowName: TypeAlias = Literal["tumbling", "sliding", "session", "forever"]

@@ -16,10 +16,10 @@ from operators.batches import DecisionColumns, Records, Slice, Span, Spans
 from operators.changes import LaneChange
 from operators.lanes.lane import Lane, LaneSpec
 from operators.verdicts import VerdictBatch
+from operators.windows.bound import Bound
 from operators.windows.disk.layout import KeyLayout
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
 from operators.windows.kinds import KINDS
 from operators.windows.tumbling import TumblingStore
 

@@ -16,6 +16,7 @@ from operators.errors import SettingsError
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
 from operators.verdicts import VerdictBatch
+from operators.windows.bound import Bound
 from operators.windows.disk import store as disk_store
 from operators.windows.disk.layout import (
     KeyLayout,
@@ -27,7 +28,6 @@ from operators.windows.disk.layout import (
 )
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
 from operators.windows.kinds import KINDS
 from operators.windows.session import SessionStore
 from operators.windows.session_table.layout import SessionLayout
