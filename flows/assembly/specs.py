@@ -18,7 +18,7 @@ from operators.similarity.near_duplicates import NearSpec
 from operators.statistics.windowed import StatisticsSettings
 from operators.verdicts import VERDICTS
 from operators.windows.bloom import BloomStore
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 from operators.windows.kinds import KINDS
 from operators.windows.store import KeyStore
 

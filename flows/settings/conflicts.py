@@ -135,7 +135,7 @@ def _state(settings: Settings) -> Iterator[Conflict]:
 def _bloom(settings: Settings) -> Iterator[Conflict]:
     # Imported here because its compiled loops are slow to load.
     from operators.windows.bloom import check_error  # noqa: PLC0415
-    from operators.windows.key_table.table import Bound  # noqa: PLC0415
+    from operators.windows.bound import Bound  # noqa: PLC0415
 
     try:
         check_error(Bound(settings.max_keys // settings.lanes), settings.bloom_error)

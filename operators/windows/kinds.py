@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from operators.windows.bound import Bound
     from operators.windows.disk.layout import KeyLayout
-    from operators.windows.key_table.table import Bound
     from operators.windows.store import KeyStore
 
 WindowName: TypeAlias = Literal["tumbling", "sliding", "session", "forever"]
@@ -66,7 +66,7 @@ def _sliding() -> _Classes:
 
 def _session() -> _Classes:
     from operators.windows.session import SessionStore  # noqa: PLC0415
-    from operators.windows.session_table.layout import SessionLayout  # noqa: PLC0415
+    from operators.windows.session_layout import SessionLayout  # noqa: PLC0415
 
     return _Classes(SessionStore, SessionLayout)
 

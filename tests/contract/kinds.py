@@ -19,10 +19,10 @@ from hypothesis import settings as hypothesis_settings
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Floats, Hashes, Ints
 from operators.windows.bloom import BloomStore
+from operators.windows.bound import Bound
 from operators.windows.disk.layout import KeyLayout
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
 from operators.windows.kinds import KINDS as WINDOWS
 from operators.windows.kinds import WindowKind
 from operators.windows.store import Decision, KeyStore

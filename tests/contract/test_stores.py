@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from operators.changes import Delta
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 from operators.windows.store import KeyStore
 from tests.contract.kinds import (
     IN_MEMORY,

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from operators.changes import Delta, LaneChange, LaneProgress
+from operators.windows.bound import Bound
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
 from operators.windows.tumbling import TumblingLayout
 
 MEMORY = RocksMemory(8 << 20)

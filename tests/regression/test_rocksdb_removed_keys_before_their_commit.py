@@ -11,10 +11,10 @@ import pytest
 
 from operators.lanes.lane import Lane, LaneSpec
 from operators.verdicts import VerdictBatch
+from operators.windows.bound import Bound
 from operators.windows.disk.layout import KeyLayout
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
 from operators.windows.kinds import KINDS
 from operators.windows.tumbling import TumblingStore
 from tests.builders import slice_of

@@ -1,8 +1,8 @@
-"""How keys lie in a sorted database: where each is, and what its value says.
+"""How keys are stored in a sorted database: the bytes of keys and values.
 
-A key is 24 bytes: the number of its stretch of time, so that what expires together
-lies together, and its hash.  A value is an ordinal, by which the oldest are known, and
-one entry or (sessions, or where rounding puts two into one stretch) more.
+A key is 24 bytes: the number of its bucket of event time, so that keys which expire
+together are neighbours, and its hash.  A value is an ordinal, which says how old the key
+is, and one entry or more: several sessions, or two that rounding puts into one bucket.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from operators.changes import Delta
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 from operators.windows.store import KeyStore, bucket_numbers
 
 Entry: TypeAlias = tuple[float, float, int]
@@ -32,21 +32,21 @@ UNBOUNDED = Bound(1 << 40)
 
 
 def sortable(numbers: Floats) -> bytes:
-    """Eight bytes a number, in whose order the numbers are."""
+    """Return eight bytes a number; their order is the order of the numbers."""
     bits = np.asarray(numbers + 0.0, np.float64).view(np.uint64)  # −0.0 is 0.0
     negative = (bits & _SIGN) != 0
     return np.where(negative, ~bits, bits | _SIGN).astype(">u8").tobytes()
 
 
 def number_of(key: bytes) -> float:
-    """The number that a key begins with."""
+    """Return the number of the bucket that a key begins with."""
     bits = int.from_bytes(key[:8], "big")
     bits = bits ^ (1 << 63) if bits >> 63 else bits ^ ((1 << 64) - 1)
     return float(np.array([bits], np.uint64).view(np.float64)[0])
 
 
 def keys_at(numbers: Floats, hashes: Hashes) -> list[bytes]:
-    """Keys of hashes, shape (n, 2), in stretches of time."""
+    """Return the keys of hashes, shape (n, 2), in buckets."""
     table = np.empty((len(hashes), 3), np.uint64)
     table[:, 0] = np.frombuffer(sortable(numbers), np.uint64)
     table[:, 1:] = hashes
@@ -55,7 +55,7 @@ def keys_at(numbers: Floats, hashes: Hashes) -> list[bytes]:
 
 
 def values_of(ordinals: Ints, delta: Delta) -> list[bytes]:
-    """Values of one entry each."""
+    """Return values of one entry each."""
     table = np.empty(len(delta), VALUE)
     table["ordinal"] = ordinals
     table["entry"]["first"] = delta.times if delta.firsts is None else delta.firsts
@@ -66,38 +66,38 @@ def values_of(ordinals: Ints, delta: Delta) -> list[bytes]:
 
 
 def ordinal_of(value: bytes) -> int:
-    """The ordinal in a value."""
+    """Return the ordinal in a value."""
     return int.from_bytes(value[:_ORDINAL_BYTES], "little")
 
 
 def after(number: float) -> bytes:
-    """Where all keys of a stretch of time, and of those before it, end."""
+    """Return a bound above all keys of a bucket and of the buckets before it."""
     return sortable(np.array([number])) + b"\xff" * (KEY_BYTES - NUMBER_BYTES + 1)
 
 
 def order_of(ordinal: int) -> bytes:
-    """The place in the order that an ordinal stands for."""
+    """Return the row key of an ordinal in the order of age."""
     return ordinal.to_bytes(NUMBER_BYTES, "big")
 
 
 def ordinal_at(order: bytes) -> int:
-    """The ordinal that a place in the order stands for."""
+    """Return the ordinal of a row key in the order of age."""
     return int.from_bytes(order, "big")
 
 
 def entries_of(value: bytes) -> list[Entry]:
-    """First and last event time and reference of each entry."""
+    """Return the entries in a value."""
     rows: list[Entry] = np.frombuffer(value, ENTRY, offset=_ORDINAL_BYTES).tolist()
     return rows
 
 
 def value_of(ordinal: int, entries: Sequence[Entry]) -> bytes:
-    """Return a value of some entries."""
+    """Return a value with these entries."""
     return ordinal.to_bytes(_ORDINAL_BYTES, "little") + np.array(list(entries), ENTRY).tobytes()
 
 
-def found_delta(keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[Delta, Ints]:
-    """What was found, as a delta, and the ordinal of each of its rows."""
+def delta_of(keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[Delta, Ints]:
+    """Return keys and their values as a delta, and the ordinal of each of its rows."""
     if all(len(value) == VALUE.itemsize for value in values):
         table = np.frombuffer(b"".join(values), VALUE)
         entries, ordinals = table["entry"], table["ordinal"].astype(np.int64)

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 from operators.windows.kinds import KINDS, WindowKind, WindowName
 from tests.stores import Asking, times
 

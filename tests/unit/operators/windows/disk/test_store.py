@@ -14,6 +14,7 @@ from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import SettingsError
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
+from operators.windows.bound import Bound
 from operators.windows.disk import store as disk_store
 from operators.windows.disk.layout import (
     KeyLayout,
@@ -25,10 +26,9 @@ from operators.windows.disk.layout import (
 )
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
 from operators.windows.kinds import KINDS
 from operators.windows.session import SessionStore
-from operators.windows.session_table.layout import SessionLayout
+from operators.windows.session_layout import SessionLayout
 from operators.windows.sliding import SlidingLayout
 from operators.windows.tumbling import TumblingLayout, TumblingStore
 from tests.builders import slice_of
