@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from operators.batches import Batch, Records, Slice, Span
-from operators.changes import LaneChange, Summary
+from operators.changes import NO_SEQUENCE, Summary
 from operators.coalesce import coalesce
 from operators.columns.byte_column import ByteColumn
 from operators.columns.header_table import Headers
@@ -30,7 +30,7 @@ from operators.lanes.cut import cut
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
 from operators.similarity.near_duplicates import SIMILAR, NearSpec
-from operators.verdicts import DUPLICATE, INVALID, LATE, NO_SEQUENCE, VERDICTS, VerdictBatch
+from operators.verdicts import DUPLICATE, INVALID, LATE, VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore
@@ -268,7 +268,7 @@ class Pipeline:
 
     def _of_batches(self) -> list[Summary | None]:
         batches = self.batches
-        return [one for batch in batches for one in (*batch.recovered, batch.summary)]
+        return [one for batch in batches for one in (*batch.recovered, batch.change.summary)]
 
     @property
     def statistics(self) -> Counter[tuple[int, str]]:
@@ -306,11 +306,13 @@ class Pipeline:
             self.judges[lane] = self._open(lane)
             self.judges[lane].restore(snapshot)
             batches = [
-                one for one in self.batches if one.lane == lane and one.sequence != NO_SEQUENCE
+                one
+                for one in self.batches
+                if one.lane == lane and one.change.progress.sequence != NO_SEQUENCE
             ]
             kept = committed[lane] % (len(batches) + 1) if committed else 0
             if kept:
-                changes = list(map(change_of, batches[:kept]))
+                changes = [batch.change for batch in batches[:kept]]
                 self.judges[lane].apply(changes)
                 self.judges[lane].recover(change.summary for change in changes)
             for batch in batches[kept:]:
@@ -318,19 +320,6 @@ class Pipeline:
         self.batches.clear()
         self.positions = dict(positions)
         self.idle = set()
-
-
-def change_of(batch: VerdictBatch) -> LaneChange:
-    """What the changelog has of a batch."""
-    return LaneChange(
-        sequence=batch.sequence,
-        positions=batch.positions,
-        max_event_times=batch.max_event_times,
-        watermark=batch.watermark,
-        delta=batch.delta,
-        summary=batch.summary,
-        horizon=batch.horizon,
-    )
 
 
 @dataclass(frozen=True)

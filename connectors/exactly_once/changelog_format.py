@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
-from operators.changes import Delta, LaneChange, NearRecords, Summary
+from operators.changes import Delta, LaneChange, LaneProgress, NearRecords, Summary
 from operators.errors import StateError
 
 VERSION = 1
@@ -79,12 +79,13 @@ def pack(change: LaneChange, fingerprint: dict[str, str]) -> Iterator[bytes]:
 
 def _pack_record(record: ChangelogRecord) -> bytes:
     change, last, fingerprint = record.change, record.last, record.fingerprint
+    progress = change.progress
     delta, summary = change.delta, change.summary
     settings = json.dumps(fingerprint, separators=(",", ":")).encode() if last else b""
     statistics = b"" if summary is None else msgspec.json.encode(summary)
     positions = [
-        _POSITION.pack(partition, offset, change.max_event_times.get(partition, float("-inf")))
-        for partition, offset in (change.positions.items() if last else ())
+        _POSITION.pack(partition, offset, progress.max_event_times.get(partition, float("-inf")))
+        for partition, offset in (progress.positions.items() if last else ())
     ]
     flags = (
         (_LAST if last else 0)
@@ -100,8 +101,8 @@ def _pack_record(record: ChangelogRecord) -> bytes:
             _HEAD.pack(
                 VERSION,
                 flags,
-                change.sequence,
-                change.watermark,
+                progress.sequence,
+                progress.watermark,
                 len(positions),
                 len(delta),
                 len(settings),
@@ -155,12 +156,9 @@ def unpack(value: bytes) -> ChangelogRecord:
         msg = f"the changelog has a record that cannot be read ({error}): is the topic another's?"
         raise StateError(msg) from error
     change = LaneChange(
-        sequence=sequence,
-        positions=positions,
-        max_event_times=max_event_times,
-        watermark=watermark,
-        delta=Delta(hashes, times, references, firsts),
-        summary=summary,
+        LaneProgress(sequence, positions, max_event_times, watermark),
+        Delta(hashes, times, references, firsts),
+        summary,
     )
     return ChangelogRecord(bool(flags & _LAST), change, fingerprint, texts)
 

@@ -179,7 +179,7 @@ class LaneOpener:
                 records = [part.record for part in transaction]
                 changes = [record.change for record in records]
                 transaction.clear()
-                last = changes[-1].sequence
+                last = changes[-1].progress.sequence
                 segments.add(entry.end, max(change.delta.newest for change in changes))
                 # Without a recovery directory nobody knows what the statistics hold already.
                 if self._recovery and last > counted:
@@ -221,7 +221,7 @@ class LaneOpener:
                 change = entry.record.change
                 newest = max(newest, change.delta.newest)
                 if entry.record.last:
-                    opened.sequence = max(opened.sequence, change.sequence)
+                    opened.sequence = max(opened.sequence, change.progress.sequence)
                     opened.segments.add(entry.end, newest)
                     newest = float("-inf")
         finally:

@@ -18,8 +18,9 @@ from connectors.exactly_once.changelog_format import pack
 from connectors.exactly_once.failpoints import TRIM_SECONDS, hit
 from connectors.exactly_once.lane_opener import OpenedLane
 from connectors.exactly_once.lane_producer import FencedError
-from connectors.exactly_once.uncommitted import HeldBatch, change_of
+from connectors.exactly_once.uncommitted import HeldBatch
 from connectors.kafka.requests import KafkaUnreachableError
+from operators.changes import LaneChange
 from operators.monitoring.observer import Observer
 from operators.verdicts import VERDICTS
 
@@ -112,11 +113,11 @@ class LaneTransactions:
             for batch in batches:
                 self.add(batch)
 
-        change = change_of(batches)
+        change = LaneChange.concat([part for batch in batches for part in batch.changes])
         changes = list(pack(change, self._settings.fingerprint))  # rule 7
         began = time.monotonic()
         self._producer.write_transaction(produce, self._changelog.topic, changes, self._renew)
-        self._committed = change.sequence
+        self._committed = change.progress.sequence
         hit("after_commit")
         if self._opened.lane is not None:
             self._opened.lane.committed(change)
@@ -156,7 +157,7 @@ class LaneTransactions:
                 log.warning("lane %d: asking again: %s", self._producer.index, error)
                 time.sleep(_RETRY_SECONDS)
             else:
-                return 0 if record is None else record.change.sequence
+                return 0 if record is None else record.change.progress.sequence
 
     def mark(self, end: int) -> None:
         """Note where the changelog ends, now that everything is committed; trim it.

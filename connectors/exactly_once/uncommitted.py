@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from connectors.librdkafka.packed_records import PackedRecords
-from operators.changes import Delta, LaneChange, Summary
+from operators.changes import LaneChange
 from operators.encode.encoder import Output
 from operators.monitoring.observer import WrittenBatch
 
@@ -78,18 +78,3 @@ class UncommittedBatches:
         """Remove all batches."""
         self._batches.clear()
         self.records = self.size_bytes = 0
-
-
-def change_of(batches: Iterable[HeldBatch]) -> LaneChange:
-    """Return the change of a whole transaction: the keys of all batches, and the last progress."""
-    changes = [change for batch in batches for change in batch.changes]
-    last = changes[-1]
-    return LaneChange(
-        sequence=last.sequence,
-        positions=last.positions,
-        max_event_times=last.max_event_times,
-        watermark=last.watermark,
-        delta=Delta.concat([change.delta for change in changes]),
-        summary=Summary.add_up(change.summary for change in changes),
-        horizon=last.horizon,
-    )

@@ -31,7 +31,7 @@ _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 Offsets: TypeAlias = dict[TopicPartition, int]
-Span: TypeAlias = dict[int, tuple[int, int]]
+OffsetRanges: TypeAlias = dict[int, tuple[int, int]]
 """Partition → offsets [start, end)."""
 
 
@@ -79,7 +79,7 @@ class TopicReader:
         """Whether a topic exists."""
         return topic in self._counts
 
-    def span(self, topic: str) -> Span:
+    def offset_ranges(self, topic: str) -> OffsetRanges:
         """Return the offsets of a topic that a `read_committed` reader can get now.
 
         Raises SourceError for a topic that does not exist.
@@ -91,9 +91,9 @@ class TopicReader:
             partition.partition: (starts[partition], ends[partition]) for partition in partitions
         }
 
-    def read(self, topic: str, span: Span) -> Iterator[tuple[int, list[Message]]]:
-        """Yield the records of a span: partition and some messages, in offset order."""
-        for partition, (start, end) in span.items():
+    def read(self, topic: str, ranges: OffsetRanges) -> Iterator[tuple[int, list[Message]]]:
+        """Yield the records of these offsets: a partition and some of its messages, in order."""
+        for partition, (start, end) in ranges.items():
             for messages in self._read_partition(topic, partition, start, end):
                 yield partition, messages
 

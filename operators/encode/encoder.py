@@ -55,15 +55,7 @@ def _progress(part: Part, names: Sequence[str]) -> Progress:
     batch = part.batch
     matched = batch.matches.combination
     return Progress(
-        change=LaneChange(
-            sequence=batch.sequence,
-            positions=batch.positions,
-            max_event_times=batch.max_event_times,
-            watermark=batch.watermark,
-            delta=batch.delta,
-            summary=batch.summary,
-            horizon=batch.horizon,
-        ),
+        change=batch.change,
         keys_held=batch.keys_held,
         matched={
             name: count
@@ -77,7 +69,7 @@ def _output(part: Part, records: Records, names: Sequence[str]) -> Output:
     batch = part.batch
     return Output(
         lane=batch.lane,
-        sequence=batch.sequence,
+        sequence=batch.change.progress.sequence,
         parts=part.parts,
         verdict=part.verdict,
         records=records,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from operators.batches import Slice
-from operators.changes import Change, Delta, LaneChange, LaneProgress, Summary
+from operators.changes import NO_SEQUENCE, Delta, LaneChange, LaneProgress, Summary
 from operators.columns.arrays import Codes, Floats
 from operators.columns.references import NO_REFERENCE, references
 from operators.errors import StateError
@@ -22,15 +22,7 @@ from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
 from operators.lanes.watermark import Watermark
 from operators.similarity.near_duplicates import NearSpec, UndecidedRecords, decide_near
 from operators.statistics.summarize import summarize
-from operators.verdicts import (
-    DUPLICATE,
-    INVALID,
-    LATE,
-    NO_SEQUENCE,
-    UNIQUE,
-    Matches,
-    VerdictBatch,
-)
+from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, Matches, VerdictBatch
 from operators.windows.store import DurableStore, KeyStore
 
 _Times = TypeVar("_Times", float, Floats)
@@ -142,20 +134,24 @@ class Lane:
         recovered, self._recovered = self._recovered, []
         return VerdictBatch(
             lane=self.index,
-            sequence=self.sequence if moved else NO_SEQUENCE,
-            positions=dict(self.progress),
-            max_event_times=dict(self.watermark.max_event_times),
+            change=LaneChange(
+                LaneProgress(
+                    sequence=self.sequence if moved else NO_SEQUENCE,
+                    positions=dict(self.progress),
+                    max_event_times=dict(self.watermark.max_event_times),
+                    watermark=self.watermark.value,
+                ),
+                delta,
+                summary,
+                horizon,
+            ),
             slice=slice_,
             verdicts=verdicts,
             matches=matches,
             behind=behind,
-            watermark=self.watermark.value,
-            horizon=horizon,
             keys_held=len(self.store),
-            delta=delta,
             similarity=similarity,
             skipped=skipped,
-            summary=summary,
             recovered=recovered,
         )
 
@@ -226,7 +222,9 @@ class Lane:
         """Continue from a snapshot.  Raises StateError if other settings made it."""
         check_fingerprint(snapshot.fingerprint, self._spec.fingerprint, "the recovery directory")
         self._continue_from(
-            snapshot.sequence, snapshot.progress, snapshot.watermark, snapshot.max_event_times
+            LaneProgress(
+                snapshot.sequence, snapshot.progress, snapshot.max_event_times, snapshot.watermark
+            )
         )
         if snapshot.keys is None:
             msg = (
@@ -247,9 +245,7 @@ class Lane:
         on_disk = None if self._durable is None else self._durable.progress
         if on_disk is None or self.near is not None:
             return None
-        self._continue_from(
-            on_disk.sequence, on_disk.positions, on_disk.watermark, on_disk.max_event_times
-        )
+        self._continue_from(on_disk)
         return on_disk
 
     def apply(self, changes: Sequence[LaneChange]) -> None:
@@ -257,28 +253,22 @@ class Lane:
 
         Only the last record says how far the transaction went.
         """
-        last = replace(changes[-1], horizon=self._spec.horizon(changes[-1].watermark))
+        last = changes[-1].progress
+        horizon = self._spec.horizon(last.watermark)
         on_disk = None if self._durable is None else self._durable.progress
         for change in changes:
             if on_disk is None or last.sequence > on_disk.sequence:
                 self.store.apply(change.delta)
-                self.committed(replace(last, delta=change.delta))
+                self.committed(replace(change, progress=last, horizon=horizon))
             if self.near is not None and change.delta.near is not None:
                 self.near.apply(change.delta.near)
-        progress = self.progress | last.positions
-        self._continue_from(last.sequence, progress, last.watermark, last.max_event_times)
+        self._continue_from(last._replace(positions=self.progress | last.positions))
         self._expire()
 
-    def _continue_from(
-        self,
-        sequence: int,
-        progress: dict[int, int],
-        watermark: float,
-        max_event_times: dict[int, float],
-    ) -> None:
-        self.sequence = sequence
-        self._positions.progress = dict(progress)
-        self.watermark = Watermark(watermark, dict(max_event_times))
+    def _continue_from(self, progress: LaneProgress) -> None:
+        self.sequence = progress.sequence
+        self._positions.progress = dict(progress.positions)
+        self.watermark = Watermark(progress.watermark, dict(progress.max_event_times))
 
     def recover(self, summaries: Iterable[Summary | None]) -> None:
         """Pass summaries on to the statistics, with the next verdict batch.
@@ -291,10 +281,7 @@ class Lane:
     def committed(self, change: LaneChange) -> None:
         """Note that a transaction of this lane is committed; from any thread."""
         if self._durable is not None:
-            progress = LaneProgress(
-                change.sequence, change.positions, change.max_event_times, change.watermark
-            )
-            self._durable.committed(Change(progress, change.delta, change.horizon))
+            self._durable.committed(change)
 
     def marked(self, end: int) -> None:
         """Note where the changelog ended after the last commit; from any thread."""

@@ -1,8 +1,9 @@
-"""Which event times a lane had certainly taken before it judged a record.
+"""Event times that a lane had certainly accepted before it judged a record.
 
-Lanes commit on their own.  One may have answered a record long before another lane,
-killed in between, reads what came before that record again.  By then the clock is
-later, and takes what was in the future for the first lane.
+A lane accepts a record that is not invalid, and its event time then counts for the
+watermark.  Lanes commit independently.  One lane may have answered a record long before
+another lane, which was killed in between, reads the records before it again.  By then the
+clock is later, and accepts event times that were in the future for the first lane.
 """
 
 from __future__ import annotations
@@ -17,54 +18,56 @@ from operators.verdicts import INVALID
 NO_JOB_BEFORE = 1_767_225_600.0
 
 
-class Taken:
-    """Largest event times that were taken, some rows of one partition at a time.
+class AcceptedTimes:
+    """Largest accepted event times, for consecutive rows of one partition.
 
-    A lane has certainly met what it took itself, in the order of the partition, and what
-    was in no clock's future.
+    A lane has certainly met, in the order of the partition, the records that it accepted
+    itself, and those of other lanes whose times were in no clock's future.
     """
 
     def __init__(self, table: InputTable, *, dropped: bool, together: bool) -> None:
-        """dropped: whether records may have been answered and left no trace.
+        """dropped: whether some verdict is dropped; then records without an answer count too.
 
-        together: whether all lanes commit at once; then what one took all have met.
+        together: whether all lanes commit at once; then every lane has met all records.
         """
         self._table = table
         self._dropped = dropped
         self._together = together
-        self._largest: dict[int, float] = {}
-        self._sure = -np.inf
+        self._max_of_lane: dict[int, float] = {}
+        self._max_of_all = -np.inf
 
     def begin(self) -> None:
         """Begin a partition."""
-        self._largest.clear()
-        self._sure = -np.inf
+        self._max_of_lane.clear()
+        self._max_of_all = -np.inf
 
     def before(self, rows: slice) -> Floats:
-        """Largest event time that was certainly taken before each of the next rows."""
+        """Largest event time that was certainly accepted before each of the next rows."""
         table = self._table
         verdicts = table.verdicts[rows]
-        taken = (verdicts != INVALID) & (self._dropped | (verdicts >= 0))
-        times = np.where(taken, table.times[rows], np.nan)
-        never_ahead = (times <= NO_JOB_BEFORE) | table.in_time[rows]
-        sure = np.ones(len(times), np.bool_) if self._together else never_ahead
-        found, self._sure = _running(np.where(sure, times, np.nan), self._sure)
-        if not sure.all():
-            np.fmax(found, self._of_own_lanes(rows, times), out=found)
-        return found
+        accepted = (verdicts != INVALID) & (self._dropped | (verdicts >= 0))
+        times = np.where(accepted, table.times[rows], np.nan)
+        never_ahead = (times <= NO_JOB_BEFORE) | table.never_ahead[rows]
+        met_by_all = np.ones(len(times), np.bool_) if self._together else never_ahead
+        largest, self._max_of_all = _running_max(
+            np.where(met_by_all, times, np.nan), self._max_of_all
+        )
+        if not met_by_all.all():
+            np.fmax(largest, self._before_in_lane(rows, times), out=largest)
+        return largest
 
-    def _of_own_lanes(self, rows: slice, times: Floats) -> Floats:
+    def _before_in_lane(self, rows: slice, times: Floats) -> Floats:
         lanes = self._table.lanes[rows]
         order = np.argsort(lanes, kind="stable")
-        numbers, begins = np.unique(lanes[order], return_index=True)
-        found = np.empty(len(times))
-        for number, mine in zip(numbers.tolist(), np.split(order, begins[1:]), strict=True):
-            largest = self._largest.get(number, -np.inf)
-            found[mine], self._largest[number] = _running(times[mine], largest)
-        return found
+        indexes, begins = np.unique(lanes[order], return_index=True)
+        largest = np.empty(len(times))
+        for lane, positions in zip(indexes.tolist(), np.split(order, begins[1:]), strict=True):
+            before = self._max_of_lane.get(lane, -np.inf)
+            largest[positions], self._max_of_lane[lane] = _running_max(times[positions], before)
+        return largest
 
 
-def _running(times: Floats, largest: float) -> tuple[Floats, float]:
-    """Largest time before each, and after the last; NaN counts for nothing."""
-    running = np.fmax.accumulate(np.concatenate(([largest], times)))
+def _running_max(times: Floats, before: float) -> tuple[Floats, float]:
+    """Largest time before each row, and the largest of all.  NaN is ignored."""
+    running = np.fmax.accumulate(np.concatenate(([before], times)))
     return running[:-1], float(running[-1])

@@ -1,4 +1,7 @@
-"""What an output record has to say of its verdict, whether in headers or in a line."""
+"""The fields that an answer must have, whether in headers or in a line of a file.
+
+An answer is a record of a duplicate, late or invalid output.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,17 @@ from flows.cli.audit.table import place_of
 from flows.settings.model import Settings
 from operators.similarity.near_duplicates import SIMILAR
 
-Lacking = Callable[[str, str, str, float, bool], str]
-"""Names what is missing or makes no sense, given verdict, what it matched or its reason,
-original, number (of a late or similar record, NaN for none), and whether it is probable."""
+MissingField = Callable[[str, str, str, float, bool], str]
+"""Names a field that is missing or wrong; empty for none.
+
+Its arguments: the verdict; the matched combination, or the reason; the original; the
+similarity of a near duplicate or the seconds of a late record, NaN for none; and whether
+the answer is marked as probable.
+"""
 
 
-def what_is_lacking(settings: Settings) -> Lacking:
-    """Make the function that looks whether a record says why it has its verdict."""
+def missing_field_finder(settings: Settings) -> MissingField:
+    """Make the function that finds a missing field of an answer."""
     names = {key.name for key in settings.keys}
     bloom = settings.state == "bloom"
 
@@ -30,7 +37,13 @@ def what_is_lacking(settings: Settings) -> Lacking:
             return "" if probable else "probable"
         return "original" if place_of(original) is None else ""
 
-    def lacking(verdict: str, why: str, original: str, number: float, probable: bool) -> str:  # noqa: FBT001 - a column's value
+    def missing_field(
+        verdict: str,
+        why: str,
+        original: str,
+        number: float,
+        probable: bool,  # noqa: FBT001 - a column's value
+    ) -> str:
         if verdict == "duplicate":
             return of_duplicate(why, original, number, probable=probable)
         if verdict == "late":
@@ -39,18 +52,21 @@ def what_is_lacking(settings: Settings) -> Lacking:
             return "" if why in CODE_OF else "reason"
         return ""
 
-    return lacking
+    return missing_field
 
 
 def is_near(settings: Settings, matched: str, number: float) -> bool:
-    """Tell whether a duplicate says that it is a near one; a key may be called `similar` too."""
+    """Whether an answer is of a near duplicate.
+
+    A key may be called `similar` too; then the similarity tells them apart.
+    """
     if settings.similarity is None or matched != SIMILAR:
         return False
     return not math.isnan(number) or all(key.name != SIMILAR for key in settings.keys)
 
 
 def finite(text: str) -> float:
-    """Read a number; NaN for what is none, or not finite."""
+    """Read a number; NaN for a text that is no number, or not a finite one."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What unique outputs are that no open input record matches."""
+"""Explains unique outputs that match no unanswered input record."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ import numpy as np
 
 from flows.cli.audit.findings import Findings, Kind
 from flows.cli.audit.matching import pair
-from flows.cli.audit.table import InputTable, UniqueChunk, same
+from flows.cli.audit.table import MAX_ANSWERS, InputTable, UniqueChunk, equal_rows
 from operators.columns.arrays import Bools, Hashes, Ints
 from operators.verdicts import UNIQUE
-
-# Answers can be counted up to here in a byte.
-_MOST_ANSWERS = 255
 
 
 @dataclass(frozen=True, slots=True)
 class ExtraUniques:
-    """Explains the unique outputs that are too many.
+    """Finds out what the unexpected unique outputs are.
 
-    name_input: names an input record, given its row.  name_output: names a unique
-    output, given its chunk and position.
+    name_input: names an input record by its row.  name_output: names a unique output by
+    its chunk and its position there.
     """
 
     table: InputTable
@@ -33,9 +30,10 @@ class ExtraUniques:
     def explain(
         self, digests: Hashes, expected: Bools, findings: Findings, notes: list[str]
     ) -> None:
-        """Say what is wrong with each unique output that is not expected.
+        """Add a finding or a note for each unique output that is not expected.
 
-        digests: of all unique outputs, chunk after chunk.
+        digests: of all unique outputs, chunk after chunk.  expected: whether each matches
+        an unanswered input record.
         """
         extra = np.flatnonzero(~expected)
         if not len(extra):
@@ -44,23 +42,23 @@ class ExtraUniques:
         begins = np.cumsum([0, *(len(chunk.offsets) for chunk in self.chunks)])
         chunk_of = np.searchsorted(begins, extra, side="right") - 1
         places = list(zip(chunk_of.tolist(), (extra - begins[chunk_of]).tolist(), strict=True))
-        replayed = self._replayed(places, notes)
+        replayed = self._are_replayed(places, notes)
         known = np.isin(digests[extra, 0], table.digests[:, 0])
         foreign: list[tuple[UniqueChunk, int]] = []
-        for (number, at), is_known, is_replay in zip(places, known, replayed, strict=True):
-            chunk = self.chunks[number]
-            if is_replay or self._is_marked(chunk, at, findings):
+        for (index, at), is_known, is_replay in zip(places, known, replayed, strict=True):
+            chunk = self.chunks[index]
+            if is_replay or self._is_misplaced(chunk, at, findings):
                 continue
-            again = self._again(chunk, at, is_known=bool(is_known))
-            if again is None:
+            digest = self._answered_digest(chunk, at, is_known=bool(is_known))
+            if digest is None:
                 foreign.append((chunk, at))
             else:
-                findings.add(Kind.DOUBLED, 1, self._second(chunk, at, again))
+                findings.add(Kind.DOUBLED, 1, self._second_answer(chunk, at, digest))
         excused = min(len(foreign), table.deleted)
         if excused:
             notes.append(
                 f"{excused:,} unique records match no input record that is still there; "
-                f"{table.deleted:,} were deleted by retention"
+                f"{table.deleted:,} input records were deleted by retention"
             )
         findings.add(
             Kind.FOREIGN,
@@ -68,31 +66,31 @@ class ExtraUniques:
             (self.name_output(chunk, at) for chunk, at in foreign[excused:]),
         )
 
-    def _replayed(self, places: Sequence[tuple[int, int]], notes: list[str]) -> Bools:
-        """Tell which are records with another verdict that `dedup replay --to` sent here.
+    def _are_replayed(self, places: Sequence[tuple[int, int]], notes: list[str]) -> Bools:
+        """Whether each is a record with another verdict that `dedup replay --to` sent here.
 
-        It sends each input record to a topic once: a second one is not its doing.
+        It sends each input record to a topic once, so a second one is not a replay.
         """
-        found = np.zeros(len(places), np.bool_)
-        maybe = [
-            (index, self.chunks[number].replayed[at])
-            for index, (number, at) in enumerate(places)
-            if at in self.chunks[number].replayed
+        replayed = np.zeros(len(places), np.bool_)
+        candidates = [
+            (position, self.chunks[index].replayed[at])
+            for position, (index, at) in enumerate(places)
+            if at in self.chunks[index].replayed
         ]
-        if not maybe:
-            return found
-        sent = np.frombuffer(b"".join(digest for _, digest in maybe), np.uint64).reshape(-1, 2)
-        _, there = pair(self.table.digests, sent, self.table.verdicts > UNIQUE)
-        found[np.array([index for index, _ in maybe], np.int64)[there]] = True
-        if count := int(there.sum()):
+        if not candidates:
+            return replayed
+        sent = np.frombuffer(b"".join(digest for _, digest in candidates), np.uint64)
+        _, paired = pair(self.table.digests, sent.reshape(-1, 2), self.table.verdicts > UNIQUE)
+        replayed[np.array([position for position, _ in candidates], np.int64)[paired]] = True
+        if count := int(paired.sum()):
             notes.append(
                 f"{count:,} records that are not unique were sent to the unique output by "
                 "`dedup replay`"
             )
-        return found
+        return replayed
 
-    def _again(self, chunk: UniqueChunk, at: int, *, is_known: bool) -> Hashes | None:
-        """Digest of the input record that a unique output answers once more; None for none."""
+    def _answered_digest(self, chunk: UniqueChunk, at: int, *, is_known: bool) -> Hashes | None:
+        """Digest of the answered input record that a unique output answers again; None for none."""
         if is_known:
             own: Hashes = chunk.digests[at]
             return own
@@ -103,15 +101,15 @@ class ExtraUniques:
         return None
 
     def _rows(self, digest: Hashes) -> Ints:
-        return np.flatnonzero(same(self.table.digests, digest))
+        return np.flatnonzero(equal_rows(self.table.digests, digest))
 
-    def _second(self, chunk: UniqueChunk, at: int, digest: Hashes) -> Iterator[str]:
-        """Name a unique output whose input record is answered elsewhere; made when asked for."""
+    def _second_answer(self, chunk: UniqueChunk, at: int, digest: Hashes) -> Iterator[str]:
+        """Yield the line about a second answer; it is made only if it is shown."""
         row = int(self._rows(digest)[0])
         yield f"{self.name_output(chunk, at)} answers {self.name_input(row)} again"
 
-    def _is_marked(self, chunk: UniqueChunk, at: int, findings: Findings) -> bool:
-        """Whether a unique output is another verdict's answer, put into the wrong output."""
+    def _is_misplaced(self, chunk: UniqueChunk, at: int, findings: Findings) -> bool:
+        """Whether a unique output is an answer with another verdict, in the wrong output."""
         if at not in chunk.marked:
             return False
         partition, offset, digest = chunk.marked[at]
@@ -122,5 +120,5 @@ class ExtraUniques:
         findings.add(Kind.MISPLACED, 1, [f"{name} answers {self.name_input(row)}"])
         if self.table.answers[row] or self.table.verdicts[row] >= 0:
             findings.add(Kind.DOUBLED, 1, [f"{name} answers {self.name_input(row)} again"])
-        self.table.answers[row] = min(int(self.table.answers[row]) + 1, _MOST_ANSWERS)
+        self.table.answers[row] = min(int(self.table.answers[row]) + 1, MAX_ANSWERS)
         return True

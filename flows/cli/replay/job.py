@@ -14,7 +14,7 @@ from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.topic_reader import TopicReader
 from connectors.kafka.topics import no_such_topic, own_topics, partition_counts
 from flows.cli.reading import read_topic
-from flows.cli.replay.log import ensure_log, log_topic, unpack
+from flows.cli.replay.log import ensure_log, log_topic, read_log_record
 from flows.cli.replay.pacing import Pace, batches
 from flows.cli.replay.selection import DeadLetter, Filters, Replay, ReplayLog, Selection
 from flows.cli.replay.writer import ReplayWriter
@@ -107,9 +107,9 @@ class ReplayJob:
         replayed = ReplayLog()
         topic = log_topic(self.settings.app_id)
         if reader.has(topic):
-            for _, messages in read_topic(reader, topic, reader.span(topic)):
+            for _, messages in read_topic(reader, topic, reader.offset_ranges(topic)):
                 for message in messages:
-                    unpack(message.value() or b"", replayed)
+                    read_log_record(message.value() or b"", replayed)
         return replayed
 
     def _pick(
@@ -117,7 +117,7 @@ class ReplayJob:
     ) -> Iterator[Replay]:
         """Yield the replays of a topic, up to a limit."""
         count = 0
-        for _, messages in read_topic(reader, topic, reader.span(topic)):
+        for _, messages in read_topic(reader, topic, reader.offset_ranges(topic)):
             for message in messages:
                 if count >= limit:
                     return

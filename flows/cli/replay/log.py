@@ -29,7 +29,7 @@ _VISIBLE_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 
 
-def pack(to: str, origins: Iterable[Origin]) -> list[bytes]:
+def log_records(to: str, origins: Iterable[Origin]) -> list[bytes]:
     """Make the log's records for replays: one for each input partition.
 
     to: topic that the replays are written to.  origins: of the replays.
@@ -46,7 +46,7 @@ def pack(to: str, origins: Iterable[Origin]) -> list[bytes]:
     ]
 
 
-def unpack(value: bytes, replayed: ReplayLog) -> None:
+def read_log_record(value: bytes, replayed: ReplayLog) -> None:
     """Add the input records that a record of the log names.
 
     value: of the log's record.  Raises StateError if it cannot be read as one.

@@ -17,7 +17,7 @@ from connectors.exactly_once.lane_producer import FencedError, LaneProducer
 from connectors.kafka.access import KafkaAccess
 from connectors.librdkafka.column_producer import ANY_PARTITION
 from connectors.librdkafka.packed_records import PackedRecords
-from flows.cli.replay.log import log_topic, pack
+from flows.cli.replay.log import log_records, log_topic
 from flows.cli.replay.selection import Replay
 from operators.batches import Records
 
@@ -44,7 +44,7 @@ class ReplayWriter:
         Raises FencedError if another writer has opened, SinkError for an error that no
         retry cures.
         """
-        changes = pack(self._to, (replay.origin for replay in replays))
+        changes = log_records(self._to, (replay.origin for replay in replays))
         parts = self._by_partition(replays)
 
         def produce() -> None:

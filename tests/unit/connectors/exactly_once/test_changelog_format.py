@@ -16,7 +16,7 @@ from connectors.exactly_once.changelog_format import (
     pack,
     unpack,
 )
-from operators.changes import Delta, LaneChange
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import StateError
 from tests.changelog_deltas import MAX_RECORD_BYTES, random_delta
 
@@ -29,15 +29,17 @@ fingerprints = st.dictionaries(st.text(max_size=12), st.text(max_size=12), max_s
 def changes(draw: st.DrawFn) -> LaneChange:
     positions = draw(st.dictionaries(partitions, st.integers(0, 2**62), min_size=1, max_size=9))
     return LaneChange(
-        sequence=draw(st.integers(1, 2**62)),
-        positions=positions,
-        max_event_times={
-            partition: draw(times.filter(lambda time: time > -np.inf))
-            for partition in positions
-            if draw(st.booleans())
-        },
-        watermark=draw(times),
-        delta=random_delta(
+        LaneProgress(
+            sequence=draw(st.integers(1, 2**62)),
+            positions=positions,
+            max_event_times={
+                partition: draw(times.filter(lambda time: time > -np.inf))
+                for partition in positions
+                if draw(st.booleans())
+            },
+            watermark=draw(times),
+        ),
+        random_delta(
             draw(st.integers(0, 3 * KEYS_PER_RECORD)),
             draw(st.integers(0, 99)),
             sessions=draw(st.booleans()),
@@ -58,9 +60,7 @@ def test_round_trip(change: LaneChange, fingerprint: dict[str, str]) -> None:
     assert [record.last for record in records] == [False] * (len(records) - 1) + [True]
     assert all(len(value) < MAX_RECORD_BYTES for value in packed)
     assert last.fingerprint == fingerprint
-    assert (last.change.sequence, last.change.watermark) == (change.sequence, change.watermark)
-    assert last.change.positions == change.positions
-    assert last.change.max_event_times == change.max_event_times
+    assert last.change.progress == change.progress
     added = concat(records)
     assert np.array_equal(added.hashes, change.delta.hashes)
     assert np.array_equal(added.times, change.delta.times)
@@ -83,17 +83,18 @@ def test_round_trip(change: LaneChange, fingerprint: dict[str, str]) -> None:
     ],
 )
 def test_many_keys_are_split(keys: int, records: int) -> None:
-    change = LaneChange(1, {0: 1}, {}, 0.0, random_delta(keys, 1, sessions=False))
+    change = LaneChange(LaneProgress(1, {0: 1}, {}, 0.0), random_delta(keys, 1, sessions=False))
     packed = [unpack(value) for value in pack(change, {"a": "b"})]
 
     assert len(packed) == records
     assert len(concat(packed)) == keys
-    assert not any(record.fingerprint or record.change.positions for record in packed[:-1])
+    assert all(not one.fingerprint and not one.change.progress.positions for one in packed[:-1])
 
 
 def packed_record() -> bytes:
     [value] = pack(
-        LaneChange(7, {0: 5, 3: 9}, {0: 1.5}, 1.0, random_delta(3, 1, sessions=True)), {"a": "b"}
+        LaneChange(LaneProgress(7, {0: 5, 3: 9}, {0: 1.5}, 1.0), random_delta(3, 1, sessions=True)),
+        {"a": "b"},
     )
     return value
 

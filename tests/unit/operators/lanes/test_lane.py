@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from operators.batches import Spans, select_rows
+from operators.changes import NO_SEQUENCE, LaneProgress
 from operators.columns.event_types import EventTypes
 from operators.columns.references import NO_REFERENCE, partition_and_offset, references
 from operators.deduplicate import lane_mapper
@@ -17,16 +18,19 @@ from operators.errors import StateError
 from operators.fingerprint import TOPIC_ID, check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
-from operators.verdicts import NO_SEQUENCE, VERDICTS, VerdictBatch
+from operators.verdicts import VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.tumbling import TumblingStore
 from tests.builders import slice_of
-from tests.pipeline import change_of
 from tests.stores import contents
 
 FINGERPRINT = {"DEDUP_KEYS": '[["event_id"]]', "DEDUP_WINDOW": "tumbling"}
 SPEC = LaneSpec(partial(TumblingStore, 100.0), 10.0, 30.0, FINGERPRINT)
+
+
+def sequence_of(batch: VerdictBatch) -> int:
+    return batch.change.progress.sequence
 
 
 def words(batch: VerdictBatch) -> str:
@@ -52,11 +56,11 @@ def test_verdicts_and_what_comes_with_them() -> None:
     assert words(batch) == "u d0:5 i l u"
     assert batch.behind[3] == 11
     assert np.isnan(batch.behind[[0, 1, 2, 4]]).all()
-    assert (batch.watermark, batch.keys_held, batch.sequence, batch.skipped) == (51, 2, 1, 0)
-    assert batch.horizon == 51 - SPEC.allowed_lateness_seconds
-    assert (batch.positions, batch.max_event_times) == ({0: 10}, {0: 51.0})
-    assert batch.delta.references.tolist() == [5, 9]
-    assert lane.decide(slice_of(10, [(55, "c")])).sequence == 2
+    assert (batch.keys_held, batch.skipped) == (2, 0)
+    assert batch.change.progress == LaneProgress(1, {0: 10}, {0: 51.0}, watermark=51)
+    assert batch.change.horizon == 51 - SPEC.allowed_lateness_seconds
+    assert batch.change.delta.references.tolist() == [5, 9]
+    assert sequence_of(lane.decide(slice_of(10, [(55, "c")]))) == 2
 
 
 def test_the_late_and_the_invalid_enter_no_keys() -> None:
@@ -68,18 +72,18 @@ def test_the_late_and_the_invalid_enter_no_keys() -> None:
 def test_a_heartbeat_that_changes_nothing_has_no_number() -> None:
     lane = Lane(0, SPEC)
     lane.decide(slice_of(0, [(50, "a")]))
-    assert lane.decide(slice_of(1, [])).sequence == NO_SEQUENCE
-    assert lane.decide(slice_of(1, [], end=3)).sequence == 2  # offsets without records
-    assert lane.decide(slice_of(3, [(50, "a")])).sequence == 3
+    assert sequence_of(lane.decide(slice_of(1, []))) == NO_SEQUENCE
+    assert sequence_of(lane.decide(slice_of(1, [], end=3))) == 2  # offsets without records
+    assert sequence_of(lane.decide(slice_of(3, [(50, "a")]))) == 3
 
 
 def test_a_watermark_that_moves_has_a_number() -> None:
     lane = Lane(0, SPEC)
     lane.decide(slice_of(0, [(50, "a")], partitions=2))
     heartbeat = slice_of(0, [], partition=1, partitions=2)
-    assert lane.decide(heartbeat).sequence == 2  # first word of partition 1
+    assert sequence_of(lane.decide(heartbeat)) == 2  # first word of partition 1
     idle = slice_of(0, [], partition=1, partitions=2, idle=True)
-    assert lane.decide(idle).watermark == 50
+    assert lane.decide(idle).change.progress.watermark == 50
     assert lane.sequence == 3
 
 
@@ -99,7 +103,7 @@ def test_after_a_restart_what_was_answered_is_skipped() -> None:
     assert again.slice.offsets.tolist() == [3, 4]
     assert list(again.slice.records.take(again.slice.rows).values) == [b"3", b"4"]
     assert again.slice.decided.invalid == {0: ("key", "why")}
-    assert (words(again), again.skipped, again.sequence) == ("i l", 3, 2)
+    assert (words(again), again.skipped, again.change.progress.sequence) == ("i l", 3, 2)
     assert lane.progress == {0: 5}
 
 
@@ -108,7 +112,7 @@ def test_the_first_slice_after_a_restart_may_begin_earlier_never_later() -> None
     lane.decide(slice_of(0, [(50, "a")] * 5))
     restarted = _restarted(lane)
     first = restarted.decide(slice_of(1, [(50, "a")] * 2))
-    assert (words(first), first.skipped, first.sequence) == ("", 2, NO_SEQUENCE)
+    assert (words(first), first.skipped, first.change.progress.sequence) == ("", 2, NO_SEQUENCE)
     assert restarted.progress == {0: 5}
     with pytest.raises(StateError, match="up to offset 3, but the next records begin at 4"):
         restarted.decide(slice_of(4, [(50, "a")]))
@@ -138,8 +142,8 @@ def test_a_changelog_gives_back_the_lane(store: Any) -> None:  # noqa: ANN401
         lane.decide(slice_of(5 * n, [(3 * n + k * 7 % 5, "abcd"[k * n % 4]) for k in range(5)]))
         for n in range(20)
     ]
-    again.apply(list(map(change_of, batches[:10])))
-    again.apply(list(map(change_of, batches[10:])))
+    again.apply([batch.change for batch in batches[:10]])
+    again.apply([batch.change for batch in batches[10:]])
     assert contents(again.store) == contents(lane.store)
     assert (again.sequence, again.progress) == (lane.sequence, lane.progress)
     assert (again.watermark.value, again.watermark.max_event_times) == (

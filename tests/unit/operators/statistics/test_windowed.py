@@ -8,10 +8,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
 from operators.batches import DecisionColumns, Records, Slice, Span, Spans
-from operators.changes import Delta, Summary
+from operators.changes import NO_SEQUENCE, Delta, LaneChange, LaneProgress, Summary
 from operators.statistics.summarize import Statistic
 from operators.statistics.windowed import StatisticsSettings, windowed_statistics
-from operators.verdicts import NO_SEQUENCE, Matches, VerdictBatch
+from operators.verdicts import Matches, VerdictBatch
 
 SETTINGS = StatisticsSettings(seconds=60.0, lanes=2)
 LATENESS_SECONDS = 100.0
@@ -32,9 +32,11 @@ def batch(
     summary = Summary(60.0, {w: {"t": [count, 0, 0, 0]} for w, count in (windows or {}).items()})
     return VerdictBatch(
         lane=lane,
-        sequence=sequence,
-        positions={},
-        max_event_times={},
+        change=LaneChange(
+            LaneProgress(sequence, {}, {}, watermark),
+            Delta.empty(),
+            summary if windows else None,
+        ),
         slice=Slice(
             lane,
             Spans.of(Span(0, 1, 0, 0, 0), 0),
@@ -46,11 +48,7 @@ def batch(
         verdicts=np.zeros(0, np.int8),
         matches=Matches(np.zeros(0, np.int8), np.zeros(0, np.int64)),
         behind=none,
-        watermark=watermark,
-        horizon=watermark - LATENESS_SECONDS,
         keys_held=0,
-        delta=Delta.empty(),
-        summary=summary if windows else None,
         recovered=recovered,
     )
 

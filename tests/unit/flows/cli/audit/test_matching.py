@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.cli.audit import matching
-from flows.cli.audit.matching import Window, pair, repeated_keys
+from flows.cli.audit.matching import pair, repeated_keys
 from operators.columns.arrays import Hashes
+from operators.windows.kinds import KINDS, WindowName
 
 NAMES = st.lists(st.sampled_from("abcd"), max_size=12)
 
@@ -26,9 +26,9 @@ def hashes(names: list[str]) -> Hashes:
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_buckets() -> Iterator[None]:
-    """Sort few rows at a time, so that there are several buckets."""
+    """Sort only a few rows together, so that there are several buckets."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matching, "_BUCKET", 3)
+        patch.setattr(matching, "_BUCKET_ROWS", 3)
         yield
 
 
@@ -55,10 +55,10 @@ def test_only_chosen_records_are_paired() -> None:
     assert others.tolist() == [True, False, True]
 
 
-def too_close(one: float, two: float, window: str) -> bool:
+def too_close(first: float, second: float, window: str) -> bool:
     if window == "tumbling":
-        return math.floor(one / 10) == math.floor(two / 10)
-    return window == "forever" or abs(one - two) < 10
+        return math.floor(first / 10) == math.floor(second / 10)
+    return window == "forever" or abs(first - second) < 10
 
 
 @given(
@@ -66,27 +66,27 @@ def too_close(one: float, two: float, window: str) -> bool:
         st.tuples(st.sampled_from("abcd"), st.sampled_from([-10.0, -0.5, 0, 5, 9.9, 10, 19.9, 20])),
         max_size=10,
     ),
-    window=st.sampled_from(get_args(Window)),
+    window=st.sampled_from(list(KINDS)),
 )
 def test_a_repeated_key_is_found_in_its_window_and_only_there(
-    records: list[tuple[str, float]], window: Window
+    records: list[tuple[str, float]], window: WindowName
 ) -> None:
     names = [name for name, _ in records]
     times = np.array([moment for _, moment in records], np.float64)
     repeats, before = repeated_keys(hashes(names), times, window, 10)
 
     pairs = [
-        (one, two)
-        for one, two in combinations(range(len(records)), 2)
-        if names[one] == names[two] and too_close(times[one], times[two], window)
+        (first, second)
+        for first, second in combinations(range(len(records)), 2)
+        if names[first] == names[second] and too_close(times[first], times[second], window)
     ]
     assert (len(repeats) > 0) == (len(pairs) > 0)
-    for found in zip(repeats.tolist(), before.tolist(), strict=True):
-        assert tuple(sorted(found)) in pairs
+    for pair_of_rows in zip(repeats.tolist(), before.tolist(), strict=True):
+        assert tuple(sorted(pair_of_rows)) in pairs
 
 
-@pytest.mark.parametrize("window", get_args(Window))
-def test_nothing_repeats_nothing(window: Window) -> None:
+@pytest.mark.parametrize("window", list(KINDS))
+def test_nothing_repeats_nothing(window: WindowName) -> None:
     repeats, _ = repeated_keys(hashes([]), np.zeros(0), window, 10)
 
     assert len(repeats) == 0

@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 
 from flows.assembly.specs import bound_of, disk_stores
-from operators.changes import Change, Delta, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import SettingsError
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
+from operators.windows.bound import Bound
 from operators.windows.disk import store as disk_store
 from operators.windows.disk.layout import (
     KeyLayout,
-    SessionLayout,
-    SlidingLayout,
     entries_of,
     number_of,
     order_of,
@@ -27,22 +26,18 @@ from operators.windows.disk.layout import (
 )
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
+from operators.windows.kinds import KINDS
 from operators.windows.session import SessionStore
-from operators.windows.tumbling import TumblingStore
+from operators.windows.session_layout import SessionLayout
+from operators.windows.sliding import SlidingLayout
+from operators.windows.tumbling import TumblingLayout, TumblingStore
 from tests.builders import slice_of
 from tests.cases.settings import KAFKA, load
-from tests.pipeline import change_of
 from tests.stores import Asking
 
 MEMORY = RocksMemory(8 << 20)
 NewStore = Callable[[Path], DiskStore]
-LAYOUTS = {
-    "tumbling": KeyLayout(10.0),
-    "forever": KeyLayout(math.inf),
-    "sliding": SlidingLayout(10.0),
-    "session": SessionLayout(10.0),
-}
+LAYOUTS: dict[str, KeyLayout] = {name: kind.new_layout(10.0) for name, kind in KINDS.items()}
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
 
@@ -70,9 +65,9 @@ def test_only_what_is_committed_is_there_after_a_kill(layout: KeyLayout, tmp_pat
     assert asking((1, "a"), (2, "b"), (3, "a")) == "u u d0"
     assert asking((4, "c")) == "u"
     assert len(store) == 3
-    store.committed(Change(progress(1), asking.deltas[0]))
+    store.committed(LaneChange(progress(1), asking.deltas[0]))
     assert asking((5, "b"), (5, "c"), (6, "d")) == "d1 d3 u"
-    store.committed(Change(progress(2), asking.deltas[1]))
+    store.committed(LaneChange(progress(2), asking.deltas[1]))
     store.marked(77)
     again = opened(killed(store, tmp_path / "lane", tmp_path / "left"), layout)
     assert again.progress == progress(2)._replace(end=77)
@@ -95,7 +90,7 @@ def test_memory_in_front_is_let_go_of(
         assert asking((1, name)) == "u"
         # Every third transaction is late, so that some always wait.
         if number % 3 == 0:
-            store.committed(Change(progress(number), Delta.concat(asking.deltas)))
+            store.committed(LaneChange(progress(number), Delta.concat(asking.deltas)))
             asking.deltas.clear()
     assert len(store) == 10
     for number, name in enumerate(names):
@@ -116,7 +111,7 @@ def test_sessions_go_on_whatever_is_in_memory(
     ):
         said.append(asking(event))
         if number % 2:
-            store.committed(Change(progress(number), Delta.concat(asking.deltas)))
+            store.committed(LaneChange(progress(number), Delta.concat(asking.deltas)))
             asking.deltas.clear()
     # 0–8–16–22–30, then 41 is alone between 30 and 50, which are joined by it with 50.
     assert said == ["u", "u", "d0", "u", "u", "d0", "d0", "d1"]
@@ -134,10 +129,10 @@ def test_keys_are_dropped_from_the_disk(layout: KeyLayout, tmp_path: Path) -> No
         asking((number * 10.0, "a"), (number * 10.0 + 5, "b"))
         horizon = number * 10.0 - 25
         store.expire(horizon)
-        store.committed(Change(progress(number + 1), asking.deltas[-1], horizon))
+        store.committed(LaneChange(progress(number + 1), asking.deltas[-1], horizon=horizon))
     assert len(store) <= 12
     store.expire(1000.0)
-    store.committed(Change(progress(21), Delta.empty(), 1000.0))
+    store.committed(LaneChange(progress(21), Delta.empty(), horizon=1000.0))
     store.expire(1000.0)
     assert len(store) == 0
     store.close()
@@ -153,7 +148,7 @@ def test_a_session_that_was_evicted_is_not_joined_to_what_came_after_it(tmp_path
     assert before((0, "a"), (9, "a"), (0, "b"), (5, "a"), (14, "a")) == "u d0 u u d3"
     store = opened(tmp_path / "lane", LAYOUTS["session"])
     store.apply(before.deltas[0])
-    store.committed(Change(progress(1), before.deltas[0]))
+    store.committed(LaneChange(progress(1), before.deltas[0]))
     store.close()
     again = opened(tmp_path / "lane", LAYOUTS["session"])
     assert len(again) == 2
@@ -198,13 +193,13 @@ def test_what_is_counted_is_what_is_there(
         store.expire(horizon)
         rows = sum(len(delta) for delta, _ in waiting)
         # A key of which one session waits has others.
-        more = rows if isinstance(layout, SessionLayout) else 0
+        more = rows if layout.entries_grow else 0
         assert len(store) <= max(bound.max_keys, rows) + more
         if rng.random() < 0.3:
             committed, waiting = waiting[:3], waiting[3:]
             number += 1
             delta = Delta.concat([delta for delta, _ in committed])
-            store.committed(Change(progress(number), delta, committed[-1][1]))
+            store.committed(LaneChange(progress(number), delta, horizon=committed[-1][1]))
             store.expire(horizon)
             check_rows(store, database)
         if number and rng.random() < 0.05:
@@ -228,7 +223,7 @@ def test_keys_are_dropped_as_fast_as_they_come(window: str, tmp_path: Path) -> N
         times, references = np.full(count, 15.0 * number), np.arange(count)
         delta = store.decide(hashes, times, references).delta
         store.expire(15.0 * number)
-        store.committed(Change(progress(number), delta, 15.0 * number))
+        store.committed(LaneChange(progress(number), delta, horizon=15.0 * number))
         held.append(len(store))
     store.close()
     assert max(held) <= 4 * count
@@ -243,7 +238,7 @@ def test_stretches_sort_as_their_bytes(number: float) -> None:
 
 
 def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) -> None:
-    layout = KeyLayout(10.0)
+    layout = TumblingLayout(10.0)
     folders = iter([tmp_path / "lane", tmp_path / "left", tmp_path / "other"])
 
     def spec(folder: Path) -> LaneSpec:
@@ -261,7 +256,7 @@ def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) ->
     lane = Lane(0, spec(folder))
     assert lane.resume() is None
     changes = [
-        change_of(lane.decide(slice_of(3 * n, [(1.0, name) for name in names])))
+        lane.decide(slice_of(3 * n, [(1.0, name) for name in names])).change
         for n, names in enumerate(("abc", "bde", "xyz"))
     ]
     lane.committed(changes[0])
@@ -324,7 +319,7 @@ def test_two_unique_records_that_rounding_puts_into_one_bucket_are_both_kept(
     asking = Asking(store)
     for number, time in enumerate(times, 1):
         assert asking((time, "a")) == "u"
-        store.committed(Change(progress(number), asking.deltas[-1]))
+        store.committed(LaneChange(progress(number), asking.deltas[-1]))
     left = killed(store, tmp_path / "lane", tmp_path / "left")
     again = Asking(opened(left, layout))
     assert again((times[0], "a"), (times[1], "a")) == "d0 d1"
