@@ -210,3 +210,29 @@ def test_errors_that_the_client_retries_itself(
     brokers: MockBrokers, request_: Request, code: int
 ) -> None:
     assert commit_one(brokers, request_, code) is None
+
+
+def test_an_aborted_transaction_is_written_again(brokers: MockBrokers) -> None:
+    producer = LaneProducer(KafkaAccess(brokers.bootstrap, "app", QUIET), 0)
+    brokers.answer(PRODUCE, [KafkaError.TRANSACTION_ABORTABLE])
+    steps: list[str] = []
+
+    def produce() -> None:
+        steps.append("produce")
+        producer.produce(OUTPUT, PackedRecords(records_of([Record(0, 0, b"key", b"value")])))
+
+    producer.write_transaction(produce, CHANGELOG, [b"change"], lambda: steps.append("renew"))
+
+    assert steps[:3] == ["produce", "renew", "produce"]
+    assert not producer.in_transaction
+
+
+def test_an_open_transaction_has_its_records_already(brokers: MockBrokers) -> None:
+    producer = LaneProducer(KafkaAccess(brokers.bootstrap, "app", QUIET), 0)
+    producer.begin()
+    steps: list[str] = []
+
+    producer.write_transaction(lambda: steps.append("produce"), CHANGELOG, [b"change"])
+
+    assert steps == []
+    assert not producer.in_transaction
