@@ -1,4 +1,4 @@
-"""The whole job, exactly once: what it survives, and what it says where it must not go on."""
+"""The whole job, exactly once: what it survives, and its errors if it must not go on."""
 
 import signal
 import time
@@ -18,18 +18,18 @@ from tests.integration.topics import Topics
 SECONDS = 30.0
 RATE = 1000.0
 STOP_SECONDS = 10.0
-# From the signal to the end; what is measured includes a poll of ours and a busy machine.
+# From the signal to the end; the measured time includes the test's polling on a busy machine.
 STOPPED_SECONDS = STOP_SECONDS + 2.0
 
 
 def wait_until_written(topics: Topics, job: Job) -> None:
-    """Wait until the job has answered something and closed an epoch."""
+    """Wait until the job has answered records and ended an epoch."""
     before = committed(topics)
     job.wait_until(lambda: committed(topics) not in ({}, before))
 
 
 def committed(topics: Topics) -> dict[int, int]:
-    """Offsets of the group; none while a broker that has just started cannot say."""
+    """Offsets of the group; none while a broker that has just started does not know them."""
     try:
         return topics.committed()
     except KafkaException:
@@ -75,10 +75,10 @@ def test_a_changelog_that_time_would_delete_is_refused(
     assert "retention.ms=3600000, which would delete what the job knows: set it to -1" in error
 
 
-def test_begun_at_least_once_and_gone_on_exactly_once(
+def test_an_application_that_ran_at_least_once_is_refused(
     make_topics: MakeTopics, tmp_path: Path
 ) -> None:
-    """What it knew is in no changelog: it does not go on as if it knew nothing."""
+    """Its keys are in no changelog: it must not start as if there were none."""
     topics = make_topics()
     topics.produce(events(200, seed=1))
     recovery = recovery_directory(tmp_path / "recovery")
@@ -92,7 +92,7 @@ def test_begun_at_least_once_and_gone_on_exactly_once(
     assert "made with DEDUP_GUARANTEE=at_least_once" in error
 
 
-def test_a_changelog_that_is_gone_is_named(make_topics: MakeTopics, tmp_path: Path) -> None:
+def test_a_missing_changelog_is_named(make_topics: MakeTopics, tmp_path: Path) -> None:
     topics = make_topics()
     topics.produce(events(200, seed=1))
     recovery = recovery_directory(tmp_path / "recovery")
@@ -118,7 +118,7 @@ def test_without_group_and_recovery_directory_the_changelog_is_enough(
     admin.delete_consumer_groups([topics.prefix])[topics.prefix].result(SECONDS)
     assert topics.committed() == {}
     unique = len(topics.read(["unique"])["unique"])
-    records += topics.produce(events(1000, seed=1, partitions=2))  # the same, or too late
+    records += topics.produce(events(1000, seed=1, partitions=2))  # the same events, or late ones
 
     finish(Job(topics.settings, tmp_path))
 
@@ -129,14 +129,14 @@ def test_without_group_and_recovery_directory_the_changelog_is_enough(
 
 @pytest.mark.parametrize("processes", [3])
 def test_more_workers_than_lanes(make_topics: MakeTopics, tmp_path: Path, processes: int) -> None:
-    """Two lanes on three workers: a lane's state and its sink do not meet, and one idles."""
+    """Two lanes on three workers: a lane's state and sink are on different workers; one idles."""
     assert not lanes_meet(2, processes)
     topics = make_topics(2)
     recovery = recovery_directory(tmp_path / "recovery")
     settings = topics.settings | {"DEDUP_LANES": "2"}
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with PacedProducer(topics, stream(1_000_000, seed=5, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(1_000_000, seed=5, partitions=2), RATE) as producer:
         with Job(going, tmp_path, processes=processes, recovery=recovery) as job:
             wait_until_written(topics, job)
             time.sleep(1)
@@ -145,13 +145,13 @@ def test_more_workers_than_lanes(make_topics: MakeTopics, tmp_path: Path, proces
         with Job(going, tmp_path, processes=processes) as job:  # and without the directory
             wait_until_written(topics, job)
             job.kill()
-        records = trickle.stop()
+        records = producer.stop()
     finish(Job(settings, tmp_path, processes=processes, recovery=recovery))
 
     assert outputs(topics.read()) == expected_in_any_order(records, topics.input)
 
 
-def test_a_record_that_is_refused_names_the_topic(make_topics: MakeTopics, tmp_path: Path) -> None:
+def test_a_refused_record_names_the_topic(make_topics: MakeTopics, tmp_path: Path) -> None:
     topics = make_topics()
     topics.create(topics.outputs["duplicate"], max_message_bytes="300")
     topics.produce(events(1000, seed=1))
@@ -162,7 +162,9 @@ def test_a_record_that_is_refused_names_the_topic(make_topics: MakeTopics, tmp_p
     assert "Nothing is lost" in error
 
 
-def test_told_to_stop_while_waiting_for_the_others(make_topics: MakeTopics, tmp_path: Path) -> None:
+def test_stopped_while_it_waits_for_the_other_processes(
+    make_topics: MakeTopics, tmp_path: Path
+) -> None:
     topics = make_topics()
     with Job(topics.settings, tmp_path, processes=2) as job:
         job.kill([1])
@@ -172,12 +174,12 @@ def test_told_to_stop_while_waiting_for_the_others(make_topics: MakeTopics, tmp_
     assert waiting.status == 0
 
 
-def test_told_to_stop_while_the_broker_is_away(own_broker: Broker, tmp_path: Path) -> None:
+def test_stopped_while_the_broker_is_away(own_broker: Broker, tmp_path: Path) -> None:
     topics = Topics(own_broker.bootstrap, "away", 2)
     topics.create(topics.input)
     going = topics.settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with PacedProducer(topics, stream(1_000_000, seed=5, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(1_000_000, seed=5, partitions=2), RATE) as producer:
         with Job(going, tmp_path) as job:
             wait_until_written(topics, job)
             own_broker.kill()
@@ -187,7 +189,7 @@ def test_told_to_stop_while_the_broker_is_away(own_broker: Broker, tmp_path: Pat
             [ended] = job.wait(STOPPED_SECONDS)
             took = time.monotonic() - began
         own_broker.restart()
-        records = trickle.stop()
+        records = producer.stop()
     assert took < STOPPED_SECONDS
     assert ended.status == 1
     assert "told to stop" in ended.error

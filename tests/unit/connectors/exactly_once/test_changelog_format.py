@@ -88,7 +88,7 @@ def test_many_keys_are_split(keys: int, records: int) -> None:
 
     assert len(packed) == records
     assert len(concat(packed)) == keys
-    assert all(not one.fingerprint and not one.change.progress.positions for one in packed[:-1])
+    assert not any(record.fingerprint or record.change.progress.positions for record in packed[:-1])
 
 
 def packed_record() -> bytes:
