@@ -88,12 +88,12 @@ def test_figures_come_from_the_observer(report: StatusReport, observer: Observer
 def test_the_hottest_keys_have_an_example_and_a_count(
     report: StatusReport, observer: Observer
 ) -> None:
-    assert said(report)["hot_keys"] == []
+    assert parsed(report)["hot_keys"] == []
     lane = Lane(3, LaneSpec(lambda: TumblingStore(60.0), 0.0, 30.0, {}))
     observer.opened(lane)
     lane.decide(slice_of(40, [(1.0, "a"), (1.0, "b"), (1.0, "a"), (1.0, "a")], partition=7))
 
-    assert said(report)["hot_keys"] == [
+    assert parsed(report)["hot_keys"] == [
         {"lane": 3, "matched": "event_id", "example": "7:42", "duplicates": 2}
     ]
 
