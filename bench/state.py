@@ -30,23 +30,21 @@ import psutil
 from bench.harness.machine import write_results
 from flows.assembly.specs import bound_of, disk_stores, new_store
 from flows.settings.load import load_settings
-from operators.changes import LaneChange, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Floats, Hashes, Ints
+from operators.windows.kinds import KINDS
 from operators.windows.store import DurableStore, KeyStore
 
 STORES: dict[str, dict[str, str]] = {
-    "tumbling": {"DEDUP_WINDOW": "tumbling"},
-    "sliding": {"DEDUP_WINDOW": "sliding"},
-    "session": {"DEDUP_WINDOW": "session"},
+    **{name: {"DEDUP_WINDOW": name} for name, kind in KINDS.items() if not kind.endless},
     "bloom": {"DEDUP_WINDOW": "tumbling", "DEDUP_STATE": "bloom"},
     "rocksdb": {"DEDUP_WINDOW": "tumbling", "DEDUP_STATE": "rocksdb"},
 }
+_SIZES = (1_000_000, 10_000_000)
 SIZES: dict[str, tuple[int, ...]] = {
-    "tumbling": (1_000_000, 10_000_000),
-    "sliding": (1_000_000, 10_000_000),
-    "session": (1_000_000, 10_000_000),
-    "bloom": (1_000_000, 10_000_000, 50_000_000),
-    "rocksdb": (1_000_000, 10_000_000, 50_000_000),
+    **dict.fromkeys(STORES, _SIZES),
+    "bloom": (*_SIZES, 50_000_000),
+    "rocksdb": (*_SIZES, 50_000_000),
 }
 # Kinds of bounded store that are given keys without end.
 SOAKED: dict[str, dict[str, str]] = {
@@ -156,7 +154,7 @@ class Filling:
     def _commit(self, store: DurableStore) -> None:
         self._number += 1
         progress = LaneProgress(self._number, {0: self.given}, {0: _BEGAN}, _BEGAN)
-        store.committed(LaneChange(progress, type(self._waiting[0]).concat(self._waiting)))
+        store.committed(LaneChange(progress, Delta.concat(self._waiting)))
         self._waiting.clear()
 
 

@@ -1,4 +1,4 @@
-"""What a lane answers: one verdict a record, in columns."""
+"""A lane's answer: one verdict for each record, in columns."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ UNIQUE, DUPLICATE, LATE, INVALID = range(4)
 
 @dataclass(slots=True)
 class Matches:
-    """What the keys say of some records, one row a record.
+    """The unique records that records repeat, one row for each record.
 
-    combination: which combination matched, −1 for none (unique).
-    originals: reference of the unique record repeated, `NO_REFERENCE` for none.
+    combination: index of the combination that matched, −1 for a unique record.
+    originals: reference of the unique record, `NO_REFERENCE` for none.
     """
 
     combination: Codes
@@ -30,11 +30,11 @@ class VerdictBatch:
     """A lane's answer to a slice.
 
     change: what the slice changed in the lane; its sequence is `NO_SEQUENCE` if nothing.
-    verdicts: index into `VERDICTS`, one for each record.  behind: seconds behind the
-    watermark, for late records.  keys_held: keys in the lane afterwards.
-    similarity: of near duplicates, NaN elsewhere; None where none was found.
-    skipped: records of the slice that had been answered before.  recovered: summaries of
-    earlier batches that a restart found in the changelog and not in the recovery snapshot.
+    verdicts: an index into `VERDICTS` for each record.  behind: how many seconds a late
+    record is behind the watermark, NaN for others.  keys_held: keys in the lane afterwards.
+    similarity: of near duplicates, NaN for others; None if near duplicates are not sought.
+    skipped: records of the slice that were answered before.  recovered: summaries that a
+    restart found in the changelog but not in the recovery snapshot.
     """
 
     lane: int

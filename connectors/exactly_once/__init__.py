@@ -13,7 +13,7 @@ number.
    producer again, and refuses a batch that does not follow the last committed one.
    Kept in lane_opener.py, lane_producer.py and lane_writer.py.
 4. Records below the lane's progress are skipped.  A slice that begins after the end of the last
-   one stops the job.  Kept in operators/lanes/lane.py.
+   one stops the job.  Kept in operators/lanes/positions.py.
 5. The source starts at or before the progress of every lane.  An application that has group
    offsets but no changelog is refused.
    Kept in connectors/kafka/starting_offsets.py and changelog_topic.py.

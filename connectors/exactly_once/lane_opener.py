@@ -124,7 +124,7 @@ class LaneOpener:
             if usable and sink_snapshot is not None and _same_moment(snapshot, sink_snapshot):
                 lane.restore(snapshot)
                 start = sink_snapshot.end
-                newest = max(snapshot.largest.values(), default=float("-inf"))
+                newest = max(snapshot.max_event_times.values(), default=float("-inf"))
                 opened.segments.add(start, newest)
         on_disk = lane.resume()
         if on_disk is not None:
@@ -135,7 +135,7 @@ class LaneOpener:
                 # Statistics start where the recovery snapshot ends, keys where the disk ends.
                 start = min(start, 0 if sink_snapshot is None else sink_snapshot.end)
         # Rule 3b: the changelog holds everything that the store lacks.
-        counted = 0 if snapshot is None else snapshot.number
+        counted = 0 if snapshot is None else snapshot.sequence
         first = max(start - _LAST_RECORD_OFFSETS, 0)
         end, last = self._replay(lane, first, opened.segments, counted)
         known = "recovery snapshot" if on_disk is None else "state on disk (DEDUP_STATE_DIR)"
@@ -147,7 +147,7 @@ class LaneOpener:
                 "directory."
             )
             raise StateError(msg)
-        opened.sequence, opened.lane = lane.number, lane
+        opened.sequence, opened.lane = lane.sequence, lane
         lane.generation = opened.generation
         with self._lock:
             self._opened[index] = opened
@@ -167,7 +167,7 @@ class LaneOpener:
         unapplied: list[LaneChange] = []
         keys = unapplied_keys = last = 0
         try:
-            for entry in self._changelog.read(consumer, lane.lane, start):
+            for entry in self._changelog.read(consumer, lane.index, start):
                 transaction.append(entry)
                 if not entry.record.last:
                     continue
@@ -184,18 +184,18 @@ class LaneOpener:
                 # Without a recovery directory nobody knows what the statistics hold already.
                 if self._recovery and last > counted:
                     lane.recover(change.summary for change in changes)
-                if last > lane.number:
+                if last > lane.sequence:
                     unapplied += changes_of(records)
                     unapplied_keys += sum(len(change.delta) for change in changes)
                 if unapplied_keys > _APPLY_KEYS:
                     keys += _apply(lane, unapplied)
                     unapplied_keys = 0
             keys += _apply(lane, unapplied)
-            end = self._changelog.ends(consumer, lane.lane)[1]
+            end = self._changelog.ends(consumer, lane.index)[1]
         finally:
             consumer.close()
         if keys:
-            log.info("lane %d: restored %d keys from %s", lane.lane, keys, self._changelog.topic)
+            log.info("lane %d: restored %d keys from %s", lane.index, keys, self._changelog.topic)
         return end, last
 
     def open_for_writing(self, index: int) -> OpenedLane:
@@ -234,13 +234,13 @@ def _same_moment(snapshot: LaneSnapshot, sink_snapshot: SinkSnapshot) -> bool:
     They differ if a cluster paused, another took over, and the first woke up and wrote into the
     recovery directory.  Then the whole changelog is read.
     """
-    state = (snapshot.generation, snapshot.number)
+    state = (snapshot.generation, snapshot.sequence)
     if state == (sink_snapshot.generation, sink_snapshot.sequence):
         return True
     log.warning(
         "lane %d: the recovery directory was written by two clusters at a time; reading the "
         "whole changelog instead",
-        snapshot.lane,
+        snapshot.index,
     )
     return False
 

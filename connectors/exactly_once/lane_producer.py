@@ -60,12 +60,12 @@ class LaneProducer:
     middle.  So none may begin before `renew`, which starts a new epoch.
     """
 
-    def __init__(self, access: KafkaAccess, lane: int) -> None:
+    def __init__(self, access: KafkaAccess, index: int) -> None:
         """Open the producer.  Raises SinkError if that fails for `RETRY_TIMEOUT_SECONDS`."""
-        self.lane = lane
+        self.index = index
         self._access = access
         self._topics: set[str] = set()
-        self._id = f"{access.app_id}-lane-{lane}"
+        self._id = f"{access.app_id}-lane-{index}"
         self._broken = False
         self._begun_ahead = self._unsent = False
         self._ended_before = self._sent_before = 0
@@ -77,12 +77,12 @@ class LaneProducer:
         try:
             self._producer = ColumnProducer(
                 {
-                    **self._access.producer_settings(f"lane-{self.lane}", linger_ms=_LINGER_MS),
+                    **self._access.producer_settings(f"lane-{self.index}", linger_ms=_LINGER_MS),
                     "transactional.id": self._id,
                 }
             )
         except KafkaException as error:
-            msg = f"cannot make the producer of lane {self.lane}: {error_text(error)}"
+            msg = f"cannot make the producer of lane {self.index}: {error_text(error)}"
             raise SinkError(msg) from error
         self._call("open the transactional producer", self._producer.init_transactions)
 
@@ -142,14 +142,15 @@ class LaneProducer:
         """
         began = time.monotonic()
         records = PackedRecords(Records(np.zeros(len(changes), np.int64), changes))
-        self.produce(changelog, records, partition=self.lane)
+        self.produce(changelog, records, partition=self.index)
         hit("before_flush")
         if is_armed("before_commit"):  # otherwise the commit flushes
             self._producer.flush(_CALL_SECONDS)
         hit("before_commit")
         if self._nothing_sent(began):
             log.warning(
-                "lane %d: no record could be sent for a while: repeating the transaction", self.lane
+                "lane %d: no record could be sent for a while: repeating the transaction",
+                self.index,
             )
             self._unsent = self.doubtful = True
             return Action.RETRY_TRANSACTION
@@ -206,9 +207,9 @@ class LaneProducer:
             deadline = min(deadline, time.monotonic() + RETRY_TIMEOUT_SECONDS)
             if time.monotonic() > deadline:
                 msg = (
-                    f"lane {self.lane} ({self._id}): a transaction was aborted again and again for "
-                    f"{RETRY_TIMEOUT_SECONDS:.0f} s. Nothing is lost: see the brokers' logs, then "
-                    "start again."
+                    f"lane {self.index} ({self._id}): a transaction was aborted again and again "
+                    f"for {RETRY_TIMEOUT_SECONDS:.0f} s. Nothing is lost: see the brokers' logs, "
+                    "then start again."
                 )
                 raise SinkError(msg)
             if renew is not None:
@@ -229,12 +230,12 @@ class LaneProducer:
                 self._check_undelivered(exception)
                 if action is Action.RETRY_TRANSACTION:
                     log.warning(
-                        "lane %d: repeating a transaction: %s", self.lane, error_text(error)
+                        "lane %d: repeating a transaction: %s", self.index, error_text(error)
                     )
                     return action
                 if action is not Action.RETRY_CALL or time.monotonic() > deadline:
                     raise self._final_error(action, error) from exception
-                log.warning("lane %d: asking again: %s", self.lane, error_text(error))
+                log.warning("lane %d: asking again: %s", self.index, error_text(error))
                 time.sleep(_PAUSE_SECONDS)
             else:
                 return None
@@ -255,13 +256,13 @@ class LaneProducer:
 
     def _call(self, what: str, call: Callable[[float], Any]) -> None:
         if self._try(call) is not None:
-            msg = f"lane {self.lane} cannot {what}: the transaction was aborted"
+            msg = f"lane {self.index} cannot {what}: the transaction was aborted"
             raise SinkError(msg)
 
     def _final_error(self, action: Action, error: KafkaError) -> SinkError:
         if action is Action.FENCED:
             return FencedError(
-                f"another process has taken over lane {self.lane} ({self._id}), or this one stood "
+                f"another process has taken over lane {self.index} ({self._id}), or this one stood "
                 "still for longer than transaction.timeout.ms: it ends and writes nothing more. "
                 "Run one cluster for each DEDUP_APP_ID."
             )
@@ -270,7 +271,7 @@ class LaneProducer:
             forbidden = forbidden_topics(self._access, self._topics, WRITE)
             return rejected(" or ".join(forbidden or sorted(self._topics)), error)
         return SinkError(
-            f"lane {self.lane} ({self._id}): {error_text(error)}"
+            f"lane {self.index} ({self._id}): {error_text(error)}"
             f"{advice(error, self._access.app_id)}. Nothing is "
             "lost: a restart repeats all uncommitted work."
         )

@@ -141,7 +141,7 @@ class LaneTransactions:
         last = self._last_sequence()
         if last > self._committed or (settled and last < self._committed):
             msg = (
-                f"another process has taken over lane {self._producer.lane} and written it up to "
+                f"another process has taken over lane {self._producer.index} and written it up to "
                 f"batch {last}, this one up to {self._committed}: it ends and writes nothing more"
             )
             raise FencedError(msg)
@@ -150,11 +150,11 @@ class LaneTransactions:
         """Sequence of the last batch in the changelog; waits while no broker answers."""
         while True:
             try:
-                record = self._changelog.last_record(self._producer.lane)
+                record = self._changelog.last_record(self._producer.index)
             except KafkaUnreachableError as error:
                 if error.code not in _OUTAGE:
                     raise
-                log.warning("lane %d: asking again: %s", self._producer.lane, error)
+                log.warning("lane %d: asking again: %s", self._producer.index, error)
                 time.sleep(_RETRY_SECONDS)
             else:
                 return 0 if record is None else record.change.progress.sequence
@@ -177,4 +177,4 @@ class LaneTransactions:
             lambda newest: self._settings.is_expired(newest, self._horizon)
         )
         if before is not None:
-            self._changelog.trim(self._producer.lane, before)
+            self._changelog.trim(self._producer.index, before)

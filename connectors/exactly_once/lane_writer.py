@@ -52,7 +52,7 @@ class LaneWriter:
         """opened: the lane, fenced; batches must continue its sequence."""
         self.generation = opened.generation
         self.sequence = opened.sequence  # of the last batch that was handed over
-        self._lane = opened.producer.lane
+        self._index = opened.producer.index
         self._transactions = LaneTransactions(opened, changelog, settings, observer)
         self._state = Condition()
         self._backlog = UncommittedBatches(_BACKLOG_RECORDS, _BACKLOG_BYTES)
@@ -63,15 +63,15 @@ class LaneWriter:
         self._requested = False
         self._closed = False
         self._failure: DedupError | None = None
-        self._thread = Thread(target=self._run, name=f"lane-{self._lane}-writer", daemon=True)
+        self._thread = Thread(target=self._run, name=f"lane-{self._index}-writer", daemon=True)
         self._thread.start()
 
     def write(self, parts: Sequence[Output]) -> None:
         """Hand over a whole verdict batch; waits while the backlog is full."""
-        sequence = parts[0].number
+        sequence = parts[0].sequence
         if sequence != self.sequence + 1:  # rules 1 and 3
             msg = (
-                f"lane {self._lane} should go on with batch {self.sequence + 1}, but was given "
+                f"lane {self._index} should go on with batch {self.sequence + 1}, but was given "
                 f"{sequence}: another process has written this lane meanwhile"
             )
             raise StateError(msg)
@@ -126,7 +126,7 @@ class LaneWriter:
         except DedupError as error:
             self._fail(error)
         except BaseException as error:  # noqa: BLE001 - a bug: the worker would wait forever
-            self._fail(SinkError(f"lane {self._lane}: {type(error).__name__}: {error}"))
+            self._fail(SinkError(f"lane {self._index}: {type(error).__name__}: {error}"))
 
     def _fail(self, error: DedupError) -> None:
         """End the process.  Where it does not end (tests), nobody waits for this thread."""

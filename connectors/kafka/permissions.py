@@ -118,7 +118,7 @@ def advice(error: KafkaError, app_id: str) -> str:
     code = error.code()
     if code == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
         return (
-            ". This user needs Write and Describe on transactional ids that begin with "
+            ". This user needs Write and Describe on the transactional ids that begin with "
             f"{app_id}-lane- {_WHERE}"
         )
     if code == KafkaError.CLUSTER_AUTHORIZATION_FAILED:

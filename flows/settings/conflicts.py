@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 from flows.settings.model import Settings
 from operators.keys.paths import NoCommonFieldError, needs_kafka
+from operators.windows.kinds import KINDS
 
 # In memory each key of a lane has a 32-bit number and a 32-bit stamp of its arrival.  When the
 # stamps run out, half of them are used again (operators/windows/key_table/table.py).
 _MAX_KEYS_PER_LANE = 2**31
+_IN_BUCKETS = " or ".join(name for name, kind in KINDS.items() if kind.in_buckets)
 
 
 class Conflict(NamedTuple):
@@ -47,16 +49,14 @@ def _without_kafka(settings: Settings) -> Iterator[Conflict]:
         for path in filter(needs_kafka, paths):
             yield Conflict(
                 setting,
-                f"has {path}, which only a Kafka record has, not a line; set <brokers>, or "
-                "name fields of the event",
+                f"has {path}, which Kafka records have, but lines of a file do not; set <brokers>, "
+                "or name fields of the event",
             )
             break
     for verdict in ("unique", "duplicate", "late", "invalid"):
         output = settings.output_dir / f"{verdict}.jsonl"
         if Path(settings.input_file).absolute() == output.absolute():
-            yield Conflict(
-                "input_file", "is an output in <output_dir> too; name another of the two"
-            )
+            yield Conflict("input_file", "is also an output in <output_dir>; change one of them")
 
 
 def _topics(settings: Settings) -> Iterator[Conflict]:
@@ -76,8 +76,8 @@ def _topics(settings: Settings) -> Iterator[Conflict]:
         if other == "input_topic":
             yield Conflict(
                 setting,
-                "is the topic of <input_topic> too, so that the job would read what it wrote; name "
-                "another topic",
+                "is the topic of <input_topic> too, so that the job would read its own output; "
+                "name another topic",
             )
         elif other != setting:
             yield Conflict(
@@ -115,18 +115,18 @@ def _state(settings: Settings) -> Iterator[Conflict]:
     if settings.state == "memory" and settings.max_keys // settings.lanes > _MAX_KEYS_PER_LANE:
         yield Conflict(
             "max_keys",
-            f"must be at most {_MAX_KEYS_PER_LANE} times <lanes> with <state>=memory: make it "
-            "smaller, take more lanes, or another state",
+            f"must be at most {_MAX_KEYS_PER_LANE} times <lanes> with <state>=memory: lower it, "
+            "raise <lanes>, or use another state",
         )
     if settings.state == "rocksdb" and settings.embedded:
         yield Conflict("state", "needs Kafka and its changelog; set <brokers>, or use memory")
     elif settings.state == "rocksdb" and settings.guarantee != "exactly_once":
         yield Conflict("state", "needs <guarantee> to be exactly_once; set that, or use memory")
-    if settings.state == "bloom" and settings.window not in {"tumbling", "forever"}:
+    if settings.state == "bloom" and not KINDS[settings.window].in_buckets:
         yield Conflict(
             "state",
-            "cannot tell when a key was seen, which this <window> asks; use tumbling or forever, "
-            "or another state",
+            f"does not store when a key was seen, which this <window> needs; use {_IN_BUCKETS}, or "
+            "another state",
         )
     elif settings.state == "bloom" and settings.max_keys >= settings.lanes:
         yield from _bloom(settings)
@@ -135,13 +135,12 @@ def _state(settings: Settings) -> Iterator[Conflict]:
 def _bloom(settings: Settings) -> Iterator[Conflict]:
     # Imported here because its compiled loops are slow to load.
     from operators.windows.bloom import check_error  # noqa: PLC0415
-    from operators.windows.key_table.table import Bound  # noqa: PLC0415
+    from operators.windows.bound import Bound  # noqa: PLC0415
 
     try:
         check_error(Bound(settings.max_keys // settings.lanes), settings.bloom_error)
     except ValueError as error:
         yield Conflict(
             "bloom_error",
-            f"is too small for <max_keys>: {error}; set it larger, or <max_keys> lower, or more "
-            "<lanes>",
+            f"is too small for <max_keys>: {error}; raise it, lower <max_keys>, or raise <lanes>",
         )

@@ -5,6 +5,7 @@ import json
 from flows.settings.model import Settings
 from flows.settings.sources import variable
 from operators.fingerprint import NO_EFFECT, shard_text
+from operators.windows.kinds import KINDS
 
 
 def fingerprint(settings: Settings) -> dict[str, str]:
@@ -26,7 +27,7 @@ def fingerprint(settings: Settings) -> dict[str, str]:
         "time": True,
         "schema": True,
         "window": True,
-        "window_seconds": settings.window != "forever",
+        "window_seconds": not KINDS[settings.window].endless,
         "similarity": similar,
         "similarity_metric": similar,
         "similarity_shingle": similar and settings.similarity_metric == "jaccard",

@@ -12,6 +12,7 @@ from flows.settings import values
 from flows.settings.kafka_properties import Scalar, masked
 from operators.keys.combination import Combination
 from operators.keys.paths import CONTENT, parse_time, resolve_shard
+from operators.windows.kinds import WindowName
 
 # Each lane costs a producer and its threads.  Kafka itself allows far more transactional ids.
 _MAX_LANES = 256
@@ -106,7 +107,7 @@ class Settings(BaseModel):
     """Path of the event time, or `@record`."""
     event_schema: Literal["event", "open"] = Field(default="event", alias="schema")
     """`event`: the five fields are required and typed; `open`: any JSON object."""
-    window: Literal["tumbling", "sliding", "session", "forever"] = "tumbling"
+    window: WindowName = "tumbling"
     """Kind of window in which a key counts as seen."""
     window_seconds: _Window = 3600.0
     """Length of the window; session: the gap."""

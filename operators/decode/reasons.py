@@ -1,4 +1,4 @@
-"""Why a record is invalid, in words."""
+"""Reasons for invalid records, in words."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ NO_RECORD_TIME = ("time", "the record has no timestamp (@record)")
 
 
 def no_field(path: str) -> tuple[str, str]:
-    """Say which field of a key is missing."""
+    """Name the field of a key that is missing."""
     if path == RECORD_KEY:
         return "key", "the record has no key (@key)"
     return "key", f"{path}: field required by keys"
 
 
 def bad_time(path: str, value: object) -> tuple[str, str]:
-    """Say why a value is no event time."""
+    """Say why a value is not an event time."""
     if isinstance(value, str):
         return "time", f"{path}: {value[:40]!r} is not an RFC 3339 date-time"
     return "time", f"{path}: not a finite number of epoch seconds nor an RFC 3339 date-time"

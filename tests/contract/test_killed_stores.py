@@ -24,20 +24,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from operators.changes import Delta, LaneChange, LaneProgress
+from operators.windows.bound import Bound
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
 from operators.windows.store import KeyStore
-from tests.contract.test_stores import (
-    MANY,
-    SOME,
-    Kind,
-    Model,
-    every_eviction,
-    every_kind,
-    numbered,
-    words,
-)
+from tests.contract.kinds import MANY, SOME, Kind, every_eviction, every_kind, numbered
+from tests.contract.model import Model, words
 from tests.stores import Asked, hashes_of
 
 LATENESS = 5.0
@@ -291,7 +283,7 @@ class Bounded:
         if not before or (self._bound.renew and not self._store.kind.originals):
             return  # a Bloom filter takes a renewed key in once more
         since = {other for other, _ in self.answered[before[-1] + 1 :]} - {number}
-        assert len(since) >= self._max_keys - 2 * self._bound.evicted_at_once - 1
+        assert len(since) >= self._max_keys - 2 * self._bound.keys_per_eviction - 1
 
 
 @every_kind

@@ -6,200 +6,34 @@ loaded, or its state made anew from deltas: the answers stay those of the model.
 
 from __future__ import annotations
 
-import math
 import pickle
-import shutil
-import tempfile
-import weakref
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from operators.changes import Delta, LaneChange, LaneProgress
-from operators.columns.arrays import Floats, Hashes, Ints
-from operators.windows.bloom import BloomStore
-from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout
-from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
-from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
-from operators.windows.session import SessionStore
-from operators.windows.sliding import SlidingStore
-from operators.windows.store import Decision, KeyStore
-from operators.windows.tumbling import TumblingStore
-from tests.stores import Asked, Asking, hashes_of
-
-SECONDS = 10.0
-# So seldom wrong that a test never sees it.
-ERROR = 1e-9
-MANY = Bound(1_000_000)
-
-NewStore: TypeAlias = Callable[[Bound], KeyStore]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A store, its window, whether it can name the original, and where it lies on disk."""
-
-    window: str
-    new: NewStore
-    originals: bool = True
-    layout: KeyLayout | None = None
-
-
-class Committing:
-    """A store on disk, of which all that is decided or applied is committed at once."""
-
-    def __init__(self, layout: KeyLayout, bound: Bound, folder: Path | None = None) -> None:
-        self._made = (layout, bound)
-        if folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="dedup-store-"))
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self._folder = folder
-        database = RocksDatabase(folder / "lane-000", RocksMemory(8 << 20), {"lane": 0})
-        # Called before the one above: RocksDB crashes where its files go while it writes.
-        weakref.finalize(self, database.close)
-        self.store = DiskStore(layout, bound, database)
-        self._number = 0 if self.store.progress is None else self.store.progress.sequence
-        self._opened_before: Committing | None = None  # which deletes the folder in the end
-        self._horizon = -math.inf
-        self.repeats, self.size_bytes = self.store.repeats, self.store.size_bytes
-        self.is_expired = self.store.is_expired
-
-    def __len__(self) -> int:
-        return len(self.store)
-
-    @property
-    def evicted(self) -> int:
-        return self.store.evicted
-
-    @property
-    def false_positive_rate(self) -> float:
-        return self.store.false_positive_rate
-
-    def _commit(self, delta: Delta) -> None:
-        self._number += 1
-        progress = LaneProgress(self._number, {0: self._number}, {0: 1.0}, 0.5)
-        self.store.committed(LaneChange(progress, delta, horizon=self._horizon))
-
-    def expire(self, horizon: float) -> None:
-        self._horizon = horizon
-        self._commit(Delta.empty())
-        self.store.expire(horizon)
-
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
-        decision = self.store.decide(hashes, times, references)
-        self._commit(decision.delta)
-        return decision
-
-    def apply(self, delta: Delta) -> None:
-        self.store.apply(delta)
-        self._commit(delta)
-
-    def opened_again(self) -> Committing:
-        """Close the database, and open it as after a restart."""
-        self.store.close()
-        again = Committing(*self._made, self._folder)
-        again._opened_before = self
-        assert again._number == self._number
-        return again
-
-    def dump(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def load(self, state: dict[str, Any]) -> None:
-        raise NotImplementedError
-
-
-def on_disk(window: str, layout: KeyLayout) -> Kind:
-    return Kind(window, lambda bound: Committing(layout, bound), layout=layout)
-
-
-KINDS = {
-    "tumbling": Kind("tumbling", lambda bound: TumblingStore(SECONDS, bound)),
-    "forever": Kind("forever", lambda bound: TumblingStore(math.inf, bound)),
-    "sliding": Kind("sliding", lambda bound: SlidingStore(SECONDS, bound)),
-    "session": Kind("session", lambda bound: SessionStore(SECONDS, bound)),
-    "disk": on_disk("tumbling", KeyLayout(SECONDS)),
-    "disk-forever": on_disk("forever", KeyLayout(math.inf)),
-    "disk-sliding": on_disk("sliding", SlidingLayout(SECONDS)),
-    "disk-session": on_disk("session", SessionLayout(SECONDS)),
-    "bloom": Kind("tumbling", lambda bound: BloomStore(SECONDS, bound, ERROR), originals=False),
-    "bloom-forever": Kind(
-        "forever", lambda bound: BloomStore(math.inf, bound, ERROR), originals=False
-    ),
-}
-IN_MEMORY = {name: kind for name, kind in KINDS.items() if not name.startswith("disk")}
-every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-in_memory = pytest.mark.parametrize("kind", IN_MEMORY.values(), ids=IN_MEMORY)
-every_eviction = pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
-SOME = hypothesis_settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+from operators.changes import Delta
+from operators.windows.bound import Bound
+from operators.windows.store import KeyStore
+from tests.contract.kinds import (
+    IN_MEMORY,
+    MANY,
+    SECONDS,
+    SOME,
+    Committing,
+    Kind,
+    every_eviction,
+    every_kind,
+    feed,
+    held_of,
+    in_memory,
+    numbered,
 )
-
-
-class Model:
-    """Every unique record and every session in a list; looks at all of them each time."""
-
-    def __init__(self, window: str) -> None:
-        self.window = window
-        self.unique: list[tuple[float, str]] = []
-        # Of a combination and key: first and last event time, and the record it began with.
-        self.sessions: list[tuple[int, str, float, float, int]] = []
-
-    def decide(self, time: float, name: str) -> tuple[int, int] | None:
-        """Combination and original of a duplicate, None for a unique record."""
-        found = next(filter(None, (self._match(i, key, time) for i, key in enumerate(name))), None)
-        if found is None:
-            row = len(self.unique)
-            self.sessions += [(i, key, time, time, row) for i, key in enumerate(name)]
-        self.unique.append((time, name if found is None else ""))
-        return found
-
-    def _match(self, index: int, key: str, time: float) -> tuple[int, int] | None:
-        if self.window == "session":
-            return self._in_session(index, key, time)
-        for row, (seen, name) in enumerate(self.unique):
-            if name and name[index] == key and self._near(time, seen):
-                return index, row
-        return None
-
-    def _near(self, time: float, seen: float) -> bool:
-        if self.window == "tumbling":
-            return math.floor(time / SECONDS) == math.floor(seen / SECONDS)
-        return self.window == "forever" or abs(time - seen) < SECONDS
-
-    def _in_session(self, index: int, key: str, time: float) -> tuple[int, int] | None:
-        touched = [
-            one
-            for one in self.sessions
-            if one[:2] == (index, key) and one[2] - time < SECONDS and time - one[3] < SECONDS
-        ]
-        if not touched:
-            return None
-        first = min(time, *(one[2] for one in touched))
-        last = max(time, *(one[3] for one in touched))
-        row = min(one[4] for one in touched)
-        self.sessions = [one for one in self.sessions if one not in touched]
-        self.sessions.append((index, key, first, last, row))
-        return index, row
-
-
-def words(kind: Kind, answers: Sequence[tuple[int, int] | None]) -> list[str]:
-    """The model's answers as `Asking` says them."""
-    return [
-        "u"
-        if answer is None
-        else f"d{answer[1] if kind.originals else -1}" + (f".{answer[0]}" if answer[0] else "")
-        for answer in answers
-    ]
+from tests.contract.model import Model, words
+from tests.stores import Asked, Asking, hashes_of
 
 
 class AskingAny(Asking):
@@ -307,27 +141,6 @@ def test_big_batches_with_many_repeats(kind: Kind) -> None:
     assert len(store) == len(seen)
     assert store.repeats(known[sorted(seen)][:, None], np.full(len(seen), 2.0)).all()
     assert store.size_bytes() > 0
-
-
-def numbered(numbers: Sequence[int]) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint64]]:
-    """Keys that look random, by number."""
-    low = np.asarray(numbers, np.uint64)
-    words = np.stack([low * np.uint64(0x9E3779B97F4A7C15), low * np.uint64(0xC2B2AE3D27D4EB4F)])
-    return np.ascontiguousarray((words ^ (words >> np.uint64(29))).T)[:, None]
-
-
-def feed(store: KeyStore, numbers: Sequence[int], time: float = 1.0) -> tuple[list[int], Delta]:
-    """Ask about numbered keys; return those that are repeats, and the delta."""
-    hashes, times = numbered(numbers), np.full(len(numbers), time)
-    references = np.asarray(numbers, np.int64)
-    matches, delta = store.decide(hashes, times, references)
-    repeats = [n for n, c in zip(numbers, matches.combination.tolist(), strict=True) if c >= 0]
-    return repeats, delta
-
-
-def held_of(store: KeyStore, numbers: Sequence[int]) -> list[int]:
-    repeats = store.repeats(numbered(numbers), np.full(len(numbers), 1.0))
-    return np.asarray(numbers)[repeats].tolist()  # type: ignore[no-any-return]
 
 
 @every_kind

@@ -75,8 +75,8 @@ def abort_once(harness: LaneHarness, monkeypatch: pytest.MonkeyPatch) -> tuple[i
     aborted: list[int] = []
 
     def once(self: LaneProducer, topic: str, changes: Sequence[bytes]) -> Action | None:
-        if self.lane not in aborted:
-            aborted.append(self.lane)
+        if self.index not in aborted:
+            aborted.append(self.index)
             self._producer.flush(SECONDS)
             return Action.RETRY_TRANSACTION
         return commit(self, topic, changes)
@@ -162,7 +162,7 @@ def test_broken_fenced_process_that_goes_on(
         try:
             return commit(self, topic, changes)
         except FencedError:
-            self._producer = LaneProducer(harness.access, self.lane)._producer
+            self._producer = LaneProducer(harness.access, self.index)._producer
             self._producer.begin_transaction()
             return Action.RETRY_TRANSACTION
 

@@ -18,7 +18,7 @@ from operators.batches import Slice
 from operators.encode.encoder import Output
 from operators.encode.reassemble import BatchReassembler
 from operators.errors import SinkError, StateError
-from operators.lanes.lane import Lane
+from operators.lanes.positions import Positions
 from tests.integration.lane_harness import LaneHarness, make_records, repeats
 from tests.pipeline import records_of
 
@@ -204,7 +204,7 @@ def test_the_sink_does_not_go_on_after_another_process_has_written(harness: Lane
 
     apart = harness.run()  # its sink has not seen the lane being opened
     opened = apart._opener.open_for_writing(0)
-    assert opened.sequence == stranger.lane(0).number
+    assert opened.sequence == stranger.lane(0).sequence
     apart.lanes[0] = lane
     with pytest.raises(StateError, match="another process has written this lane meanwhile"):
         apart.feed(make_records(10, 20))
@@ -232,7 +232,7 @@ def test_broken_skip(harness: LaneHarness, monkeypatch: pytest.MonkeyPatch) -> N
     run = harness.run()
     run.feed(records[:10])
     run.snapshot()
-    monkeypatch.setattr(Lane, "_unanswered", _keep_all)
+    monkeypatch.setattr(Positions, "skip_answered", _keep_all)
 
     after = harness.run()
     after.feed(records, start=0)
@@ -241,9 +241,10 @@ def test_broken_skip(harness: LaneHarness, monkeypatch: pytest.MonkeyPatch) -> N
     assert harness.doubled(records) == (0, 10)
 
 
-def _keep_all(lane: Lane, slice_: Slice) -> tuple[Slice, int]:
+def _keep_all(positions: Positions, slice_: Slice) -> tuple[Slice, int]:
+    progress = positions.progress
     for span in slice_.spans.spans:
-        lane.progress[span.partition] = max(lane.progress.get(span.partition, 0), span.end)
+        progress[span.partition] = max(progress.get(span.partition, 0), span.end)
     return slice_, 0
 
 

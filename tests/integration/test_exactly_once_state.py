@@ -47,7 +47,7 @@ def test_the_changelog_is_trimmed_as_event_time_moves_on(make_harness: MakeHarne
     again = repeats(records[-200:], 2000)
     after = harness.run()  # without recovery directory
     after.feed(again, start=2000)
-    assert sum(lane.number for lane in after.lanes.values()) > 0
+    assert sum(lane.sequence for lane in after.lanes.values()) > 0
     after.snapshot()
 
     harness.check([*records, *again])
@@ -223,7 +223,7 @@ def test_snapshots_of_two_clusters_at_a_time_are_not_mixed(harness: LaneHarness)
     new.feed(events[:5], start=0)
     new.feed(events[5:40])
     newer = new.snapshot()
-    assert slept.states[0].number < newer.states[0].number
+    assert slept.states[0].sequence < newer.states[0].sequence
     mixed = replace(newer, sinks={0: newer.sinks[0], 1: slept.sinks[1]}, states=slept.states)
     mixed = replace(mixed, positions=slept.positions)
 

@@ -15,7 +15,6 @@ from deploy.kafka import Broker
 from flows.cli import app
 from tests.integration.job import Job, fail, finish
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
-from tests.integration.test_kafka_errors import alter_topic
 from tests.integration.topics import Topics, read_topics
 from tests.model import Record
 
@@ -39,7 +38,7 @@ def test_of_an_input_with_a_small_limit(
     """The job makes the outputs, with room for its headers, not for its batches."""
     topics = topics_of(broker, topic_prefix)
     records = topics.produce(events(_RECORDS, seed=11))
-    alter_topic(topics, topics.input, "max.message.bytes", "100000")
+    topics.alter(topics.input, "max.message.bytes", "100000")
 
     finish(Job(topics.settings | {"DEDUP_GUARANTEE": guarantee}, tmp_path))
 

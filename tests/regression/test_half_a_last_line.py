@@ -8,8 +8,8 @@ import pytest
 from flows.cli.audit.files import audit_files
 from flows.cli.audit.options import AuditOptions
 from flows.settings.load import load_settings
+from tests.integration.embedded import check, event, outputs, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.test_embedded import check, event, outputs, settings_for
 
 WHOLE = [event("a"), event("b"), event("a")]
 BEFORE = b"\n".join(WHOLE) + b"\n"

@@ -9,9 +9,9 @@ import pytest
 
 from operators.changes import Delta
 from operators.columns.arrays import Codes, Hashes
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 from operators.windows.store import KeyStore
-from tests.contract.test_stores import Kind, every_eviction, every_kind, feed, held_of
+from tests.contract.kinds import Kind, every_eviction, every_kind, feed, held_of
 
 KEYS, BOUND = range(100), 1000
 

@@ -4,7 +4,6 @@ The next start decided those records again, without the originals of their repea
 came out as unique a second time.
 """
 
-import math
 import shutil
 from pathlib import Path
 
@@ -12,20 +11,16 @@ import pytest
 
 from operators.lanes.lane import Lane, LaneSpec
 from operators.verdicts import VerdictBatch
-from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout
+from operators.windows.bound import Bound
+from operators.windows.disk.layout import KeyLayout
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
+from operators.windows.kinds import KINDS
 from operators.windows.tumbling import TumblingStore
 from tests.builders import slice_of
 
 MEMORY = RocksMemory(8 << 20)
-LAYOUTS = {
-    "tumbling": KeyLayout(10.0),
-    "sliding": SlidingLayout(10.0),
-    "session": SessionLayout(10.0),
-    "forever": KeyLayout(math.inf),
-}
+LAYOUTS = {name: kind.new_layout(10.0) for name, kind in KINDS.items()}
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 every_eviction = pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
 

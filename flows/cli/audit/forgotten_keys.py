@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.cli.audit.lateness import Lateness, WatermarkBounds
-from flows.cli.audit.matching import Window
 from flows.cli.audit.table import InputTable
 from flows.settings.model import Settings
 from operators.columns.arrays import Bools, Ints
 from operators.verdicts import DUPLICATE, UNIQUE
+from operators.windows.kinds import KINDS, WindowName
 from operators.windows.store import bucket_numbers
 
 
@@ -41,7 +41,7 @@ def maybe_evicted(table: InputTable, settings: Settings, repeats: Repeats) -> Bo
     full = totals > bound
     maybe: Bools = full[lane]
     # Sessions and Bloom filters hold newer keys too, which are evicted with the oldest.
-    if not maybe.any() or settings.window == "session" or settings.state == "bloom":
+    if not maybe.any() or KINDS[settings.window].grows or settings.state == "bloom":
         return maybe
     if settings.eviction == "lru":  # a duplicate may renew a key
         added |= table.verdicts == DUPLICATE
@@ -75,22 +75,23 @@ def maybe_expired(
     table: InputTable,
     bounds: WatermarkBounds,
     lateness: Lateness,
-    window: tuple[Window, float],
+    window: tuple[WindowName, float],
     repeats: Repeats,
 ) -> Bools:
     """Whether the first record's key may have expired before the second came, by pair.
 
     With one allowed lateness that is impossible: a record that needs an expired key is
-    late.  With a larger lateness since then, it need not be late.  window: kind, and
-    length in seconds.
+    late.  With a larger lateness since then, it need not be late.  window: name of its
+    kind, and length in seconds.
     """
-    kind, seconds = window
-    if not lateness.changed or kind == "forever" or not len(repeats):
+    kind = KINDS[window[0]]
+    seconds = kind.length(window[1])
+    if not lateness.changed or kind.endless or not len(repeats):
         return np.zeros(len(repeats), np.bool_)
     high = np.maximum(bounds.high(repeats.later), bounds.high(repeats.earlier))
     horizon = high - lateness.smallest
     oldest = np.minimum(table.times[repeats.later], table.times[repeats.earlier])
-    if kind == "tumbling":
+    if kind.in_buckets:
         expired: Bools = bucket_numbers(oldest, seconds) < bucket_numbers(horizon, seconds)
     else:
         expired = oldest + seconds <= horizon

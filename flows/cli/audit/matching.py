@@ -6,14 +6,12 @@ Pure functions over columns.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
+from operators.windows.kinds import KINDS, WindowName
 from operators.windows.store import bucket_numbers
-
-Window = Literal["tumbling", "sliding", "session", "forever"]
 
 # Rows that are sorted together: few enough that sorting takes little memory beside the table.
 _BUCKET_ROWS = 500_000
@@ -69,7 +67,11 @@ def _pair_bucket(left: Hashes, right: Hashes) -> Bools:
 
 
 def repeated_keys(
-    keys: Hashes, times: Floats, window: Window, window_seconds: float, chosen: Bools | None = None
+    keys: Hashes,
+    times: Floats,
+    window: WindowName,
+    window_seconds: float,
+    chosen: Bools | None = None,
 ) -> tuple[Ints, Ints]:
     """Find unique records that share a key within the window.
 
@@ -78,21 +80,23 @@ def repeated_keys(
     before it.  With sessions, a unique record within the gap of another one is a repeat;
     `extended_sessions` finds the repeats in sessions that duplicates extended.
     """
+    kind = KINDS[window]
+    seconds = kind.length(window_seconds)
     no_rows: Ints = np.zeros(0, np.int64)
     repeats, before = [no_rows], [no_rows]
     for (rows,) in each_bucket(keys, chosen=chosen):
         moments = times[rows]
-        if window == "tumbling":
-            moments = bucket_numbers(moments, window_seconds)
+        if kind.in_buckets:
+            moments = bucket_numbers(moments, seconds)
         hashes = keys[rows]
         order = np.lexsort((moments, hashes[:, 1], hashes[:, 0]))
         ordered, moments = hashes[order], moments[order]
         close = (ordered[1:] == ordered[:-1]).all(axis=1)
-        if window == "tumbling":
+        if kind.in_buckets:
             close &= moments[1:] == moments[:-1]
-        elif window != "forever":
+        else:
             with np.errstate(over="ignore"):
-                close &= moments[1:] - moments[:-1] < window_seconds
+                close &= moments[1:] - moments[:-1] < seconds
         at = np.flatnonzero(close)
         repeats.append(rows[order[at + 1]])
         before.append(rows[order[at]])

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.cli.audit.matching import Window, each_bucket
+from flows.cli.audit.matching import each_bucket
 from flows.cli.audit.table import InputTable
 from operators.columns.arrays import Bools, Floats, Ints
 from operators.verdicts import DUPLICATE, UNIQUE
+from operators.windows.kinds import KINDS, WindowName
 from operators.windows.store import bucket_numbers
 
 # At the threshold, rounding may put a computed similarity just below it.
@@ -24,7 +25,7 @@ class NearRules:
     seconds: float
 
 
-def wrong_originals(table: InputTable, window: Window, window_seconds: float) -> Ints:
+def wrong_originals(table: InputTable, window: WindowName, window_seconds: float) -> Ints:
     """Rows of duplicates whose original cannot be one.
 
     An original must be a unique record.  In the same partition, it must come before the
@@ -40,12 +41,13 @@ def wrong_originals(table: InputTable, window: Window, window_seconds: float) ->
     combination, duplicates, firsts = combination[by_key], rows[by_key], originals[by_key]
     different = (table.keys[duplicates, combination] != table.keys[firsts, combination]).any(axis=1)
     times, first_times = table.times[duplicates], table.times[firsts]
-    if window == "tumbling":
-        buckets = bucket_numbers(times, window_seconds)
-        different |= buckets != bucket_numbers(first_times, window_seconds)
-    elif window == "sliding":
+    kind = KINDS[window]
+    seconds = kind.length(window_seconds)
+    if kind.in_buckets:
+        different |= bucket_numbers(times, seconds) != bucket_numbers(first_times, seconds)
+    elif not kind.grows:
         with np.errstate(over="ignore", invalid="ignore"):
-            different |= ~(np.abs(times - first_times) < window_seconds)
+            different |= ~(np.abs(times - first_times) < seconds)
     wrong[by_key] |= different
     wrong_rows: Ints = rows[wrong]
     return wrong_rows
@@ -102,7 +104,7 @@ def _sort_by_key(table: InputTable, rows: Ints, combination: int, gap: float) ->
 
 
 def keys_without_unique(
-    table: InputTable, combination: int, window: Window, window_seconds: float
+    table: InputTable, combination: int, window: WindowName, window_seconds: float
 ) -> int:
     """Count keys in a window that have duplicates but no unique record.
 
@@ -112,12 +114,12 @@ def keys_without_unique(
     duplicates = repeats & (table.originals < 0) & (table.matched == combination)
     if not duplicates.any():
         return 0
-    keys = table.keys[:, combination]
+    keys, kind = table.keys[:, combination], KINDS[window]
     count = 0
     for (rows,) in each_bucket(keys, chosen=duplicates | (table.verdicts == UNIQUE)):
         moments = np.zeros(len(rows))
-        if window == "tumbling":
-            moments = bucket_numbers(table.times[rows], window_seconds)
+        if kind.in_buckets:
+            moments = bucket_numbers(table.times[rows], kind.length(window_seconds))
         hashes = keys[rows]
         order = np.lexsort((~duplicates[rows], moments, hashes[:, 1], hashes[:, 0]))
         ordered, moments = hashes[order], moments[order]

@@ -43,6 +43,7 @@ from flows.cli.audit.table import InputTable
 from flows.settings.model import Settings
 from operators.columns.arrays import Floats, Ints
 from operators.verdicts import UNIQUE, VERDICTS
+from operators.windows.kinds import KINDS
 
 # More false positives than this many times the expected number, plus a few, are no chance.
 _FACTOR = 3
@@ -134,7 +135,7 @@ class Rules:
         evicted = expired = 0
         for index, key in enumerate(settings.keys):
             later, earlier = repeated_keys(table.keys[:, index], table.times, *window, unique)
-            if settings.window == "session":
+            if KINDS[settings.window].grows:
                 in_extended, extended_by = extended_sessions(table, index, settings.window_seconds)
                 new = ~np.isin(in_extended, later)
                 later = np.concatenate((later, in_extended[new]))
@@ -177,7 +178,7 @@ class Rules:
         table, settings = inspection.table, self.settings
         wrong = wrong_originals(table, settings.window, settings.window_seconds)
         # Where retention deleted records, or some are dropped, a chain may have gaps.
-        if settings.window == "session" and not table.deleted and not inspection.dropped:
+        if KINDS[settings.window].grows and not table.deleted and not inspection.dropped:
             wrong = np.union1d(wrong, apart_in_sessions(table, settings.window_seconds))
         if settings.similarity is not None:
             rules = NearRules(settings.similarity, settings.similarity_seconds)

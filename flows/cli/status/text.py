@@ -6,9 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise, zip_longest
+from typing import Any, TypeAlias
 
-from flows.web.report import Report
 from operators.verdicts import VERDICTS
+
+Report: TypeAlias = dict[str, Any]
+"""What `/status` of a process says, as JSON gives it."""
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CURVE_COLUMNS = 40

@@ -1,4 +1,4 @@
-"""Which fields of an event are read into a struct: only those that decide, the rest is skipped."""
+"""The fields of an event that are read into a struct: those that decide; others are skipped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from operators.keys.paths import RECORD_TIME
 
 EVENT_TYPE = "event_type"
 
-# msgspec takes no member name with one of these.
+# msgspec accepts no member name with one of these characters.
 _UNNAMEABLE = re.compile(r'[\x00-\x1f"\\]')
 
 
@@ -20,17 +20,17 @@ class _Object(msgspec.Struct, gc=False):
     """Any JSON object; its members are skipped."""
 
 
-# What msgspec takes for a type: a class, a union, Any.
+# A type for msgspec: a class, a union, Any.
 _Type: TypeAlias = object
 _TIME: _Type = float | str
 
 
 class FieldTree:
-    """Field paths of one struct and its nested structs, as msgspec wants them.
+    """Field paths of one struct and its nested structs, for msgspec.
 
-    leaves: member → type of its value.  branches: member → what is read of the object there.
-    accessors: path → names of attributes, once it is built.  optional: a member that may be
-    missing, and then is None.
+    leaves: member → type of its value.  branches: member → fields of the nested object.
+    accessors: path → attribute path, after `build`.  optional: a member that may be missing;
+    it is None then.
     """
 
     def __init__(self) -> None:
@@ -40,12 +40,12 @@ class FieldTree:
         self.optional: str | None = None
 
     @property
-    def texts(self) -> set[str]:
-        """Paths whose values are strings, or the record is not read; nested ones are none."""
+    def strings(self) -> set[str]:
+        """Paths whose values are always strings; no nested paths."""
         return {path for path, kind in self.leaves.items() if kind is str}
 
     def add(self, path: str, kind: _Type) -> bool:
-        """Add a path with the type of its value; False if it cannot be read beside the others."""
+        """Add a path with the type of its value; return False if it conflicts with other paths."""
         if _UNNAMEABLE.search(path):
             return False
         name, _, rest = path.partition(".")
@@ -61,7 +61,7 @@ class FieldTree:
         return self.branches.setdefault(name, FieldTree()).add(rest, kind)
 
     def build(self) -> type[msgspec.Struct]:
-        """Make the struct type; members get names that Python allows."""
+        """Make the struct type; its attributes have names that Python allows."""
         fields: list[Any] = []
         rename: dict[str, str] = {}
         for name, kind in self.leaves.items():
@@ -82,9 +82,9 @@ class FieldTree:
 
 
 def tree_of(spec: EventSpec) -> tuple[FieldTree, set[str]] | None:
-    """Return the fields that decide, and the paths of keys that only the whole event has.
+    """Return the fields that decide, and the paths of keys that need the whole event.
 
-    None where the event time cannot be read so.
+    None if the event time cannot be read into a struct.
     """
     tree = FieldTree()
     if spec.schema == "event":
@@ -94,15 +94,15 @@ def tree_of(spec: EventSpec) -> tuple[FieldTree, set[str]] | None:
         tree.add("data", _Object)
     if spec.time != RECORD_TIME and not tree.add(spec.time, _TIME):
         return None
-    others = set()
+    event_paths = set()
     for key in (*spec.combinations, spec.shard):
         for path in key.fields:
             if path.startswith("@") or tree.leaves.get(path) is str:
                 continue
             if not tree.add(path, Any):
-                others.add(path)
+                event_paths.add(path)
     if spec.types and EVENT_TYPE not in tree.leaves:
         if EVENT_TYPE in tree.branches:
             return None
         tree.optional = EVENT_TYPE
-    return tree, others
+    return tree, event_paths

@@ -26,10 +26,10 @@ TOPICS: Mapping[str, dict[str, str] | int] = {
 @pytest.fixture(autouse=True)
 def settings_of_topics(monkeypatch: pytest.MonkeyPatch) -> None:
     def config(_: AdminClient, topic: str) -> dict[str, str]:
-        found = TOPICS[topic]
-        if isinstance(found, int):
-            raise KafkaException(KafkaError(found))
-        return found
+        answer = TOPICS[topic]
+        if isinstance(answer, int):
+            raise KafkaException(KafkaError(answer))
+        return answer
 
     monkeypatch.setattr(batch_sizes, "topic_config", config)
 
@@ -79,10 +79,10 @@ def test_a_topic_that_was_made_just_now_is_asked_for_again(monkeypatch: pytest.M
 
     def config(_: AdminClient, topic: str) -> dict[str, str]:
         del topic
-        found = answers.pop(0)
-        if isinstance(found, int):
-            raise KafkaException(KafkaError(found))
-        return found
+        answer = answers.pop(0)
+        if isinstance(answer, int):
+            raise KafkaException(KafkaError(answer))
+        return answer
 
     monkeypatch.setattr(batch_sizes, "topic_config", config)
     assert fitted(ACCESS, None, ["new"]).batch_bytes == 9

@@ -1,4 +1,4 @@
-"""How long errors of reading may last that usually pass."""
+"""How long read errors may last that usually pass."""
 
 import pytest
 from confluent_kafka import KafkaError
@@ -30,7 +30,7 @@ def test_an_unknown_error_that_lasts_ends_the_job() -> None:
 
 
 def test_unknown_errors_of_two_outages_do_not_add_up() -> None:
-    """Nothing comes in between, as nothing is written to that partition."""
+    """No record comes in between, since nothing is written to that partition."""
     clock = Clock()
     errors = read_errors(clock)
     for _ in range(3):
@@ -38,7 +38,7 @@ def test_unknown_errors_of_two_outages_do_not_add_up() -> None:
         clock.now += 3600.0
 
 
-def test_what_was_read_ends_an_outage() -> None:
+def test_progress_ends_an_outage() -> None:
     clock = Clock()
     errors = read_errors(clock)
     for _ in range(10):

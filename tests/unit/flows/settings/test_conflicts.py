@@ -13,7 +13,7 @@ from tests.cases.settings import KAFKA, load, refusal
     [
         ({"DEDUP_UNIQUE_TOPIC": "raw-events"}, "DEDUP_UNIQUE_TOPIC=raw-events", "INPUT_TOPIC too"),
         ({"DEDUP_INPUT_TOPIC": "late-events"}, "DEDUP_LATE_TOPIC", "DEDUP_INPUT_TOPIC too"),
-        ({"DEDUP_STATS_TOPIC": "raw-events"}, "DEDUP_STATS_TOPIC", "read what it wrote"),
+        ({"DEDUP_STATS_TOPIC": "raw-events"}, "DEDUP_STATS_TOPIC", "read its own output"),
         ({"DEDUP_STATS_TOPIC": "late-events"}, "DEDUP_STATS_TOPIC", "tell the records apart"),
         ({"DEDUP_LATE_TOPIC": "duplicates-dlq"}, "DEDUP_LATE_TOPIC", "DEDUP_DUPLICATE_TOPIC too"),
         ({"DEDUP_LATE_TOPIC": "dedup-changelog"}, "DEDUP_LATE_TOPIC", "made from DEDUP_APP_ID"),
@@ -66,7 +66,7 @@ def test_embedded_mode_must_not_read_its_own_output() -> None:
             "needs DEDUP_GUARANTEE to be exactly_once",
         ),
         ({"DEDUP_STATE": "bloom", "DEDUP_WINDOW": "sliding"}, "use tumbling or forever"),
-        ({"DEDUP_STATE": "bloom", "DEDUP_WINDOW": "session"}, "this DEDUP_WINDOW asks"),
+        ({"DEDUP_STATE": "bloom", "DEDUP_WINDOW": "session"}, "this DEDUP_WINDOW needs"),
     ],
 )
 def test_kinds_of_state_that_conflict(environ: dict[str, str], fix: str) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from operators.columns.arrays import Hashes
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 from operators.windows.session import SessionStore
 from tests.stores import Asked, Asking, contents, hashes_of, times
 

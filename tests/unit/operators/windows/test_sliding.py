@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 from operators.windows.sliding import SlidingStore
 from tests.stores import Asking, contents, times
 

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+from operators.windows.bound import Bound
 from operators.windows.key_table import table
-from operators.windows.key_table.table import Bound
 from operators.windows.tumbling import TumblingStore
 from tests.stores import Asking, times
 
@@ -134,7 +134,7 @@ def test_what_was_evicted_but_not_yet_swept_is_not_found() -> None:
 
 
 def test_stamps_begin_anew_while_records_are_decided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_LAST_STAMP", 1000)
+    monkeypatch.setattr(table, "_MAX_STAMP", 1000)
     monkeypatch.setattr(table, "_HALF_OF_STAMPS", 500)
     store = TumblingStore(math.inf, Bound(300))
     for begin in range(0, 5_000, 130):

@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.cli.audit import matching
-from flows.cli.audit.matching import Window, pair, repeated_keys
+from flows.cli.audit.matching import pair, repeated_keys
 from operators.columns.arrays import Hashes
+from operators.windows.kinds import KINDS, WindowName
 
 NAMES = st.lists(st.sampled_from("abcd"), max_size=12)
 
@@ -66,10 +66,10 @@ def too_close(first: float, second: float, window: str) -> bool:
         st.tuples(st.sampled_from("abcd"), st.sampled_from([-10.0, -0.5, 0, 5, 9.9, 10, 19.9, 20])),
         max_size=10,
     ),
-    window=st.sampled_from(get_args(Window)),
+    window=st.sampled_from(list(KINDS)),
 )
 def test_a_repeated_key_is_found_in_its_window_and_only_there(
-    records: list[tuple[str, float]], window: Window
+    records: list[tuple[str, float]], window: WindowName
 ) -> None:
     names = [name for name, _ in records]
     times = np.array([moment for _, moment in records], np.float64)
@@ -85,8 +85,8 @@ def test_a_repeated_key_is_found_in_its_window_and_only_there(
         assert tuple(sorted(pair_of_rows)) in pairs
 
 
-@pytest.mark.parametrize("window", get_args(Window))
-def test_nothing_repeats_nothing(window: Window) -> None:
+@pytest.mark.parametrize("window", list(KINDS))
+def test_nothing_repeats_nothing(window: WindowName) -> None:
     repeats, _ = repeated_keys(hashes([]), np.zeros(0), window, 10)
 
     assert len(repeats) == 0

@@ -14,11 +14,10 @@ from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import SettingsError
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
+from operators.windows.bound import Bound
 from operators.windows.disk import store as disk_store
 from operators.windows.disk.layout import (
     KeyLayout,
-    SessionLayout,
-    SlidingLayout,
     entries_of,
     number_of,
     order_of,
@@ -27,21 +26,18 @@ from operators.windows.disk.layout import (
 )
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
+from operators.windows.kinds import KINDS
 from operators.windows.session import SessionStore
-from operators.windows.tumbling import TumblingStore
+from operators.windows.session_layout import SessionLayout
+from operators.windows.sliding import SlidingLayout
+from operators.windows.tumbling import TumblingLayout, TumblingStore
 from tests.builders import slice_of
 from tests.cases.settings import KAFKA, load
 from tests.stores import Asking
 
 MEMORY = RocksMemory(8 << 20)
 NewStore = Callable[[Path], DiskStore]
-LAYOUTS = {
-    "tumbling": KeyLayout(10.0),
-    "forever": KeyLayout(math.inf),
-    "sliding": SlidingLayout(10.0),
-    "session": SessionLayout(10.0),
-}
+LAYOUTS: dict[str, KeyLayout] = {name: kind.new_layout(10.0) for name, kind in KINDS.items()}
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
 
@@ -197,7 +193,7 @@ def test_what_is_counted_is_what_is_there(
         store.expire(horizon)
         rows = sum(len(delta) for delta, _ in waiting)
         # A key of which one session waits has others.
-        more = rows if isinstance(layout, SessionLayout) else 0
+        more = rows if layout.entries_grow else 0
         assert len(store) <= max(bound.max_keys, rows) + more
         if rng.random() < 0.3:
             committed, waiting = waiting[:3], waiting[3:]
@@ -242,7 +238,7 @@ def test_stretches_sort_as_their_bytes(number: float) -> None:
 
 
 def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) -> None:
-    layout = KeyLayout(10.0)
+    layout = TumblingLayout(10.0)
     folders = iter([tmp_path / "lane", tmp_path / "left", tmp_path / "other"])
 
     def spec(folder: Path) -> LaneSpec:
@@ -274,10 +270,10 @@ def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) ->
     again = Lane(0, spec(left))
     kept = again.resume()
     assert kept is not None
-    assert (kept.sequence, kept.end, again.number, again.progress) == (2, 12, 2, {0: 6})
+    assert (kept.sequence, kept.end, again.sequence, again.progress) == (2, 12, 2, {0: 6})
     again.apply([changes[1]])  # the last one is read again
     again.apply([changes[2]])
-    assert (again.number, len(again.store)) == (3, 8)
+    assert (again.sequence, len(again.store)) == (3, 8)
 
     elsewhere = Lane(0, spec(next(folders)))
     for change in changes:
