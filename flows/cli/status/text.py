@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from operators.verdicts import VERDICTS
 
 Report: TypeAlias = dict[str, Any]
-"""What `/status` of a process says, as JSON gives it."""
+"""The report of a process at `/status`, decoded from JSON."""
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CURVE_COLUMNS = 40
