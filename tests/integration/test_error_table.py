@@ -101,7 +101,7 @@ def test_fatal_ends(brokers: MockBrokers, request_: Request, code: int) -> None:
     [
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.INVALID_RECORD,
-        KafkaError.INVALID_ATTEMPTSTAMP,
+        KafkaError.INVALID_TIMESTAMP,
         KafkaError.POLICY_VIOLATION,
         KafkaError.RECORD_LIST_TOO_LARGE,
         KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
