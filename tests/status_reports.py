@@ -37,6 +37,10 @@ def report(**changes: object) -> dict[str, Any]:
         "commit_seconds_total": 33.0,
         "checkpoint_age_seconds": 1.5,
         "lanes": [{"lane": index, "records": 25_000, **lane} for index in range(4)],
+        "hot_keys": [
+            {"lane": 2, "matched": "event_id", "example": "1:57", "duplicates": 4_321},
+            {"lane": 0, "matched": "content", "example": "0:9", "duplicates": 12},
+        ],
         "history": [
             {
                 "at": now - 40 + 2 * n,

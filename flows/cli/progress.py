@@ -8,7 +8,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-# Often enough to look alive, seldom enough to cost nothing.
+# Often enough to look alive, rarely enough to cost nothing.
 _UPDATE_SECONDS = 0.2
 
 

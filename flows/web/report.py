@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from flows.launch import Launch
 from flows.process.health import Health
 from flows.settings.model import Settings
+from operators.lanes.hot_keys import HotKey
 from operators.monitoring.metrics import DISTRIBUTION
 from operators.verdicts import VERDICTS
 
@@ -117,6 +118,7 @@ class StatusReport:
             "commit_seconds_total": now.commit_seconds,
             "checkpoint_age_seconds": observer.liveness.epoch_seconds,
             "lanes": [self._lane(lane) for lane in sorted(observer.restored_keys.copy())],
+            "hot_keys": [self._hot_key(lane, key) for lane, key in observer.hot_keys()],
         }
         if history:
             report["history"] = [asdict(sample) for sample in samples]
@@ -131,6 +133,14 @@ class StatusReport:
             "records": observer.records_written.get(lane, 0),
             "watermark": _or_none(observer.watermarks.get(lane, math.nan)),
             "restored_keys": observer.restored_keys.get(lane, 0),
+        }
+
+    def _hot_key(self, lane: int, key: HotKey) -> Report:
+        return {
+            "lane": lane,
+            "matched": self._settings.keys[key.combination].name,
+            "example": f"{key.partition}:{key.offset}",
+            "duplicates": key.duplicates,
         }
 
 

@@ -16,7 +16,7 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
 
 
 class CountMinSketch:
-    """Counts keys; an estimate is never too low, and seldom much too high.
+    """Counts keys; an estimate is never too low, and rarely much too high.
 
     N is the sum of all counts.  With a width of e/ε and a depth of ln(1/δ) an estimate is
     at most ε·N too high, with probability 1 − δ.  Only a key's smallest cells are raised

@@ -78,7 +78,7 @@ class Lane:
     slice for each span, in their order.
 
     index: of the lane, from 0.  sequence: of the last verdict batch, from 1.  generation:
-    names this opening of the lane; whoever opens it sets it.
+    names this opening of the lane; its opener sets it.
     """
 
     def __init__(self, index: int, spec: LaneSpec) -> None:

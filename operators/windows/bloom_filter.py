@@ -66,7 +66,7 @@ class BloomSize:
 
 
 class BloomFilter:
-    """A set of keys: it always reports an added key, and seldom one that was not added.
+    """A set of keys: it always reports an added key, and rarely one that was not added.
 
     `count`: distinct keys added, by what `add` was given.
     """

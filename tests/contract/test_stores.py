@@ -1,7 +1,7 @@
 """What every store of keys promises, against a model that is slow and obvious.
 
 A store is asked in batches however they are cut; between batches it may be dumped and
-loaded, or its state made anew from deltas: the answers stay those of the model.
+loaded, or its state rebuilt from deltas: the answers stay those of the model.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def copied(store: KeyStore, new: KeyStore) -> KeyStore:
 def test_answers_are_those_of_the_model(
     kind: Kind, renew: bool, events: list[Asked], cuts: set[int], again: int
 ) -> None:
-    """again: 0 the store goes on, 1 it is loaded from its dump, 2 made anew from its deltas."""
+    """again: 0 the store goes on, 1 it is loaded from its dump, 2 it is rebuilt from its deltas."""
     bound = Bound(MANY.max_keys, renew)
     model = Model(kind.window)
     asking = AskingAny(kind.new(bound))

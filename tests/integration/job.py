@@ -30,7 +30,7 @@ class Ended:
 
     @property
     def error(self) -> str:
-        """The one line of an error that a user can mend; fails if there is none, or more."""
+        """The one line of an error that a user can fix; fails if there is none, or more."""
         lines = [line for line in self.stderr.splitlines() if line.startswith("dedup: ")]
         assert len(lines) == 1, self.stderr
         assert "Traceback" not in self.stderr, self.stderr

@@ -119,6 +119,7 @@ def test_a_browser_shows_every_figure_and_requests_only_the_status(browser: Brow
         "321 keys",
         "the guarantee is weakened: max_keys 321",
         "3 25,000 4,000 793 KiB 42 s 1,000",
+        "event_id 4,321 1:57 2",
     ):
         assert shown in text
     assert browser.requests[:2] == ["/", "/status?history=1"]

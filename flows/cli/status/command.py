@@ -14,9 +14,8 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import SplitResult, urlsplit
 
 from flows.cli.arguments import positive_integer
-from flows.cli.status.text import lines_of
+from flows.cli.status.text import Report, lines_of
 from flows.settings.load import load_settings
-from flows.web.report import Report
 from operators.errors import DedupError, SettingsError
 
 _REFRESH_SECONDS = 2.0

@@ -1,4 +1,4 @@
-"""The status of a job as lines of text: all processes together, then lane by lane."""
+"""The status of a job as lines of text: all processes together, its lanes, its hot keys."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise, zip_longest
+from typing import Any, TypeAlias
 
-from flows.web.report import Report
 from operators.verdicts import VERDICTS
+
+Report: TypeAlias = dict[str, Any]
+"""The report of a process at `/status`, decoded from JSON."""
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CURVE_COLUMNS = 40
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 _BYTE_STEP = 1024
 _MAX_PARTITIONS = 4
+_MAX_HOT_KEYS = 5
 _LABEL_COLUMNS = 12
 # Durations below this many seconds are shown in this unit (seconds), in this format.
 _DURATIONS = (
@@ -44,7 +48,8 @@ def lines_of(reports: Sequence[Report], missing: Sequence[str], *, curves: bool)
         *lines,
         *_figures(reports, curves=curves),
         "",
-        *_table(reports),
+        *_lanes(reports),
+        *_hot_keys(reports),
     ]
 
 
@@ -118,7 +123,7 @@ def _line(label: str, text: str, curve: str = "") -> str:
     return f"{label:<{_LABEL_COLUMNS}}{text}" + (f"  {curve}" if curve else "")
 
 
-def _table(reports: Sequence[Report]) -> list[str]:
+def _lanes(reports: Sequence[Report]) -> list[str]:
     heads = ("lane", "process", "records", "keys", "memory", "watermark lag", "restored")
     rows = [
         (
@@ -134,6 +139,24 @@ def _table(reports: Sequence[Report]) -> list[str]:
         for lane in report["lanes"]
     ]
     rows.sort(key=lambda row: (int(row[0]), int(row[1])))
+    return _table(heads, rows)
+
+
+def _hot_keys(reports: Sequence[Report]) -> list[str]:
+    """Make a table of the keys with the most duplicates; no lines if there are none."""
+    keys = [key for report in reports for key in report["hot_keys"]]
+    keys.sort(key=lambda key: -int(key["duplicates"]))
+    if not keys:
+        return []
+    heads = ("hot key", "recent duplicates", "example", "lane")
+    rows = [
+        (str(key["matched"]), f"about {key['duplicates']:,}", key["example"], str(key["lane"]))
+        for key in keys[:_MAX_HOT_KEYS]
+    ]
+    return ["", *_table(heads, rows)]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     return [
         "  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True))

@@ -12,8 +12,11 @@ from flows.process.health import Health
 from flows.settings.model import Settings
 from flows.web import report as status_report
 from flows.web.report import StatusReport, to_json
+from operators.lanes.lane import Lane, LaneSpec
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
+from operators.windows.tumbling import TumblingStore
+from tests.builders import slice_of
 
 SECRET = "s3cret-of-the-test"  # noqa: S105 - must not appear
 
@@ -80,6 +83,19 @@ def test_figures_come_from_the_observer(report: StatusReport, observer: Observer
         "watermark": 1_700_000_000.0,
         "restored_keys": 5,
     }
+
+
+def test_the_hottest_keys_have_an_example_and_a_count(
+    report: StatusReport, observer: Observer
+) -> None:
+    assert parsed(report)["hot_keys"] == []
+    lane = Lane(3, LaneSpec(lambda: TumblingStore(60.0), 0.0, 30.0, {}))
+    observer.opened(lane)
+    lane.decide(slice_of(40, [(1.0, "a"), (1.0, "b"), (1.0, "a"), (1.0, "a")], partition=7))
+
+    assert parsed(report)["hot_keys"] == [
+        {"lane": 3, "matched": "event_id", "example": "7:42", "duplicates": 2}
+    ]
 
 
 def test_history_holds_the_samples_and_the_present(

@@ -15,6 +15,23 @@ def test_charts_add_up_all_processes() -> None:
     assert re.search(r"input lag .*  (▁▃▅▆█|▁▂▃▅▆▇█)+", next(x for x in lines if "lag" in x))
 
 
+def test_the_hottest_keys_of_all_processes_are_listed() -> None:
+    keys = [
+        {"lane": lane, "matched": "event_id", "example": f"0:{lane}", "duplicates": 10 + lane}
+        for lane in range(8)
+    ]
+    reports = [report(hot_keys=keys[::2]), report(hot_keys=keys[1::2])]
+    lines = lines_of(reports, [], curves=False)
+    table = lines[lines.index("") + 1 :]
+    listed = [line.split()[-1] for line in table[table.index("") + 2 :]]
+
+    assert listed == ["7", "6", "5", "4", "3"]
+
+
+def test_without_duplicates_there_is_no_table_of_hot_keys() -> None:
+    assert not any("hot key" in line for line in lines_of([report(hot_keys=[])], [], curves=False))
+
+
 @pytest.mark.parametrize(
     "value, text",
     [

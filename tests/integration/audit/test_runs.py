@@ -1,4 +1,4 @@
-"""What the job writes is proved by the audit, whatever the settings; and a theft is found."""
+"""The audit proves the job's outputs with many settings, and finds a stolen record."""
 
 import json
 from pathlib import Path
