@@ -69,8 +69,8 @@ class _WorkerOutput:
     def acknowledge(self) -> None:
         """Count acknowledged records; raise SinkError if a record was refused.
 
-        Batches count in order of production, since only the number of acknowledged records is
-        known.
+        Only the number of acknowledged records is known, not which ones.  So batches count in
+        the order in which they were produced, which makes no difference to the totals.
         """
         with self._lock:
             delivered = self._producer.check()
