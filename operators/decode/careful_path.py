@@ -1,7 +1,7 @@
 """The careful path of decoding: one record at a time, with the reason if it is invalid.
 
 It works for any format that can parse a value into an object.  Reasons are tested in the
-order of INTERFACE.md; the first that fits is given.
+order of docs/reference/verdicts.md (section Invalid); the first that fits is given.
 """
 
 from __future__ import annotations
