@@ -12,7 +12,8 @@ def test_a_missing_field_is_named() -> None:
 def test_a_value_that_is_no_time() -> None:
     assert NO_RECORD_TIME[0] == "time"
     assert bad_time("at", "x" * 100) == ("time", f"at: '{'x' * 40}' is not an RFC 3339 date-time")
-    for value in (True, None, [], float("inf")):
+    values: list[object] = [True, None, [], float("inf")]
+    for value in values:
         reason, message = bad_time("at", value)
         assert reason == "time"
         assert message.startswith("at: not a finite number of epoch seconds")
