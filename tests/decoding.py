@@ -1,4 +1,4 @@
-"""Decoding records both ways, the fast path and the careful path alone, for tests."""
+"""Decodes records on the fast path and on the careful path alone, and compares both."""
 
 from typing import Any
 

@@ -1,9 +1,9 @@
 """Canonical JSON: equal values have equal bytes.
 
 docs/reference/keys.md says what is equal: strings by code point, numbers by value (`1`, `1.0`
-and `1e0` are equal, integers of any size keep all their digits, a fraction or
-an exponent makes an IEEE double), objects regardless of member order, the last of
-repeated members counts.  Source for the order and the strings: RFC 8785.
+and `1e0` are equal, integers of any size keep all their digits, a fraction or an exponent
+makes an IEEE double), objects regardless of member order; the last of repeated members
+counts.  Source for the order and the strings: RFC 8785.
 """
 
 from __future__ import annotations

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
-from flows.assembly.specs import near_spec
+from flows.assembly.specs import event_spec, near_spec
 from flows.cli.audit.table import InputTable
 from flows.settings.model import Settings
-from operators.batches import Records
+from operators.batches import Batch, Records, Span
 from operators.columns.arrays import Floats, Ints
-from operators.decode.compared_text import text_of
-from operators.keys.canonical_json import decode_json
-from operators.keys.combination import look_up
+from operators.decode.decoder import Decoder
 from operators.verdicts import DUPLICATE
 
 ReadAgain = Callable[[Ints], Iterator[tuple[Ints, Records]]]
@@ -83,15 +81,16 @@ def _texts(
     settings: Settings, table: InputTable, rows: Ints, read_again: ReadAgain
 ) -> dict[int, str]:
     """Texts of rows and of their originals, up to a limit of their total length."""
+    decode = Decoder(event_spec(settings))
     both = np.unique(np.concatenate((rows, table.originals[rows])))
     texts: dict[int, str] = {}
     characters = 0
     for chunk, records in read_again(both[table.reasons[both] == 0]):
-        for row, value in zip(chunk.tolist(), records.values, strict=True):
-            event = cast("dict[str, object]", decode_json(value or b""))
-            paths = settings.similarity_fields
-            texts[row] = text_of([look_up(path, event, None, None) for path in paths])
-            characters += len(texts[row])
+        decided = decode(Batch.of(Span(0, 1, 0, 0, read_at=math.inf), records)).decided
+        assert decided.texts is not None, "the settings ask for near duplicates"
+        for row, text in zip(chunk.tolist(), decided.texts, strict=True):
+            texts[row] = text
+            characters += len(text)
         if characters > _MAX_CHARACTERS:
             break
     return texts

@@ -1,4 +1,4 @@
-"""Batches that are joined: the same rows, spans and columns, and never too many."""
+"""Batches that are put together: the same rows, spans and columns, up to the limit."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from operators.columns.byte_column import ByteColumn
 def batch_of(
     partition: int, count: int, *, size: int = 0, columns: bool = True, start: int = 0
 ) -> Batch:
-    """Records whose values say where they are; columns: whether there are more than those."""
+    """Records whose values name their place.  columns: whether they have keys, headers, times."""
     names = [f"{partition}-{start + row}" for row in range(count)]
     return Batch.of(
         Span(partition, 9, start, start + count, 1000.0 + partition),
@@ -28,45 +28,45 @@ def batch_of(
 
 
 def in_columns(batch: Batch) -> Batch:
-    """As Kafka's source gives it."""
+    """The batch as Kafka's source gives it."""
     records = batch.records
     records.values, records.keys = ByteColumn.of(records.values), ByteColumn.of(records.keys or ())
     return batch
 
 
 def rows_of(batch: Batch) -> list[tuple[int, int, bytes | None]]:
-    """Partition, offset and value of each record, by the spans' rows."""
-    found = []
+    """Partition, offset and value of each record, from the rows of the spans."""
+    places = []
     for span, rows in batch.spans:
         records = batch.records
         offsets = records.offsets[rows].tolist()
         assert all(span.start <= offset < span.end for offset in offsets)
         values = zip(offsets, records.values[rows], strict=True)
-        found += [(span.partition, offset, value) for offset, value in values]
-    assert [row[0] for row in found] == batch.spans.partitions.tolist()
-    return found
+        places += [(span.partition, offset, value) for offset, value in values]
+    assert [row[0] for row in places] == batch.spans.partitions.tolist()
+    return places
 
 
 @given(
     sizes=st.lists(st.integers(0, 5), max_size=6),
     columns=st.sets(st.integers(0, 5)) | st.just(set(range(6))),
 )
-def test_rows_and_spans_are_those_that_were_joined(sizes: list[int], columns: set[int]) -> None:
+def test_rows_and_spans_stay_the_same(sizes: list[int], columns: set[int]) -> None:
     batches = [batch_of(partition, size) for partition, size in enumerate(sizes)]
-    batches = [in_columns(one) if at in columns else one for at, one in enumerate(batches)]
+    batches = [in_columns(batch) if at in columns else batch for at, batch in enumerate(batches)]
     joined = list(coalesce(batches, 4))
     assert len(joined) == min(len(batches), 1)
-    for one in joined:
-        assert rows_of(one) == [row for batch in batches for row in rows_of(batch)]
-        assert list(one.spans.spans) == [span for batch in batches for span in batch.spans.spans]
-        names = [(value or b"") for value in one.records.values]
-        assert list(one.records.keys or ()) == [b"k" + name for name in names]
-        assert list(one.records.headers or ()) == [[("h", name)] for name in names]
-        assert one.records.timestamps is not None
-        assert one.records.timestamps.tolist() == [7 + row for n in sizes for row in range(n)]
+    for whole in joined:
+        assert rows_of(whole) == [row for batch in batches for row in rows_of(batch)]
+        assert list(whole.spans.spans) == [span for batch in batches for span in batch.spans.spans]
+        names = [(value or b"") for value in whole.records.values]
+        assert list(whole.records.keys or ()) == [b"k" + name for name in names]
+        assert list(whole.records.headers or ()) == [[("h", name)] for name in names]
+        assert whole.records.timestamps is not None
+        assert whole.records.timestamps.tolist() == [7 + row for n in sizes for row in range(n)]
 
 
-def test_a_column_that_only_some_have_says_so_of_the_others() -> None:
+def test_a_column_that_only_some_batches_have() -> None:
     [joined] = coalesce(
         [batch_of(0, 1, columns=False), batch_of(1, 2), batch_of(2, 1, columns=False)], 1
     )
@@ -100,26 +100,28 @@ def test_large_batches_stay_apart(
 ) -> None:
     batches = [batch_of(n, count, size=size) for n, count in enumerate(sizes)]
     joined = list(coalesce(batches, lanes))
-    assert [len(one.records) for one in joined] == expected
+    assert [len(batch.records) for batch in joined] == expected
     rows = [row for batch in batches for row in rows_of(batch)]
-    assert [row for one in joined for row in rows_of(one)] == rows
-    assert sum(one.records.size_bytes for one in joined) == sum(len(row[2] or b"") for row in rows)
+    assert [row for batch in joined for row in rows_of(batch)] == rows
+    assert sum(batch.records.size_bytes for batch in joined) == sum(
+        len(row[2] or b"") for row in rows
+    )
 
 
 @pytest.mark.parametrize("columns", [{0, 1}, {0}, set()])
-def test_bytes_are_counted_whatever_holds_them(columns: set[int]) -> None:
+def test_bytes_are_counted_in_lists_and_in_columns(columns: set[int]) -> None:
     batches = [batch_of(0, 2, size=5), batch_of(1, 2)]
-    batches = [in_columns(one) if at in columns else one for at, one in enumerate(batches)]
+    batches = [in_columns(batch) if at in columns else batch for at, batch in enumerate(batches)]
     [joined] = coalesce(batches, 1)
     assert joined.records.size_bytes == 2 * 5 + 2 * len(b"1-0")
 
 
-def test_a_partition_may_come_more_than_once() -> None:
+def test_a_partition_may_have_several_batches() -> None:
     [joined] = coalesce([batch_of(3, 2), batch_of(1, 1), batch_of(3, 2, start=2)], 1)
     assert [row[:2] for row in rows_of(joined)] == [(3, 0), (3, 1), (1, 0), (3, 2), (3, 3)]
 
 
-def test_what_was_joined_can_be_joined_again() -> None:
+def test_batches_can_be_put_together_twice() -> None:
     batches = [batch_of(0, 2), batch_of(1, 0), batch_of(2, 3), batch_of(4, 1)]
     [first] = coalesce(batches[:3], 1)
     [joined] = coalesce([first, batches[3]], 1)
@@ -127,5 +129,5 @@ def test_what_was_joined_can_be_joined_again() -> None:
     assert list(joined.spans.ends) == [2, 2, 5, 6]
 
 
-def test_nothing_joins_to_nothing() -> None:
+def test_no_batches() -> None:
     assert list(coalesce([], 1)) == []

@@ -1,4 +1,4 @@
-"""A column of bytes is what a list of them would be, whatever was done to it."""
+"""A byte column behaves like a list of byte strings, whatever was done to it."""
 
 import ctypes
 import pickle
@@ -15,20 +15,20 @@ _Model = list[bytes | None]
 
 
 def read(column: ByteColumn) -> _Model:
-    """What is in a column, asked for in every way there is."""
-    found = list(column)
-    assert [column[row] for row in range(len(column))] == found
-    assert [column[row - len(column)] for row in range(len(column))] == found
-    places, sizes = column.addresses().tolist(), column.sizes.tolist()
+    """The values of a column, read in every possible way."""
+    values = list(column)
+    assert [column[row] for row in range(len(column))] == values
+    assert [column[row - len(column)] for row in range(len(column))] == values
+    addresses, sizes = column.addresses().tolist(), column.sizes.tolist()
     assert [
-        ctypes.string_at(place, size) if place else None
-        for place, size in zip(places, sizes, strict=True)
-    ] == found
-    return found
+        ctypes.string_at(address, size) if address else None
+        for address, size in zip(addresses, sizes, strict=True)
+    ] == values
+    return values
 
 
 @given(_VALUES)
-def test_what_goes_in_comes_out(values: _Model) -> None:
+def test_a_column_has_the_values_that_it_was_made_of(values: _Model) -> None:
     column = ByteColumn.of(values)
     assert read(column) == values
     assert column == values
@@ -38,7 +38,7 @@ def test_what_goes_in_comes_out(values: _Model) -> None:
 
 
 @given(_VALUES, st.data())
-def test_any_part_of_any_part_is_what_it_would_be_of_a_list(
+def test_any_part_of_any_part_equals_the_same_part_of_a_list(
     values: _Model, data: st.DataObject
 ) -> None:
     column, model = ByteColumn.of(values), values
@@ -49,32 +49,32 @@ def test_any_part_of_any_part_is_what_it_would_be_of_a_list(
 
 
 def _changed(column: ByteColumn, model: _Model, data: st.DataObject) -> tuple[ByteColumn, _Model]:
-    what = data.draw(st.sampled_from(["slice", "take", "join", "pickle"]))
+    what = data.draw(st.sampled_from(["slice", "take", "concat", "pickle"]))
     if what == "slice":
-        place = st.integers(-1, len(model) + 1)
-        part = slice(data.draw(st.none() | place), data.draw(st.none() | place))
+        bound = st.integers(-1, len(model) + 1)
+        part = slice(data.draw(st.none() | bound), data.draw(st.none() | bound))
         return column[part], model[part]
     if what == "take":
         rows = data.draw(st.lists(st.integers(0, len(model) - 1)) if model else st.just([]))
         return column.take(np.array(rows, np.int64)), [model[row] for row in rows]
-    if what == "join":
+    if what == "concat":
         more = data.draw(st.lists(_VALUES, max_size=2))
-        joined = [column, *map(ByteColumn.of, more)]
-        return ByteColumn.concat(joined), model + [value for one in more for value in one]
+        columns = [column, *map(ByteColumn.of, more)]
+        return ByteColumn.concat(columns), model + [value for values in more for value in values]
     copy: ByteColumn = pickle.loads(pickle.dumps(column))  # noqa: S301 - our own
     return copy, model
 
 
-def test_a_part_that_travels_takes_only_its_own_along() -> None:
+def test_a_pickled_part_has_only_its_own_bytes() -> None:
     column = ByteColumn.of([b"x" * 1_000] * 1_000)
     assert len(pickle.dumps(column[3:5])) < 3_000
 
 
-def test_none_of_many() -> None:
+def test_a_column_of_none() -> None:
     assert read(ByteColumn.none(3)) == [None] * 3
 
 
-def test_what_was_taken_does_not_hold_the_rest() -> None:
+def test_rows_that_were_taken_do_not_keep_the_rest_alive() -> None:
     column = ByteColumn.of([b"x" * 1_000] * 1_000)
     taken = column.take(np.array([1, 5]))
     assert _bytes_held(taken) == 2_000
@@ -87,7 +87,7 @@ def _bytes_held(column: ByteColumn) -> int:
     return base.nbytes
 
 
-def test_it_is_equal_to_what_holds_the_same() -> None:
+def test_columns_with_the_same_values_are_equal() -> None:
     values: Sequence[bytes | None] = [b"a", None]
     assert ByteColumn.of(values) == ByteColumn.of(values)
     assert ByteColumn.of(values) != [b"a", b""]

@@ -11,7 +11,7 @@ from operators.columns.growable_column import Column
 
 
 class Unmovable(mmap.mmap):
-    """What a system without `mremap` says."""
+    """A mapping on a system without `mremap`."""
 
     def resize(self, newsize: int) -> None:
         del newsize
@@ -20,7 +20,7 @@ class Unmovable(mmap.mmap):
 
 @pytest.mark.parametrize("width", [0, 2])
 @pytest.mark.parametrize("memory", [mmap.mmap, Unmovable])
-def test_it_keeps_what_is_in_it_and_goes_on_with_zeros(
+def test_it_keeps_its_rows_and_new_rows_are_zeros(
     width: int, memory: type[mmap.mmap], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mmap, "mmap", memory)
@@ -36,7 +36,7 @@ def test_it_keeps_what_is_in_it_and_goes_on_with_zeros(
         assert not column.rows[3:].any()
 
 
-def test_with_a_view_it_stays_as_it_is() -> None:
+def test_it_does_not_grow_while_there_is_a_view() -> None:
     column = Column(np.int64, 10)
     column.rows[:] = range(10)
     view = column.rows[3:]
@@ -48,8 +48,8 @@ def test_with_a_view_it_stays_as_it_is() -> None:
     assert column.rows[:10].tolist() == list(range(10))
 
 
-def test_a_view_in_garbage_is_none() -> None:
-    """Where numba compiled, the arguments of the call may be left in a cycle."""
+def test_a_view_in_garbage_does_not_count() -> None:
+    """After a compilation by numba, the arguments of the call may be in a cycle."""
     column = Column(np.int64, 10)
     cycle: list[object] = [column.rows[3:]]
     cycle.append(cycle)
@@ -59,7 +59,7 @@ def test_a_view_in_garbage_is_none() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems may count it at once")
-def test_what_was_never_touched_takes_no_memory() -> None:
+def test_untouched_rows_take_no_memory() -> None:
     column = Column(np.uint64, 1)
     process = psutil.Process()
     before = process.memory_info().rss

@@ -1,4 +1,4 @@
-"""What single records lack: a record key, a header, a timestamp, a field of the shard, a text."""
+"""Records that lack something: a key, a header, a timestamp, a field of the shard."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def test_a_missing_record_key_header_or_timestamp() -> None:
     assert list(reasons(decode(by_header, *[event()] * 5, headers=headers))) == [1, 2, 3, 4]
 
 
-def test_a_shard_field_that_is_not_there_is_no_reason_and_equals_only_another() -> None:
+def test_a_missing_shard_field_is_valid_and_equals_only_another_missing_one() -> None:
     for spec in (
         spec_of(["event_id"], shard=("data.tenant",)),
         spec_of(["event_id"], shard=("@key",)),
@@ -38,7 +38,7 @@ def test_a_shard_field_that_is_not_there_is_no_reason_and_equals_only_another() 
         assert decoded.lanes[0] == decoded.lanes[3]
 
 
-def test_what_is_refused_has_no_text() -> None:
+def test_an_invalid_record_has_no_text() -> None:
     spec = spec_of(["event_id", "@key"], shard=(), text_fields=("user_id",))
     values = [event(), event(), event(timestamp='"x"'), event(user_id="1")]
     decoded = decode(spec, *values, keys=[b"k", None, b"k", b"k"])

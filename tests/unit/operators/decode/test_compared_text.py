@@ -1,4 +1,4 @@
-"""The text that near duplicates are compared by."""
+"""The text by which near duplicates are compared."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from tests.decoding import EVENT, decode, event
 
 
 @pytest.mark.parametrize(
-    "one, other, text",
+    "first, second, text",
     [
         ('"a"', '"b"', "a\nb"),
         ('"a"', None, "a\n"),  # a missing field leaves its newline
@@ -20,7 +20,9 @@ from tests.decoding import EVENT, decode, event
         (r'"e\u0301A"', '{"b":1.0,"a":"e\u0301"}', 'éA\n{"a":"é","b":1}'),
     ],
 )
-def test_text_for_near_duplicates(one: str | None, other: str | None, text: str) -> None:
-    fields = {name: value for name, value in (("one", one), ("other", other)) if value is not None}
+def test_text_for_near_duplicates(first: str | None, second: str | None, text: str) -> None:
+    fields = {
+        name: value for name, value in (("one", first), ("other", second)) if value is not None
+    }
     spec = replace(EVENT, text_fields=("one", "other"))
     assert decode(spec, event(**fields)).decided.texts.tolist() == [text]  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Whatever the format: the lane of each record, the running maximum, the reason `future`."""
+"""What holds for every format: lanes, the running maximum, the reason `future`."""
 
 from dataclasses import replace
 
@@ -22,16 +22,15 @@ def test_records_with_one_key_but_other_shards_are_no_duplicates() -> None:
 
 
 @pytest.mark.parametrize("shard", [None, (), ("user_id",), ("@key",)])
-def test_lanes_hang_on_the_record_alone(shard: tuple[str, ...] | None) -> None:
+def test_lanes_depend_on_the_record_alone(shard: tuple[str, ...] | None) -> None:
     spec = spec_of(["user_id", "event_id"], shard=shard, lanes=5)
     values = [event(event_id=f'"{n}"', user_id=f'"{n % 7}"') for n in range(50)]
     keys = [b"%d" % (n % 3) for n in range(50)]
     records = Records(np.arange(100, 150), [*values, None], keys=[*keys, None])
     records.offsets = np.arange(100, 151)
     whole = both_ways(spec, batch_of(records))
-    assert (
-        whole.lanes[50] == 150 % 5
-    )  # without a key: by offset, so that it is fenced like any other
+    # Without a key the offset chooses the lane, so that the record is fenced like others.
+    assert whole.lanes[50] == 150 % 5
     for row in range(50):
         one = Records(records.offsets[row : row + 1], [values[row]], keys=[keys[row]])
         assert Decoder(spec)(batch_of(one)).lanes[0] == whole.lanes[row]

@@ -1,11 +1,11 @@
-"""What is wrong with an event, in words."""
+"""Errors of an event, in words."""
 
 from operators.decode.events import explain
 from tests.decoding import EVENT, decode, event
 from tests.strategies import NOW
 
 
-def test_what_is_wrong_is_said_in_words() -> None:
+def test_the_message_names_what_is_wrong() -> None:
     assert explain({"event_id": 1, "user_id": "u", "event_type": "t", "timestamp": 1}) == (
         "event_id: input should be a valid string; data: field required"
     )

@@ -1,4 +1,4 @@
-"""Event times at the borders of RFC 3339, one line each; and as the model reads them."""
+"""Event times at the limits of RFC 3339, and against the model."""
 
 import math
 from datetime import datetime, timezone
@@ -45,7 +45,7 @@ from tests.model import rfc3339
 )
 def test_rfc3339(text: str, seconds: float) -> None:
     assert parse_rfc3339(text) == seconds
-    (time,) = parse_times([text]).tolist()  # it may leave it to the other
+    (time,) = parse_times([text]).tolist()  # NaN leaves it to `event_time`
     assert math.isnan(time) or time == seconds
 
 
@@ -118,10 +118,10 @@ def test_rfc3339_is_read_as_the_model_reads_it(parts: tuple[str, ...]) -> None:
     assert parse_rfc3339(text) == expected
 
 
-# A column at once: the same, or nothing, and then one by one.
+# `parse_times` reads a column: the same times, or NaN, which leaves a text to `event_time`.
 
 
-def test_in_a_column_a_text_ends_where_it_ends_in_characters() -> None:
+def test_lengths_in_a_column_count_characters() -> None:
     assert np.isnan(parse_times(["é2", "023-01-01T00:00:00Z-"])).all()
 
 
@@ -130,7 +130,7 @@ _BEGIN, _END = datetime.fromisoformat("1970-01-09"), datetime.fromisoformat("999
 
 @st.composite
 def clock_texts(draw: st.DrawFn) -> str:
-    """What a clock may write, from when on fractions are taken."""
+    """A text that a clock may write, at a time from which fractions are read."""
     date: datetime = draw(st.datetimes(_BEGIN, _END))
     digits = draw(st.text("0123456789", max_size=9) | st.sampled_from(["5", "999999999", "50"]))
     offset = draw(st.sampled_from(["Z", "z", "+00:00", "-00:00", "+23:59", "-23:59", "+05:30"]))
@@ -140,7 +140,7 @@ def clock_texts(draw: st.DrawFn) -> str:
 
 @st.composite
 def damaged_texts(draw: st.DrawFn) -> str:
-    """One character of such a text is another one, or is not there, or is there twice."""
+    """One character of such a text is replaced, missing or repeated."""
     text: str = draw(clock_texts())
     at = draw(st.integers(0, len(text) - 1))
     instead: str = draw(
@@ -150,12 +150,12 @@ def damaged_texts(draw: st.DrawFn) -> str:
 
 
 @given(st.lists(clock_texts(), min_size=1, max_size=5))
-def test_a_column_of_what_clocks_write_is_read_whole(texts: list[str]) -> None:
+def test_a_column_of_texts_that_clocks_write_is_read_completely(texts: list[str]) -> None:
     assert parse_times(texts).tolist() == list(map(parse_rfc3339, texts))
 
 
 @given(st.lists(clock_texts() | damaged_texts() | st.text(max_size=40), max_size=5))
-def test_in_a_column_the_same_is_read_or_nothing(texts: list[str]) -> None:
+def test_a_column_reads_the_same_or_nan(texts: list[str]) -> None:
     times = parse_times(texts).tolist()
     assert len(times) == len(texts)
     for time, text in zip(times, texts, strict=True):
@@ -163,15 +163,15 @@ def test_in_a_column_the_same_is_read_or_nothing(texts: list[str]) -> None:
 
 
 @given(_PARTS)
-def test_in_a_column_the_borders_are_the_same(parts: tuple[str, ...]) -> None:
+def test_limits_are_the_same_in_a_column(parts: tuple[str, ...]) -> None:
     text = "{}-{}-{}T{}:{}:{}{}{}".format(*parts)
     (time,) = parse_times([text]).tolist()
     assert math.isnan(time) or time == parse_rfc3339(text)
 
 
 @given(st.datetimes(_BEGIN, _END), st.integers(0, 2**33), st.integers(1, 9))
-def test_in_a_column_the_nearest_double_is_taken(date: datetime, place: int, digits: int) -> None:
-    """Of fractions on both sides of the middle between two doubles."""
+def test_a_column_reads_the_nearest_double(date: datetime, place: int, digits: int) -> None:
+    """Fractions on both sides of the middle between two doubles."""
     date = date.replace(microsecond=0, tzinfo=timezone.utc)
     doubles = 1 << (53 - int(date.timestamp()).bit_length())  # in this second
     below = (2 * (place % doubles) + 1) * 10**digits // (2 * doubles)

@@ -77,15 +77,15 @@ _JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(_JSON, _JSON)
-def test_equality_is_that_of_the_model(one: object, other: object) -> None:
-    texts = [json.dumps(one, ensure_ascii=False).encode(), json.dumps(other).encode()]
+def test_equality_is_that_of_the_model(first: object, second: object) -> None:
+    texts = [json.dumps(first, ensure_ascii=False).encode(), json.dumps(second).encode()]
     model = [canonical(parse(text)) for text in texts]
     ours = [encode_canonical(decode_json(text)) for text in texts]
     assert (ours[0] == ours[1]) == (model[0] == model[1])
 
 
 @given(_JSON)
-def test_how_a_value_is_written_changes_nothing(value: object) -> None:
+def test_the_way_a_value_is_written_changes_nothing(value: object) -> None:
     plain = json.dumps(value, ensure_ascii=False)
     spaced = json.dumps(value, indent=1, sort_keys=True)
     assert _bytes(plain) == _bytes(spaced)
@@ -131,7 +131,7 @@ def test_how_a_value_is_written_changes_nothing(value: object) -> None:
         b"\xa0{}",
         b"[" * 200_000,
         b'{"a":' * 100_000,
-        b"[" + b"9" * 5000 + b",NaN]",  # an integer that long is read by another reader
+        b"[" + b"9" * 5000 + b",NaN]",  # another parser reads integers of this length
         b"[" + b"9" * 5000 + b",01]",
         b"[" + b"9" * 5000 + b',"\\ud800"]',
         b"[" + b"9" * 5000 + b',"\x01"]',
@@ -150,12 +150,12 @@ def test_the_last_of_repeated_members_counts() -> None:
     assert decode_json(b'{"a":{"b":1},"a":{"c":2}}') == {"a": {"c": 2}}
 
 
-def test_numbers_that_are_kept_as_text_are_equal_by_it() -> None:
+def test_numbers_kept_as_text_are_equal_if_the_texts_are() -> None:
     assert Literal("1") == Literal("1")
     assert Literal("1") != Literal("2")
     assert len({Literal("1"), Literal("1")}) == 1
 
 
-def test_what_is_no_json_value_has_no_canonical_form() -> None:
+def test_an_object_that_is_no_json_value_has_no_canonical_form() -> None:
     with pytest.raises(TypeError, match="not a JSON value: object"):
         encode_canonical([object()])

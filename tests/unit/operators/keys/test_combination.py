@@ -1,4 +1,4 @@
-"""Which values make a key, and that only equal ones share a hash."""
+"""The values that make a key; only equal values share a hash."""
 
 from collections.abc import Sequence
 
@@ -13,32 +13,32 @@ from operators.keys.combination import (
     hash_values,
     look_up,
 )
-from operators.keys.hashing import SHARD, hash_column, string_seed
+from operators.keys.hashing import SHARD
 
 EVENT: dict[str, object] = {"a": {"b": None, "c.d": 1}, "c": [{"d": 1}], "e": "x", "": {"": 2}}
 
 
 @pytest.mark.parametrize(
-    "path, found",
+    "path, value",
     [
         ("e", "x"),
         ("a.b", None),  # null is a value
         ("a", {"b": None, "c.d": 1}),
-        ("a.c.d", MISSING),  # a dot always parts
+        ("a.c.d", MISSING),  # a dot always separates
         ("a.b.c", MISSING),
         ("c.0.d", MISSING),  # a path goes through objects only
         ("e.x", MISSING),
         ("f", MISSING),
         ("@key", Bytes(b"k")),
-        ("@header.h", Bytes(b"2")),  # of a repeated header the last
+        ("@header.h", Bytes(b"2")),  # the last of a repeated header
         ("@header.H", MISSING),
         ("@header.null", MISSING),
         ("@header.a.b", Bytes(b"")),
     ],
 )
-def test_look_up(path: str, found: object) -> None:
+def test_look_up(path: str, value: object) -> None:
     headers = [("h", b"1"), ("h", b"2"), ("null", b"1"), ("null", None), ("a.b", b"")]
-    assert look_up(path, EVENT, b"k", headers) == found
+    assert look_up(path, EVENT, b"k", headers) == value
 
 
 def test_without_key_and_headers() -> None:
@@ -90,7 +90,7 @@ def test_no_two_different_combinations_are_equal() -> None:
 
 
 @pytest.mark.parametrize(
-    "one, other",
+    "first, second",
     [
         (_values("1"), _values("1.0")),
         (_values("0"), _values("-0.0")),
@@ -100,26 +100,18 @@ def test_no_two_different_combinations_are_equal() -> None:
         ([MISSING], [MISSING]),
     ],
 )
-def test_equal_values_have_equal_hashes(one: list[object], other: list[object]) -> None:
-    assert hash_values(one, 3) == hash_values(other, 3)
+def test_equal_values_have_equal_hashes(first: list[object], second: list[object]) -> None:
+    assert hash_values(first, 3) == hash_values(second, 3)
 
 
-def test_the_same_value_of_two_combinations_does_not_meet() -> None:
+def test_the_same_value_in_two_combinations_has_two_hashes() -> None:
     hashes = {
         hash_values(values, index)
         for values in (["a"], [1], [Bytes(b"a")])
         for index in (0, 1, SHARD)
     }
-    assert (
-        len(hashes) == 6
-    )  # a field is always JSON or always bytes, so "a" and b"a" need not differ
-
-
-def test_a_column_has_the_hashes_of_its_values() -> None:
-    texts = ["a", "é", "😀", ""]
-    column = hash_column(texts, string_seed(1))
-    assert column.shape == (4, 2)
-    assert [row.tobytes() for row in column] == [hash_values([text], 1) for text in texts]
+    # A field is always JSON or always bytes, so "a" and b"a" need not differ.
+    assert len(hashes) == 6
 
 
 @pytest.mark.parametrize(
@@ -135,7 +127,7 @@ def test_name(combination: Combination, name: str) -> None:
     assert combination.name == name
 
 
-def test_content_leaves_out_ignored_members_of_the_top_only() -> None:
+def test_content_leaves_out_ignored_members_at_the_top_only() -> None:
     event: dict[str, object] = {"id": 1, "b": {"id": 2}, "a": 1}
     assert content_of(event, frozenset({"id", "x"})) == b'{"a":1,"b":{"id":2}}'
     assert content_of(event, frozenset({"x"})) == b'{"a":1,"b":{"id":2},"id":1}'

@@ -16,7 +16,9 @@ from tests.decoding import decode, event, reasons, spec_of
         (spec_of(["event_type.x"], time="id", schema="open", types=True), {0: "key"}),
     ],
 )
-def test_settings_that_only_one_by_one_takes(spec: EventSpec, expected: dict[int, str]) -> None:
+def test_settings_that_only_the_careful_path_takes(
+    spec: EventSpec, expected: dict[int, str]
+) -> None:
     assert ColumnReader.of(spec) is None
     values = [
         event(event_id='"1970-01-01T00:00:01Z"'),
