@@ -1,4 +1,4 @@
-"""Asking a store of keys in one line: events in, words out."""
+"""Ask a store of keys in one line: events in, words out."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -30,7 +30,7 @@ class Asking:
         self._next = 0
 
     def __call__(self, *events: Asked) -> str:
-        """Answer one word an event: `u` unique, `d0` duplicate of event 0, `d0.1` by its key 1."""
+        """Return a word for each event: `u` unique, `d0` duplicate of event 0, `d0.1` by key 1."""
         times = np.array([float(time) for time, _ in events])
         hashes = hashes_of([name for _, name in events])
         references = np.arange(self._next, self._next + len(events))
@@ -52,7 +52,7 @@ def times(*values: float, key: str = "a") -> list[Asked]:
 
 
 def contents(store: KeyStore) -> Any:  # noqa: ANN401
-    """What a store holds, whatever the order of its keys."""
+    """Return what a store holds, without the order of its keys."""
     state = store.dump()
     if "bucket_or_time" in state:
         columns = [state[name].tolist() for name in ("bucket_or_time", "references")]

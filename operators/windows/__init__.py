@@ -1,4 +1,4 @@
 """Window kinds: when two records with the same key are duplicates.
 
-Each kind is a store of keys that knows its own rule; no Bytewax, no Kafka, no clock.
+Each kind (`kinds.py`) is a store of keys with its own rule.  No Bytewax, no Kafka, no clock.
 """

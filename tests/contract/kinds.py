@@ -141,14 +141,14 @@ SOME = hypothesis_settings(
 
 
 def numbered(numbers: Sequence[int]) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint64]]:
-    """Keys that look random, by number."""
+    """Return keys that look random, by number."""
     low = np.asarray(numbers, np.uint64)
     words = np.stack([low * np.uint64(0x9E3779B97F4A7C15), low * np.uint64(0xC2B2AE3D27D4EB4F)])
     return np.ascontiguousarray((words ^ (words >> np.uint64(29))).T)[:, None]
 
 
 def feed(store: KeyStore, numbers: Sequence[int], time: float = 1.0) -> tuple[list[int], Delta]:
-    """Ask about numbered keys; return those that are repeats, and the delta."""
+    """Decide numbered keys; return the numbers of repeats, and the delta."""
     hashes, times = numbered(numbers), np.full(len(numbers), time)
     references = np.asarray(numbers, np.int64)
     matches, delta = store.decide(hashes, times, references)
@@ -157,5 +157,6 @@ def feed(store: KeyStore, numbers: Sequence[int], time: float = 1.0) -> tuple[li
 
 
 def held_of(store: KeyStore, numbers: Sequence[int]) -> list[int]:
+    """Return the numbers whose keys are held."""
     repeats = store.repeats(numbered(numbers), np.full(len(numbers), 1.0))
     return np.asarray(numbers)[repeats].tolist()  # type: ignore[no-any-return]

@@ -9,22 +9,22 @@ from tests.contract.kinds import SECONDS, Kind
 
 
 class Model:
-    """Every unique record and every session in a list; looks at all of them each time."""
+    """Keeps all unique records and sessions in lists, and scans them for each record."""
 
     def __init__(self, window: str) -> None:
         self.window = window
         self.unique: list[tuple[float, str]] = []
-        # Of a combination and key: first and last event time, and the record it began with.
+        # Combination, key, first and last event time, and the record that began the session.
         self.sessions: list[tuple[int, str, float, float, int]] = []
 
     def decide(self, time: float, name: str) -> tuple[int, int] | None:
-        """Combination and original of a duplicate, None for a unique record."""
-        found = next(filter(None, (self._match(i, key, time) for i, key in enumerate(name))), None)
-        if found is None:
+        """Return combination and original of a duplicate, None for a unique record."""
+        match = next(filter(None, (self._match(i, key, time) for i, key in enumerate(name))), None)
+        if match is None:
             row = len(self.unique)
             self.sessions += [(i, key, time, time, row) for i, key in enumerate(name)]
-        self.unique.append((time, name if found is None else ""))
-        return found
+        self.unique.append((time, name if match is None else ""))
+        return match
 
     def _match(self, index: int, key: str, time: float) -> tuple[int, int] | None:
         if self.window == "session":
@@ -41,22 +41,24 @@ class Model:
 
     def _in_session(self, index: int, key: str, time: float) -> tuple[int, int] | None:
         touched = [
-            one
-            for one in self.sessions
-            if one[:2] == (index, key) and one[2] - time < SECONDS and time - one[3] < SECONDS
+            session
+            for session in self.sessions
+            if session[:2] == (index, key)
+            and session[2] - time < SECONDS
+            and time - session[3] < SECONDS
         ]
         if not touched:
             return None
-        first = min(time, *(one[2] for one in touched))
-        last = max(time, *(one[3] for one in touched))
-        row = min(one[4] for one in touched)
-        self.sessions = [one for one in self.sessions if one not in touched]
+        first = min(time, *(session[2] for session in touched))
+        last = max(time, *(session[3] for session in touched))
+        row = min(session[4] for session in touched)
+        self.sessions = [session for session in self.sessions if session not in touched]
         self.sessions.append((index, key, first, last, row))
         return index, row
 
 
 def words(kind: Kind, answers: Sequence[tuple[int, int] | None]) -> list[str]:
-    """The model's answers as `Asking` says them."""
+    """Return the model's answers in the words of `Asking`."""
     return [
         "u"
         if answer is None

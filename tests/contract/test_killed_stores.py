@@ -1,8 +1,8 @@
-"""What every store of keys promises when its process is killed between decide and commit.
+"""The promises of every store of keys when its process is killed between decide and commit.
 
-A store is asked in batches; some of them are committed, one or more at a time, and what
-expires does so after each batch, as in a lane.  Then the process is killed: what was
-committed is restored as after a real start, and the rest is decided again, cut otherwise.
+A store decides batches.  Some are committed, one or more at a time, and keys expire after
+each batch, as in a lane.  Then the process is killed.  The committed state is restored as
+at a real start, and the other records are decided again, in batches of other sizes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MEMORY = RocksMemory(8 << 20)
 
 @dataclass
 class Killable:
-    """A store, its changelog, and its snapshot or disk: what is there after a kill."""
+    """A store with its changelog, and its snapshot or disk, which survive a kill."""
 
     kind: Kind
     bound: Bound
@@ -50,11 +50,11 @@ class Killable:
     snapshot: tuple[int, bytes] | None = None
 
     def __post_init__(self) -> None:
-        """Begin with nothing."""
+        """Start without any state."""
         self.start()
 
     def start(self) -> None:
-        """Open the store, and apply what of the changelog it does not have."""
+        """Open the store, and apply the part of the changelog that it does not have."""
         begin = 0
         if self.kind.layout is None:
             self.store = self.kind.new(self.bound)
@@ -77,7 +77,7 @@ class Killable:
             self.store.committed(LaneChange(progress, delta, horizon=horizon))
 
     def decide(self, hashes: Any, times: Any, references: Any, horizon: float) -> list[str]:  # noqa: ANN401
-        """Decide a batch, and drop what expired; answer as `Asking` does."""
+        """Decide a batch, and drop expired keys; answer as `Asking` does."""
         matches, delta = self.store.decide(hashes, times, references)
         self.uncommitted.append((delta, horizon))
         self.store.expire(horizon)
@@ -88,26 +88,26 @@ class Killable:
         ]
 
     def commit(self, count: int) -> None:
-        """Commit the first `count` batches that are not, in one transaction."""
+        """Commit the first `count` uncommitted batches in one transaction."""
         committed, self.uncommitted = self.uncommitted[:count], self.uncommitted[count:]
         delta, horizon = Delta.concat([delta for delta, _ in committed]), committed[-1][1]
         self.changelog.append((delta, horizon))
         self._committed(len(self.changelog), delta, horizon)
 
     def keep(self) -> None:
-        """Take a snapshot, as at the end of an epoch: all is committed."""
+        """Take a snapshot, as at the end of an epoch, when everything is committed."""
         assert not self.uncommitted
         if self.kind.layout is None:
             self.snapshot = (len(self.changelog), pickle.dumps(self.store.dump()))
 
     def kill(self) -> None:
-        """Leave only what a killed process leaves, and start again."""
+        """Keep only the state that survives a kill, and start again."""
         self.end()
         self.uncommitted.clear()
         self.start()
 
     def end(self) -> None:
-        """Close the files; nothing more is written."""
+        """Close the files without writing more."""
         if self.database is not None:
             self.database.close()
 
@@ -127,7 +127,7 @@ def killable(kind: Kind, bound: Bound) -> Iterator[Killable]:
 class Step:
     """A batch, how many batches are committed after it, and what happens then.
 
-    events: by how much each is later than the one before it, and its keys.
+    events: seconds since the previous event, and the keys.
     """
 
     events: list[Asked]
@@ -141,7 +141,7 @@ STEPS = st.lists(
         Step,
         st.lists(
             st.tuples(
-                # Mostly slow, now and then far ahead, so that windows expire.
+                # Mostly small steps; a large one now and then lets windows expire.
                 st.sampled_from([-4.0, -1.0, 0.0, 1.0, 2.0, 7.0, 12.0, 60.0]),
                 st.sampled_from(["ax", "ay", "bx", "by", "cz"]),
             ),
@@ -166,12 +166,12 @@ class Batch:
     horizon: float
 
     def and_then(self, later: Batch) -> Batch:
-        """Both in one."""
+        """Return both as one batch."""
         return Batch(self.events + later.events, self.first, later.horizon)
 
 
 def batch_of(events: Sequence[Asked], before: Batch, combinations: int) -> Batch:
-    """What a lane would ask of its store, after what it asked before."""
+    """Return the batch that a lane would give its store after `before`."""
     time = largest = before.horizon + LATENESS
     kept: list[Asked] = []
     for later, name in events:
@@ -183,7 +183,7 @@ def batch_of(events: Sequence[Asked], before: Batch, combinations: int) -> Batch
 
 
 class Killed:
-    """Asks a store and the model, and kills the store; compares what they answer."""
+    """Compares a store that is killed with the model."""
 
     def __init__(self, store: Killable, kind: Kind) -> None:
         self._store, self._kind = store, kind
@@ -205,7 +205,7 @@ class Killed:
         assert answers == expected
 
     def go_on(self, step: Step) -> None:
-        """Do what comes after a batch."""
+        """Commit, take a snapshot and kill, as the step says."""
         count = min(step.commit, len(self._pending))
         if count:
             self._store.commit(count)
@@ -247,7 +247,7 @@ def test_answers_after_kills_are_those_of_the_model(
 
 
 class Bounded:
-    """Asks about numbers, and notes what was answered: nothing may go before it has to."""
+    """Decides numbers, and checks that no key is evicted before it has to be."""
 
     def __init__(self, store: Killable, max_keys: int) -> None:
         self._store, self._max_keys = store, max_keys
@@ -278,10 +278,10 @@ class Bounded:
             assert (number, True) in self.answered
 
     def _may_be_unique(self, number: int) -> None:
-        """Its key is evicted only after so many others that not all could be held."""
-        before = [at for at, one in enumerate(self.answered) if one == (number, True)]
+        """Check that so many other keys came since that not all could be held."""
+        before = [at for at, answer in enumerate(self.answered) if answer == (number, True)]
         if not before or (self._bound.renew and not self._store.kind.originals):
-            return  # a Bloom filter takes a renewed key in once more
+            return  # a Bloom filter adds a renewed key once more
         since = {other for other, _ in self.answered[before[-1] + 1 :]} - {number}
         assert len(since) >= self._max_keys - 2 * self._bound.keys_per_eviction - 1
 

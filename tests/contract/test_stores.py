@@ -1,7 +1,7 @@
-"""What every store of keys promises, against a model that is slow and obvious.
+"""The promises of every store of keys, compared with a slow and obvious model.
 
-A store is asked in batches however they are cut; between batches it may be dumped and
-loaded, or its state rebuilt from deltas: the answers stay those of the model.
+A store decides batches of any size.  Between batches it may be dumped and loaded, or
+rebuilt from its deltas.  Its answers stay those of the model.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tests.stores import Asked, Asking, hashes_of
 
 
 class AskingAny(Asking):
-    """Asks a store that may not know the originals."""
+    """Asks a store that may not know originals."""
 
     def __call__(self, *events: Asked) -> str:
         times = np.array([float(time) for time, _ in events])
@@ -81,11 +81,11 @@ def copied(store: KeyStore, new: KeyStore) -> KeyStore:
 @every_kind
 @every_eviction
 @SOME
-@given(events=EVENTS | SINGLE, cuts=st.sets(st.integers(1, 29)), again=st.integers(0, 2))
+@given(events=EVENTS | SINGLE, cuts=st.sets(st.integers(1, 29)), restart=st.integers(0, 2))
 def test_answers_are_those_of_the_model(
-    kind: Kind, renew: bool, events: list[Asked], cuts: set[int], again: int
+    kind: Kind, renew: bool, events: list[Asked], cuts: set[int], restart: int
 ) -> None:
-    """again: 0 the store goes on, 1 it is loaded from its dump, 2 it is rebuilt from its deltas."""
+    """restart: 0 the store goes on, 1 it is loaded from its dump, 2 rebuilt from its deltas."""
     bound = Bound(MANY.max_keys, renew)
     model = Model(kind.window)
     asking = AskingAny(kind.new(bound))
@@ -93,9 +93,9 @@ def test_answers_are_those_of_the_model(
         answers = [model.decide(*event) for event in batch]
         assert asking(*batch).split() == words(kind, answers)
         held = len(asking.store)
-        if again == 1:
+        if restart == 1:
             asking.store = copied(asking.store, kind.new(bound))
-        elif again == 2:
+        elif restart == 2:
             asking.store = kind.new(bound)
             for delta in asking.deltas:
                 asking.store.apply(delta)
@@ -151,7 +151,7 @@ def test_never_more_than_the_bound_and_the_oldest_go_first(
     kind: Kind, renew: bool, max_keys: int, batch: int
 ) -> None:
     if max_keys < batch and kind not in IN_MEMORY.values():
-        pytest.skip("what waits for its commit comes on top")
+        pytest.skip("keys that wait for their commit are held beyond the bound")
     store = kind.new(Bound(max_keys, renew))
     everything = list(range(4 * max_keys + 200))
     for begin in range(0, len(everything), batch):
@@ -194,8 +194,8 @@ def test_the_cut_into_batches_does_not_change_what_is_evicted(
     whole, parts, applied = (kind.new(Bound(max_keys, renew)) for _ in range(3))
     repeats: list[int] = []
     for batch in cut([(0.0, str(n)) for n in numbers], cuts):
-        found, delta = feed(parts, [int(name) for _, name in batch])
-        repeats += found
+        repeats_of_batch, delta = feed(parts, [int(name) for _, name in batch])
+        repeats += repeats_of_batch
         applied.apply(delta)
         assert held_of(applied, range(41)) == held_of(parts, range(41))
     if numbers:
@@ -216,7 +216,7 @@ def test_a_key_in_use_stays_with_lru_and_goes_with_oldest(kind: Kind) -> None:
         fresh = kind.new(Bound(640, renew))
         unique = feed(fresh, [1_000_000])[1]
         assert len(unique) == 1
-        # With `oldest` it comes back as unique now and then, and may be held just now.
+        # With `oldest` it is unique again now and then, so it may be held at this moment.
         stays[renew] = 1_000_000 in feed(store, [1_000_000])[0]
         before = store.evicted
         if renew:
@@ -284,7 +284,7 @@ def test_no_records_and_no_keys(kind: Kind) -> None:
 
 @every_kind
 def test_a_record_may_have_one_key_twice(kind: Kind) -> None:
-    """Hashes of two combinations never agree, but a store need not know."""
+    """Hashes of two combinations are never equal, but a store does not rely on that."""
     store = kind.new(MANY)
     twice = np.repeat(numbered([1]), 2, axis=1)
     first = store.decide(twice, np.zeros(1), np.zeros(1, np.int64)).matches

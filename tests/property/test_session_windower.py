@@ -16,8 +16,8 @@ from operators.windows.session import SessionStore
 from tests.stores import hashes_of
 
 EPOCH = datetime(2023, 1, 1, tzinfo=timezone.utc)
-# Times are eighths of a second, and no two of them are a gap apart: there Bytewax, which
-# takes a gap of exactly G for the same session, differs from docs/reference/verdicts.md.
+# Times are eighths of a second, and no two of them are exactly a gap apart: for Bytewax
+# such records are in one session, for us they are not.
 GAP = 10.0625
 Event = tuple[str, float, int]
 
@@ -27,7 +27,7 @@ _STEPS = st.tuples(
 
 
 def _in_order(steps: list[tuple[str, float]]) -> list[Event]:
-    """Key, time and number of each event; a step is a key and the time since the one before."""
+    """Return key, time and number of each event; a step is a key and seconds since the last."""
     events, now = [], 0.0
     for number, (key, later) in enumerate(steps):
         now += later
@@ -39,7 +39,7 @@ def _bytewax_sessions(events: list[Event]) -> set[frozenset[int]]:
     closed: list[tuple[str, tuple[int, list[Event]]]] = []
     clock: win.EventClock[Event] = win.EventClock(
         lambda event: EPOCH + timedelta(seconds=event[1]),
-        # Its watermark runs with the wall clock, too; ours has only the events.
+        # Bytewax moves the watermark with the wall clock, too; ours follows only events.
         wait_for_system_duration=timedelta(days=1),
     )
     flow = Dataflow("sessions")
@@ -54,9 +54,9 @@ def _bytewax_sessions(events: list[Event]) -> set[frozenset[int]]:
 
 def _our_sessions(events: list[Event]) -> set[frozenset[int]]:
     keys, times, numbers = zip(*events, strict=True)
-    found = SessionStore(GAP).decide(hashes_of(keys), np.array(times), np.array(numbers)).matches
+    matches = SessionStore(GAP).decide(hashes_of(keys), np.array(times), np.array(numbers)).matches
     sessions: dict[int, set[int]] = {}
-    for number, original in zip(numbers, found.originals.tolist(), strict=True):
+    for number, original in zip(numbers, matches.originals.tolist(), strict=True):
         sessions.setdefault(number if original == NO_REFERENCE else original, set()).add(number)
     return set(map(frozenset, sessions.values()))
 

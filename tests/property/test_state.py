@@ -1,4 +1,4 @@
-"""State is dropped: the keys held go down with the watermark, and stay few on endless streams."""
+"""Keys are dropped as the watermark moves, so that state stays small on an endless stream."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ LENGTH, LATENESS = 10.0, 25.0
 SETTINGS = Settings(
     keys=(("id",),), time="t", schema="open", window_seconds=LENGTH, lateness=LATENESS
 )
-# Before a key is dropped the watermark passes the lateness, then its window, then
-# that of the bucket it lies in.
+# Before a key is dropped the watermark passes the allowed lateness, then the key's window,
+# then the rest of its bucket.
 SPAN = LATENESS + 2 * LENGTH
 
 
@@ -26,7 +26,7 @@ def step(offset: int, time: float, name: str) -> Step:
 
 
 def held(pipeline: Pipeline, events: Sequence[tuple[float, str]]) -> int:
-    """Feed events as one batch; say how many keys there are afterwards."""
+    """Feed events as one batch; return the number of keys held afterwards."""
     first = pipeline.positions[0]
     pipeline.feed([step(first + n, time, name) for n, (time, name) in enumerate(events)])
     return pipeline.keys_held
@@ -42,9 +42,9 @@ def test_keys_held_go_up_and_down_with_the_watermark(window: Window) -> None:
     for wave in range(20):
         begin = wave * 1000.0
         assert held(pipeline, burst(begin, 200)) >= 200
-        # The watermark has not left them: they stay, whatever else comes.
+        # The watermark is still in reach of the keys: they stay.
         assert held(pipeline, [(begin + LATENESS, "in between")]) >= 201
-        # Far ahead: what went before is gone but for the record itself.
+        # Far ahead: only the record itself is held.
         assert held(pipeline, [(begin + LATENESS + SPAN, "behind")]) == 1
 
 
@@ -53,7 +53,7 @@ def test_keys_go_as_soon_as_their_bucket_is_out_of_reach(window: Window) -> None
     pipeline = Pipeline(replace(SETTINGS, window=window), 1, lanes=1)
     assert held(pipeline, [(3.0, "a"), (4.0, "b")]) == 2
     gone = 4.0 + LENGTH if window != "tumbling" else LENGTH  # floor(t / W) = 0 is past
-    # Sessions do not wait for those of their bucket.
+    # Sessions do not wait for the other keys of a bucket.
     assert held(pipeline, [(gone + LATENESS - 0.01, "c")]) == (2 if window == "session" else 3)
     assert held(pipeline, [(gone + LATENESS, "d")]) == 2
 
@@ -86,7 +86,7 @@ def _moments(begin: float) -> Iterator[tuple[float, str]]:
 
 @pytest.mark.parametrize("window", DROPPING)
 def test_a_lane_without_records_drops_its_keys_too(window: Window) -> None:
-    """The watermark comes with empty slices as well."""
+    """Empty slices carry the watermark, too."""
     pipeline = Pipeline(replace(SETTINGS, window=window), 1, lanes=8)
     held(pipeline, list(_moments(0.0)))
     held(pipeline, [(1000.0, "one key, one lane")])

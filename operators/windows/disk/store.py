@@ -71,7 +71,7 @@ class DiskStore:
 
     @property
     def progress(self) -> LaneProgress | None:
-        """How far what is on disk goes, None if nothing is."""
+        """How far the keys on disk go, None if there are none."""
         return self._disk.progress
 
     @property
@@ -99,7 +99,7 @@ class DiskStore:
         return Decision(matches, delta)
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
-        """Tell which records repeat a unique one, each for itself; add nothing."""
+        """Tell which records repeat a unique one, each by itself; add nothing."""
         self._make_room_in_memory()
         self._look_up(hashes, times)
         return self._memory.repeats(hashes, times)

@@ -1,4 +1,4 @@
-"""Looking a key up without adding it says what deciding it would say."""
+"""`repeats` gives the answer of `decide` without adding a key."""
 
 import math
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_repeats_are_what_decide_would_say(
     hashes, times = hashes_of([name for _, name in asked]), np.array([t for t, _ in asked])
     repeats = store.repeats(hashes, times).tolist()
     assert contents(store) == before
-    for row, said in enumerate(repeats):
-        one = slice(row, row + 1)
-        decided = filled().decide(hashes[one], times[one], np.array([10**6])).matches
-        assert said == (decided.combination[0] >= 0)
+    for row, repeat in enumerate(repeats):
+        rows = slice(row, row + 1)
+        matches = filled().decide(hashes[rows], times[rows], np.array([10**6])).matches
+        assert repeat == (matches.combination[0] >= 0)

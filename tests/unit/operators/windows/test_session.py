@@ -1,4 +1,4 @@
-"""Sessions: borders, extending, joining, expiry."""
+"""Sessions: borders, extending, merging, expiry."""
 
 import math
 import sys
@@ -25,7 +25,7 @@ from tests.stores import Asked, Asking, contents, hashes_of, times
         (10, [0, -6, -12, 6], "u d0 d0 d0"),
         (10, [0, 9, 3, 18], "u d0 d0 d0"),  # one inside takes nothing back
         (10, [0, 12, 6], "u u d0"),  # touches two
-        (10, [12, 0, 6, 21, -9], "u u d0 d0 d0"),  # joined: one session from 0 to 12
+        (10, [12, 0, 6, 21, -9], "u u d0 d0 d0"),  # merged: one session from 0 to 12
         (10, [0, 20, 10], "u u u"),  # exactly G from both
         (10, [0, 20, 9, 12], "u u d0 d0"),
         (10, [0, 20, 40, 9, 31, 15, 26, 49], "u u u d0 d2 d0 d0 d0"),  # three become one
@@ -48,7 +48,7 @@ def test_a_duplicate_extends_the_session_of_the_combination_that_it_matched() ->
     assert len(asking.store) == 4
 
 
-def test_joined_sessions_count_as_one() -> None:
+def test_merged_sessions_count_as_one() -> None:
     asking = Asking(SessionStore(10))
     asking(*times(0, 20, 9))
     assert len(asking.store) == 2
@@ -102,12 +102,12 @@ def test_a_busy_session_costs_no_memory_a_record() -> None:
     assert len(store) == 1
 
 
-def test_an_early_record_joins_backwards_in_time() -> None:
+def test_an_early_record_merges_backwards_in_time() -> None:
     store = SessionStore(10)
     asking = Asking(store)
     assert asking(*times(100, 80, 91)) == "u u d0"
     store.expire(100)
-    assert asking(*times(89, 101)) == "d0 d0"  # joins 80 and 91–100; the later one came first
+    assert asking(*times(89, 101)) == "d0 d0"  # merges 80 and 91–100; the later one came first
     store.expire(110.99)
     assert len(store) == 1
     store.expire(111)
@@ -117,42 +117,42 @@ def test_an_early_record_joins_backwards_in_time() -> None:
 @pytest.mark.parametrize("renew", [False, True])
 @pytest.mark.parametrize("seed", range(5))
 def test_many_sessions_of_a_key_in_any_order(seed: int, renew: bool) -> None:
-    """Begun in any order, then joined in any order, and dropped from the first on."""
+    """They begin in any order, merge in any order, and are dropped from the first on."""
     store = SessionStore(10, Bound(renew=renew))
     asking = Asking(store)
     order = np.random.default_rng(seed)
     begun = order.permutation(200)
     assert asking(*times(*(15.0 * begun))) == " ".join(["u"] * 200)
     decided = {int(number): at for at, number in enumerate(begun)}
-    # Between two that are neighbours: the one of them that was decided first stays.
+    # A record between two neighbours: the session that was decided first stays.
     between = order.permutation(100) * 2
     first = [min(decided[n], decided[n + 1]) for n in between.tolist()]
-    said = asking(*times(*(15.0 * between + 7.5)))
-    assert said == " ".join(f"d{one}" for one in first)
+    answers = asking(*times(*(15.0 * between + 7.5)))
+    assert answers == " ".join(f"d{number}" for number in first)
     assert len(store) == 100
     copy = SessionStore(10, Bound(renew=renew))
     for delta in asking.deltas:
         copy.apply(delta)
     loaded = SessionStore(10, Bound(renew=renew))
     loaded.load(store.dump())
-    for one in (copy, loaded):
-        assert contents(one) == contents(store)
-    for one in (store, copy, loaded):
+    for other in (copy, loaded):
+        assert contents(other) == contents(store)
+    for each in (store, copy, loaded):
         for number in range(0, 200, 2):
-            # The first one goes 10 after its last record, at 15 · (number + 1).
+            # The first session expires 10 s after its last record, at 15 · (number + 1).
             for time, touches in ((15.0 * number - 10, False), (15.0 * number + 24, True)):
-                assert one.repeats(hashes_of(["a"]), np.array([time])).tolist() == [touches]
-            assert not one.repeats(hashes_of(["a"]), np.array([15.0 * 199 + 10])).any()
-            one.expire(15.0 * number + 25)
-            assert len(one) == 99 - number // 2
+                assert each.repeats(hashes_of(["a"]), np.array([time])).tolist() == [touches]
+            assert not each.repeats(hashes_of(["a"]), np.array([15.0 * 199 + 10])).any()
+            each.expire(15.0 * number + 25)
+            assert len(each) == 99 - number // 2
 
 
 @pytest.mark.parametrize(
     "events, expected",
     [
-        # What two became goes on as the older of them, beside one begun between them.
+        # Two merged sessions keep the older record, though a third began between them.
         ([(40, "a"), (0, "a"), (25, "a"), (32, "a"), (9, "a"), (17, "a")], "u u u d0 d1 d0"),
-        # So does the first one when another is begun before it, in the place of one that went.
+        # So does the first session when another begins before it, in a reused row.
         (
             [(60, "a"), (75, "a"), (0, "b"), (12, "b"), (6, "b"), (40, "a"), (67, "a")],
             "u u u u d2 u d0",
@@ -163,8 +163,8 @@ def test_the_record_that_was_decided_first_stays(events: list[Asked], expected: 
     assert Asking(SessionStore(10))(*events) == expected
 
 
-def test_what_was_evicted_is_not_joined_to_what_came_after_it() -> None:
-    """The changelog has both, one after the other: the later one counts."""
+def test_an_evicted_session_is_not_merged_with_a_later_one() -> None:
+    """The changelog has both sessions; the later one counts."""
     before = SessionStore(10, Bound(1))
     asking = Asking(before)
     assert asking((0, "a"), (9, "a"), (0, "b"), (5, "a"), (14, "a")) == "u d0 u u d3"
@@ -174,7 +174,7 @@ def test_what_was_evicted_is_not_joined_to_what_came_after_it() -> None:
     assert Asking(store)((-5, "a"), (15, "a")) == "u d3"
 
 
-def test_what_is_left_of_a_key_keeps_its_age_and_its_order() -> None:
+def test_the_other_sessions_of_a_key_keep_their_age_and_order() -> None:
     store = SessionStore(10, Bound(4))
     asking = Asking(store)
     asking((0, "a"), (25, "b"), (20, "a"), (40, "a"))
@@ -200,7 +200,7 @@ def test_a_further_session_renews_its_key(renew: bool, gone: str) -> None:
     assert contents(copy) == contents(store)
 
 
-def test_a_dump_of_before_sessions_were_columns_can_be_loaded() -> None:
+def test_a_dump_with_other_columns_can_be_loaded() -> None:
     before = SessionStore(10)
     Asking(before)((0, "a"), (0, "b"), (20, "a"))
     store = SessionStore(10)
@@ -210,7 +210,7 @@ def test_a_dump_of_before_sessions_were_columns_can_be_loaded() -> None:
 
 
 @pytest.mark.parametrize("restored", ["loaded", "applied"])
-def test_what_is_restored_expires_when_it_would_have(restored: str) -> None:
+def test_restored_sessions_expire_when_they_would_have(restored: str) -> None:
     before, store = SessionStore(10), SessionStore(10)
     asking = Asking(before)
     asking((0, "a"), (9, "a"), (25, "b"))
@@ -224,20 +224,21 @@ def test_what_is_restored_expires_when_it_would_have(restored: str) -> None:
 
 
 class Many:
-    """Sessions of one record each, one after the other in event time, a thousand a second."""
+    """Sessions of one record each, a thousand a second of event time."""
 
     def __init__(self, store: SessionStore) -> None:
         self.store = store
         self.begun = 0
 
     def begin(self, count: int, at_once: int = 5_000) -> None:
-        """Begin so many, some at a time."""
+        """Begin `count` sessions, `at_once` in a batch."""
         for begun in range(self.begun, self.begun + count, at_once):
             if begun > self.begun:
                 self.store.expire(-math.inf)
             numbers = np.arange(begun, min(begun + at_once, self.begun + count))
-            found = self.store.decide(self.keys(numbers)[:, None], numbers / 1000, numbers).matches
-            assert (found.combination == -1).all()
+            keys = self.keys(numbers)[:, None]
+            matches = self.store.decide(keys, numbers / 1000, numbers).matches
+            assert (matches.combination == -1).all()
         self.begun += count
 
     def keys(self, numbers: npt.NDArray[np.signedinteger]) -> Hashes:
@@ -246,7 +247,7 @@ class Many:
         return keys
 
     def known(self) -> list[int]:
-        """Numbers of the sessions that are held; each of them once."""
+        """Return the numbers of the sessions held; each is held once."""
         known = np.flatnonzero(self.store.known(self.keys(np.arange(self.begun))))
         assert len(known) == len(self.store)
         state = self.store.dump()
@@ -262,17 +263,17 @@ def test_many_sessions_go_in_steps_and_none_too_soon() -> None:
     for _ in range(8):
         many.store.expire(60)
         sizes.append(len(many.store))
-    # What ended at 50 s can be touched until 60 s.
+    # A session that ended at 50 s can be touched until 60 s.
     assert many.known() == list(range(50_001, 100_000))
     steps = -np.diff([100_000, *sizes])
-    assert max(steps) < 20_000, "a lane stands still meanwhile"
+    assert max(steps) < 20_000, "the lane decides nothing meanwhile"
     size = many.store.size_bytes()
     for _ in range(10):
         many.begin(10_000)
         for _ in range(2):
             many.store.expire(many.begun / 1000 - 45)
     assert many.store.size_bytes() == size
-    # They are looked for once the horizon moved by a sixteenth of the gap.
+    # The scan begins when the horizon has moved by 1/16 of the gap.
     assert set(range(145_001, 200_000)) <= set(many.known())
     assert len(many.store) < 55_000 + 10_000 + 16_384
     many.store.expire(210)
@@ -282,7 +283,7 @@ def test_many_sessions_go_in_steps_and_none_too_soon() -> None:
 def test_a_row_that_waits_to_be_dropped_may_be_taken_by_another() -> None:
     many = Many(SessionStore(10, Bound(60_000)))
     many.begin(60_000)
-    many.store.expire(50)  # of those up to 40 s some go, the others wait
+    many.store.expire(50)  # some of those up to 40 s go, the others wait
     assert 40_000 < len(many.store) < 60_000
     many.begin(30_000, at_once=30_000)
     assert many.store.evicted > 0
@@ -295,8 +296,8 @@ def test_a_key_that_a_record_has_twice_counts_once() -> None:
     store = SessionStore(10, Bound(2))
     twice = np.repeat(hashes_of(["a", "b"]), 2, axis=1)
     for row in range(2):
-        found = store.decide(twice[row : row + 1], np.array([1.0]), np.array([row])).matches
-        assert found.combination.tolist() == [-1]
+        matches = store.decide(twice[row : row + 1], np.array([1.0]), np.array([row])).matches
+        assert matches.combination.tolist() == [-1]
     assert (len(store), store.evicted) == (2, 0)
 
 
@@ -311,8 +312,8 @@ def test_of_many_keys_the_oldest_go(most: int) -> None:
     assert many.store.evicted == 400_000 - len(held)
 
 
-def test_keys_are_evicted_wherever_their_first_sessions_lie() -> None:
-    """Rows of sessions that went are taken by later ones, here of keys that are known."""
+def test_keys_are_evicted_wherever_their_first_sessions_are() -> None:
+    """Later sessions reuse the rows of dropped ones, here sessions of known keys."""
     many = Many(SessionStore(10, Bound(140_000)))
     numbers = np.arange(140_000)
     keys = many.keys(numbers)[:, None]

@@ -1,4 +1,4 @@
-"""What every store of keys promises: dump, load and deltas are the state that decided."""
+"""Every store of keys: a loaded dump or applied deltas give the state that decided."""
 
 import pickle
 from collections.abc import Callable
@@ -26,7 +26,7 @@ STORES: dict[str, NewStore] = {
 }
 every_store = pytest.mark.parametrize("new_store", STORES.values(), ids=STORES)
 
-# Times of a few windows, two keys of two combinations; now and then the horizon moves on.
+# Times in a few windows, and two keys for each of two combinations.
 _BATCH = st.lists(
     st.tuples(st.integers(-5, 60).map(float), st.sampled_from(["ab", "ac", "cb", "cc"])),
     min_size=1,
@@ -82,7 +82,7 @@ def test_applied_deltas_are_the_state_that_decided(new_store: NewStore, batches:
 @every_store
 @given(batches=_BATCHES)
 def test_a_delta_may_be_applied_again(new_store: NewStore, batches: _Batches) -> None:
-    """A store that is ahead (RocksDB) gets its last deltas once more."""
+    """A store that is ahead (RocksDB) gets its last deltas again."""
     asking, applied = Asking(new_store()), new_store()
     _decided(asking, [(events, -1e9) for events, _ in batches])
     for delta in [*asking.deltas, asking.deltas[-1]]:
@@ -128,7 +128,7 @@ def test_keys_are_expired_exactly_when_no_record_at_the_horizon_can_match(window
 
 @pytest.mark.parametrize("window", ["tumbling", "sliding", "session"])
 def test_memory_is_bounded_while_new_keys_come_as_fast_as_they_can(window: str) -> None:
-    """As when history is read: large batches, and event time runs."""
+    """As in a backfill: large batches, and event time moves fast."""
     store, count = STORES[window](), 20_000
     rng = np.random.default_rng(3)
     sizes = []

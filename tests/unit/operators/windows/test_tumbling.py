@@ -1,4 +1,4 @@
-"""Tumbling windows, and for ever: borders, expiry."""
+"""Tumbling windows, and the one that never ends: borders, expiry."""
 
 import math
 import sys
@@ -78,7 +78,7 @@ def test_a_window_is_dropped_when_the_horizon_has_left_it(horizon: float, held: 
     assert len(store) == held
 
 
-def test_nothing_is_ever_dropped_for_ever() -> None:
+def test_an_endless_window_drops_nothing() -> None:
     store = TumblingStore(math.inf)
     assert Asking(store)(*times(0, 1e308), (0, "b")) == "u d0 u"
     store.expire(sys.float_info.max)
@@ -115,7 +115,7 @@ def test_a_key_is_renewed_only_once_it_is_old_enough() -> None:
     assert renewals(*range(1, 11)) == 10  # each renewal makes the next key older
 
 
-def test_what_was_evicted_but_not_yet_swept_is_not_found() -> None:
+def test_evicted_keys_are_not_found_before_they_are_swept() -> None:
     store = TumblingStore(10, Bound(20_000))
 
     def decide(numbers: range, time: float) -> int:
@@ -133,7 +133,7 @@ def test_what_was_evicted_but_not_yet_swept_is_not_found() -> None:
     assert decide(range(evicted), 15) == evicted
 
 
-def test_stamps_begin_anew_while_records_are_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stamps_are_lowered_while_records_are_decided(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "_MAX_STAMP", 1000)
     monkeypatch.setattr(table, "_HALF_OF_STAMPS", 500)
     store = TumblingStore(math.inf, Bound(300))

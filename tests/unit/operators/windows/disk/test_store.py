@@ -1,4 +1,4 @@
-"""A store on disk: never ahead of what is committed, and exact after it was killed."""
+"""A store on disk: never ahead of the last commit, and exact after a kill."""
 
 import math
 import shutil
@@ -46,8 +46,8 @@ def opened(folder: Path, layout: KeyLayout, bound: Bound | None = None) -> DiskS
 
 
 def killed(store: DiskStore, folder: Path, to: Path) -> Path:
-    """What a killed process leaves behind: the files as they are."""
-    store.expire(-math.inf)  # what is committed is written with the next slice
+    """Copy the files as a killed process leaves them."""
+    store.expire(-math.inf)  # the next slice writes committed changes
     shutil.copytree(folder, to)
     (to / "LOCK").unlink()
     return to
@@ -58,7 +58,7 @@ def progress(number: int) -> LaneProgress:
 
 
 @every_layout
-def test_only_what_is_committed_is_there_after_a_kill(layout: KeyLayout, tmp_path: Path) -> None:
+def test_only_committed_keys_survive_a_kill(layout: KeyLayout, tmp_path: Path) -> None:
     store = opened(tmp_path / "lane", layout)
     asking = Asking(store)
     assert store.progress is None
@@ -79,7 +79,7 @@ def test_only_what_is_committed_is_there_after_a_kill(layout: KeyLayout, tmp_pat
 
 
 @every_layout
-def test_memory_in_front_is_let_go_of(
+def test_the_store_in_memory_is_emptied(
     layout: KeyLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk_store, "_MAX_KEYS_IN_MEMORY", 3)
@@ -88,7 +88,7 @@ def test_memory_in_front_is_let_go_of(
     names = "abcdefghij"
     for number, name in enumerate(names, 1):
         assert asking((1, name)) == "u"
-        # Every third transaction is late, so that some always wait.
+        # Three batches are committed together, so that some keys always wait.
         if number % 3 == 0:
             store.committed(LaneChange(progress(number), Delta.concat(asking.deltas)))
             asking.deltas.clear()
@@ -113,7 +113,7 @@ def test_sessions_go_on_whatever_is_in_memory(
         if number % 2:
             store.committed(LaneChange(progress(number), Delta.concat(asking.deltas)))
             asking.deltas.clear()
-    # 0–8–16–22–30, then 41 is alone between 30 and 50, which are joined by it with 50.
+    # 0–8–16–22–30 is one session.  Then 41 touches only the one at 50.
     assert said == ["u", "u", "d0", "u", "u", "d0", "d0", "d1"]
     assert len(store) == 3
     store.close()
@@ -142,8 +142,8 @@ def test_keys_are_dropped_from_the_disk(layout: KeyLayout, tmp_path: Path) -> No
     database.close()
 
 
-def test_a_session_that_was_evicted_is_not_joined_to_what_came_after_it(tmp_path: Path) -> None:
-    """The changelog has both, one after the other: the later one counts."""
+def test_an_evicted_session_is_not_merged_with_a_later_one(tmp_path: Path) -> None:
+    """The changelog has both sessions; the later one counts."""
     before = Asking(SessionStore(10.0, Bound(1)))
     assert before((0, "a"), (9, "a"), (0, "b"), (5, "a"), (14, "a")) == "u d0 u u d3"
     store = opened(tmp_path / "lane", LAYOUTS["session"])
@@ -157,13 +157,13 @@ def test_a_session_that_was_evicted_is_not_joined_to_what_came_after_it(tmp_path
 
 
 def check_rows(store: DiskStore, database: RocksDatabase) -> None:
-    """The number of keys is that of the rows, and every key has its place in the order."""
+    """The number of keys is the number of rows, and every key has its row in the order."""
     stored = database.get_one("meta", b"progress")
     assert stored is not None
     held = msgspec.msgpack.decode(stored)["held"]
     keys = dict(database.items("keys"))
     assert held == sum(len(entries_of(value)) for value in keys.values())
-    assert len(store) <= held + sum(added.count for added in store._uncommitted)
+    assert len(store) <= held + sum(change.count for change in store._uncommitted)
     order = dict(database.items("order"))
     assert all(order[order_of(ordinal_of(value))] == key for key, value in keys.items())
 
@@ -171,10 +171,10 @@ def check_rows(store: DiskStore, database: RocksDatabase) -> None:
 @every_layout
 @pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_counted_is_what_is_there(
+def test_the_count_is_the_number_of_keys_on_disk(
     layout: KeyLayout, renew: bool, seed: int, tmp_path: Path
 ) -> None:
-    """Whatever expires, is evicted, committed late or lost by a kill."""
+    """Also when keys expire, are evicted, committed late or lost by a kill."""
     rng = np.random.default_rng(seed)
     bound = Bound(int(rng.choice([8, 14, 20])), renew)
     database = RocksDatabase(tmp_path / "lane", MEMORY, {})
@@ -192,7 +192,7 @@ def test_what_is_counted_is_what_is_there(
         waiting.append((delta, horizon))
         store.expire(horizon)
         rows = sum(len(delta) for delta, _ in waiting)
-        # A key of which one session waits has others.
+        # A key with a session that waits may have other sessions.
         more = rows if layout.entries_grow else 0
         assert len(store) <= max(bound.max_keys, rows) + more
         if rng.random() < 0.3:
@@ -214,7 +214,7 @@ def test_what_is_counted_is_what_is_there(
 
 @pytest.mark.parametrize("window", ["tumbling", "sliding", "session"])
 def test_keys_are_dropped_as_fast_as_they_come(window: str, tmp_path: Path) -> None:
-    """As when history is read: large batches, and event time runs."""
+    """As in a backfill: large batches, and event time moves fast."""
     store, count = opened(tmp_path / "lane", LAYOUTS[window]), 5_000
     rng = np.random.default_rng(3)
     held = []
@@ -230,7 +230,7 @@ def test_keys_are_dropped_as_fast_as_they_come(window: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("number", [-math.inf, -1e300, -1.5, -0.0, 0.0, 2.0, 1e300, math.inf])
-def test_stretches_sort_as_their_bytes(number: float) -> None:
+def test_buckets_sort_as_their_bytes(number: float) -> None:
     numbers = np.array([-math.inf, -1e300, -2.0, -1.5, 0.0, 1.0, 2.0, 1e300, math.inf])
     keys = [sortable(numbers[at : at + 1]) for at in range(len(numbers))]
     assert sorted(keys) == keys
@@ -263,7 +263,7 @@ def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) ->
     lane.committed(changes[1])
     lane.marked(12)
     snapshot: LaneSnapshot = lane.snapshot()
-    assert snapshot.keys is None  # however few there are
+    assert snapshot.keys is None  # even if there are few
     assert isinstance(lane.store, DiskStore)
     left = killed(lane.store, folder, next(folders))
 
@@ -312,7 +312,7 @@ def test_settings_open_a_store_for_each_lane(tmp_path: Path) -> None:
 def test_two_unique_records_that_rounding_puts_into_one_bucket_are_both_kept(
     tmp_path: Path,
 ) -> None:
-    """So late that the next double is a window further."""
+    """At these times the next double is one window later."""
     times = (900719925474099.4, 900719925474099.5)
     layout = SlidingLayout(0.1)
     store = opened(tmp_path / "lane", layout)

@@ -1,4 +1,4 @@
-"""Keys that a batch has more than once, against a dict."""
+"""Keys that a batch has more than once, compared with a dict."""
 
 import numpy as np
 import pytest

@@ -45,10 +45,10 @@ def test_it_grows_and_forgets_without_a_trace(batch: int) -> None:
     assert (index.find(mix_keys(others), others, keys) == -1).all()
     half = np.random.default_rng(1).permutation(count)[: count // 2]
     index.remove(mix_keys(keys[half]), half)
-    found = index.find(mix_keys(keys), keys, keys)
-    assert (found[half] == -1).all()
-    assert (found == entries).sum() == count - len(half)
-    index.remove(mix_keys(keys[found >= 0]), entries[found >= 0])
+    left = index.find(mix_keys(keys), keys, keys)
+    assert (left[half] == -1).all()
+    assert (left == entries).sum() == count - len(half)
+    index.remove(mix_keys(keys[left >= 0]), entries[left >= 0])
     assert not index.words.any()
 
 

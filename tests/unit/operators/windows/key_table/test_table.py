@@ -1,4 +1,4 @@
-"""The table: bounded, oldest first, given back in steps."""
+"""The table: bounded, the oldest keys go first, and rows become free in steps."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_rows_of_dropped_keys_are_used_again_but_only_once_swept() -> None:
     table.drop_before(2.0)
     assert len(table) == 500
     assert held(table, range(2000)) == list(range(1000, 1500))
-    add(table, range(100), at=2.0)  # they are still in the index, and do not count
+    add(table, range(100), at=2.0)  # dropped ones are still in the index, and do not count
     assert held(table, range(100)) == list(range(100))
     table.sweep(300)
     table.sweep(10_000)
@@ -85,7 +85,7 @@ def test_small_bounds(max_keys: int) -> None:
     assert held(table, range(200)) == list(range(200 - len(table), 200))
 
 
-def test_stamps_begin_anew_before_they_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stamps_are_lowered_before_they_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_STAMP", 1000)
     monkeypatch.setattr(module, "_HALF_OF_STAMPS", 500)
     table = KeyTable(Bound(300))
