@@ -1,8 +1,8 @@
-"""What a state was made with, and whether it still means the same.
+"""Fingerprints: the settings that a state was made with, and whether they have changed.
 
-A fingerprint maps variables to texts, `-` for a setting that has no effect beside the others
-(`flows.settings.model.fingerprint`).  An entry that what is stored lacks is not compared: the
-version that wrote it did not know it.
+A fingerprint maps variables to texts; `-` stands for a setting that has no effect beside the
+others (flows/settings/fingerprint.py).  An entry that a stored fingerprint lacks is not
+compared: the version that wrote it did not know that entry.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from operators.keys.paths import CONTENT, PathsError, parse_keys, resolve_shard
 
 NO_EFFECT = "-"
 TOPIC_ID = "input topic id"
-"""Kafka's id of the input topic, beside the settings; missing where brokers give none."""
+"""Entry with Kafka's id of the input topic; missing if the brokers give no ids."""
 _BROKERS = "DEDUP_BROKERS"
 _CONTENT_IGNORE = "DEDUP_CONTENT_IGNORE"
 _INPUT_TOPIC = "DEDUP_INPUT_TOPIC"
@@ -25,7 +25,7 @@ _KEYS = "DEDUP_KEYS"
 _SHARD_BY = "DEDUP_SHARD_BY"
 _SIMILARITY = "DEDUP_SIMILARITY"
 _STATE = "DEDUP_STATE"
-# Texts that are no value of the setting: what a user knows them by.
+# Texts that are not values of the setting, and the words that a user knows them by.
 _READABLE: dict[str, dict[Any, str]] = {
     _STATE: {"keys": "memory or rocksdb"},
     _SIMILARITY: {NO_EFFECT: "unset"},
@@ -35,7 +35,7 @@ _NEW = "to start from nothing."
 
 
 class ChangedSetting(NamedTuple):
-    """A setting, and its values as a user may know them."""
+    """A setting, and its values as a user knows them."""
 
     name: str
     before: object
@@ -43,9 +43,10 @@ class ChangedSetting(NamedTuple):
 
 
 def check_fingerprint(stored: dict[str, str], wanted: dict[str, str], where: str) -> None:
-    """Raise StateError that names the settings that changed since `stored` was made.
+    """Raise StateError if settings have changed since the stored fingerprint was made.
 
-    Only those that the user changed, not those that follow from them.
+    The error names the settings that the user changed, not those that follow from them.
+    where: what holds the stored fingerprint, for the message.
     """
     if _KEYS in wanted and _KEYS not in stored:
         msg = (
@@ -62,7 +63,7 @@ def check_fingerprint(stored: dict[str, str], wanted: dict[str, str], where: str
     changed = changed_settings(stored, wanted)
     if [name for name, *_ in changed] == [TOPIC_ID]:
         raise StateError(_created_again(stored, wanted, where))
-    changed = [one for one in changed if one.name != TOPIC_ID]
+    changed = [setting for setting in changed if setting.name != TOPIC_ID]
     if not changed:
         return
     first, *others = changed
@@ -84,10 +85,10 @@ def _created_again(stored: Mapping[str, str], wanted: Mapping[str, str], where: 
 
 
 def changed_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[ChangedSetting]:
-    """Tell which settings the user changed between two fingerprints, in order of the second.
+    """Return the settings that the user changed between two fingerprints, in the second's order.
 
-    Not those that follow from others: one that only begins or ends to have an effect, and a
-    shard that is what the other settings make it, before and now.
+    Leaves out those that follow from others: a setting that only starts or stops having an
+    effect, and a shard that follows from the other settings, before and now.
     """
     differing = [
         ChangedSetting(name, stored[name], now)
@@ -112,7 +113,7 @@ def changed_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> li
 
 
 def default_shard(fingerprint: Mapping[str, Any]) -> str | None:
-    """Return the shard that the other settings make, as text; None if they make none."""
+    """Return the shard that follows from the other settings, as text; None if none does."""
     if fingerprint.get(_SIMILARITY, NO_EFFECT) != NO_EFFECT:
         return "[]"
     ignored = fingerprint.get(_CONTENT_IGNORE, NO_EFFECT)
@@ -125,5 +126,5 @@ def default_shard(fingerprint: Mapping[str, Any]) -> str | None:
 
 
 def shard_text(shard: Combination) -> str:
-    """A shard as a fingerprint has it."""
+    """Return the text of a shard in a fingerprint."""
     return json.dumps(CONTENT if shard.content else list(shard.fields), separators=(",", ":"))
