@@ -9,8 +9,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests import strategies
-from tests.pipeline import Pipeline, Restart, model_verdicts, near_spec, run
-from tests.property.test_verdicts import cuts, differences
+from tests.batching import cuts, differences
+from tests.model_specs import near_spec
+from tests.pipeline import Pipeline, Restart, model_verdicts, run
 from tests.strategies import WINDOWS, Stream, Window
 
 _SOME = hypothesis_settings(
@@ -64,9 +65,9 @@ def test_a_record_that_is_not_late_never_meets_dropped_texts(data: st.DataObject
     stream = data.draw(streams(bad=False))
     pipeline = Pipeline(stream.settings, len(stream.partitions))
     keeping = Pipeline(stream.settings, len(stream.partitions))
-    for judge in keeping.judges:
-        assert judge.near is not None
-        judge.near.expire = lambda _: None  # type: ignore[method-assign,assignment]
+    for lane in keeping.opened:
+        assert lane.near is not None
+        lane.near.expire = lambda _: None  # type: ignore[method-assign,assignment]
     for step in stream.steps:
         pipeline.feed([step])
         keeping.feed([step])

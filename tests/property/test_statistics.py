@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.batching import cuts, group_sizes, streams
 from tests.model import Record, Settings, count_windows
 from tests.pipeline import Pipeline, Restart, run_pipeline
-from tests.property.test_verdicts import cuts, joins, streams
 from tests.strategies import Step, Stream
 
 _SOME = hypothesis_settings(
@@ -41,7 +41,7 @@ def test_windows_are_those_of_the_model(data: st.DataObject, seconds: float) -> 
         lanes=data.draw(st.sampled_from([1, 3])),
         cuts=data.draw(cuts(stream)),
         pickled=data.draw(st.booleans()),
-        joined=data.draw(joins()),
+        coalesced=data.draw(group_sizes()),
     )
     assert found == expected
 
@@ -78,7 +78,7 @@ def test_a_restart_changes_no_window(data: st.DataObject) -> None:
         60.0,
         cuts=data.draw(cuts(stream)),
         restart=restart,
-        joined=data.draw(joins()),
+        coalesced=data.draw(group_sizes()),
     )
     steps = [(step.record, step.now, step.idle) for step in stream.steps]
     assert found == count_windows(stream.settings, stream.partitions, steps, 60.0)

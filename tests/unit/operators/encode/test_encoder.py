@@ -26,8 +26,8 @@ TOPIC = "raw-é"
 NUMBERS = ("dedup.reason", "reason")
 
 
-def decided(stream: Stream, joined: int = 1) -> Pipeline:
-    pipeline = Pipeline(stream.settings, len(stream.partitions), joined=[joined])
+def decided(stream: Stream, coalesced: int = 1) -> Pipeline:
+    pipeline = Pipeline(stream.settings, len(stream.partitions), coalesced=[coalesced])
     for begin, end in batches_of(stream.steps, ()):
         pipeline.feed(stream.steps[begin:end])
     pipeline.flush()

@@ -6,7 +6,7 @@ import pytest
 from operators.monitoring.evictions import NearCounts
 from operators.monitoring.metrics import Metrics
 from operators.similarity import buckets
-from tests.unit.operators.similarity.test_brute_force import ask, make_index
+from tests.near_index import ask, make_index
 
 
 def test_capped_and_evicted_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from operators.decode.compared_text import text_of
 from operators.similarity import buckets, search
-from tests.unit.operators.similarity.test_brute_force import Answer, Metric, ask, make_index
+from tests.near_index import Answer, Metric, ask, make_index
 
 _MEGABYTE = 1_000_000
 # Ten times what was measured: other work goes on where tests run.

@@ -12,8 +12,8 @@ from operators.changes import NearRecords
 from operators.errors import SettingsError
 from operators.similarity.levenshtein import LevenshteinSimilarity
 from operators.similarity.near_duplicates import NearSpec
+from tests.near_index import Metric, ask, make_index
 from tests.texts import generated_texts, real_texts
-from tests.unit.operators.similarity.test_brute_force import Metric, ask, make_index
 
 _METRICS: list[Metric] = ["jaccard", "levenshtein"]
 _TEXT = "the quick brown fox jumps over the lazy dog"
