@@ -42,27 +42,27 @@ class ChangedSetting(NamedTuple):
     now: object
 
 
-def check_fingerprint(stored: dict[str, str], wanted: dict[str, str], where: str) -> None:
+def check_fingerprint(stored: dict[str, str], current: dict[str, str], where: str) -> None:
     """Raise StateError if settings have changed since the stored fingerprint was made.
 
     The error names the settings that the user changed, not those that follow from them.
     where: what holds the stored fingerprint, for the message.
     """
-    if _KEYS in wanted and _KEYS not in stored:
+    if _KEYS in current and _KEYS not in stored:
         msg = (
             f"{where} does not say which settings it was made with: it is damaged or another's. "
             f"Choose another DEDUP_APP_ID (and recovery directory) {_NEW}"
         )
         raise StateError(msg)
-    if unknown := sorted(stored.keys() - wanted.keys() - {TOPIC_ID}):
+    if unknown := sorted(stored.keys() - current.keys() - {TOPIC_ID}):
         msg = (
             f"{where} was made with settings that this version does not know: "
             f"{', '.join(unknown)}. Run the version that made it."
         )
         raise StateError(msg)
-    changed = changed_settings(stored, wanted)
+    changed = changed_settings(stored, current)
     if [name for name, *_ in changed] == [TOPIC_ID]:
-        raise StateError(_created_again(stored, wanted, where))
+        raise StateError(_created_again(stored, current, where))
     changed = [setting for setting in changed if setting.name != TOPIC_ID]
     if not changed:
         return
@@ -74,17 +74,18 @@ def check_fingerprint(stored: dict[str, str], wanted: dict[str, str], where: str
     raise StateError(msg)
 
 
-def _created_again(stored: Mapping[str, str], wanted: Mapping[str, str], where: str) -> str:
+def _created_again(stored: Mapping[str, str], current: Mapping[str, str], where: str) -> str:
+    topic = json.loads(current[_INPUT_TOPIC])
     return (
-        f"topic {json.loads(wanted[_INPUT_TOPIC])} was deleted and created again since {where} was "
-        f"made (Kafka's id of it was {stored[TOPIC_ID]} and is {wanted[TOPIC_ID]}): the offsets "
+        f"topic {topic} was deleted and created again since {where} was "
+        f"made (Kafka's id of it was {stored[TOPIC_ID]} and is {current[TOPIC_ID]}): the offsets "
         "that were read mean nothing in the new topic. This start reads nothing of it. To read "
         "it from its start, choose another DEDUP_APP_ID (and recovery directory); records that "
         "repeat those of the old topic are unique then."
     )
 
 
-def changed_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[ChangedSetting]:
+def changed_settings(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[ChangedSetting]:
     """Return the settings that the user changed between two fingerprints, in the second's order.
 
     Leaves out those that follow from others: a setting that only starts or stops having an
@@ -92,7 +93,7 @@ def changed_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> li
     """
     differing = [
         ChangedSetting(name, stored[name], now)
-        for name, now in wanted.items()
+        for name, now in current.items()
         if name in stored and stored[name] != now
     ]
     causes = []
@@ -106,7 +107,7 @@ def changed_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> li
             words = _READABLE[name]
             causes.append(ChangedSetting(name, words.get(before, before), words.get(now, now)))
         elif not on_or_off and (
-            name != _SHARD_BY or (before, now) != (default_shard(stored), default_shard(wanted))
+            name != _SHARD_BY or (before, now) != (default_shard(stored), default_shard(current))
         ):
             causes.append(ChangedSetting(name, before, now))
     return causes or differing

@@ -48,8 +48,8 @@ def streams(
 def cuts(stream: Stream) -> st.SearchStrategy[frozenset[int]]:
     """Draw the steps that begin a batch: none, some or all."""
     everywhere = frozenset(range(len(stream.steps)))
-    some = st.frozensets(st.sampled_from(range(len(stream.steps))))
-    return st.sampled_from([frozenset(), everywhere]) | some
+    drawn = st.frozensets(st.sampled_from(range(len(stream.steps))))
+    return st.sampled_from([frozenset(), everywhere]) | drawn
 
 
 def group_sizes() -> st.SearchStrategy[list[int]]:

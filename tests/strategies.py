@@ -174,11 +174,13 @@ def streams(
     times = _times(of, origin, far=draw(st.integers(0, 3)) == 1)
     good = drafts(of, pool, times).flatmap(_written)
     spoilt = st.sampled_from(reasons(of)).flatmap(lambda reason: bad_records(of, reason))
-    # one_of would take a strategy that is given twice for one.
+    # `one_of` would treat a repeated strategy as a single one.
     kinds = st.sampled_from([good] * 12 + [spoilt] * bad)
     records = kinds.flatmap(lambda kind: kind)
-    some = st.frozensets(st.sampled_from(numbers)) if idle else st.just(frozenset[int]())
-    moves = st.tuples(st.sampled_from(numbers), st.sampled_from([1, 1, 1, 2, 50]), records, some)
+    idle_sets = st.frozensets(st.sampled_from(numbers)) if idle else st.just(frozenset[int]())
+    moves = st.tuples(
+        st.sampled_from(numbers), st.sampled_from([1, 1, 1, 2, 50]), records, idle_sets
+    )
     next_offset = dict.fromkeys(numbers, 0)
     steps = []
     # Left alone, Hypothesis draws lists of about six.

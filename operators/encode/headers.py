@@ -75,7 +75,7 @@ class OutputHeaders:
     """Makes the headers of a part's records."""
 
     def __init__(self, topic: str, names: Sequence[str]) -> None:
-        """topic: the input topic.  names: values of `dedup.matched`, one a combination."""
+        """topic: the input topic.  names: values of `dedup.matched`, one for each combination."""
         self._topic = topic.encode()
         self._matched = [name.encode() for name in names]
 

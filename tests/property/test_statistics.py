@@ -35,7 +35,7 @@ def test_windows_are_those_of_the_model(data: st.DataObject, seconds: float) -> 
     stream = data.draw(streams(idle=data.draw(st.booleans())))
     steps = [(step.record, step.now, step.idle) for step in stream.steps]
     expected = count_windows(stream.settings, stream.partitions, steps, seconds)
-    found = counted(
+    counts = counted(
         stream,
         seconds,
         lanes=data.draw(st.sampled_from([1, 3])),
@@ -43,7 +43,7 @@ def test_windows_are_those_of_the_model(data: st.DataObject, seconds: float) -> 
         pickled=data.draw(st.booleans()),
         coalesced=data.draw(group_sizes()),
     )
-    assert found == expected
+    assert counts == expected
 
 
 @st.composite
@@ -73,7 +73,7 @@ def test_a_restart_changes_no_window(data: st.DataObject) -> None:
     rewind_to, snapshot_at, crash_at = sorted(points)
     committed = data.draw(st.just(()) | st.tuples(*[st.integers(0, 20)] * 3))
     restart = Restart(snapshot_at, crash_at, rewind_to, data.draw(cuts(stream)), committed)
-    found = counted(
+    counts = counted(
         stream,
         60.0,
         cuts=data.draw(cuts(stream)),
@@ -81,4 +81,4 @@ def test_a_restart_changes_no_window(data: st.DataObject) -> None:
         coalesced=data.draw(group_sizes()),
     )
     steps = [(step.record, step.now, step.idle) for step in stream.steps]
-    assert found == count_windows(stream.settings, stream.partitions, steps, 60.0)
+    assert counts == count_windows(stream.settings, stream.partitions, steps, 60.0)

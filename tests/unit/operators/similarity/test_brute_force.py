@@ -91,9 +91,9 @@ def test_all_pairs_are_the_models(metric: Metric, kind: str) -> None:
     rng = random.Random(1)
     close = np.argwhere(matrix > 0.7).tolist()
     for row, column in rng.sample([pair for pair in close if pair[1] < pair[0]], 100):
-        one, other = texts[row][:200], texts[column][:200]
-        if (one, other) == (texts[row], texts[column]):
-            assert matrix[row, column] == similarity(one, other, settings)
+        left, right = texts[row][:200], texts[column][:200]
+        if (left, right) == (texts[row], texts[column]):
+            assert matrix[row, column] == similarity(left, right, settings)
 
 
 @pytest.mark.parametrize("shingle", ["1c", "2c", "3c", "5c", "1w", "2w"])

@@ -88,8 +88,10 @@ def test_what_is_held_makes_the_same_index_again(metric: Metric) -> None:
         None if a is None else a[0] for a in expected[300:]
     ]
     originals = [a[1] for a in expected[300:] if a is not None]
-    found = [a[1] for a in answers if a is not None]
-    assert all(one in {other, other - 300} for one, other in zip(found, originals, strict=True))
+    answered = [a[1] for a in answers if a is not None]
+    assert all(
+        row in {original, original - 300} for row, original in zip(answered, originals, strict=True)
+    )
 
 
 def test_past_the_bound_the_oldest_are_evicted() -> None:
