@@ -24,7 +24,7 @@ _SOME = hypothesis_settings(
 @st.composite
 def streams(draw: st.DrawFn, /, **options: Any) -> Stream:  # noqa: ANN401
     settings = draw(strategies.settings(similar=True, windows=options.pop("windows", WINDOWS)))
-    # A record's own timestamp is above 0 in Kafka, else there is none.
+    # In Kafka a record's timestamp is positive; any other means that it has none.
     if settings.time == "@record":
         settings = replace(settings, time="timestamp")
     return draw(strategies.streams(settings, **options))

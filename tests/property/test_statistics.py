@@ -1,4 +1,4 @@
-"""In which window records count, against the model, and what must not change it."""
+"""The window that a record counts in, against the model, and what must not change it."""
 
 import json
 from collections import Counter
@@ -50,7 +50,7 @@ def test_windows_are_those_of_the_model(data: st.DataObject, seconds: float) -> 
 def _uneven(draw: st.DrawFn) -> Stream:
     """Events over some minutes of one or two partitions, many of them late or invalid.
 
-    None is idle: when a partition is, the clock says, and after a restart it says so later.
+    No partition is idle: the clock decides that, and after a restart it does so later.
     """
     partitions = draw(st.integers(1, 2))
     times = st.none() | st.integers(0, 600)

@@ -67,7 +67,7 @@ def number(value: Any) -> float | None:  # noqa: ANN401
 
 
 def same_headers(actual: Headers, expected: list[tuple[str, Any]], own: int) -> None:
-    """The input's in their order, then the added ones in any; late ones by their number."""
+    """Compare headers: the input's in order, then those added in any order, numbers by value."""
     headers = list(actual or [])
     assert headers[:own] == expected[:own]
     added, expected_added = dict(headers[own:]), dict(expected[own:])

@@ -62,7 +62,7 @@ def test_verdicts_and_what_comes_with_them() -> None:
     assert sequence_of(lane.decide(slice_of(10, [(55, "c")]))) == 2
 
 
-def test_the_late_and_the_invalid_enter_no_keys() -> None:
+def test_late_and_invalid_records_enter_no_keys() -> None:
     lane = Lane(0, SPEC)
     lane.decide(slice_of(0, [(150, "x"), (100, "a"), (0, "b")], invalid={2: ("key", "no")}))
     assert words(lane.decide(slice_of(3, [(150, "a"), (150, "b")]))) == "u u"

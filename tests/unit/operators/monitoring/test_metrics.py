@@ -26,7 +26,7 @@ NAMES = {
     "dedup_restored_keys": set(),
     "dedup_build_info": {"version"},
 }
-# Of evictions, of filters, of near duplicates.
+# Metrics of evictions, Bloom filters and near duplicates.
 OTHERS = {
     "dedup_evictions_total": {"reason"},
     "dedup_bloom_false_positive_rate": set(),
