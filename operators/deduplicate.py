@@ -1,7 +1,7 @@
-"""A lane: the state that decides, and the mapper that Bytewax's `stateful_map` runs.
+"""The step that decides: the mapper that Bytewax's `stateful_map` runs for each lane.
 
-A lane gets slices of every input partition and gives each record its verdict,
-in the order of the rules in docs/reference/verdicts.md.
+A lane gets slices of every input partition.  It gives each record its verdict, in the
+order of the rules in docs/reference/verdicts.md.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ def lane_mapper(
     open_lane: OpenLane,
     on_decided: Callable[[Lane], None] | None = None,
 ) -> Callable[[Lane | LaneSnapshot | None, Slice], tuple[Lane, VerdictBatch]]:
-    """Make the mapper for `stateful_map` keyed by lane.
+    """Make the mapper for `stateful_map`, keyed by lane.
 
-    open_lane: called on a lane's first slice, and on the first after a restart
-    with the snapshot that Bytewax kept.  on_decided: called after each slice.
+    open_lane: called for a lane's first slice; after a restart with the snapshot that
+    Bytewax kept.  on_decided: called after each slice.
     """
 
     def decide(state: Lane | LaneSnapshot | None, slice_: Slice) -> tuple[Lane, VerdictBatch]:

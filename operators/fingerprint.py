@@ -1,8 +1,8 @@
-"""What a state was made with, and whether it still means the same.
+"""Fingerprints: the settings that a state was made with, and whether they have changed.
 
-A fingerprint maps variables to texts, `-` for a setting that has no effect beside the others
-(`flows.settings.model.fingerprint`).  An entry that what is stored lacks is not compared: the
-version that wrote it did not know it.
+A fingerprint maps variables to texts; `-` stands for a setting that has no effect beside the
+others (flows/settings/fingerprint.py).  An entry that a stored fingerprint lacks is not
+compared: the version that wrote it did not know that entry.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from operators.keys.paths import CONTENT, PathsError, parse_keys, resolve_shard
 
 NO_EFFECT = "-"
 TOPIC_ID = "input topic id"
-"""Kafka's id of the input topic, beside the settings; missing where brokers give none."""
+"""Entry with Kafka's id of the input topic; missing if the brokers give no ids."""
 _BROKERS = "DEDUP_BROKERS"
 _CONTENT_IGNORE = "DEDUP_CONTENT_IGNORE"
 _INPUT_TOPIC = "DEDUP_INPUT_TOPIC"
@@ -25,7 +25,7 @@ _KEYS = "DEDUP_KEYS"
 _SHARD_BY = "DEDUP_SHARD_BY"
 _SIMILARITY = "DEDUP_SIMILARITY"
 _STATE = "DEDUP_STATE"
-# Texts that are no value of the setting: what a user knows them by.
+# Texts that are not values of the setting, and the words that a user knows them by.
 _READABLE: dict[str, dict[Any, str]] = {
     _STATE: {"keys": "memory or rocksdb"},
     _SIMILARITY: {NO_EFFECT: "unset"},
@@ -35,34 +35,35 @@ _NEW = "to start from nothing."
 
 
 class ChangedSetting(NamedTuple):
-    """A setting, and its values as a user may know them."""
+    """A setting, and its values as a user knows them."""
 
     name: str
     before: object
     now: object
 
 
-def check_fingerprint(stored: dict[str, str], wanted: dict[str, str], where: str) -> None:
-    """Raise StateError that names the settings that changed since `stored` was made.
+def check_fingerprint(stored: dict[str, str], current: dict[str, str], where: str) -> None:
+    """Raise StateError if settings have changed since the stored fingerprint was made.
 
-    Only those that the user changed, not those that follow from them.
+    The error names the settings that the user changed, not those that follow from them.
+    where: what holds the stored fingerprint, for the message.
     """
-    if _KEYS in wanted and _KEYS not in stored:
+    if _KEYS in current and _KEYS not in stored:
         msg = (
             f"{where} does not say which settings it was made with: it is damaged or another's. "
             f"Choose another DEDUP_APP_ID (and recovery directory) {_NEW}"
         )
         raise StateError(msg)
-    if unknown := sorted(stored.keys() - wanted.keys() - {TOPIC_ID}):
+    if unknown := sorted(stored.keys() - current.keys() - {TOPIC_ID}):
         msg = (
             f"{where} was made with settings that this version does not know: "
             f"{', '.join(unknown)}. Run the version that made it."
         )
         raise StateError(msg)
-    changed = changed_settings(stored, wanted)
+    changed = changed_settings(stored, current)
     if [name for name, *_ in changed] == [TOPIC_ID]:
-        raise StateError(_created_again(stored, wanted, where))
-    changed = [one for one in changed if one.name != TOPIC_ID]
+        raise StateError(_created_again(stored, current, where))
+    changed = [setting for setting in changed if setting.name != TOPIC_ID]
     if not changed:
         return
     first, *others = changed
@@ -73,25 +74,26 @@ def check_fingerprint(stored: dict[str, str], wanted: dict[str, str], where: str
     raise StateError(msg)
 
 
-def _created_again(stored: Mapping[str, str], wanted: Mapping[str, str], where: str) -> str:
+def _created_again(stored: Mapping[str, str], current: Mapping[str, str], where: str) -> str:
+    topic = json.loads(current[_INPUT_TOPIC])
     return (
-        f"topic {json.loads(wanted[_INPUT_TOPIC])} was deleted and created again since {where} was "
-        f"made (Kafka's id of it was {stored[TOPIC_ID]} and is {wanted[TOPIC_ID]}): the offsets "
+        f"topic {topic} was deleted and created again since {where} was "
+        f"made (Kafka's id of it was {stored[TOPIC_ID]} and is {current[TOPIC_ID]}): the offsets "
         "that were read mean nothing in the new topic. This start reads nothing of it. To read "
         "it from its start, choose another DEDUP_APP_ID (and recovery directory); records that "
         "repeat those of the old topic are unique then."
     )
 
 
-def changed_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[ChangedSetting]:
-    """Tell which settings the user changed between two fingerprints, in order of the second.
+def changed_settings(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[ChangedSetting]:
+    """Return the settings that the user changed between two fingerprints, in the second's order.
 
-    Not those that follow from others: one that only begins or ends to have an effect, and a
-    shard that is what the other settings make it, before and now.
+    Leaves out those that follow from others: a setting that only starts or stops having an
+    effect, and a shard that follows from the other settings, before and now.
     """
     differing = [
         ChangedSetting(name, stored[name], now)
-        for name, now in wanted.items()
+        for name, now in current.items()
         if name in stored and stored[name] != now
     ]
     causes = []
@@ -105,14 +107,14 @@ def changed_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> li
             words = _READABLE[name]
             causes.append(ChangedSetting(name, words.get(before, before), words.get(now, now)))
         elif not on_or_off and (
-            name != _SHARD_BY or (before, now) != (default_shard(stored), default_shard(wanted))
+            name != _SHARD_BY or (before, now) != (default_shard(stored), default_shard(current))
         ):
             causes.append(ChangedSetting(name, before, now))
     return causes or differing
 
 
 def default_shard(fingerprint: Mapping[str, Any]) -> str | None:
-    """Return the shard that the other settings make, as text; None if they make none."""
+    """Return the shard that follows from the other settings, as text; None if none does."""
     if fingerprint.get(_SIMILARITY, NO_EFFECT) != NO_EFFECT:
         return "[]"
     ignored = fingerprint.get(_CONTENT_IGNORE, NO_EFFECT)
@@ -125,5 +127,5 @@ def default_shard(fingerprint: Mapping[str, Any]) -> str | None:
 
 
 def shard_text(shard: Combination) -> str:
-    """A shard as a fingerprint has it."""
+    """Return the text of a shard in a fingerprint."""
     return json.dumps(CONTENT if shard.content else list(shard.fields), separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""Split verdict batches into one stream for each verdict."""
+"""Splits verdict batches into one stream for each verdict."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VerdictBatch
 class Part:
     """The records of one verdict of a batch.
 
-    rows: which of the batch's records.  parts: how many parts the batch has in
-    all; a sink waits for them, so that it writes a batch whole.
+    rows: which of the batch's records.  parts: number of parts of the batch; the sink
+    waits for all of them, so that it writes a batch whole.
     """
 
     batch: VerdictBatch
@@ -34,7 +34,7 @@ _Parts: TypeAlias = KeyedStream[Part]
 
 @dataclass(frozen=True, slots=True)
 class SplitOut:
-    """Streams returned by `split`, keyed by lane."""
+    """The streams that `split` returns, keyed by lane."""
 
     unique: _Parts
     duplicate: _Parts
@@ -45,8 +45,8 @@ class SplitOut:
 def parts_of(batch: VerdictBatch) -> list[Part]:
     """Cut a verdict batch into its parts.
 
-    There is always one for `unique`, even without records: it carries the progress.
-    A batch that changes nothing has none.
+    The unique part is always there, even without records: it carries the progress.
+    A batch that changes nothing has no parts.
     """
     if batch.change.progress.sequence == NO_SEQUENCE:
         return []
@@ -54,8 +54,8 @@ def parts_of(batch: VerdictBatch) -> list[Part]:
         verdict: np.flatnonzero(batch.verdicts == verdict)
         for verdict in (UNIQUE, DUPLICATE, LATE, INVALID)
     }
-    wanted = [verdict for verdict, found in rows.items() if len(found) or verdict == UNIQUE]
-    return [Part(batch, verdict, rows[verdict], len(wanted)) for verdict in wanted]
+    verdicts = [verdict for verdict in rows if len(rows[verdict]) or verdict == UNIQUE]
+    return [Part(batch, verdict, rows[verdict], len(verdicts)) for verdict in verdicts]
 
 
 @operator

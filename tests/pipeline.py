@@ -1,17 +1,15 @@
-"""The real operators without Bytewax: join, decode, cut, decide; driven by the strategies' streams.
+"""The real operators without Bytewax: coalesce, decode, cut, decide; fed with strategies' streams.
 
-Everything that must not change a verdict can be set: where a partition is cut into batches, how
-many of these are joined, how many lanes there are, whether slices travel pickled, where lanes are
-restarted from a snapshot and how far the source then goes back.
+A test can set everything that must not change a verdict: where a partition is cut into batches,
+how many batches are coalesced, the number of lanes, whether slices are pickled, where lanes restart
+from a snapshot, and how far the source then goes back.
 """
 
 import copy
-import math
 import pickle
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import cycle
 from typing import TypeAlias
 
@@ -24,85 +22,22 @@ from operators.columns.byte_column import ByteColumn
 from operators.columns.header_table import Headers
 from operators.columns.references import NO_REFERENCE, partition_and_offset
 from operators.decode.decoder import Decoder
-from operators.decode.events import EventSpec
-from operators.keys.paths import parse_keys, resolve_shard
 from operators.lanes.cut import cut
-from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.lane import Lane
 from operators.lanes.snapshot import LaneSnapshot
-from operators.similarity.near_duplicates import SIMILAR, NearSpec
+from operators.similarity.near_duplicates import SIMILAR
 from operators.verdicts import DUPLICATE, INVALID, LATE, VERDICTS, VerdictBatch
-from operators.windows.session import SessionStore
-from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore
-from operators.windows.tumbling import TumblingStore
 from tests.model import Model, Record, Settings, Verdict
+from tests.model_specs import event_spec, lane_spec, new_store
 from tests.strategies import Step, Stream
 
 Place: TypeAlias = tuple[int, int]
 Verdicts: TypeAlias = dict[Place, Verdict]
 
 
-def event_spec(settings: Settings, lanes: int) -> EventSpec:
-    """How the operators read records with the model's settings."""
-    shard = settings.shard_by
-    if shard is None and settings.similarity is not None:
-        shard = ()
-    return EventSpec(
-        combinations=parse_keys(settings.keys),
-        shard=resolve_shard(
-            parse_keys(settings.keys),
-            settings.content_ignore,
-            (shard,) if shard == "@key" else shard,
-        ),
-        time=settings.time,
-        schema=settings.schema,
-        content_ignore=frozenset(settings.content_ignore),
-        text_fields=() if settings.similarity is None else settings.similarity_fields,
-        max_future_seconds=settings.max_future,
-        lanes=lanes,
-    )
-
-
-def new_store(settings: Settings) -> KeyStore:
-    """Make an empty store of the window kind."""
-    seconds = settings.window_seconds
-    if settings.window == "sliding":
-        return SlidingStore(seconds)
-    if settings.window == "session":
-        return SessionStore(seconds)
-    return TumblingStore(math.inf if settings.window == "forever" else seconds)
-
-
-def lane_spec(
-    settings: Settings, make_store: Callable[[Settings], KeyStore] = new_store
-) -> LaneSpec:
-    """How lanes judge with the model's settings."""
-    return LaneSpec(
-        partial(make_store, settings),
-        settings.lateness,
-        30.0,
-        {"keys": "the same"},
-        near=near_spec(settings),
-    )
-
-
-def near_spec(settings: Settings) -> NearSpec | None:
-    """How lanes look for near duplicates with the model's settings."""
-    if settings.similarity is None:
-        return None
-    shard = event_spec(settings, 1).shard
-    return NearSpec(
-        threshold=settings.similarity,
-        metric=settings.similarity_metric,
-        shingle=settings.shingle,
-        seconds=settings.similarity_seconds,
-        max_records=1_000_000,
-        one_shard=not shard.fields and not shard.content,
-    )
-
-
 def records_of(records: Sequence[Record]) -> Records:
-    """Columns of the records of one partition; None where no record has a value."""
+    """Make the columns of one partition's records; None if no record has a value in one."""
 
     def headers_of(record: Record) -> Headers:
         return record.headers
@@ -121,18 +56,18 @@ def records_of(records: Sequence[Record]) -> Records:
 def batches_of(
     steps: Sequence[Step], cuts: Collection[int], first: int = 0
 ) -> Iterable[tuple[int, int]]:
-    """Ranges of steps that make a batch: of one partition, one clock and one idle set.
+    """Yield ranges of steps that make a batch: the same partition, clock and idle partitions.
 
-    cuts: steps with which a batch begins, besides those where it must.
+    cuts: further steps at which a batch begins.
     """
     begin = first
     for index in range(first + 1, len(steps) + 1):
         if index < len(steps) and index not in cuts:
-            one, other = steps[index - 1], steps[index]
-            if (one.record.partition, one.now, one.idle) == (
-                other.record.partition,
-                other.now,
-                other.idle,
+            before, step = steps[index - 1], steps[index]
+            if (before.record.partition, before.now, before.idle) == (
+                step.record.partition,
+                step.now,
+                step.idle,
             ):
                 continue
         yield begin, index
@@ -140,7 +75,7 @@ def batches_of(
 
 
 def verdicts_of(batch: VerdictBatch, names: Sequence[str]) -> Iterable[tuple[Place, Verdict]]:
-    """A verdict batch as the model's verdicts."""
+    """Yield the verdicts of a verdict batch, as the model has them."""
     partitions = batch.slice.spans.partitions.tolist()
     offsets = batch.slice.offsets.tolist()
     rows = zip(batch.verdicts.tolist(), partitions, offsets, strict=True)
@@ -165,12 +100,12 @@ def verdicts_of(batch: VerdictBatch, names: Sequence[str]) -> Iterable[tuple[Pla
 
 @dataclass
 class Pipeline:
-    """Lanes that are fed batch after batch; collects their verdicts.
+    """Feeds lanes batch after batch, and collects their verdicts.
 
-    joined: how many batches are joined, one number after another, and again from the first.
+    coalesced: how many batches are coalesced, group after group; repeats from the first number.
 
-    Asserts that no record is answered twice, except that after a restart what was
-    decided since the snapshot, or since the last commit, is decided again, and to the same end.
+    Asserts that no record is answered twice.  After a restart, what was decided since the snapshot
+    or the last commit is decided again: it asserts that the verdicts are the same.
     """
 
     settings: Settings
@@ -178,45 +113,45 @@ class Pipeline:
     lanes: int = 3
     pickled: bool = False
     make_store: Callable[[Settings], KeyStore] = new_store
-    joined: Sequence[int] = (1,)
+    coalesced: Sequence[int] = (1,)
     stats_seconds: float | None = None
     verdicts: Verdicts = field(default_factory=dict)
     batches: list[VerdictBatch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Open the lanes with nothing in them."""
+        """Open empty lanes."""
         spec = event_spec(self.settings, self.lanes)
         self.names = [combination.name for combination in spec.combinations]
         self.names += [] if self.settings.similarity is None else [SIMILAR]
         self.decoder = Decoder(spec)
-        self.judges = [self._open(lane) for lane in range(self.lanes)]
+        self.opened = [self._open(lane) for lane in range(self.lanes)]
         self.positions = dict.fromkeys(range(self.partitions), 0)
         self.idle: set[int] = set()
         self._again: Verdicts = {}
         self._waiting: list[Batch] = []
         self._summaries: list[Summary | None] = []
-        # As Kafka's source gives them, and as a file's; two in a row are joined as columns.
+        # Whether a batch has byte columns, as Kafka's source makes them, or lists, as a file's.
         self._in_columns = cycle((True, True, False))
-        self._wanted = cycle(self.joined)
-        self._most = next(self._wanted)
+        self._group_sizes = cycle(self.coalesced)
+        self._group_size = next(self._group_sizes)
 
-    def _open(self, lane: int) -> Lane:
+    def _open(self, index: int) -> Lane:
         spec = lane_spec(self.settings, self.make_store)
-        return Lane(lane, replace(spec, stats_seconds=self.stats_seconds))
+        return Lane(index, replace(spec, stats_seconds=self.stats_seconds))
 
     @property
     def keys_held(self) -> int:
         """Keys in all lanes."""
-        return sum(len(judge.store) for judge in self.judges)
+        return sum(len(lane.store) for lane in self.opened)
 
     def feed(self, steps: Sequence[Step]) -> None:
-        """Decide steps that make one batch, after word of partitions that turned idle or awake."""
+        """Decide the steps of one batch; heartbeats of partitions that turn idle or awake first."""
         own, now, idle = (
             steps[0].record.partition,
             steps[0].now,
             steps[0].idle - {steps[0].record.partition},
         )
-        # Those that wake come first: with more partitions idle the watermark would run ahead.
+        # Waking partitions come first: with more idle partitions the watermark would run ahead.
         for partition in sorted(self.idle - idle):
             self.heartbeat(partition, now, idle=False)
         for partition in sorted(idle - self.idle):
@@ -231,7 +166,7 @@ class Pipeline:
         self._add(Batch.of(span, records))
 
     def heartbeat(self, partition: int, now: float, *, idle: bool) -> None:
-        """Tell the lanes that a partition is idle or awake, and has nothing new."""
+        """Tell the lanes that a partition is idle or awake, without records."""
         (self.idle.add if idle else self.idle.discard)(partition)
         at = self.positions[partition]
         span = Span(partition, self.partitions, at, at, now, idle=idle)
@@ -239,12 +174,12 @@ class Pipeline:
 
     def _add(self, batch: Batch) -> None:
         self._waiting.append(batch)
-        if len(self._waiting) >= self._most:
+        if len(self._waiting) >= self._group_size:
             self.flush()
-            self._most = next(self._wanted)
+            self._group_size = next(self._group_sizes)
 
     def flush(self) -> None:
-        """Decide what waits to be joined with more."""
+        """Decide the batches that wait to be coalesced with more."""
         waiting, self._waiting = self._waiting, []
         for batch in coalesce(waiting, self.lanes):
             self._decide(batch)
@@ -252,69 +187,69 @@ class Pipeline:
     def _decide(self, batch: Batch) -> None:
         for slice_ in cut(self.decoder(batch), self.lanes):
             travelled: Slice = pickle.loads(pickle.dumps(slice_)) if self.pickled else slice_  # noqa: S301 - our own
-            answer = self.judges[slice_.lane].decide(travelled)
+            answer = self.opened[slice_.lane].decide(travelled)
             self.batches.append(answer)
             for place, verdict in verdicts_of(answer, self.names):
                 if place in self._again:
-                    assert verdict == self._again.pop(place), f"{place} decided otherwise"
+                    assert verdict == self._again.pop(place), f"{place} has another verdict now"
                 else:
                     assert place not in self.verdicts, f"{place} answered twice"
                 self.verdicts[place] = verdict
 
     @property
     def undecided(self) -> set[Place]:
-        """Records that a restart lost the verdicts of, and that did not come again yet."""
+        """Records whose verdicts a restart lost, and that have not come again yet."""
         return set(self._again)
 
     def _of_batches(self) -> list[Summary | None]:
         batches = self.batches
-        return [one for batch in batches for one in (*batch.recovered, batch.change.summary)]
+        return [part for batch in batches for part in (*batch.recovered, batch.change.summary)]
 
     @property
     def statistics(self) -> Counter[tuple[int, str]]:
-        """(window, verdict) → records, of all event types; each record once."""
-        found: Counter[tuple[int, str]] = Counter()
-        held = [one for judge in self.judges for one in judge._recovered]
+        """(window, verdict) → records of all event types; each record counts once."""
+        total_counts: Counter[tuple[int, str]] = Counter()
+        held = [summary for lane in self.opened for summary in lane._recovered]
         total = Summary.add_up([*self._summaries, *self._of_batches(), *held])
         for window, types in (total.windows if total is not None else {}).items():
             for counts in types.values():
-                found.update(
+                total_counts.update(
                     {(window, kind): n for kind, n in zip(VERDICTS, counts, strict=True) if n}
                 )
-        return found
+        return total_counts
 
     def snapshot(self) -> list[bytes]:
-        """What Bytewax would write at the end of an epoch."""
+        """Make the snapshots that Bytewax would write at the end of an epoch."""
         self.flush()
         self._summaries += self._of_batches()
         self.batches.clear()
-        return [pickle.dumps(copy.deepcopy(judge)) for judge in self.judges]
+        return [pickle.dumps(copy.deepcopy(lane)) for lane in self.opened]
 
     def restart(
         self, snapshots: Sequence[bytes], positions: dict[int, int], committed: Sequence[int] = ()
     ) -> None:
-        """Die, and begin again from the last snapshot with the source at earlier positions.
+        """Die, and start again from the last snapshot with the source at earlier positions.
 
-        committed: for each lane, how many of its batches since the snapshot are in its
-        changelog (modulo as many as there are); none without a changelog.
+        committed: for each lane, how many of its batches since the snapshot are in its changelog
+        (modulo their number, plus one); empty without a changelog.
         """
         self._again = {}
         self._waiting.clear()
-        for lane, stored in enumerate(snapshots):
+        for index, stored in enumerate(snapshots):
             snapshot = pickle.loads(stored)  # noqa: S301 - our own
             assert isinstance(snapshot, LaneSnapshot)
-            self.judges[lane] = self._open(lane)
-            self.judges[lane].restore(snapshot)
+            lane = self.opened[index] = self._open(index)
+            lane.restore(snapshot)
             batches = [
-                one
-                for one in self.batches
-                if one.lane == lane and one.change.progress.sequence != NO_SEQUENCE
+                batch
+                for batch in self.batches
+                if batch.lane == index and batch.change.progress.sequence != NO_SEQUENCE
             ]
-            kept = committed[lane] % (len(batches) + 1) if committed else 0
+            kept = committed[index] % (len(batches) + 1) if committed else 0
             if kept:
                 changes = [batch.change for batch in batches[:kept]]
-                self.judges[lane].apply(changes)
-                self.judges[lane].recover(change.summary for change in changes)
+                lane.apply(changes)
+                lane.recover(change.summary for change in changes)
             for batch in batches[kept:]:
                 self._again |= dict(verdicts_of(batch, self.names))
         self.batches.clear()
@@ -324,9 +259,9 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Restart:
-    """rewind_to ≤ snapshot_at ≤ crash_at: numbers of steps.
+    """When lanes restart: rewind_to ≤ snapshot_at ≤ crash_at are indexes of steps.
 
-    recut: where batches begin afterwards.  committed: see `Pipeline.restart`.
+    recut: steps that begin a batch after the restart.  committed: see `Pipeline.restart`.
     """
 
     snapshot_at: int
@@ -344,11 +279,11 @@ def run(
     restart: Restart | None = None,
     pickled: bool = False,
     make_store: Callable[[Settings], KeyStore] = new_store,
-    joined: Sequence[int] = (1,),
+    coalesced: Sequence[int] = (1,),
 ) -> Verdicts:
-    """Verdicts of the operators on a stream; each record has one when this returns."""
+    """Return the operators' verdicts on a stream, one for each record."""
     return run_pipeline(
-        Pipeline(stream.settings, len(stream.partitions), lanes, pickled, make_store, joined),
+        Pipeline(stream.settings, len(stream.partitions), lanes, pickled, make_store, coalesced),
         stream,
         cuts=cuts,
         restart=restart,
@@ -362,7 +297,7 @@ def run_pipeline(
     cuts: Collection[int] = (),
     restart: Restart | None = None,
 ) -> Pipeline:
-    """Feed a new pipeline a stream; it has answered each record when this returns."""
+    """Feed a stream to a new pipeline; it has answered every record on return."""
     steps, first = stream.steps, 0
     if restart is not None:
         borders = {*cuts, restart.snapshot_at, restart.crash_at}
@@ -385,7 +320,7 @@ def run_pipeline(
 
 
 def positions_at(stream: Stream, index: int) -> dict[int, int]:
-    """How far each partition has been read before a step."""
+    """Return the next offset of each partition before a step."""
     positions = dict.fromkeys(stream.partitions, 0)
     for step in stream.steps[:index]:
         positions[step.record.partition] = step.record.offset + 1
@@ -393,11 +328,11 @@ def positions_at(stream: Stream, index: int) -> dict[int, int]:
 
 
 def place_of(step: Step) -> Place:
-    """Partition and offset of a step's record."""
+    """Return the partition and offset of a step's record."""
     return step.record.partition, step.record.offset
 
 
 def model_verdicts(stream: Stream) -> Verdicts:
-    """Verdicts of the model on a stream."""
+    """Return the model's verdicts on a stream."""
     model = Model(stream.settings, stream.partitions)
     return {place_of(step): model.decide(step.record, step.now, step.idle) for step in stream.steps}

@@ -1,7 +1,7 @@
 """Hypothesis strategies: settings, and streams of records in which every verdict is common.
 
-Events have few distinct values, so that they repeat; their times lie around the borders of windows
-and of lateness; equal values are written in different ways.  Left out is what docs/reference
+Events have few distinct values, so that they repeat.  Their times are near the borders of windows
+and of lateness.  Equal values are written in different ways.  Left out is what docs/reference
 leaves open: lone surrogates, and nesting of depths that some parsers take and others do not.
 """
 
@@ -174,11 +174,13 @@ def streams(
     times = _times(of, origin, far=draw(st.integers(0, 3)) == 1)
     good = drafts(of, pool, times).flatmap(_written)
     spoilt = st.sampled_from(reasons(of)).flatmap(lambda reason: bad_records(of, reason))
-    # one_of would take a strategy that is given twice for one.
+    # `one_of` would treat a repeated strategy as a single one.
     kinds = st.sampled_from([good] * 12 + [spoilt] * bad)
     records = kinds.flatmap(lambda kind: kind)
-    some = st.frozensets(st.sampled_from(numbers)) if idle else st.just(frozenset[int]())
-    moves = st.tuples(st.sampled_from(numbers), st.sampled_from([1, 1, 1, 2, 50]), records, some)
+    idle_sets = st.frozensets(st.sampled_from(numbers)) if idle else st.just(frozenset[int]())
+    moves = st.tuples(
+        st.sampled_from(numbers), st.sampled_from([1, 1, 1, 2, 50]), records, idle_sets
+    )
     next_offset = dict.fromkeys(numbers, 0)
     steps = []
     # Left alone, Hypothesis draws lists of about six.

@@ -13,14 +13,16 @@ from pathlib import Path
 _TEXT_FILE = re.compile(
     r"(licen[cs]e|copying|notice|authors|changes|changelog|readme)", re.IGNORECASE
 )
-_LONGEST = 1200
+_MAX_LENGTH = 1200
 
 
 @lru_cache(maxsize=1)
 def paragraphs() -> tuple[str, ...]:
-    """Paragraphs of licences, changelogs and descriptions, in a fixed order."""
-    found: list[str] = []
-    for distribution in sorted(metadata.distributions(), key=lambda one: str(one.metadata["Name"])):
+    """Return paragraphs of licences, changelogs and descriptions, in a fixed order."""
+    all_paragraphs: list[str] = []
+    for distribution in sorted(
+        metadata.distributions(), key=lambda distribution: str(distribution.metadata["Name"])
+    ):
         texts = [str(distribution.metadata.json.get("description", ""))]
         for file in distribution.files or ():
             if _TEXT_FILE.search(file.name) and file.suffix in {"", ".txt", ".md", ".rst"}:
@@ -28,17 +30,17 @@ def paragraphs() -> tuple[str, ...]:
                 if path.is_file():
                     texts.append(path.read_text("utf-8", "replace"))
         for text in texts:
-            found += [part.strip()[:_LONGEST] for part in re.split(r"\n\s*\n", text)]
-    return tuple(part for part in found if part)
+            all_paragraphs += [part.strip()[:_MAX_LENGTH] for part in re.split(r"\n\s*\n", text)]
+    return tuple(part for part in all_paragraphs if part)
 
 
 def real_texts(count: int, rng: random.Random) -> list[str]:
-    """Take some paragraphs at random; the same one may come twice."""
+    """Choose paragraphs at random; one may be chosen twice."""
     return rng.choices(paragraphs(), k=count)
 
 
 def generated_texts(count: int, rng: random.Random) -> list[str]:
-    """Write texts of all lengths, of few letters, many of them one or more edits of another."""
+    """Make texts of all lengths with few different letters; many are edits of another text."""
     texts: list[str] = []
     for _ in range(count):
         if texts and rng.random() < 0.6:
@@ -63,7 +65,7 @@ def edited(text: str, edits: int, rng: random.Random) -> str:
             del letters[at]
         else:
             words = "".join(letters).split(" ")
-            one, other = rng.randrange(len(words)), rng.randrange(len(words))
-            words[one], words[other] = words[other], words[one]
+            left, right = rng.randrange(len(words)), rng.randrange(len(words))
+            words[left], words[right] = words[right], words[left]
             letters = list(" ".join(words))
     return "".join(letters)

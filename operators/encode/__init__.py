@@ -1,1 +1,1 @@
-"""From verdicts to output records and headers, and parts put together again."""
+"""From verdicts to output records and headers; reassembly of a batch's parts."""

@@ -75,21 +75,21 @@ class OutputHeaders:
     """Makes the headers of a part's records."""
 
     def __init__(self, topic: str, names: Sequence[str]) -> None:
-        """topic: the input topic.  names: what `dedup.matched` says for each combination."""
+        """topic: the input topic.  names: values of `dedup.matched`, one for each combination."""
         self._topic = topic.encode()
         self._matched = [name.encode() for name in names]
 
     def of(self, part: Part, offsets: Ints) -> Sequence[Headers]:
-        """Headers of every record of a part, after those that it came with."""
+        """Return the headers of each record of a part: its own first, then those added."""
         rows = part.rows
         table = self._table(part, offsets)
-        # Headers that the records came with, by row of the batch.
+        # The records' own headers, by row of the batch.
         own = part.batch.slice.records.headers
-        original = part.verdict == DUPLICATE and "dedup.original" not in table.columns
-        if own is None and not original:
+        row_by_row = part.verdict == DUPLICATE and "dedup.original" not in table.columns
+        if own is None and not row_by_row:
             return table
         added = table.rows()
-        if original:
+        if row_by_row:
             _add_original(added, part.batch, rows.tolist())
         if own is None:
             return added
@@ -97,7 +97,7 @@ class OutputHeaders:
         return [[*(own[place] or ()), *extra] for place, extra in zip(places, added, strict=True)]
 
     def _table(self, part: Part, offsets: Ints) -> HeaderTable:
-        """Return what all records of a part have: nearly always that is all there is."""
+        """Return the headers that all records of a part have: nearly always all headers."""
         batch, rows = part.batch, part.rows
         columns: dict[str, Value] = {
             VERDICT_HEADER: VERDICTS[part.verdict].encode(),
@@ -117,7 +117,7 @@ class OutputHeaders:
         elif part.verdict == INVALID:
             problems = [batch.slice.decided.invalid[row] for row in rows.tolist()]
             columns["dedup.reason"] = [reason.encode() for reason, _ in problems]
-            # What Kafka Connect's tools look for.
+            # Kafka Connect's tools read these.
             columns["__connect.errors.topic"] = self._topic
             columns["__connect.errors.partition"] = columns["dedup.partition"]
             columns["__connect.errors.offset"] = columns["dedup.offset"]
@@ -131,28 +131,28 @@ class OutputHeaders:
 
 
 def _partitions(part: Part) -> bytes | ByteColumn:
-    """Input partition of each record as text."""
+    """Return the input partition of each record as text."""
     spans = part.batch.slice.spans
-    different = {span.partition for span in spans.spans}
-    if len(different) == 1:
-        return b"%d" % different.pop()
+    partitions = {span.partition for span in spans.spans}
+    if len(partitions) == 1:
+        return b"%d" % partitions.pop()
     return decimals(spans.partitions[part.rows])
 
 
 def _matched(part: Part, names: Sequence[bytes]) -> bytes | list[bytes]:
-    """Which combination matched, by name."""
+    """Return the name of the combination that matched, for each record or for all."""
     if len(names) == 1:
         return names[0]
     return list(map(names.__getitem__, part.batch.matches.combination[part.rows].tolist()))
 
 
 def _add_original(added: list[list[Header]], batch: VerdictBatch, rows: list[int]) -> None:
-    """Add where the first record is, or that nobody knows, and how similar it is."""
+    """Add the original's place, or that it is unknown, and how similar it is."""
     originals = batch.matches.originals.tolist()
     for headers, row in zip(added, rows, strict=True):
         if originals[row] != NO_REFERENCE:
             headers.append(("dedup.original", b"%d:%d" % partition_and_offset(originals[row])))
-        else:  # a Bloom filter knows no original, and may be wrong
+        else:  # a Bloom filter does not know the original, and may be wrong
             headers.append(("dedup.probable", b"true"))
         if batch.similarity is not None and batch.similarity[row] == batch.similarity[row]:
             headers.append(("dedup.similarity", repr(float(batch.similarity[row])).encode()))
@@ -163,10 +163,10 @@ def _class_name(reason: str) -> bytes:
 
 
 def split_headers(headers: Headers) -> tuple[list[Header], dict[str, bytes | None]]:
-    """Part a record's own headers from those that the job added: from the last verdict on.
+    """Separate a record's own headers from those that the job added.
 
-    A record that came with such headers, because it was an output before, keeps
-    them.  The second is empty where nothing was added.
+    The added headers begin at the last `dedup.verdict`; there are none without it.  An
+    input record that was an output before has such headers of its own, and keeps them.
     """
     own = list(headers or ())
     for at in reversed(range(len(own))):

@@ -1,4 +1,4 @@
-"""Lanes: their names, and the cut of a batch into one slice for each."""
+"""Names lanes so that Bytewax places them evenly, and tells where it places them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-# Lane i goes to worker i mod W for every W up to this.  The search for names
-# grows with lcm(1..W): 2,520 for 10, but 27,720 for 11 and 720,720 for 16.
+# Lane i goes to worker i mod W for every W up to this.  The search for a name tries about
+# lcm(1..W) candidates: 2,520 for W = 10, but 27,720 for 11 and 720,720 for 16.
 EVEN_WORKERS = 10
-# Names tried at a time, in what is looked for: nearly always enough.
-_TRIES = 4
+# Candidates hashed together, times lcm(1..W): nearly always one of them fits.
+_CANDIDATES = 4
 _Words = npt.NDArray[np.uint64]
 
 
@@ -35,9 +35,10 @@ def _round(v: list[_Words]) -> None:
 
 
 def siphash13(names: Sequence[bytes]) -> _Words:
-    """SipHash-1-3 with zero keys of names of one length, as Rust's DefaultHasher hashes a str.
+    """Hash names of the same length with SipHash-1-3 and zero keys, as Rust hashes a str.
 
-    A str is hashed as its bytes and a byte 0xff.  Returns one 64-bit word a name.
+    Rust's DefaultHasher hashes the bytes of a str and a byte 0xff.  Returns a 64-bit word
+    for each name.
     Source: Aumasson & Bernstein 2012; Rust's `core::hash::sip` and `impl Hash for str`.
     """
     length = len(names[0]) + 1
@@ -61,44 +62,44 @@ def siphash13(names: Sequence[bytes]) -> _Words:
 
 @lru_cache(maxsize=4)
 def lane_names(lanes: int) -> tuple[str, ...]:
-    """Names of the lanes, such that Bytewax spreads them evenly.
+    """Return the names of lanes, chosen so that Bytewax spreads the lanes evenly.
 
-    lanes: how many, ≥ 1.  Bytewax sends a state key to worker hash mod W; lane i
-    is named so that this is i mod W for every W up to `EVEN_WORKERS` (or up to
-    `lanes`, if fewer).  Sorted by name they are in order of number, so that the
-    sink partition of a lane is on the worker of its state.
+    lanes: number of lanes, ≥ 1.  Bytewax sends a state key to worker hash mod W.  Lane i has
+    a name for which this is i mod W, for every W up to `EVEN_WORKERS` (or up to `lanes`, if
+    fewer).  The names sort by lane index, so that a lane's sink partition is on the worker
+    of its state.
     """
     modulus = math.lcm(*range(1, min(lanes, EVEN_WORKERS) + 1))
-    at_once = _TRIES * modulus
+    step = _CANDIDATES * modulus
     names: list[str] = []
     for lane in range(lanes):
         first = 0
         while len(names) == lane:
             candidates = [
-                b"lane-%03d-%08d" % (lane, number) for number in range(first, first + at_once)
+                b"lane-%03d-%08d" % (lane, suffix) for suffix in range(first, first + step)
             ]
             fits = np.flatnonzero(siphash13(candidates) % np.uint64(modulus) == lane % modulus)
             if len(fits):
                 names.append(candidates[int(fits[0])].decode())
-            first += at_once
+            first += step
     return tuple(names)
 
 
-def lanes_on(lanes: int, workers: int, some: Collection[int]) -> list[int]:
-    """Lanes whose state is on some of the workers.
+def lanes_on(lanes: int, workers: int, own: Collection[int]) -> list[int]:
+    """Return the lanes whose state is on some of the workers.
 
-    workers: how many there are in all.  some: their numbers, from 0.
+    workers: number of all workers.  own: indexes of the workers asked about, from 0.
     """
     hashes = siphash13([name.encode() for name in lane_names(lanes)])
-    homes = (hashes % np.uint64(workers)).tolist()
-    return [lane for lane, home in enumerate(homes) if home in some]
+    worker_of = (hashes % np.uint64(workers)).tolist()
+    return [lane for lane, worker in enumerate(worker_of) if worker in own]
 
 
 def lanes_meet(lanes: int, workers: int) -> bool:
-    """Tell whether every lane's state and sink partition are on one worker.
+    """Tell whether each lane's state and sink partition are on the same worker.
 
-    Bytewax sends a state key to worker hash mod W, and the sorted sink partitions
-    to the workers in turn.
+    Bytewax sends a state key to worker hash mod W, and sorted sink partition i to worker
+    i mod W.
     """
     names = lane_names(lanes)
     hashes = siphash13([name.encode() for name in names])

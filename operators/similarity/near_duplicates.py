@@ -1,4 +1,4 @@
-"""Rule 3 with near duplicates: keys first, then texts, record by record."""
+"""Rule 3 (duplicate) with near duplicates: keys first, then texts, record by record."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from operators.windows.key_table.batch_repeats import shares_key
 from operators.windows.store import KeyStore
 
 SIMILAR = "similar"
-"""What `dedup.matched` says of near duplicates; after the names of the combinations."""
+"""Value of `dedup.matched` for near duplicates, after the names of the combinations."""
 
 
 @dataclass(frozen=True, slots=True)
 class NearSpec:
-    """How near duplicates are looked for.
+    """How near duplicates are found.
 
     threshold: in (0, 1].  metric: `jaccard` or `levenshtein`.  shingle: `Nc` or `Nw`.
-    seconds: how far away in event time.  max_records: more are not held.
-    one_shard: whether everything is one shard.
+    seconds: largest distance in event time.  max_records: bound of the index.
+    one_shard: whether all records are of one shard.
     """
 
     threshold: float
@@ -41,7 +41,7 @@ class NearSpec:
     one_shard: bool
 
     def index(self) -> NearIndex:
-        """Make an empty index.  Raises SettingsError if rapidfuzz is needed and missing."""
+        """Make an empty index.  Raises SettingsError if it needs rapidfuzz, which is missing."""
         measure: Measure
         if self.metric == "levenshtein":
             measure = LevenshteinSimilarity(self.threshold)
@@ -50,7 +50,7 @@ class NearSpec:
         return NearIndex(measure, self.seconds, self.max_records)
 
     def shards(self, decided: DecisionColumns) -> Hashes:
-        """128-bit hash of each record's shard, zeros if there is but one."""
+        """Return the 128-bit hash of each record's shard; zeros if there is only one shard."""
         if decided.shards is not None:
             return decided.shards
         return np.zeros_like(decided.hashes[:, 0]) if self.one_shard else decided.hashes[:, 0]
@@ -58,7 +58,10 @@ class NearSpec:
 
 @dataclass(slots=True)
 class UndecidedRecords:
-    """Records to be decided, in their order: keys, times, references, shards, texts."""
+    """Records to decide, in their order: columns with one row for each record.
+
+    hashes: shape (n, combinations, 2).  times: event times.  shards: shape (n, 2).
+    """
 
     hashes: Hashes
     times: Floats
@@ -69,10 +72,10 @@ class UndecidedRecords:
 
 @dataclass(slots=True)
 class NearDecision:
-    """What was decided.
+    """The decision on some records.
 
-    matches: near duplicates count as the combination after the last.  similarity: of
-    near duplicates, NaN elsewhere.  delta: what was added to keys and index.
+    matches: a near duplicate matches the combination after the last.  similarity: of near
+    duplicates, NaN elsewhere.  deltas: what was added to the store and to the index.
     """
 
     matches: Matches
@@ -81,67 +84,68 @@ class NearDecision:
 
     @property
     def delta(self) -> Delta:
-        """What was added, in one."""
+        """All deltas in one."""
         return Delta.concat(self.deltas)
 
 
-class _Keys:
-    """Matches some of the records by their keys, adds those that are new, and notes both."""
+class _KeyMatcher:
+    """Decides some of the records by their keys; adds the result to a decision."""
 
-    def __init__(self, store: KeyStore, asked: UndecidedRecords, decision: NearDecision) -> None:
+    def __init__(self, store: KeyStore, records: UndecidedRecords, decision: NearDecision) -> None:
         self._store = store
-        self._asked = asked
+        self._records = records
         self._decision = decision
 
     def repeats(self, rows: Ints) -> Ints:
-        """Which of some rows repeat a key, each for itself."""
+        """Return those rows that repeat a key of the store, each on its own."""
         if not len(rows):
             return rows
-        found = self._store.repeats(self._asked.hashes[rows], self._asked.times[rows])
-        return rows[found]
+        repeated = self._store.repeats(self._records.hashes[rows], self._records.times[rows])
+        return rows[repeated]
 
     def decide(self, rows: Ints, *, unique: bool) -> None:
-        """Have the store decide rows of which it is known that they are unique or repeats."""
+        """Let the store decide rows that are known to be all unique, or all repeats."""
         if not len(rows):
             return
-        asked, decision = self._asked, self._decision
-        hashes, times, references = asked.hashes[rows], asked.times[rows], asked.references[rows]
-        found, delta = self._store.decide(hashes, times, references)
+        records, decision = self._records, self._decision
+        matches, delta = self._store.decide(
+            records.hashes[rows], records.times[rows], records.references[rows]
+        )
         if not unique:
-            decision.matches.combination[rows] = found.combination
-            decision.matches.originals[rows] = found.originals
+            decision.matches.combination[rows] = matches.combination
+            decision.matches.originals[rows] = matches.originals
         decision.deltas.append(delta)
 
 
-def decide_near(store: KeyStore, index: NearIndex, asked: UndecidedRecords) -> NearDecision:
-    """Match records by their keys, the others by their texts; add the unique ones to both.
+def decide_near(store: KeyStore, index: NearIndex, records: UndecidedRecords) -> NearDecision:
+    """Match records by their keys, then by their texts; add the unique ones to both.
 
-    A near duplicate is not unique: its keys are not added, for later records of the
-    same batch either.  Records that share no key with another of the batch cannot
-    tell: the store decides them together, the others one by one.
+    A near duplicate is not unique: its keys are not added, not even for later records of
+    the same batch.  So records that share a key with another one of the batch are decided
+    one by one; the store decides all others together.
     """
-    count, combinations = asked.hashes.shape[:2]
+    count, combinations = records.hashes.shape[:2]
     matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
     decision = NearDecision(matches, np.full(count, np.nan))
-    keys = _Keys(store, asked, decision)
-    shared = shares_key(first_occurrences(asked.hashes.reshape(-1, 2)), combinations)
-    known = keys.repeats(np.flatnonzero(~shared))
-    keys.decide(known, unique=False)
-    new = np.ones(count, np.bool_)
-    new[known] = False
-    left = np.flatnonzero(new)
-    texts = [asked.texts[row] for row in left.tolist()]
+    keys = _KeyMatcher(store, records, decision)
+    shared = shares_key(first_occurrences(records.hashes.reshape(-1, 2)), combinations)
+    repeats = keys.repeats(np.flatnonzero(~shared))
+    keys.decide(repeats, unique=False)
+    undecided = np.ones(count, np.bool_)
+    undecided[repeats] = False
+    left = np.flatnonzero(undecided)
+    texts = [records.texts[row] for row in left.tolist()]
     added: list[NearRecords] = []
     unique: list[int] = []
-    for piece in chunks(texts):
-        rows = left[piece]
+    for chunk in chunks(texts):
+        rows = left[chunk]
         search = index.search(
-            texts[piece], asked.times[rows], asked.shards[rows], asked.references[rows]
+            texts[chunk], records.times[rows], records.shards[rows], records.references[rows]
         )
         for place, row in enumerate(rows.tolist()):
-            one = rows[place : place + 1]
-            if shared[row] and len(keys.repeats(one)):
-                keys.decide(one, unique=False)
+            single = rows[place : place + 1]
+            if shared[row] and len(keys.repeats(single)):
+                keys.decide(single, unique=False)
                 continue
             near = search.find(place)
             if near is not None:
@@ -151,7 +155,7 @@ def decide_near(store: KeyStore, index: NearIndex, asked: UndecidedRecords) -> N
                 continue
             search.keep(place)
             if shared[row]:
-                keys.decide(one, unique=True)
+                keys.decide(single, unique=True)
             else:
                 unique.append(row)
         added.append(index.add(search))

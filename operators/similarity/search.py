@@ -132,8 +132,8 @@ class Search:
 
     def _limit(self, rows: Ints, lists: list[PostingLists]) -> None:
         """Drop the longest lists of each record that has too many candidates."""
-        searching = np.concatenate([rows[found.probes] for found in lists])
-        counts = np.concatenate([found.counts for found in lists])
+        searching = np.concatenate([rows[hits.probes] for hits in lists])
+        counts = np.concatenate([hits.counts for hits in lists])
         totals = np.bincount(searching, counts, len(self.columns))
         if totals.max() <= MAX_CANDIDATES:
             return
@@ -144,11 +144,11 @@ class Search:
         kept = np.zeros(len(counts), np.bool_)
         kept[order] = running - before[searching[order]] <= MAX_CANDIDATES
         at = 0
-        for found in lists:
-            keep = kept[at : at + len(found.counts)]
-            at += len(found.counts)
-            found.probes, found.firsts = found.probes[keep], found.firsts[keep]
-            found.counts = found.counts[keep]
+        for hits in lists:
+            keep = kept[at : at + len(hits.counts)]
+            at += len(hits.counts)
+            hits.probes, hits.firsts = hits.probes[keep], hits.firsts[keep]
+            hits.counts = hits.counts[keep]
 
     def _fit(self, columns: TextColumns, rows: Ints, ids: Ints) -> Ints:
         """Keep the pairs that can be similar, have one shard and are near in event time."""
@@ -226,16 +226,16 @@ def _distinct(rows: Ints, hashes: Words) -> tuple[Ints, Words]:
 
 def _blocks(rows: Ints, lists: Sequence[PostingLists], count: int) -> Iterator[tuple[Ints, Ints]]:
     """Yield rows and the ids they found, some rows at a time; a row is never split."""
-    searching = [rows[found.probes] for found in lists]
+    searching = [rows[hits.probes] for hits in lists]
     totals = np.zeros(count, np.int64)
-    for list_rows, found in zip(searching, lists, strict=True):
-        totals += np.bincount(list_rows, found.counts, count).astype(np.int64)
+    for list_rows, hits in zip(searching, lists, strict=True):
+        totals += np.bincount(list_rows, hits.counts, count).astype(np.int64)
     block_of = np.cumsum(totals) // _BLOCK
     for block in np.unique(block_of[totals > 0]).tolist():
         parts = []
-        for list_rows, found in zip(searching, lists, strict=True):
+        for list_rows, hits in zip(searching, lists, strict=True):
             here = slice(None) if block_of[-1] == 0 else block_of[list_rows] == block
-            list_of, at = expand_ranges(found.firsts[here], found.counts[here])
-            parts.append((list_rows[here][list_of], found.rows[at].astype(np.int64)))
+            list_of, at = expand_ranges(hits.firsts[here], hits.counts[here])
+            parts.append((list_rows[here][list_of], hits.rows[at].astype(np.int64)))
         block_rows, ids = zip(*parts, strict=True)
         yield np.concatenate(block_rows), np.concatenate(ids)

@@ -1,7 +1,7 @@
-"""Statistics: the verdicts of a batch by window and event type, and how they are shown.
+"""Counts the verdicts of a batch by window and event type, and makes statistics records.
 
-A lane sums up each of its batches, and the changelog keeps the sums with what else
-was decided; operators/statistics/windowed.py adds them up over all lanes.
+A lane summarizes each of its batches, and the changelog keeps the summary with the rest
+of the change.  operators/statistics/windowed.py adds the summaries of all lanes up.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from operators.columns.arrays import Codes, Floats, Ints
 from operators.columns.event_types import EventTypes
 from operators.verdicts import LATE, VERDICTS
 
-# Bytewax counts windows in the calendar of the years 1 to 9999: times before 385 or
-# after 9575 count in the first or last window in between.  Epoch seconds.
+# Epoch seconds, about the years 385 and 9575.  Bytewax's windows are calendar times of the
+# years 1 to 9999, so earlier and later times count in the first or last window between.
 _FIRST_SECOND, _LAST_SECOND = -5e10, 2.4e11
-# A type is a word; one that is longer than this is hostile, and must not make a
-# record that the broker refuses.
-_LONGEST_TYPE = 200
-# A table of so many cells costs less than sorting a batch.
-_DENSE = 1024
+# An event type is a word.  A longer one is hostile; it must not make a record that the
+# broker rejects.
+_MAX_TYPE_LENGTH = 200
+# A table with this many cells costs less than sorting a batch.
+_DENSE_CELLS = 1024
 
 
 class Statistic(msgspec.Struct, frozen=True):
     """Verdicts of one event type in one window; written as JSON.
 
-    window_start, window_end: epoch seconds, the end not included.
+    window_start, window_end: epoch seconds; the end is exclusive.
     """
 
     window_start: float
@@ -43,21 +43,22 @@ class Statistic(msgspec.Struct, frozen=True):
 
 
 def window_of(time: float, seconds: float) -> int:
-    """Number of the window that an event time (epoch seconds) is in."""
+    """Return the index of the window of an event time (epoch seconds)."""
     return int(np.floor(np.clip(time, _FIRST_SECOND, _LAST_SECOND) / seconds))
 
 
 def without_watermark(
-    slice_: Slice, rows: slice, marks: Floats, largest: Floats, read_at: float
+    slice_: Slice, rows: slice, marks: Floats, max_event_times: Floats, read_at: float
 ) -> Floats:
-    """Watermark as each record of a span meets it, or the next best time where there is none.
+    """Return the watermark before each record of a span, or a substitute where there is none.
 
-    rows: of the span in the slice.  marks: the watermark for each of them, −inf for none.
-    largest: largest event time of the partition before each, −inf for none: it stands in for
-    the watermark.  Before there is that either: the record's own timestamp, which is the
-    same when it is read again; for one without, the wall clock when it was read.
+    rows: of the span in the slice.  marks: the watermark before each record, −inf for none.
+    max_event_times: the largest event time of the partition before each record, −inf for
+    none: the first substitute.  read_at: wall clock when the span was read, epoch seconds.
+    The second substitute is the record's own timestamp, since it is the same when the
+    record is read again; the last one is `read_at`.
     """
-    times = np.where(marks > -np.inf, marks, largest)
+    times = np.where(marks > -np.inf, marks, max_event_times)
     unknown = times == -np.inf
     if unknown.any():
         stamps = slice_.records.timestamps
@@ -68,47 +69,49 @@ def without_watermark(
     return times
 
 
-def summarize(slice_: Slice, verdicts: Codes, current: Floats, seconds: float) -> Summary:
-    """Sum up a slice of at least one record.
+def summarize(slice_: Slice, verdicts: Codes, marks: Floats, seconds: float) -> Summary:
+    """Summarize a slice of at least one record.
 
-    verdicts: a code a record.  current: the watermark as each record meets it, or what
-    stands in for it (`without_watermark`), finite.  seconds: length of the windows.
-    Unique and duplicate records count in the window of their event time, late and
-    invalid ones in that of the watermark.  So how records are cut into slices never shows.
+    verdicts: index into `VERDICTS`, one for each record.  marks: the finite watermark before
+    each record, or its substitute (`without_watermark`).  seconds: length of the windows.
+    Unique and duplicate records count in the window of their event time, late and invalid
+    ones in the window of the watermark.  So statistics do not depend on how records are
+    cut into slices.
     """
-    placed = slice_.decided.times
+    times = slice_.decided.times
     if verdicts.max() >= LATE:
-        placed = np.where(verdicts >= LATE, current, placed)
-    within = np.minimum(np.maximum(placed, _FIRST_SECOND), _LAST_SECOND)
-    places = np.floor(within / seconds).astype(np.int64)
+        times = np.where(verdicts >= LATE, marks, times)
+    times = np.minimum(np.maximum(times, _FIRST_SECOND), _LAST_SECOND)
+    window_of_each = np.floor(times / seconds).astype(np.int64)
     types = slice_.decided.types
     if types is None:
-        types = EventTypes.unknown(len(places))
-    kinds = len(types.names)
-    first, last = int(places.min()), int(places.max())
-    if (last - first + 1) * kinds <= max(len(places), _DENSE):
+        types = EventTypes.unknown(len(window_of_each))
+    type_count = len(types.names)
+    first, last = int(window_of_each.min()), int(window_of_each.max())
+    if (last - first + 1) * type_count <= max(len(window_of_each), _DENSE_CELLS):
         windows: Sequence[int] = range(first, last + 1)
-        rows = places - first
+        rows = window_of_each - first
     else:
-        found, rows = np.unique(places, return_inverse=True)
-        windows = found.tolist()
-    cells, counts = _count(rows * kinds + types.numbers, len(windows) * kinds, verdicts)
+        distinct, rows = np.unique(window_of_each, return_inverse=True)
+        windows = distinct.tolist()
+    cells, counts = _count(rows * type_count + types.numbers, len(windows) * type_count, verdicts)
     summary = Summary(seconds)
-    names = [name[:_LONGEST_TYPE] for name in types.names]
+    names = [name[:_MAX_TYPE_LENGTH] for name in types.names]
     for cell, row in zip(cells.tolist(), counts.tolist(), strict=True):
-        summary.add(windows[cell // kinds], ((names[cell % kinds], row),))
+        summary.add(windows[cell // type_count], ((names[cell % type_count], row),))
     return summary
 
 
-def _count(cells: Ints, most: int, verdicts: Codes) -> tuple[Ints, Ints]:
+def _count(cells: Ints, cell_count: int, verdicts: Codes) -> tuple[Ints, Ints]:
     """Count the verdicts in each cell.
 
-    cells: number of the cell of each record, less than `most`.  Returns the cells
-    that hold any, in order, and their counts, shape (n, 4).
+    cells: index of the cell of each record, less than `cell_count`.  Returns the cells
+    that are not empty, in order, and their counts, shape (n, 4).
     """
     width = len(VERDICTS)
-    if most <= max(len(cells), _DENSE):
-        table = np.bincount(cells * width + verdicts, minlength=most * width).reshape(most, width)
+    if cell_count <= max(len(cells), _DENSE_CELLS):
+        table = np.bincount(cells * width + verdicts, minlength=cell_count * width)
+        table = table.reshape(cell_count, width)
         filled = np.flatnonzero(table.any(axis=1))
         return filled, table[filled]
     filled, rows = np.unique(cells, return_inverse=True)
@@ -117,9 +120,9 @@ def _count(cells: Ints, most: int, verdicts: Codes) -> tuple[Ints, Ints]:
 
 
 def statistics_of(window: int, seconds: float, counts: Counts) -> list[Statistic]:
-    """Make the records of a closed window, in order of event type."""
-    # Rounded to what a length can hold, so that 0.3 does not become 0.30000000000000004.
-    start, end = (round(number * seconds, 6) for number in (window, window + 1))
+    """Make the records of a closed window, sorted by event type."""
+    # Rounded to microseconds, so that 0.3 does not become 0.30000000000000004.
+    start, end = (round(index * seconds, 6) for index in (window, window + 1))
     if start.is_integer() and end.is_integer():
         start, end = int(start), int(end)
     return [Statistic(start, end, name, *counts[name]) for name in sorted(counts)]

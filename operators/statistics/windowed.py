@@ -1,9 +1,9 @@
-"""Windowed statistics, with Bytewax's windowing over the summaries of all lanes.
+"""Windowed statistics: Bytewax's windowing over the summaries of all lanes.
 
-Bytewax's `EventClock` follows the largest time that it sees, and the wall clock:
-in a backfill, where partitions are at different times, it would close a window
-before the records of the slowest partition are in.  `LanesClock` follows the
-watermark of the lanes instead, as the verdicts do, so that no summary is late.
+Bytewax's `EventClock` follows the largest time that it sees, and the wall clock.  In a
+backfill, where partitions are at different times, it would close a window before the
+slowest partition has passed it.  `LanesClock` follows the watermark of the lanes, as the
+verdicts do, so that no summary is late.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a lane adds to one window, or only how far it has got.
+    """What a lane adds to one window, or only how far the lane has come.
 
-    horizon: number of the window before which the lane gives nothing any more; None
-    where it is not known, or follows in the last piece of the same batch.
+    horizon: the lane adds nothing more to windows before this one.  None if it is unknown,
+    or if the last piece of the same batch carries it.
     """
 
     lane: int
@@ -49,17 +49,17 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class StatisticsSettings:
-    """seconds: length of the windows.  lanes: how many there are."""
+    """seconds: length of the windows.  lanes: number of lanes."""
 
     seconds: float
     lanes: int
 
 
 def pieces_of(batch: VerdictBatch, settings: StatisticsSettings) -> Iterator[tuple[float, Piece]]:
-    """Yield what a verdict batch adds: its counts first, then how far its lane has got.
+    """Yield the pieces of a verdict batch: its counts first, then how far its lane has come.
 
-    Each with the length of the windows that it is counted in.  A batch that changes
-    nothing (a heartbeat) adds nothing.
+    Each piece comes with the length of its window.  A heartbeat that changes nothing has
+    no pieces but recovered counts.
     """
     for summary in (*batch.recovered, batch.change.summary):
         if summary is not None:
@@ -76,7 +76,7 @@ _Horizons: TypeAlias = dict[int, int]
 
 @dataclass(slots=True)
 class _LanesClockLogic(ClockLogic[Piece, _Horizons]):
-    """Time is the window that all lanes have reached."""
+    """Time is the first window that some lane may still add to."""
 
     length: timedelta
     lanes: int
@@ -85,7 +85,7 @@ class _LanesClockLogic(ClockLogic[Piece, _Horizons]):
 
     @override
     def before_batch(self) -> None:
-        """The wall clock does not matter."""
+        """Do nothing: the wall clock does not matter."""
 
     @override
     def on_item(self, value: Piece) -> tuple[datetime, datetime]:
@@ -94,7 +94,7 @@ class _LanesClockLogic(ClockLogic[Piece, _Horizons]):
             if len(self.horizons) == self.lanes:
                 reached = _EPOCH + self.length * min(self.horizons.values())
                 self.watermark = max(self.watermark, reached)
-        # The middle: no rounding of a length can put it into another window.
+        # The middle of the window: rounding cannot move that into another window.
         return _EPOCH + self.length * value.window + self.length / 2, self.watermark
 
     @override
@@ -107,7 +107,7 @@ class _LanesClockLogic(ClockLogic[Piece, _Horizons]):
 
     @override
     def to_system_utc(self, timestamp: datetime) -> datetime | None:
-        return None  # Only word from the lanes closes a window.
+        return None  # Only the lanes close a window.
 
     @override
     def snapshot(self) -> _Horizons:
@@ -116,11 +116,10 @@ class _LanesClockLogic(ClockLogic[Piece, _Horizons]):
 
 @dataclass(frozen=True, slots=True)
 class LanesClock(Clock[Piece, _Horizons]):
-    """The watermark of the slowest lane, less the allowed lateness, in whole windows.
+    """The horizon of the slowest lane, in whole windows.
 
-    Promises: no piece is late, since no lane gives anything for a window before its
-    horizon.  Stands still while all input is idle.  At the end of input it closes
-    all windows.
+    Promises: no piece is late, since no lane adds to a window before its horizon.  The
+    clock stands still while all input is idle.  The end of input closes all windows.
     """
 
     length: timedelta
@@ -149,10 +148,10 @@ def windowed_statistics(
     up: KeyedStream[VerdictBatch],
     settings: StatisticsSettings,
 ) -> KeyedStream[Statistic]:
-    """Count verdicts by window and event type; each is given out when its window closes.
+    """Count verdicts by window and event type; a window is written when it closes.
 
-    up: keyed by lane.  The result is keyed by the length of the windows, and so is
-    their state: those of an earlier run with another length are finished as they began.
+    up: keyed by lane.  The result and the state are keyed by the length of the windows, so
+    that open windows of an earlier run with another length are finished with that length.
     """
 
     def pieces(item: tuple[str, VerdictBatch]) -> list[tuple[str, Piece]]:

@@ -32,7 +32,8 @@ from operators.split import parts_of
 from operators.windows.tumbling import TumblingStore
 from tests.integration.topics import VERDICTS, Topics, wait_until_settled
 from tests.model import Record, Settings
-from tests.pipeline import event_spec, records_of
+from tests.model_specs import event_spec
+from tests.pipeline import records_of
 
 WINDOW_SECONDS = 3600.0
 LATENESS_SECONDS = 300.0

@@ -9,8 +9,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests import strategies
-from tests.pipeline import Pipeline, Restart, model_verdicts, near_spec, run
-from tests.property.test_verdicts import cuts, differences
+from tests.batching import cuts, differences
+from tests.model_specs import near_spec
+from tests.pipeline import Pipeline, Restart, model_verdicts, run
 from tests.strategies import WINDOWS, Stream, Window
 
 _SOME = hypothesis_settings(
@@ -23,7 +24,7 @@ _SOME = hypothesis_settings(
 @st.composite
 def streams(draw: st.DrawFn, /, **options: Any) -> Stream:  # noqa: ANN401
     settings = draw(strategies.settings(similar=True, windows=options.pop("windows", WINDOWS)))
-    # A record's own timestamp is above 0 in Kafka, else there is none.
+    # In Kafka a record's timestamp is positive; any other means that it has none.
     if settings.time == "@record":
         settings = replace(settings, time="timestamp")
     return draw(strategies.streams(settings, **options))
@@ -64,9 +65,9 @@ def test_a_record_that_is_not_late_never_meets_dropped_texts(data: st.DataObject
     stream = data.draw(streams(bad=False))
     pipeline = Pipeline(stream.settings, len(stream.partitions))
     keeping = Pipeline(stream.settings, len(stream.partitions))
-    for judge in keeping.judges:
-        assert judge.near is not None
-        judge.near.expire = lambda _: None  # type: ignore[method-assign,assignment]
+    for lane in keeping.opened:
+        assert lane.near is not None
+        lane.near.expire = lambda _: None  # type: ignore[method-assign,assignment]
     for step in stream.steps:
         pipeline.feed([step])
         keeping.feed([step])

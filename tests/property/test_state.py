@@ -90,4 +90,4 @@ def test_a_lane_without_records_drops_its_keys_too(window: Window) -> None:
     pipeline = Pipeline(replace(SETTINGS, window=window), 1, lanes=8)
     held(pipeline, list(_moments(0.0)))
     held(pipeline, [(1000.0, "one key, one lane")])
-    assert sorted(len(judge.store) for judge in pipeline.judges) == [0] * 7 + [1]
+    assert sorted(len(lane.store) for lane in pipeline.opened) == [0] * 7 + [1]

@@ -1,4 +1,4 @@
-"""In which window records count, against the model, and what must not change it."""
+"""The window that a record counts in, against the model, and what must not change it."""
 
 import json
 from collections import Counter
@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.batching import cuts, group_sizes, streams
 from tests.model import Record, Settings, count_windows
 from tests.pipeline import Pipeline, Restart, run_pipeline
-from tests.property.test_verdicts import cuts, joins, streams
 from tests.strategies import Step, Stream
 
 _SOME = hypothesis_settings(
@@ -35,22 +35,22 @@ def test_windows_are_those_of_the_model(data: st.DataObject, seconds: float) -> 
     stream = data.draw(streams(idle=data.draw(st.booleans())))
     steps = [(step.record, step.now, step.idle) for step in stream.steps]
     expected = count_windows(stream.settings, stream.partitions, steps, seconds)
-    found = counted(
+    counts = counted(
         stream,
         seconds,
         lanes=data.draw(st.sampled_from([1, 3])),
         cuts=data.draw(cuts(stream)),
         pickled=data.draw(st.booleans()),
-        joined=data.draw(joins()),
+        coalesced=data.draw(group_sizes()),
     )
-    assert found == expected
+    assert counts == expected
 
 
 @st.composite
 def _uneven(draw: st.DrawFn) -> Stream:
     """Events over some minutes of one or two partitions, many of them late or invalid.
 
-    None is idle: when a partition is, the clock says, and after a restart it says so later.
+    No partition is idle: the clock decides that, and after a restart it does so later.
     """
     partitions = draw(st.integers(1, 2))
     times = st.none() | st.integers(0, 600)
@@ -73,12 +73,12 @@ def test_a_restart_changes_no_window(data: st.DataObject) -> None:
     rewind_to, snapshot_at, crash_at = sorted(points)
     committed = data.draw(st.just(()) | st.tuples(*[st.integers(0, 20)] * 3))
     restart = Restart(snapshot_at, crash_at, rewind_to, data.draw(cuts(stream)), committed)
-    found = counted(
+    counts = counted(
         stream,
         60.0,
         cuts=data.draw(cuts(stream)),
         restart=restart,
-        joined=data.draw(joins()),
+        coalesced=data.draw(group_sizes()),
     )
     steps = [(step.record, step.now, step.idle) for step in stream.steps]
-    assert found == count_windows(stream.settings, stream.partitions, steps, 60.0)
+    assert counts == count_windows(stream.settings, stream.partitions, steps, 60.0)

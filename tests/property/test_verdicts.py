@@ -1,6 +1,5 @@
 """The operators against the model, and what must not change a verdict."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,12 +8,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from operators.windows.store import KeyStore
-from tests import strategies
+from tests.batching import cuts, differences, group_sizes, streams
 from tests.model import Keys, Settings
-from tests.pipeline import Restart, Verdicts, model_verdicts, new_store, run
-from tests.strategies import WINDOWS, Shard, Step, Stream, Window
+from tests.model_specs import new_store
+from tests.pipeline import Restart, model_verdicts, run
+from tests.strategies import WINDOWS, Window
 
-# Drawing a stream is what takes the time.
+# Most of the time goes into drawing streams.
 _FEW, _MANY = (
     hypothesis_settings(
         max_examples=examples,
@@ -25,53 +25,8 @@ _FEW, _MANY = (
 )
 
 
-# Duplicates by the second share nothing of the first but the user.
+# Duplicates by the second combination share only the user with the first.
 _SEVERAL: Keys = (("event_id", "user_id"), ("data.session", "user_id"))
-# Values that records with one key need not share; the last is often not there at all.
-_OTHER_SHARDS: list[Shard] = [("user_id",), ("event_type", "data.session"), "@key", ("more",)]
-
-
-def _kafka_times(step: Step) -> Step:
-    """A record's own timestamp is above 0 in Kafka, else there is none."""
-    stamp = step.record.timestamp_ms
-    known = None if stamp is None else max(abs(stamp), 1)
-    return replace(step, record=replace(step.record, timestamp_ms=known))
-
-
-@st.composite
-def streams(
-    draw: st.DrawFn,
-    /,
-    *,
-    windows: tuple[Window, ...] = WINDOWS,
-    keys: "Keys | None" = None,
-    **options: Any,  # noqa: ANN401
-) -> Stream:
-    settings = draw(strategies.settings(windows=windows))
-    if keys is not None:
-        settings = replace(settings, keys=keys, shard_by=("user_id",))
-    elif draw(st.integers(0, 2)) == 1:
-        settings = replace(settings, shard_by=draw(st.sampled_from(_OTHER_SHARDS)))
-    stream = draw(strategies.streams(settings, **options))
-    if settings.time == "@record":
-        return replace(stream, steps=tuple(map(_kafka_times, stream.steps)))
-    return stream
-
-
-def cuts(stream: Stream) -> st.SearchStrategy[frozenset[int]]:
-    """Steps that begin a batch: none, some or all."""
-    everywhere = frozenset(range(len(stream.steps)))
-    some = st.frozensets(st.sampled_from(range(len(stream.steps))))
-    return st.sampled_from([frozenset(), everywhere]) | some
-
-
-def joins() -> st.SearchStrategy[list[int]]:
-    """How many batches are joined, one number after another."""
-    return st.just([1]) | st.lists(st.integers(1, 9), min_size=1, max_size=4)
-
-
-def differences(one: Verdicts, other: Verdicts) -> dict[Any, Any]:
-    return {place: (one[place], other[place]) for place in one if one[place] != other[place]}
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -87,7 +42,7 @@ def test_verdicts_are_those_of_the_model(data: st.DataObject, window: Window) ->
         lanes=data.draw(st.sampled_from([1, 3])),
         cuts=data.draw(cuts(stream)),
         pickled=data.draw(st.booleans()),
-        joined=data.draw(joins()),
+        coalesced=data.draw(group_sizes()),
     )
     assert not differences(decided, expected)
 
@@ -96,8 +51,8 @@ def test_verdicts_are_those_of_the_model(data: st.DataObject, window: Window) ->
 @given(data=st.data())
 def test_one_verdict_a_record(data: st.DataObject) -> None:
     stream = data.draw(streams(idle=True))
-    asked = data.draw(cuts(stream)), data.draw(joins())
-    decided = run(stream, lanes=4, cuts=asked[0], joined=asked[1])  # asserts: none twice
+    # `run` asserts that no record is answered twice.
+    decided = run(stream, lanes=4, cuts=data.draw(cuts(stream)), coalesced=data.draw(group_sizes()))
     assert len(decided) == len(stream.steps)
 
 
@@ -112,12 +67,12 @@ def test_the_cut_into_batches_changes_nothing(data: st.DataObject) -> None:
 
 @_FEW
 @given(data=st.data())
-def test_joining_batches_changes_nothing(data: st.DataObject) -> None:
+def test_coalescing_batches_changes_nothing(data: st.DataObject) -> None:
     stream = data.draw(streams(partitions=3, idle=True))
     with_cuts = data.draw(cuts(stream))
     expected = run(stream, cuts=with_cuts)
-    for joined in ([len(stream.steps) + 1], data.draw(joins())):
-        assert not differences(run(stream, cuts=with_cuts, joined=joined), expected)
+    for coalesced in ([len(stream.steps) + 1], data.draw(group_sizes())):
+        assert not differences(run(stream, cuts=with_cuts, coalesced=coalesced), expected)
 
 
 @_FEW
@@ -133,15 +88,15 @@ def test_lane_count_changes_nothing(data: st.DataObject) -> None:
 @_MANY
 @given(data=st.data())
 def test_restart_at_any_point_changes_nothing(data: st.DataObject) -> None:
-    # No idle partitions: when one is, the clock says, and after a restart it says so later.
+    # No idle partitions: the clock decides that one is idle, and after a restart it does so later.
     stream = data.draw(streams())
     points = data.draw(st.lists(st.integers(0, len(stream.steps)), min_size=3, max_size=3))
     rewind_to, snapshot_at, crash_at = sorted(points)
-    # Each lane commits by itself: when all die, some have come further than others.
+    # Each lane commits on its own: when all die, some have come further than others.
     committed = data.draw(st.just(()) | st.tuples(*[st.integers(0, 20)] * 3))
     restart = Restart(snapshot_at, crash_at, rewind_to, data.draw(cuts(stream)), committed)
-    joined = data.draw(joins())
-    restarted = run(stream, cuts=data.draw(cuts(stream)), restart=restart, joined=joined)
+    coalesced = data.draw(group_sizes())
+    restarted = run(stream, cuts=data.draw(cuts(stream)), restart=restart, coalesced=coalesced)
     assert not differences(restarted, run(stream))
 
 

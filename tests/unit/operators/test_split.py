@@ -1,4 +1,4 @@
-"""Verdict batches are split by verdict, and every part knows how many there are."""
+"""Verdict batches are split by verdict, and each part knows the number of parts."""
 
 import bytewax.operators as op
 import pytest
@@ -15,14 +15,17 @@ _BAD = ("json", "no")
 SPEC = LaneSpec(lambda: TumblingStore(100.0), 10.0, 30.0, {})
 
 
-def _batch(letters: str, lane: int = 0) -> VerdictBatch:
-    """A batch with these verdicts: `u`, `d`, `l`, `i`."""
-    judge = Lane(lane, SPEC)
-    judge.decide(slice_of(0, [(50.0, "d")]))
+def _batch(letters: str) -> VerdictBatch:
+    """Make a batch with these verdicts: `u`, `d`, `l`, `i`."""
+    lane = Lane(0, SPEC)
+    lane.decide(slice_of(0, [(50.0, "d")]))
     times = {"u": 50.0, "d": 50.0, "l": 0.0, "i": 50.0}
-    events = [(times[one], one if one == "d" else chr(256 + n)) for n, one in enumerate(letters)]
-    invalid = {row: _BAD for row, one in enumerate(letters) if one == "i"}
-    return judge.decide(slice_of(1, events, invalid=invalid, end=len(letters) + 2))
+    events = [
+        (times[letter], letter if letter == "d" else chr(256 + row))
+        for row, letter in enumerate(letters)
+    ]
+    invalid = {row: _BAD for row, letter in enumerate(letters) if letter == "i"}
+    return lane.decide(slice_of(1, events, invalid=invalid, end=len(letters) + 2))
 
 
 @pytest.mark.parametrize(
@@ -35,28 +38,28 @@ def _batch(letters: str, lane: int = 0) -> VerdictBatch:
     ],
 )
 def test_parts(letters: str, parts: dict[int, list[int]]) -> None:
-    found = parts_of(_batch(letters))
-    assert {part.verdict: part.rows.tolist() for part in found} == parts
-    assert {part.parts for part in found} == {len(parts)}
+    made = parts_of(_batch(letters))
+    assert {part.verdict: part.rows.tolist() for part in made} == parts
+    assert {part.parts for part in made} == {len(parts)}
 
 
 def test_a_batch_that_changes_nothing_has_no_parts() -> None:
-    judge = Lane(0, SPEC)
-    judge.decide(slice_of(0, [(50.0, "d")]))
-    assert parts_of(judge.decide(slice_of(1, []))) == []
+    lane = Lane(0, SPEC)
+    lane.decide(slice_of(0, [(50.0, "d")]))
+    assert parts_of(lane.decide(slice_of(1, []))) == []
 
 
 def test_each_stream_has_its_verdict() -> None:
     batches = [("a", _batch("udliu")), ("b", _batch("l")), ("a", _batch(""))]
     flow = Dataflow("split")
     streams = split("split", op.input("in", flow, TestingSource(batches)))
-    found: dict[str, list[tuple[str, Part]]] = {}
+    written: dict[str, list[tuple[str, Part]]] = {}
     for name in VERDICTS:
-        sink: TestingSink[tuple[str, Part]] = TestingSink(found.setdefault(name, []))
+        sink: TestingSink[tuple[str, Part]] = TestingSink(written.setdefault(name, []))
         op.output(name, getattr(streams, name), sink)
     run_main(flow)  # type: ignore[no-untyped-call]
     assert {
-        name: [(key, part.rows.tolist()) for key, part in parts] for name, parts in found.items()
+        name: [(key, part.rows.tolist()) for key, part in parts] for name, parts in written.items()
     } == {
         "unique": [("a", [0, 4]), ("b", []), ("a", [])],
         "duplicate": [("a", [1])],

@@ -26,8 +26,8 @@ TOPIC = "raw-é"
 NUMBERS = ("dedup.reason", "reason")
 
 
-def decided(stream: Stream, joined: int = 1) -> Pipeline:
-    pipeline = Pipeline(stream.settings, len(stream.partitions), joined=[joined])
+def decided(stream: Stream, coalesced: int = 1) -> Pipeline:
+    pipeline = Pipeline(stream.settings, len(stream.partitions), coalesced=[coalesced])
     for begin, end in batches_of(stream.steps, ()):
         pipeline.feed(stream.steps[begin:end])
     pipeline.flush()
@@ -43,10 +43,10 @@ def outputs(pipeline: Pipeline, encoder: Callable[..., Any]) -> list[tuple[list[
     ]
 
 
-def by_place(found: list[tuple[list[int], Output]]) -> dict[tuple[int, int], tuple[int, Any]]:
+def by_place(encoded: list[tuple[list[int], Output]]) -> dict[tuple[int, int], tuple[int, Any]]:
     """Verdict and columns of each record."""
     rows: dict[tuple[int, int], tuple[int, Any]] = {}
-    for partitions, output in found:
+    for partitions, output in encoded:
         records = output.records
         columns = [
             [None] * len(records) if column is None else list(column)
@@ -66,14 +66,14 @@ def number(value: Any) -> float | None:  # noqa: ANN401
         return None
 
 
-def same_headers(found: Headers, expected: list[tuple[str, Any]], own: int) -> None:
-    """The input's in their order, then the added ones in any; late ones by their number."""
-    headers = list(found or [])
+def same_headers(actual: Headers, expected: list[tuple[str, Any]], own: int) -> None:
+    """Compare headers: the input's in order, then those added in any order, numbers by value."""
+    headers = list(actual or [])
     assert headers[:own] == expected[:own]
-    added, wanted = dict(headers[own:]), dict(expected[own:])
+    added, expected_added = dict(headers[own:]), dict(expected[own:])
     assert len(added) == len(headers) - own  # none twice
-    assert added.keys() == wanted.keys()
-    for name, value in wanted.items():
+    assert added.keys() == expected_added.keys()
+    for name, value in expected_added.items():
         if value is Free.TEXT:
             assert added[name]
         elif name in NUMBERS and number(value) is not None:
@@ -151,22 +151,22 @@ def test_lines_to_read() -> None:
 def test_headers_to_read() -> None:
     rows = by_place(outputs(decided(EVERY), kafka_encoder("raw", ["event_id"])))
     origin = [("dedup.topic", b"raw"), ("dedup.partition", b"0")]
-    found = [rows[0, offset][1][2] for offset in range(5)]
-    assert found[0] is None  # a unique record gets no header
-    assert found[1] == [
+    headers = [rows[0, offset][1][2] for offset in range(5)]
+    assert headers[0] is None  # a unique record gets no header
+    assert headers[1] == [
         ("dedup.verdict", b"duplicate"),
         *origin,
         ("dedup.offset", b"1"),
         ("dedup.matched", b"event_id"),
         ("dedup.original", b"0:0"),
     ]
-    assert found[2] == [
+    assert headers[2] == [
         ("dedup.verdict", b"late"),
         *origin,
         ("dedup.offset", b"2"),
         ("dedup.reason", b"2.5"),
     ]
-    assert found[4] == [
+    assert headers[4] == [
         ("dedup.verdict", b"invalid"),
         *origin,
         ("dedup.offset", b"4"),
@@ -194,17 +194,19 @@ def test_headers_that_a_record_came_with_stay_first(own: Any) -> None:  # noqa: 
 
 def test_the_unique_part_carries_what_changed_in_the_lane() -> None:
     pipeline = decided(EVERY)
-    found = [output for _, output in outputs(pipeline, kafka_encoder("raw", ["event_id"]))]
-    for output in found:
+    all_outputs = [output for _, output in outputs(pipeline, kafka_encoder("raw", ["event_id"]))]
+    for output in all_outputs:
         assert (output.progress is not None) == (output.verdict == UNIQUE)
         assert output.sequence != NO_SEQUENCE
-    progress = [output.progress for output in found if output.progress is not None]
-    assert {key: n for one in progress for key, n in one.matched.items()} == {"event_id": 1}
-    assert sum(len(one.change.delta) for one in progress) == 1
-    assert {one.change.progress.watermark for one in progress} == {10.0}
-    assert [one.change.progress.positions for one in progress] == [{0: 5}] * len(progress)
-    assert [output.read_at for output in found] == [NOW] * len(found)
-    assert all(output.parts == sum(o.lane == output.lane for o in found) for output in found)
+    progress = [output.progress for output in all_outputs if output.progress is not None]
+    assert {key: n for part in progress for key, n in part.matched.items()} == {"event_id": 1}
+    assert sum(len(part.change.delta) for part in progress) == 1
+    assert {part.change.progress.watermark for part in progress} == {10.0}
+    assert [part.change.progress.positions for part in progress] == [{0: 5}] * len(progress)
+    assert [output.read_at for output in all_outputs] == [NOW] * len(all_outputs)
+    assert all(
+        output.parts == sum(o.lane == output.lane for o in all_outputs) for output in all_outputs
+    )
 
 
 def test_columns_that_no_record_has_stay_away() -> None:

@@ -40,7 +40,7 @@ def test_batches_come_out_whole_and_in_order(
     assembler = BatchReassembler()
     batches: list[list[Output]] = []
     while any(waiting):
-        branch = draw.choice([one for one in waiting if one])
+        branch = draw.choice([branch for branch in waiting if branch])
         batches += assembler.add(branch.pop(0))
 
     assert len(assembler) == 0

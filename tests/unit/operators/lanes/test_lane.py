@@ -15,7 +15,6 @@ from operators.columns.event_types import EventTypes
 from operators.columns.references import NO_REFERENCE, partition_and_offset, references
 from operators.deduplicate import lane_mapper
 from operators.errors import StateError
-from operators.fingerprint import TOPIC_ID, check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
 from operators.verdicts import VERDICTS, VerdictBatch
@@ -35,15 +34,15 @@ def sequence_of(batch: VerdictBatch) -> int:
 
 def words(batch: VerdictBatch) -> str:
     """`u`, `d0:5`, `l`, `i` for each record."""
-    found = []
+    texts = []
     for code, reference in zip(
         batch.verdicts.tolist(), batch.matches.originals.tolist(), strict=True
     ):
         place = (
             "" if reference == NO_REFERENCE else "{}:{}".format(*partition_and_offset(reference))
         )
-        found.append(VERDICTS[code][0] + place)
-    return " ".join(found)
+        texts.append(VERDICTS[code][0] + place)
+    return " ".join(texts)
 
 
 def test_verdicts_and_what_comes_with_them() -> None:
@@ -63,7 +62,7 @@ def test_verdicts_and_what_comes_with_them() -> None:
     assert sequence_of(lane.decide(slice_of(10, [(55, "c")]))) == 2
 
 
-def test_the_late_and_the_invalid_enter_no_keys() -> None:
+def test_late_and_invalid_records_enter_no_keys() -> None:
     lane = Lane(0, SPEC)
     lane.decide(slice_of(0, [(150, "x"), (100, "a"), (0, "b")], invalid={2: ("key", "no")}))
     assert words(lane.decide(slice_of(3, [(150, "a"), (150, "b")]))) == "u u"
@@ -178,23 +177,8 @@ def test_a_large_state_is_left_to_the_changelog() -> None:
     ],
 )
 def test_a_changed_setting_is_named(stored: dict[str, str], message: str) -> None:
-    check_fingerprint(FINGERPRINT, dict(FINGERPRINT), "it")
     with pytest.raises(StateError, match=message):
         Lane(0, SPEC).restore(replace(Lane(0, SPEC).snapshot(), fingerprint=stored))
-
-
-def test_the_id_of_the_input_topic_is_compared_where_both_sides_have_one() -> None:
-    settings = {"DEDUP_KEYS": '[["id"]]', "DEDUP_INPUT_TOPIC": '"orders"'}
-    first, second = settings | {TOPIC_ID: "a"}, settings | {TOPIC_ID: "b"}
-    for stored, wanted in ((first, first), (settings, first), (first, settings)):
-        check_fingerprint(stored, wanted, "it")
-    with pytest.raises(StateError, match="topic orders was deleted and created again since it"):
-        check_fingerprint(first, second, "it")
-    renamed = second | {"DEDUP_INPUT_TOPIC": '"payments"'}
-    with pytest.raises(
-        StateError, match=r'^DEDUP_INPUT_TOPIC was "orders" when .* "payments" now: '
-    ):
-        check_fingerprint(first, renamed, "it")
 
 
 def test_the_mapper_opens_a_lane_once_and_after_a_restart_from_its_snapshot() -> None:
@@ -231,14 +215,14 @@ def test_selected_rows_keep_every_column() -> None:
         types=EventTypes.of(["x", "y", "z"]),
         texts=np.array(["p", "q", "r"], object),
     )
-    some = select_rows(whole, np.array([False, True, True]))
-    assert (some.lane, some.max_event_times) == (whole.lane, whole.max_event_times)
-    assert some.spans == Spans(whole.spans.spans, [2])
-    records, decided = some.records.take(some.rows), some.decided
+    selected = select_rows(whole, np.array([False, True, True]))
+    assert (selected.lane, selected.max_event_times) == (whole.lane, whole.max_event_times)
+    assert selected.spans == Spans(whole.spans.spans, [2])
+    records, decided = selected.records.take(selected.rows), selected.decided
     assert list(records.keys or ()) == [b"1", b"2"]
     assert list(records.headers or ()) == [[("h", b"1")], []]
     assert records.timestamps is not None
-    assert (records.timestamps.tolist(), some.offsets.tolist()) == ([1, 2], [1, 2])
+    assert (records.timestamps.tolist(), selected.offsets.tolist()) == ([1, 2], [1, 2])
     assert decided.invalid == {1: ("json", "no")}
     assert decided.types is not None
     assert decided.types.tolist() == ["y", "z"]

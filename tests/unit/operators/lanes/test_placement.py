@@ -24,7 +24,7 @@ LANES = 8
 def _workers(names: tuple[str, ...], workers: int) -> list[int]:
     """Worker of each name, as Bytewax finds it."""
     hashes = siphash13([name.encode() for name in names])
-    return [int(one) % workers for one in hashes]
+    return [int(word) % workers for word in hashes]
 
 
 @pytest.mark.parametrize("workers", range(1, LANES + 1))
@@ -147,5 +147,5 @@ def test_bytewax_routes_states_and_sink_partitions_so(workers: int) -> None:
     names = lane_names(LANES)
     assert sorted(worker_of.values()) == list(range(workers))
     expected = [{lane % workers} for lane in range(LANES)]
-    assert [{worker_of[one] for one in decided[name]} for name in names] == expected
+    assert [{worker_of[thread] for thread in decided[name]} for name in names] == expected
     assert [{worker_of[written[name]]} for name in names] == expected

@@ -1,4 +1,4 @@
-"""Evictions: counted, said about once a minute, and the settings that lead to them."""
+"""Evictions: counted, warned about once a minute, and the settings that cause them."""
 
 import logging
 
@@ -38,7 +38,7 @@ def test_they_are_counted_once(caplog: pytest.LogCaptureFixture) -> None:
     assert counted(metrics) == 15
 
 
-def test_they_are_said_about_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_warning_comes_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     evictions = Evictions(Metrics(), clock)
     logging.getLogger("dedup").propagate = True
@@ -46,7 +46,7 @@ def test_they_are_said_about_once_a_minute(caplog: pytest.LogCaptureFixture) -> 
         for second in range(0, 125, 5):
             clock.now = NOW + second
             evictions.decided(0, second + 1)
-        for second in (180, 1000):  # what was not said yet, and then nothing
+        for second in (180, 1000):  # a warning with the unreported ones, then none
             clock.now = NOW + second
             evictions.decided(0, 121)
     said = [record.getMessage() for record in caplog.records]

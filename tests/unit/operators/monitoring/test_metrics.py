@@ -26,7 +26,7 @@ NAMES = {
     "dedup_restored_keys": set(),
     "dedup_build_info": {"version"},
 }
-# Of evictions, of filters, of near duplicates.
+# Metrics of evictions, Bloom filters and near duplicates.
 OTHERS = {
     "dedup_evictions_total": {"reason"},
     "dedup_bloom_false_positive_rate": set(),
@@ -39,13 +39,13 @@ def test_samples_have_the_promised_names_and_labels() -> None:
     metrics.duplicates.labels("event_id").inc()
     metrics.input_lag.labels(0).set(1)
 
-    found: dict[str, set[str]] = {}
+    labels_of: dict[str, set[str]] = {}
     for family in metrics.registry.collect():
         for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
+            labels_of.setdefault(sample.name, set()).update(sample.labels)
 
-    assert {name: labels for name, labels in found.items() if name not in OTHERS} == NAMES
-    assert all(OTHERS[name] == labels for name, labels in found.items() if name not in NAMES)
+    assert {name: labels for name, labels in labels_of.items() if name not in OTHERS} == NAMES
+    assert all(OTHERS[name] == labels for name, labels in labels_of.items() if name not in NAMES)
 
 
 def test_every_metric_says_what_it_means() -> None:

@@ -1,4 +1,4 @@
-"""What the index of near duplicates could not do is counted."""
+"""Capped searches and evicted texts of near duplicates are counted."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from operators.monitoring.evictions import NearCounts
 from operators.monitoring.metrics import Metrics
 from operators.similarity import buckets
-from tests.unit.operators.similarity.test_brute_force import ask, make_index
+from tests.near_index import ask, make_index
 
 
 def test_capped_and_evicted_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,7 +15,7 @@ def test_capped_and_evicted_are_counted_once(monkeypatch: pytest.MonkeyPatch) ->
     counts = NearCounts(metrics)
     index = make_index(0.95)
     ask(index, ["much too long a text"])
-    counts.opened(0, index)  # restored: counted by the process before
+    counts.opened(0, index)  # restored: an earlier process counted them
 
     def values() -> tuple[float | None, float | None]:
         return (

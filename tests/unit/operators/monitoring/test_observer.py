@@ -1,4 +1,4 @@
-"""The observer: what is counted, and what it is asked for."""
+"""The observer: it counts what is written, and shows the state of lanes."""
 
 import math
 from dataclasses import dataclass

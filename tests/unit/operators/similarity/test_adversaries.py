@@ -10,10 +10,10 @@ import pytest
 
 from operators.decode.compared_text import text_of
 from operators.similarity import buckets, search
-from tests.unit.operators.similarity.test_brute_force import Answer, Metric, ask, make_index
+from tests.near_index import Answer, Metric, ask, make_index
 
 _MEGABYTE = 1_000_000
-# Ten times what was measured: other work goes on where tests run.
+# Ten times the measured time, since tests run beside other work.
 _SECONDS = 60.0
 _MOST_BYTES = 1_500_000_000
 _METRICS: list[Metric] = ["jaccard", "levenshtein"]
@@ -41,7 +41,7 @@ def _bounded(work: Callable[[], list[Answer]]) -> list[Answer]:
 def test_a_megabyte_and_a_typo_in_it(metric: Metric) -> None:
     texts = [_LONG, _LONG[:500_000] + "xyz" + _LONG[500_000:], _LONG[::-1]]
     answers = _bounded(lambda: ask(make_index(0.95, metric), texts))
-    # Backwards it has the same few shingles, of 27 characters, or is quite another text.
+    # Reversed, the text has the same shingles (of 27 characters), but a large distance.
     assert _numbers(answers)[:2] == [None, 0]
     assert _numbers(answers)[2] == (0 if metric == "jaccard" else None)
 
@@ -69,7 +69,7 @@ def test_empty_texts_are_equal_to_each_other_only(metric: Metric) -> None:
 def test_one_character_repeated(metric: Metric) -> None:
     texts = ["a" * length for length in (_MEGABYTE, 1000, 996, 500, 3, 2, 1)]
     answers = _bounded(lambda: ask(make_index(0.95, metric), texts))
-    # All runs of three and more have the one shingle "aaa".
+    # All texts of three characters or more have the single shingle "aaa".
     jaccard = [None, 0, 0, 0, 0, None, None]
     levenshtein = [None, None, 1, None, None, None, None]
     assert _numbers(answers) == (jaccard if metric == "jaccard" else levenshtein)
@@ -164,7 +164,7 @@ def test_more_candidates_than_the_cap_are_counted(
     capped = make_index(0.6, metric)
     answers = ask(capped, texts)
     assert capped.capped > 0
-    # What is found is still what it says.
+    # The originals that are found are still similar enough.
     assert all(answer is None or answer[0] >= 0.6 for answer in answers)
 
 
@@ -178,7 +178,7 @@ def test_more_effort_than_the_cap_is_counted(
     index = make_index(0.81, metric)
     assert ask(index, near) == [None, None]
     assert index.capped == 0
-    # The second is not compared any more; the first always is.
+    # The first candidate is always compared, the second one no longer.
     (answer,) = ask(index, [text[:190] + "z" * 10])
     assert answer is None or answer[1] == 0
     assert index.capped == 1

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,54 +10,19 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
-from operators.similarity.buckets import chunks
 from operators.similarity.index import NearIndex
-from operators.similarity.near_duplicates import NearSpec
 from tests.model import Settings
 from tests.model.similarity import shingles, similarity
+from tests.near_index import SECONDS, Answer, Metric, ask, make_index
 from tests.texts import generated_texts, paragraphs, real_texts
 
-Metric = Literal["jaccard", "levenshtein"]
-Answer = tuple[float, int] | None
 Matrix = npt.NDArray[np.float64]
 
-_SECONDS = 300.0
 _METRICS: list[Metric] = ["jaccard", "levenshtein"]
 _MAKERS: dict[str, Callable[[int, random.Random], list[str]]] = {
     "real": real_texts,
     "generated": generated_texts,
 }
-
-
-def make_index(
-    threshold: float, metric: Metric = "jaccard", shingle: str = "3c", seconds: float = _SECONDS
-) -> NearIndex:
-    return NearSpec(threshold, metric, shingle, seconds, 10**9, one_shard=True).index()
-
-
-def ask(
-    index: NearIndex,
-    texts: list[str],
-    times: Any = None,  # noqa: ANN401
-    shards: Any = None,  # noqa: ANN401
-) -> list[Answer]:
-    """Ask an index about texts one after another; the unique ones are added."""
-    count = len(texts)
-    times = np.zeros(count) if times is None else np.asarray(times, np.float64)
-    hashes = np.zeros((count, 2), np.uint64)
-    if shards is not None:
-        hashes[:, 1] = shards
-    answers: list[Answer] = []
-    for piece in chunks(texts):
-        rows = np.arange(piece.start, piece.stop)
-        search = index.search(texts[piece], times[piece], hashes[piece], rows)
-        for place in range(len(rows)):
-            near = search.find(place)
-            answers.append(None if near is None else (near.similarity, near.reference))
-            if near is None:
-                search.keep(place)
-        index.add(search)
-    return answers
 
 
 @lru_cache(maxsize=4)
@@ -93,7 +57,7 @@ def by_all_pairs(matrix: Matrix, times: npt.NDArray[np.float64], threshold: floa
     answers: list[Answer] = []
     unique = np.zeros(len(times), np.bool_)
     for row, time in enumerate(times.tolist()):
-        near = unique[:row] & (np.abs(time - times[:row]) <= _SECONDS)
+        near = unique[:row] & (np.abs(time - times[:row]) <= SECONDS)
         similar = np.where(near, matrix[row, :row], -1.0)
         best = int(similar.argmax()) if row else 0
         if row and similar[best] >= threshold:
@@ -127,9 +91,9 @@ def test_all_pairs_are_the_models(metric: Metric, kind: str) -> None:
     rng = random.Random(1)
     close = np.argwhere(matrix > 0.7).tolist()
     for row, column in rng.sample([pair for pair in close if pair[1] < pair[0]], 100):
-        one, other = texts[row][:200], texts[column][:200]
-        if (one, other) == (texts[row], texts[column]):
-            assert matrix[row, column] == similarity(one, other, settings)
+        left, right = texts[row][:200], texts[column][:200]
+        if (left, right) == (texts[row], texts[column]):
+            assert matrix[row, column] == similarity(left, right, settings)
 
 
 @pytest.mark.parametrize("shingle", ["1c", "2c", "3c", "5c", "1w", "2w"])

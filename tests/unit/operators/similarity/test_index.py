@@ -12,8 +12,8 @@ from operators.changes import NearRecords
 from operators.errors import SettingsError
 from operators.similarity.levenshtein import LevenshteinSimilarity
 from operators.similarity.near_duplicates import NearSpec
+from tests.near_index import Metric, ask, make_index
 from tests.texts import generated_texts, real_texts
-from tests.unit.operators.similarity.test_brute_force import Metric, ask, make_index
 
 _METRICS: list[Metric] = ["jaccard", "levenshtein"]
 _TEXT = "the quick brown fox jumps over the lazy dog"
@@ -40,7 +40,7 @@ def test_the_most_similar_then_the_first_decided() -> None:
     ask(index, ["abcd____", "____wxyz"])
     assert ask(index, ["abcdwxyz"]) == [(2 / 9, 0)]
     index = make_index(0.1)
-    # The one decided first, though it is the later one in event time.
+    # The record decided first, though its event time is later.
     ask(index, ["abcd____", "____wxyz"], [50.0, 10.0])
     assert ask(index, ["abcdwxyz"], [11.0]) == [(2 / 9, 0)]
 
@@ -49,7 +49,7 @@ def test_the_most_similar_then_the_first_decided() -> None:
 def test_only_with_the_same_shard(metric: Metric) -> None:
     index = make_index(0.95, metric)
     assert ask(index, [_TEXT] * 4, shards=[1, 2, 1, 3]) == [None, None, (1.0, 0), None]
-    # Shards are told apart by all 128 bits.
+    # Shards differ if any of their 128 bits differs.
     assert ask(index, [_TEXT] * 2, shards=[2**63 + 1, 1]) == [None, (1.0, 0)]
 
 
@@ -88,8 +88,10 @@ def test_what_is_held_makes_the_same_index_again(metric: Metric) -> None:
         None if a is None else a[0] for a in expected[300:]
     ]
     originals = [a[1] for a in expected[300:] if a is not None]
-    found = [a[1] for a in answers if a is not None]
-    assert all(one in {other, other - 300} for one, other in zip(found, originals, strict=True))
+    answered = [a[1] for a in answers if a is not None]
+    assert all(
+        row in {original, original - 300} for row, original in zip(answered, originals, strict=True)
+    )
 
 
 def test_past_the_bound_the_oldest_are_evicted() -> None:
@@ -133,6 +135,6 @@ def test_a_piece_is_found_wherever_edits_have_moved_it(length: int, share: float
         asked = set(features.probes.hashes[features.probes.rows == 1].tolist())
         for offered in features.offered:
             chunks = set(offered.hashes[offered.rows == 0].tolist())
-            # One edit leaves all pieces but one as they were.
+            # One edit changes one piece at most.
             assert len(chunks - asked) <= lost
             assert len(chunks) > lost

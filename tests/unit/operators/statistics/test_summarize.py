@@ -55,11 +55,11 @@ def summary_of(
 
 def counted(rows: Sequence[Row], watermark: float, seconds: float) -> Counter[tuple[int, str, int]]:
     """The obvious count: one record after another."""
-    found: Counter[tuple[int, str, int]] = Counter()
+    counts: Counter[tuple[int, str, int]] = Counter()
     for time, name, verdict in rows:
         own = time if verdict in {UNIQUE, DUPLICATE} else watermark
-        found[math.floor(own / seconds), name, verdict] += 1
-    return found
+        counts[math.floor(own / seconds), name, verdict] += 1
+    return counts
 
 
 def cells_of(windows: dict[int, dict[str, list[int]]]) -> Counter[tuple[int, str, int]]:
@@ -129,8 +129,8 @@ def test_before_there_is_a_watermark_the_next_best_time_counts(
 ) -> None:
     slice_ = slice_of([(0.0, "", INVALID)] * 4, stamps=stamps)
     marks, largest = np.array([50.0, -INF, -INF, -INF]), np.array([90.0, 20.0, -INF, -INF])
-    found = without_watermark(slice_, slice(0, 4), marks, largest, 7e8)
-    assert found.tolist() == expected
+    times = without_watermark(slice_, slice(0, 4), marks, largest, 7e8)
+    assert times.tolist() == expected
 
 
 @pytest.mark.parametrize("time", [-1.7e308, -6.3e10, 2.5e11, 1.7e308])
@@ -155,13 +155,13 @@ def test_without_types_everything_has_the_empty_one() -> None:
 
 
 def test_summaries_are_joined_and_left_as_they_are() -> None:
-    one = Summary(60.0, {0: {"a": [1, 0, 0, 0]}, 1: {"a": [1, 2, 3, 4]}})
-    other = Summary(60.0, {1: {"a": [10, 0, 0, 0], "b": [0, 0, 0, 1]}})
-    joined = Summary.add_up([one, None, other])
-    assert joined == Summary(
+    first = Summary(60.0, {0: {"a": [1, 0, 0, 0]}, 1: {"a": [1, 2, 3, 4]}})
+    second = Summary(60.0, {1: {"a": [10, 0, 0, 0], "b": [0, 0, 0, 1]}})
+    total = Summary.add_up([first, None, second])
+    assert total == Summary(
         60.0, {0: {"a": [1, 0, 0, 0]}, 1: {"a": [11, 2, 3, 4], "b": [0, 0, 0, 1]}}
     )
-    assert one.windows[1] == {"a": [1, 2, 3, 4]}
+    assert first.windows[1] == {"a": [1, 2, 3, 4]}
     assert Summary.add_up([None]) is None
 
 

@@ -48,7 +48,7 @@ def test_the_rate_is_a_metric(pipeline: Pipeline) -> None:
     observer = Observer(metrics)
     name = "dedup_bloom_false_positive_rate"
     assert metrics.registry.get_sample_value(name) == 0
-    (lane,) = pipeline.judges
+    (lane,) = pipeline.opened
     hashes = np.random.default_rng(1).integers(0, 2**64, (990, 1, 2), dtype=np.uint64)
     lane.store.decide(hashes, np.full(990, NOW), np.arange(990))
     observer.decided(lane)

@@ -17,7 +17,8 @@ from operators.decode.json.reader import decode_column, not_utf8
 from tests import strategies
 from tests.decoding import EVENT, OPEN, batch_of, both_ways, decode, event, reasons, spec_of
 from tests.model import Event, Record, Settings, read
-from tests.pipeline import event_spec, records_of
+from tests.model_specs import event_spec
+from tests.pipeline import records_of
 from tests.strategies import NOW
 
 
