@@ -1,8 +1,8 @@
 """The items of the dataflow: batches of columns, never single records.
 
-A source emits a `Batch`; `join` puts those together that were read at the same moment;
-`decode` adds what decides (`DecodedBatch`); `cut` makes one `Slice` of it for every lane;
-a lane answers a slice with a `VerdictBatch` (operators/verdicts.py).
+A source emits a `Batch`.  `coalesce` puts batches together that were read at the same moment.
+`decode` adds the columns that decide (`DecodedBatch`).  `cut` makes one `Slice` for each lane.
+A lane answers a slice with a `VerdictBatch` (operators/verdicts.py).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from operators.columns.header_table import Headers
 class Records:
     """Columns of raw records, in offset order within an input partition.
 
-    Every column has the same length.  `timestamps` are milliseconds since the
-    epoch, 0 or less where the record has none.  A column that is `None` has no
-    value in any record: most topics have no headers, and a file has only values.
-    Values and keys of a topic are each in one piece of memory (`ByteColumn`).
+    All columns have the same length.  `timestamps` are milliseconds since the epoch, 0
+    or less for a record without one.  A column is `None` if no record has a value in it:
+    most topics have no headers, and a file has only values.  The values of a topic are
+    in one piece of memory, and so are its keys (`ByteColumn`).
     """
 
     offsets: Ints
@@ -41,7 +41,7 @@ class Records:
         return len(self.values)
 
     def take(self, rows: Ints) -> Records:
-        """Select rows, in order, each at most once; what is returned may be changed."""
+        """Select rows, ascending and each at most once; the result may be changed."""
         if len(rows) == len(self):
             return replace(self)
         return Records(
@@ -53,7 +53,7 @@ class Records:
         )
 
     def part(self, rows: slice) -> Records:
-        """Select rows that follow each other."""
+        """Select consecutive rows."""
         return Records(
             offsets=self.offsets[rows],
             values=self.values[rows],
@@ -64,14 +64,14 @@ class Records:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all values together."""
+        """Number of bytes of all values together."""
         if isinstance(self.values, ByteColumn):
             return len(self.values.memory)
         return sum(map(len, filter(None, self.values)))
 
 
 def _pick(column: Sequence[Any] | None, rows: Ints) -> Sequence[Any] | None:
-    """Items of a column at some rows."""
+    """Select rows of a column."""
     if column is None:
         return None
     if isinstance(column, ByteColumn):
@@ -84,13 +84,13 @@ def _pick(column: Sequence[Any] | None, rows: Ints) -> Sequence[Any] | None:
 
 @dataclass(slots=True)
 class Span:
-    """Which part of an input partition an item stands for, and what the source knew then.
+    """The part of an input partition that an item covers, and what the source knew then.
 
-    partition: of the input.  partitions: how many the input has in all.
-    start, end: the offsets [start, end) are covered; `start` is where the item
-    before it ended, so that compacted or aborted offsets leave no gap.
-    read_at: wall clock when it was read, epoch seconds.  idle: no data for
-    longer than the idle limit.  ended: the partition will give no more in this run.
+    partition: of the input.  partitions: number of partitions of the input.
+    start, end: the item covers the offsets [start, end).  `start` is the end of the
+    previous item, so compacted or aborted offsets leave no gap.
+    read_at: wall clock when it was read, epoch seconds.  idle: the partition had no data
+    for longer than the idle limit.  ended: this run reads no more of the partition.
     """
 
     partition: int
@@ -106,7 +106,7 @@ class Span:
 class Spans:
     """Where the rows of an item come from: one span after another.
 
-    ends: for each span, which row is the first after its own; it may have none.
+    ends: for each span, the first row after its own rows; a span may have no rows.
     """
 
     spans: Sequence[Span]
@@ -114,11 +114,11 @@ class Spans:
 
     @staticmethod
     def of(span: Span, rows: int) -> Spans:
-        """Make those of one span."""
+        """Return the spans of an item that has one."""
         return Spans((span,), (rows,))
 
     def __iter__(self) -> Iterator[tuple[Span, slice]]:
-        """Return each span with its rows."""
+        """Iterate over the spans, each with its rows."""
         begin = 0
         for span, end in zip(self.spans, self.ends, strict=True):
             yield span, slice(begin, end)
@@ -126,7 +126,7 @@ class Spans:
 
     @property
     def read_at(self) -> float:
-        """When the first of them was read: wall clock, epoch seconds."""
+        """When the first span was read: wall clock, epoch seconds."""
         return self.spans[0].read_at
 
     @property
@@ -135,13 +135,13 @@ class Spans:
         return np.repeat([span.partition for span in self.spans], np.diff(self.ends, prepend=0))
 
     def to_rows(self, rows: Ints) -> Spans:
-        """Leave only some rows, in order; the spans stay."""
+        """Keep only some rows, ascending; the spans stay."""
         return Spans(self.spans, np.searchsorted(rows, self.ends).tolist())
 
 
 @dataclass(slots=True)
 class Batch:
-    """Some records, or none (a heartbeat), of one or more spans.
+    """Records of one or more spans; a batch without records is a heartbeat.
 
     A source emits batches of one span.
     """
@@ -156,19 +156,19 @@ class Batch:
 
 
 Invalid: TypeAlias = dict[int, tuple[str, str]]
-"""Row → (reason, what is wrong in words a user understands)."""
+"""Row → (reason, what is wrong, in words for the user)."""
 
 
 @dataclass(slots=True)
 class DecisionColumns:
-    """The columns that decide, one row a record.
+    """The columns that decide, one row for each record.
 
-    times: event time in epoch seconds, NaN where invalid.
-    largest_before: the largest event time of a valid record of the same span
-    before this one, −inf for the first: lateness is decided record by record,
-    however the partition happened to be cut into batches.
+    times: event time in epoch seconds, NaN for invalid records.
+    running_max: the largest event time of earlier valid records of the same span, −inf
+    for the first record.  So lateness is decided record by record, however a partition
+    is cut into batches.
     hashes: shape (n, combinations, 2), the 128-bit hash of each key.
-    shards: the 128-bit hash of the shard, None where the first key is the shard.
+    shards: the 128-bit hash of the shard, None if the first key is the shard.
     types: event types, for statistics.  texts: for near duplicates.
     """
 
@@ -181,7 +181,7 @@ class DecisionColumns:
     texts: Objects | None = None
 
     def part(self, rows: slice) -> DecisionColumns:
-        """Return those rows of the columns themselves, to be filled in; none is invalid yet."""
+        """Return views of some rows, to be filled in; no row is invalid yet."""
         return DecisionColumns(
             times=self.times[rows],
             running_max=self.running_max[rows],
@@ -194,25 +194,25 @@ class DecisionColumns:
 
 @dataclass(slots=True)
 class DecodedBatch:
-    """A batch with its deciding columns.
+    """A batch with the columns that decide.
 
-    lanes: which lane each record goes to.  largest: largest event time of each span.
+    lanes: the lane of each record.  max_event_times: largest event time of each span.
     """
 
     spans: Spans
     records: Records
     decided: DecisionColumns
     lanes: Ints
-    largest: Sequence[float]
+    max_event_times: Sequence[float]
 
 
 @dataclass(slots=True)
 class Slice:
-    """A batch's part for one lane; empty ones carry progress and event time.
+    """A batch's part for one lane; an empty slice still carries progress and event time.
 
-    records: of the whole batch, since few of its columns are looked at before they are
-    written.  rows: which of them are the slice's own, ascending.  decided: of these.
-    largest: largest event time of each span, of the records of all lanes.
+    records: of the whole batch, because most of its columns are not used before they are
+    written.  rows: the slice's own rows of them, ascending.  decided: columns of these rows.
+    max_event_times: largest event time of each span, over the records of all lanes.
     """
 
     lane: int
@@ -220,7 +220,7 @@ class Slice:
     records: Records
     rows: Ints
     decided: DecisionColumns
-    largest: Sequence[float]
+    max_event_times: Sequence[float]
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -232,22 +232,22 @@ class Slice:
         return self.records.offsets[self.rows]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """To another process goes only what is the slice's own."""
+        """Send only the slice's own records to another process."""
         own = np.arange(len(self))
         records = self.records.take(self.rows)
-        return Slice, (self.lane, self.spans, records, own, self.decided, self.largest)
+        return Slice, (self.lane, self.spans, records, own, self.decided, self.max_event_times)
 
 
 def select_rows(slice_: Slice, kept: Bools) -> Slice:
-    """Leave only some records in a slice; its spans stay."""
-    left = np.flatnonzero(kept)
-    position = {row: new for new, row in enumerate(left.tolist())}
+    """Keep only some records of a slice; its spans stay."""
+    rows = np.flatnonzero(kept)
+    position = {row: new for new, row in enumerate(rows.tolist())}
     decided = slice_.decided
     return Slice(
         lane=slice_.lane,
-        spans=slice_.spans.to_rows(left),
+        spans=slice_.spans.to_rows(rows),
         records=slice_.records,
-        rows=slice_.rows[left],
+        rows=slice_.rows[rows],
         decided=DecisionColumns(
             times=decided.times[kept],
             running_max=decided.running_max[kept],
@@ -257,5 +257,5 @@ def select_rows(slice_: Slice, kept: Bools) -> Slice:
             types=None if decided.types is None else decided.types[kept],
             texts=None if decided.texts is None else decided.texts[kept],
         ),
-        largest=slice_.largest,
+        max_event_times=slice_.max_event_times,
     )

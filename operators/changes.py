@@ -1,4 +1,9 @@
-"""What changed in a lane: keys, progress, texts and statistics, joined and stored as one."""
+"""What changed in a lane.
+
+A `LaneChange` says it all: how far the lane has come (`LaneProgress`), what was added to its
+state (`Delta`, with texts as `NearRecords`), and how its verdicts count (`Summary`).  A lane
+answers each slice with one; a transaction puts several together; the changelog stores it.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +18,67 @@ import numpy as np
 from operators.columns.arrays import Floats, Hashes, Ints
 
 _COUNT = struct.Struct("<I")
-# 8 of event time, 8 of reference, 16 of shard, 4 of length.
+# A packed record without its text: event time 8, reference 8, shard 16, length of the text 4.
 BYTES_PER_RECORD = 36
+
+NO_SEQUENCE = 0
+"""Sequence of a verdict batch that changes nothing: it is not written."""
+
 Counts: TypeAlias = dict[str, list[int]]
-"""Event type → how many of each verdict, in the order of `VERDICTS`."""
+"""Event type → number of records with each verdict, in the order of `VERDICTS`."""
+
+
+class LaneProgress(NamedTuple):
+    """How far a lane has come.
+
+    sequence: number of the lane's last verdict batch, from 1.
+    positions: input partition → next offset.
+    max_event_times: input partition → largest event time.
+    watermark: epoch seconds, −inf until there is one.
+    end: only in a store on disk, 0 elsewhere: an earlier end of the lane's changelog.  The
+    store holds everything before that offset.
+    """
+
+    sequence: int
+    positions: dict[int, int]
+    max_event_times: dict[int, float]
+    watermark: float
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChange:
+    """What a verdict batch, or a transaction of several, changed in a lane.
+
+    progress: how far the lane has come then.  delta: what was added to the state.
+    summary: counts of the verdicts, None without statistics or without records.  horizon:
+    watermark less allowed lateness, which the lane computes: no record that it decides later
+    has an earlier event time.  −inf in what is read from a changelog, until a lane applies it.
+    """
+
+    progress: LaneProgress
+    delta: Delta
+    summary: Summary | None = None
+    horizon: float = -math.inf
+
+    @staticmethod
+    def concat(changes: Sequence[LaneChange]) -> LaneChange:
+        """Put consecutive changes into one; there must be at least one."""
+        return LaneChange(
+            changes[-1].progress,
+            Delta.concat([change.delta for change in changes]),
+            Summary.add_up(change.summary for change in changes),
+            changes[-1].horizon,
+        )
 
 
 @dataclass(slots=True)
 class Delta:
-    """What a decision added to the state, in the order in which it was added.
+    """Keys and texts added to the state, in the order in which they were added.
 
-    hashes: shape (n, 2).  times: event times; of a session, its largest.
-    references: of the unique record.  firsts: smallest event times of sessions,
-    None for other windows.  near: unique records with their texts, None where near
-    duplicates are not looked for.
+    hashes: of the keys, shape (n, 2).  times: event times; the largest one of a session.
+    references: of the unique records.  firsts: smallest event times of sessions, None for
+    other windows.  near: unique records with their texts, None without near duplicates.
     """
 
     hashes: Hashes
@@ -46,7 +98,7 @@ class Delta:
 
     @staticmethod
     def concat(deltas: Sequence[Delta]) -> Delta:
-        """Put deltas that followed each other into one."""
+        """Put consecutive deltas into one."""
         near = [delta.near for delta in deltas if delta.near is not None]
         deltas = [delta for delta in deltas if len(delta)]
         if len(deltas) == 1 and not near:
@@ -64,66 +116,23 @@ class Delta:
 
     @staticmethod
     def of_texts(near: NearRecords) -> Delta:
-        """Return a delta of unique records without their keys."""
+        """Return a delta that has texts, but no keys."""
         delta = Delta.empty()
         delta.near = near
         return delta
 
     @staticmethod
     def empty() -> Delta:
-        """Return a delta of no keys."""
+        """Return a delta without keys or texts."""
         return Delta(np.zeros((0, 2), np.uint64), np.zeros(0), np.zeros(0, np.int64))
-
-
-class LaneProgress(NamedTuple):
-    """How far a lane had come with what a store on disk has.
-
-    number, positions, largest, watermark: as in a lane's change.  end: where its
-    changelog ended at some moment before; with what is on disk nothing before it is
-    needed.
-    """
-
-    number: int
-    positions: dict[int, int]
-    largest: dict[int, float]
-    watermark: float
-    end: int = 0
-
-
-class Change(NamedTuple):
-    """What a committed transaction changed: where it got to, and the keys.
-
-    horizon: its watermark less the allowed lateness.  No record that is decided after
-    it, in this run or the next, has an earlier event time.
-    """
-
-    progress: LaneProgress
-    delta: Delta
-    horizon: float = -math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class LaneChange:
-    """What a transaction changed in a lane, as the changelog has it.
-
-    number: of the last verdict batch.  positions: next offset of each input
-    partition.  largest: largest event time of each.
-    """
-
-    number: int
-    positions: dict[int, int]
-    largest: dict[int, float]
-    watermark: float
-    delta: Delta
-    summary: Summary | None = None
 
 
 @dataclass(slots=True)
 class NearRecords:
-    """Unique records in the order in which they were decided.
+    """Unique records with their texts, in the order in which they were decided.
 
-    times: event times.  references: of the records.  shards: shape (n, 2), 128-bit
-    hashes.  texts: what is compared.
+    times: event times.  references: of the records.  shards: 128-bit hashes, shape (n, 2).
+    texts: compared with the texts of later records.
     """
 
     times: Floats
@@ -142,7 +151,7 @@ class NearRecords:
 
     @staticmethod
     def concat(parts: Sequence[NearRecords]) -> NearRecords:
-        """Put records that followed each other into one."""
+        """Put consecutive parts into one."""
         if len(parts) == 1:
             return parts[0]
         if not parts:
@@ -155,7 +164,7 @@ class NearRecords:
         )
 
     def pack(self) -> bytes:
-        """Pack the records: their number, then the columns, texts as UTF-8 at the end."""
+        """Pack the records: the count, then each column, and texts as UTF-8 at the end."""
         texts = [text.encode() for text in self.texts]
         return b"".join(
             (
@@ -170,7 +179,7 @@ class NearRecords:
 
     @staticmethod
     def unpack(packed: bytes) -> NearRecords:
-        """Read what `pack` made.  Raises ValueError or struct.error for anything else."""
+        """Unpack what `pack` made.  Raises ValueError or struct.error for anything else."""
         (count,) = _COUNT.unpack_from(packed)
         at = _COUNT.size
         times = np.frombuffer(packed, "<f8", count, at)
@@ -189,18 +198,18 @@ class NearRecords:
 
 
 def add(counts: Counts, rows: Iterable[tuple[str, list[int]]]) -> None:
-    """Add rows of other counts to `counts`; the lists of neither are changed."""
-    for name, more in rows:
-        held = counts.get(name)
-        counts[name] = more if held is None else [a + b for a, b in zip(held, more, strict=True)]
+    """Add rows of other counts to `counts`; no list of counts is changed."""
+    for name, added in rows:
+        old = counts.get(name)
+        counts[name] = added if old is None else [a + b for a, b in zip(old, added, strict=True)]
 
 
 @dataclass(slots=True)
 class Summary:
-    """Counts of some records.
+    """Counts of verdicts, by window and event type.
 
-    seconds: length of the windows; number i is [i × seconds, (i + 1) × seconds).
-    windows: number → counts.
+    seconds: length of the windows; window i is [i × seconds, (i + 1) × seconds).
+    windows: i → counts.
     """
 
     seconds: float
@@ -211,7 +220,7 @@ class Summary:
         add(self.windows.setdefault(window, {}), rows)
 
     def parts(self, rows: int) -> Iterator[Summary]:
-        """Cut it into summaries of at most so many rows."""
+        """Cut the summary into summaries of at most `rows` rows."""
         part, count = Summary(self.seconds), 0
         for window, counts in self.windows.items():
             for row in counts.items():
@@ -225,7 +234,7 @@ class Summary:
 
     @staticmethod
     def add_up(summaries: Iterable[Summary | None]) -> Summary | None:
-        """Add up summaries of one run; None if there are none."""
+        """Add up summaries of one run; return None if there are none."""
         total: Summary | None = None
         for summary in summaries:
             if summary is None:

@@ -1,4 +1,7 @@
-"""Join: few records of each of many partitions cost as much as many of one, save together."""
+"""Puts the small batches of many partitions together.
+
+A batch has a fixed cost, however few records it holds.
+"""
 
 from __future__ import annotations
 
@@ -12,89 +15,94 @@ from operators.batches import Batch, Records, Spans
 from operators.columns.arrays import Ints
 from operators.columns.byte_column import ByteColumn
 
-# With more a lane commits less often at full speed, and more is held until then.  Each slice,
-# and each lane's commit, has its price, so that with more lanes it is more.
-_MOST_A_LANE = 5_000
-_FEWEST_LANES = 4
-_BYTES_A_RECORD = 200
-_MOST_BYTES = 8_000_000
+# With more records per batch, a lane commits less often at full speed, and more is held until
+# then.  Each slice and each lane's commit has a fixed cost, so the limit grows with the lanes.
+_MAX_RECORDS_PER_LANE = 5_000
+_MIN_LANES = 4
+_BYTES_PER_RECORD = 200
+_MAX_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimit:
-    """What a batch may have: records, bytes of their values."""
+    """The largest batch: its records, and the bytes of their values."""
 
     records: int
     size_bytes: int
 
 
 def batch_limit(lanes: int) -> BatchLimit:
-    """Return what a batch may have; what a source reads at once need not be joined."""
-    records = _MOST_A_LANE * max(lanes, _FEWEST_LANES)
-    return BatchLimit(records, min(_BYTES_A_RECORD * records, _MOST_BYTES))
+    """Return the limit of a batch; a source that reads full batches needs no coalescing."""
+    records = _MAX_RECORDS_PER_LANE * max(lanes, _MIN_LANES)
+    return BatchLimit(records, min(_BYTES_PER_RECORD * records, _MAX_BYTES))
 
 
 def coalesce(batches: Iterable[Batch], lanes: int) -> Iterator[Batch]:
-    """Put batches that follow each other into one, as long as it does not become too large.
+    """Put consecutive batches into one, up to the limit of a batch.
 
-    lanes: how many slices are made of it.  Spans stay as they are, in the same order: to a
-    verdict it makes no difference.
+    lanes: number of slices that a batch is cut into.  Spans keep their content and order,
+    so verdicts do not change.
     """
     limit = batch_limit(lanes)
-    joined: list[Batch] = []
+    waiting: list[Batch] = []
     records = size_bytes = 0
     for batch in batches:
         records += len(batch.records)
         size_bytes += batch.records.size_bytes
-        if joined and (records > limit.records or size_bytes > limit.size_bytes):
-            yield _joined(joined)
-            joined, records, size_bytes = [], len(batch.records), batch.records.size_bytes
-        joined.append(batch)
-    if joined:
-        yield _joined(joined)
+        if waiting and (records > limit.records or size_bytes > limit.size_bytes):
+            yield _concat(waiting)
+            waiting, records, size_bytes = [], len(batch.records), batch.records.size_bytes
+        waiting.append(batch)
+    if waiting:
+        yield _concat(waiting)
 
 
-def _joined(batches: Sequence[Batch]) -> Batch:
+def _concat(batches: Sequence[Batch]) -> Batch:
     if len(batches) == 1:
         return batches[0]
-    spans = [batch.spans for batch in batches]
     sizes = [len(batch.records) for batch in batches]
     begins = np.cumsum([0, *sizes[:-1]]).tolist()
     records = [batch.records for batch in batches]
     return Batch(
         spans=Spans(
-            [span for one in spans for span in one.spans],
-            [begin + end for begin, one in zip(begins, spans, strict=True) for end in one.ends],
+            [span for batch in batches for span in batch.spans.spans],
+            [
+                begin + end
+                for begin, batch in zip(begins, batches, strict=True)
+                for end in batch.spans.ends
+            ],
         ),
         records=Records(
-            offsets=np.concatenate([one.offsets for one in records]),
-            values=_column([one.values for one in records], sizes) or (),
-            keys=_column([one.keys for one in records], sizes),
-            headers=_column([one.headers for one in records], sizes),
-            timestamps=_timestamps(records),
+            offsets=np.concatenate([part.offsets for part in records]),
+            values=_concat_columns([part.values for part in records], sizes) or (),
+            keys=_concat_columns([part.keys for part in records], sizes),
+            headers=_concat_columns([part.headers for part in records], sizes),
+            timestamps=_concat_timestamps(records),
         ),
     )
 
 
-def _column(columns: Sequence[Sequence[Any] | None], sizes: Sequence[int]) -> Sequence[Any] | None:
-    """One column of those of the batches; None for the records of one that has none."""
+def _concat_columns(
+    columns: Sequence[Sequence[Any] | None], sizes: Sequence[int]
+) -> Sequence[Any] | None:
+    """Put columns into one; a batch without the column gives None for each record."""
     if all(column is None for column in columns):
         return None
-    bytes_ = [column for column in columns if isinstance(column, ByteColumn)]
-    if len(bytes_) == len(columns):
-        return ByteColumn.concat(bytes_)
-    joined: list[Any] = []
+    byte_columns = [column for column in columns if isinstance(column, ByteColumn)]
+    if len(byte_columns) == len(columns):
+        return ByteColumn.concat(byte_columns)
+    values: list[Any] = []
     for column, size in zip(columns, sizes, strict=True):
-        joined += [None] * size if column is None else column
-    return joined
+        values += [None] * size if column is None else column
+    return values
 
 
-def _timestamps(batches: Sequence[Records]) -> Ints | None:
-    """The same of timestamps; 0 for the records of one that has none."""
-    if all(one.timestamps is None for one in batches):
+def _concat_timestamps(batches: Sequence[Records]) -> Ints | None:
+    """Put timestamps into one column; a batch without them gives 0 for each record."""
+    if all(records.timestamps is None for records in batches):
         return None
-    found = [
-        np.zeros(len(one), np.int64) if one.timestamps is None else one.timestamps
-        for one in batches
+    timestamps = [
+        np.zeros(len(records), np.int64) if records.timestamps is None else records.timestamps
+        for records in batches
     ]
-    return np.concatenate(found)
+    return np.concatenate(timestamps)

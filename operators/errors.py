@@ -2,16 +2,16 @@
 
 
 class DedupError(Exception):
-    """An error that a user can cause and mend.
+    """An error that a user can cause and fix.
 
-    Its text is one line that names the setting, topic, partition, offset or
-    file, and says what to do; the command prints that line and exits non-zero.
-    Anything that is not a DedupError is a defect and keeps its traceback.
+    Its text is one line that names the setting, topic, partition, offset or file, and
+    says what to do.  The command prints that line and exits non-zero.  Any other
+    exception is a defect and keeps its traceback.
     """
 
 
 class SettingsError(DedupError):
-    """A setting is unknown, wrong, or does not go with another one."""
+    """A setting is unknown, wrong, or in conflict with another one."""
 
 
 class SourceError(DedupError):
@@ -19,7 +19,7 @@ class SourceError(DedupError):
 
 
 class SinkError(DedupError):
-    """The output was refused or cannot be written."""
+    """The output was rejected or cannot be written."""
 
 
 class StateError(DedupError):

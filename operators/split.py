@@ -10,8 +10,9 @@ import numpy as np
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
+from operators.changes import NO_SEQUENCE
 from operators.columns.arrays import Ints
-from operators.verdicts import DUPLICATE, INVALID, LATE, NOTHING, UNIQUE, VerdictBatch
+from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VerdictBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def parts_of(batch: VerdictBatch) -> list[Part]:
     There is always one for `unique`, even without records: it carries the progress.
     A batch that changes nothing has none.
     """
-    if batch.number == NOTHING:
+    if batch.change.progress.sequence == NO_SEQUENCE:
         return []
     rows = {
         verdict: np.flatnonzero(batch.verdicts == verdict)

@@ -1,4 +1,4 @@
-"""What a lane answers: one verdict a record, in columns."""
+"""A lane's answer: one verdict for each record, in columns."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from operators.batches import Slice
-from operators.changes import Delta, Summary
+from operators.changes import LaneChange, Summary
 from operators.columns.arrays import Codes, Floats, Ints
 
 VERDICTS = ("unique", "duplicate", "late", "invalid")
 UNIQUE, DUPLICATE, LATE, INVALID = range(4)
 
 
-NOTHING = 0
-"""Number of a verdict batch that changes nothing and is not written."""
-
-
 @dataclass(slots=True)
 class Matches:
-    """What the keys say of some records, one row a record.
+    """The unique records that records repeat, one row for each record.
 
-    combination: which combination matched, −1 for none (unique).
-    originals: reference of the unique record repeated, `NO_REFERENCE` for none.
+    combination: index of the combination that matched, −1 for a unique record.
+    originals: reference of the unique record, `NO_REFERENCE` for none.
     """
 
     combination: Codes
@@ -33,28 +29,21 @@ class Matches:
 class VerdictBatch:
     """A lane's answer to a slice.
 
-    number: the lane's running number, from 1.  positions, largest: next offset and
-    largest event time of each input partition, afterwards.  verdicts: a code a record, index
-    into `VERDICTS`.  behind: seconds behind the watermark, for late ones.
-    similarity: of near duplicates, NaN elsewhere; None where none was found.
-    keys_held: keys in the lane afterwards.  delta: what was added to the state.
-    skipped: records of the slice that had been answered before.  summary: of the
-    verdicts, None without statistics or records.  recovered: summaries of earlier
-    batches that a restart found in the changelog and not in the recovery snapshot.
+    change: what the slice changed in the lane; its sequence is `NO_SEQUENCE` if nothing.
+    verdicts: an index into `VERDICTS` for each record.  behind: how many seconds a late
+    record is behind the watermark, NaN for others.  keys_held: keys in the lane afterwards.
+    similarity: of near duplicates, NaN for others; None if near duplicates are not sought.
+    skipped: records of the slice that were answered before.  recovered: summaries that a
+    restart found in the changelog but not in the recovery snapshot.
     """
 
     lane: int
-    number: int
-    positions: dict[int, int]
-    largest: dict[int, float]
+    change: LaneChange
     slice: Slice
     verdicts: Codes
     matches: Matches
     behind: Floats
-    watermark: float
     keys_held: int
-    delta: Delta
     similarity: Floats | None = None
     skipped: int = 0
-    summary: Summary | None = None
     recovered: Sequence[Summary] = ()

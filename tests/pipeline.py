@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from operators.batches import Batch, Records, Slice, Span
-from operators.changes import LaneChange, Summary
+from operators.changes import NO_SEQUENCE, Summary
 from operators.coalesce import coalesce
 from operators.columns.byte_column import ByteColumn
 from operators.columns.header_table import Headers
@@ -30,7 +30,7 @@ from operators.lanes.cut import cut
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
 from operators.similarity.near_duplicates import SIMILAR, NearSpec
-from operators.verdicts import DUPLICATE, INVALID, LATE, NOTHING, VERDICTS, VerdictBatch
+from operators.verdicts import DUPLICATE, INVALID, LATE, VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.store import KeyStore
@@ -96,7 +96,7 @@ def near_spec(settings: Settings) -> NearSpec | None:
         metric=settings.similarity_metric,
         shingle=settings.shingle,
         seconds=settings.similarity_seconds,
-        most_records=1_000_000,
+        max_records=1_000_000,
         one_shard=not shard.fields and not shard.content,
     )
 
@@ -268,7 +268,7 @@ class Pipeline:
 
     def _of_batches(self) -> list[Summary | None]:
         batches = self.batches
-        return [one for batch in batches for one in (*batch.recovered, batch.summary)]
+        return [one for batch in batches for one in (*batch.recovered, batch.change.summary)]
 
     @property
     def statistics(self) -> Counter[tuple[int, str]]:
@@ -305,10 +305,14 @@ class Pipeline:
             assert isinstance(snapshot, LaneSnapshot)
             self.judges[lane] = self._open(lane)
             self.judges[lane].restore(snapshot)
-            batches = [one for one in self.batches if one.lane == lane and one.number != NOTHING]
+            batches = [
+                one
+                for one in self.batches
+                if one.lane == lane and one.change.progress.sequence != NO_SEQUENCE
+            ]
             kept = committed[lane] % (len(batches) + 1) if committed else 0
             if kept:
-                changes = list(map(change_of, batches[:kept]))
+                changes = [batch.change for batch in batches[:kept]]
                 self.judges[lane].apply(changes)
                 self.judges[lane].recover(change.summary for change in changes)
             for batch in batches[kept:]:
@@ -316,18 +320,6 @@ class Pipeline:
         self.batches.clear()
         self.positions = dict(positions)
         self.idle = set()
-
-
-def change_of(batch: VerdictBatch) -> LaneChange:
-    """What the changelog has of a batch."""
-    return LaneChange(
-        number=batch.number,
-        positions=batch.positions,
-        largest=batch.largest,
-        watermark=batch.watermark,
-        delta=batch.delta,
-        summary=batch.summary,
-    )
 
 
 @dataclass(frozen=True)

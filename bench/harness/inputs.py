@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import pack
 from connectors.kafka.access import KafkaAccess
-from operators.changes import Delta, LaneChange
+from operators.changes import Delta, LaneChange, LaneProgress
 
 BEGAN = 1.7e9
 """Event time of the first record, epoch seconds; a thousand records are a second."""
@@ -130,11 +130,8 @@ class LiveKeys:
             for number, first in enumerate(range(0, each, self.at_once), 1):
                 count = min(self.at_once, each - first)
                 change = LaneChange(
-                    number=number,
-                    positions={},
-                    largest={},
-                    watermark=BEGAN - 1.0,
-                    delta=Delta(
+                    LaneProgress(number, {}, {}, watermark=BEGAN - 1.0),
+                    Delta(
                         draw.integers(0, 2**64 - 1, (count, 2), np.uint64, endpoint=True),
                         BEGAN + np.arange(first, first + count) / each,
                         np.arange(first, first + count),

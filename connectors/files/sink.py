@@ -49,11 +49,11 @@ class _VerdictFiles(StatefulSinkPartition[Output, WrittenFiles]):
     def write_batch(self, values: list[Output]) -> None:
         """Write the batches that all lanes have answered, in the order of the input."""
         for output in values:
-            parts = self._waiting.setdefault(output.number, [])
+            parts = self._waiting.setdefault(output.sequence, [])
             parts.append(output)
             lanes = {part.lane: part.parts for part in parts}
             if len(lanes) == self._settings.lanes and len(parts) == sum(lanes.values()):
-                del self._waiting[output.number]
+                del self._waiting[output.sequence]
                 self._write(parts)
 
     def _write(self, parts: list[Output]) -> None:

@@ -206,7 +206,8 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         """Return the next offset; commit to the group the offset that is certainly finished.
 
         When an epoch ends, all outputs of the epoch before it are written.  So the offset at
-        the end of that one is committed, for lag tools and for a start without recovery.
+        the end of that one is committed (rule 2 of connectors/exactly_once), for lag tools and
+        for a start without recovery.
         """
         self._snapshots.append(self._next)
         if len(self._snapshots) > 1:

@@ -26,9 +26,9 @@ def starting_offsets(
     """Return the starting offset of each partition; commit those that the group did not have.
 
     A new application that began at `latest` and died at once must not begin at a later
-    `latest` (protocol rule 5).  Neither must an application whose group the brokers forgot:
-    it begins where its lanes' changelogs end.  If they do not know a partition, it begins at
-    its first record.
+    `latest` (rule 5 of connectors/exactly_once).  Neither must an application whose group the
+    brokers forgot: it begins where its lanes' changelogs end.  If they do not know a partition,
+    it begins at its first record.
 
     start: where a new application begins.  lane_positions: for each lane the next offset of
     each partition, from its changelog.  Raises SourceError, KafkaUnreachableError.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import Protocol, TypeAlias
+from collections.abc import Iterator
+from typing import TypeAlias
 
 from confluent_kafka import (
     Consumer,
@@ -32,28 +31,16 @@ _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 Offsets: TypeAlias = dict[TopicPartition, int]
-Span: TypeAlias = dict[int, tuple[int, int]]
+OffsetRanges: TypeAlias = dict[int, tuple[int, int]]
 """Partition → offsets [start, end)."""
-
-
-class Counter(Protocol):
-    """Counts records that were read."""
-
-    def add(self, count: int, /) -> None:
-        """Count more records."""
-
-
-OpenCounter: TypeAlias = Callable[[str, int], AbstractContextManager[Counter]]
-"""Makes a counter, from a title and the number of records to read."""
 
 
 class TopicReader:
     """Reads whole topics, partition by partition, up to given offsets."""
 
-    def __init__(self, access: KafkaAccess, open_counter: OpenCounter, *, timestamps: bool) -> None:
-        """open_counter: shows progress.  timestamps: whether the caller compares timestamps."""
+    def __init__(self, access: KafkaAccess, *, timestamps: bool) -> None:
+        """timestamps: whether the caller compares timestamps."""
         self._access = access
-        self._open_counter = open_counter
         self._admin: AdminClient = access.admin()
         self._counts = partition_counts(self._admin, access)
         self._consumer = Consumer(access.consumer_settings("audit", brief=True))
@@ -92,7 +79,7 @@ class TopicReader:
         """Whether a topic exists."""
         return topic in self._counts
 
-    def span(self, topic: str) -> Span:
+    def offset_ranges(self, topic: str) -> OffsetRanges:
         """Return the offsets of a topic that a `read_committed` reader can get now.
 
         Raises SourceError for a topic that does not exist.
@@ -104,14 +91,11 @@ class TopicReader:
             partition.partition: (starts[partition], ends[partition]) for partition in partitions
         }
 
-    def read(self, topic: str, span: Span) -> Iterator[tuple[int, list[Message]]]:
-        """Yield the records of a span: a partition and some of its messages, in offset order."""
-        total = sum(end - start for start, end in span.values())
-        with self._open_counter(f"reading {topic}", total) as counter:
-            for partition, (start, end) in span.items():
-                for messages in self._read_partition(topic, partition, start, end):
-                    counter.add(len(messages))
-                    yield partition, messages
+    def read(self, topic: str, ranges: OffsetRanges) -> Iterator[tuple[int, list[Message]]]:
+        """Yield the records of these offsets: a partition and some of its messages, in order."""
+        for partition, (start, end) in ranges.items():
+            for messages in self._read_partition(topic, partition, start, end):
+                yield partition, messages
 
     def _read_partition(
         self, topic: str, partition: int, start: int, end: int

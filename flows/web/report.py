@@ -1,4 +1,4 @@
-"""What a process does right now, as plain JSON: for the status page and `dedup status`."""
+"""The status of a process as JSON, for the status page and `dedup status`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from flows.settings.model import Settings
 from operators.monitoring.metrics import DISTRIBUTION
 from operators.verdicts import VERDICTS
 
-# As often as the page draws; ten minutes of it are kept, some 30 kB.
+# The page redraws as often.  300 samples are ten minutes, about 30 kB.
 _SAMPLE_SECONDS = 2.0
-_SAMPLES = 300
-# Rates and latencies are of about the last ten seconds.
+_MAX_SAMPLES = 300
+# Rates and latencies cover about the last ten seconds.
 _RATE_SAMPLES = 5
 
 Report: TypeAlias = dict[str, Any]
@@ -30,9 +30,9 @@ Report: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Figures at a moment; counts are since the process began.
+    """Figures at one moment; counts begin with the process.
 
-    at: epoch seconds.  counts: by verdict, in the order of `VERDICTS`.
+    at: epoch seconds.  counts: records by verdict, in the order of `VERDICTS`.
     """
 
     at: float
@@ -46,7 +46,7 @@ class Sample:
 
 
 class StatusReport:
-    """Makes reports, and keeps the figures of the last ten minutes for the charts."""
+    """Makes reports, and keeps samples of the last ten minutes for the charts."""
 
     def __init__(self, settings: Settings, launch: Launch, health: Health) -> None:
         self._settings = settings
@@ -54,10 +54,10 @@ class StatusReport:
         self._observer = health.observer
         self._health = health
         self._began = time.time()
-        self._samples: deque[Sample] = deque([self._sample()], maxlen=_SAMPLES)
+        self._samples: deque[Sample] = deque([self._sample()], maxlen=_MAX_SAMPLES)
 
     def start(self) -> None:
-        """Begin to take samples."""
+        """Start taking samples."""
         threading.Thread(target=self._run, name="status", daemon=True).start()
 
     def _run(self) -> None:
@@ -80,10 +80,7 @@ class StatusReport:
         )
 
     def report(self, *, history: bool = False) -> Report:
-        """Return what a process does right now.
-
-        history: with the samples of the last ten minutes.
-        """
+        """Return the present status.  history: include the samples of the last ten minutes."""
         observer, settings, health = self._observer, self._settings, self._health
         registry = observer.metrics.registry
         now = self._sample()
@@ -138,12 +135,12 @@ class StatusReport:
 
 
 def to_json(report: Report) -> bytes:
-    """Write a report; NaN would not be JSON, and is a bug."""
+    """Write a report as JSON.  Raises ValueError for NaN and infinity, which JSON lacks."""
     return json.dumps(report, allow_nan=False).encode()
 
 
 def by_label(registry: CollectorRegistry, name: str, label: str) -> dict[str, int]:
-    """Values of a counter, by the values of its label; empty if there is none."""
+    """Values of a counter: label value → count; empty if it has not counted yet."""
     return {
         sample.labels[label]: int(sample.value)
         for family in registry.collect()

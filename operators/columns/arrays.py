@@ -1,4 +1,4 @@
-"""Types of the arrays that a batch's columns are."""
+"""Array types of a batch's columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as text, a column at a time: what the headers of duplicates are mostly made of."""
+"""Writes numbers as decimal text, a column at a time: most headers of duplicates are numbers."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from operators.columns.jit import jit
 
 _Numbers = npt.NDArray[np.uint64]
 
-_MOST_DIGITS: Final = 19
+_MAX_DIGITS: Final = 19
 _COLON: Final = ord(":")
 _ZERO: Final = np.uint64(ord("0"))
-# Of the same type as what is divided: with others mixed in, compiled code goes by floats.
+# The same type as the dividend: with mixed types, compiled code would use floats.
 _TEN: Final = np.uint64(10)
 
 
 def decimals(*columns: Ints) -> ByteColumn:
     """Write the numbers of each row in decimal, with a colon between them.
 
-    columns: at least one; numbers ≥ 0, as many in each.
+    columns: at least one, all of the same length; numbers ≥ 0.
     """
     numbers = np.array(columns, np.uint64)
-    memory = np.empty(numbers.size * (_MOST_DIGITS + 1), np.uint8)
+    memory = np.empty(numbers.size * (_MAX_DIGITS + 1), np.uint8)
     sizes = np.empty(numbers.shape[1], np.int64)
     end = _write(numbers, memory, sizes)
     return ByteColumn(memory[:end].copy(), sizes)
@@ -34,7 +34,7 @@ def decimals(*columns: Ints) -> ByteColumn:
 
 @jit
 def _write(numbers: _Numbers, memory: Memory, sizes: Ints) -> int:
-    """Write row by row; return where the last one ends."""
+    """Write row by row; return where the last row ends."""
     end = 0
     for row in range(numbers.shape[1]):
         begin = end
@@ -48,10 +48,10 @@ def _write(numbers: _Numbers, memory: Memory, sizes: Ints) -> int:
             while number >= bound:
                 bound *= _TEN
                 end += 1
-            place = end
+            position = end
             while bound > np.uint64(1):
-                place -= 1
-                memory[place] = _ZERO + number % _TEN
+                position -= 1
+                memory[position] = _ZERO + number % _TEN
                 number //= _TEN
                 bound //= _TEN
         sizes[row] = end - begin

@@ -1,4 +1,4 @@
-"""The column of event types: each name once, and a number for every record."""
+"""The column of event types: each name is stored once, with a number for every record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _Rows = npt.NDArray[np.intp]
 
 
 class TypeNames(dict[str, int]):
-    """Names of event types, numbered as they come: a look-up of a new one adds it."""
+    """Names of event types with their numbers; looking up a new name adds it."""
 
     def __missing__(self, name: str) -> int:
         """Give a new name the next number."""
@@ -22,9 +22,10 @@ class TypeNames(dict[str, int]):
 
 @dataclass(frozen=True, slots=True)
 class EventTypes:
-    """Event types of some records.
+    """Event types of records.
 
-    numbers: of the name of each record.  names: of the whole batch, shared by its slices.
+    numbers: for each record, the number of its type.  names: those of the whole batch,
+    shared by its slices.
     """
 
     numbers: npt.NDArray[np.int64]
@@ -41,16 +42,16 @@ class EventTypes:
     def unknown(count: int) -> EventTypes:
         """Return the types of records that have none: the empty string."""
         types = EventTypes(np.zeros(count, np.int64))
-        types.names[""]  # takes number 0
+        types.names[""]  # gets number 0
         return types
 
     def put(self, rows: slice | _Rows, names: Iterable[str], count: int) -> None:
-        """Set the types of so many rows."""
-        # In C but for the first of each name.
+        """Set the types of `count` rows."""
+        # Runs in C, except for the first look-up of each name.
         self.numbers[rows] = np.fromiter(map(self.names.__getitem__, names), np.int64, count)
 
     def part(self, rows: slice) -> EventTypes:
-        """Return those rows of the column itself, not of a copy."""
+        """Return rows as a view, not a copy."""
         return EventTypes(self.numbers[rows], self.names)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Columns that grow at their end, without what is in them being copied."""
+"""Columns that grow at their end without copying their content."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# Memory of its own, which the kernel fills with zeros when it is first touched.
+# Private memory: the kernel fills a page with zeros when it is first touched.
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 
 class Column:
     """An array (`rows`) that can be made longer.
 
-    Its memory is mapped for it alone: the kernel moves it by its page tables, while the
-    allocator would copy all of it again and again, and what was never touched takes none.
+    It has a memory mapping of its own.  The kernel grows a mapping by moving page tables;
+    the allocator would copy everything.  Pages that were never touched take no memory.
     """
 
     def __init__(self, dtype: npt.DTypeLike, size: int, width: int = 0) -> None:
-        """size: rows, zeros, at least one.  width: numbers in each, 0 for rows that are numbers."""
+        """size: rows of zeros, at least 1.  width: numbers in a row, 0 for scalars."""
         self._dtype = np.dtype(dtype)
         self._shape = (width,) if width else ()
         self._row_bytes = self._dtype.itemsize * max(width, 1)
@@ -32,24 +32,24 @@ class Column:
         return np.frombuffer(self._memory, self._dtype).reshape(-1, *self._shape)
 
     def grow(self, size: int) -> None:
-        """Make it at least `size` rows long, with zeros; there must be no view of `rows`.
+        """Make it at least `size` rows long; new rows are zeros.
 
-        An eighth more than needed: each step has its price.  Raises BufferError if there
-        is a view, and not only in what is garbage: where numba had to compile, its frames and
-        their arguments may be.
+        It grows by an eighth more than needed, since each step is expensive.  Raises
+        BufferError while a view of `rows` exists.  Views in garbage are collected first:
+        after a compilation, numba's frames hold their arguments.
         """
         if size <= len(self.rows):
             return
-        wanted = (size + size // 8) * self._row_bytes
+        size_bytes = (size + size // 8) * self._row_bytes
         del self.rows
         try:
             try:
-                self._memory.resize(wanted)
+                self._memory.resize(size_bytes)
             except BufferError:
                 gc.collect()
-                self._memory.resize(wanted)
-        except SystemError:  # not every system can
-            before, self._memory = self._memory, mmap.mmap(-1, wanted, flags=_PRIVATE)
-            self._memory[: len(before)] = before[:]
+                self._memory.resize(size_bytes)
+        except SystemError:  # not every system can resize a mapping
+            old, self._memory = self._memory, mmap.mmap(-1, size_bytes, flags=_PRIVATE)
+            self._memory[: len(old)] = old[:]
         finally:
             self.rows = self._view()

@@ -1,4 +1,4 @@
-"""Headers of records that all have the same names: a column for each name."""
+"""Headers of records that all have the same header names: one column for each name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from operators.columns.byte_column import ByteColumn
 
 Header: TypeAlias = tuple[str, bytes | None]
 Headers: TypeAlias = Sequence[Header] | None
-# The value of one header in all records, or in each.
+# One value for all records, or one for each record.
 Value: TypeAlias = "bytes | list[bytes] | ByteColumn"
 
 
 class HeaderTable(Sequence[Headers]):
-    """The headers of some records, with the same names in the same order.
+    """Headers of records that have the same names in the same order.
 
-    columns: name → its value in all records, or that in each; one name at least.
+    columns: name → one value for all records, or one for each record; at least one name.
     """
 
     __slots__ = ("_count", "columns")
@@ -37,21 +37,21 @@ class HeaderTable(Sequence[Headers]):
     def __getitem__(self, row: slice) -> list[list[Header]]: ...
 
     def __getitem__(self, row: int | slice) -> list[Header] | list[list[Header]]:
-        """Return the headers of one record, or of some."""
+        """Return the headers of one record, or of a slice of records."""
         return self.rows()[row]
 
     def __iter__(self) -> Iterator[list[Header]]:
-        """Go through the headers of each record."""
+        """Iterate over the headers of each record."""
         return iter(self.rows())
 
     def rows(self) -> list[list[Header]]:
-        """Make the headers of each record; they may be changed."""
+        """Make a new list of headers for each record."""
         columns = [
-            zip(repeat(name, self._count), _each(value, self._count), strict=True)
+            zip(repeat(name, self._count), _values(value, self._count), strict=True)
             for name, value in self.columns.items()
         ]
         return list(map(list, zip(*columns, strict=True)))
 
 
-def _each(value: Value, count: int) -> Iterable[bytes | None]:
+def _values(value: Value, count: int) -> Iterable[bytes | None]:
     return repeat(value, count) if isinstance(value, bytes) else value

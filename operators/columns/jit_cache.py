@@ -1,17 +1,17 @@
-"""What was compiled of a loop, kept on disk, and read again only where it would come out the same.
+"""Compiled loops on disk, read again only if compiling would give the same code.
 
-numba's own files are stale where a loop inlines a function of another file: it compares the
-loop's file alone.  And two processes that write at once can leave the code of one signature
-under the name of another: numba writes an index first, and the code it names later.  Here:
+numba's own cache files become stale when a loop inlines a function of another file: numba
+checks the loop's file alone.  And two processes that write at once can leave the code of one
+signature under the name of another: numba writes an index first and the code later.  So:
 
-1. A file holds one loop for one signature, and says so itself: its key stands beside the code.
-2. It begins with a hash of `sources_stamp` and of all that follows.  What other sources were
-   compiled to, and what is not whole, has another hash.
-3. It is written under a name of its own and then renamed, so readers see all of it or nothing.
-4. It is written only if the sources on disk are still those that this process began with.
+1. A file holds one loop for one signature, and its key is stored beside the code.
+2. The file begins with a hash of `sources_stamp` and of all that follows.  Code of other
+   sources and incomplete files have another hash.
+3. A file is written under a temporary name and then renamed: readers see all of it or nothing.
+4. A file is written only if the sources on disk are still those of this process's start.
 
-So any number of processes and versions may share a folder, and files may be deleted at any
-time.  Of two versions that run at once, each writes over the other's files: that costs the
+So any number of processes and versions can share a folder, and files can be deleted at any
+time.  Two versions that run at the same time overwrite each other's files: that costs the
 next start a compilation, nothing else.
 """
 
@@ -41,59 +41,59 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dedup.compiled")
 
-# Where loops are, and everything that they may inline.
+# The packages that hold all loops and all functions that loops inline.
 PACKAGES = ("operators", "connectors")
-# Of numba's insides: what is needed here.  They were the same from 0.61 to 0.68.
-_OF_NUMBA = ("_impl", "_index_key", "_py_func")
+# The private attributes of numba that are used here.  They are the same from 0.61 to 0.68.
+_NUMBA_ATTRIBUTES = ("_impl", "_index_key", "_py_func")
 _Key: TypeAlias = tuple[tuple[str, str, int], tuple[object, object, object]]
 _HASH_BYTES = hashlib.sha256().digest_size
 
 
 def sources_stamp() -> bytes:
-    """Hash all that decides what a loop is compiled to, but for the kind of processor.
+    """Hash everything that decides what a loop is compiled to, except the kind of processor.
 
-    That is each source file of `PACKAGES`, by its name in the package and its content, and
-    the versions of Python, numba, llvmlite and numpy.  Neither where the files are nor their
-    times: a copy has the same.  Takes 2 ms.  Raises RuntimeError if there are no sources.
+    The hash covers the source files of `PACKAGES`, by name in the package and content, and
+    the versions of Python, numba, llvmlite and numpy.  Folder and file times do not count: a
+    copy has the same hash.  Takes 2 ms.  Raises RuntimeError if there are no sources.
     """
     stamp = hashlib.sha256()
     for version in (sys.version, numba.__version__, llvmlite.__version__, np.__version__):
         stamp.update(f"{version}\n".encode())
-    found = False
+    any_source = False
     for package in PACKAGES:
         for name, content in _sources(files(package), package):
-            found = True
+            any_source = True
             stamp.update(f"{name} {len(content)}\n".encode())
             stamp.update(content)
-    if not found:
+    if not any_source:
         msg = "there are no source files to compare compiled loops with"
         raise RuntimeError(msg)
     return stamp.digest()
 
 
 def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
-    for one in sorted(folder.iterdir(), key=lambda one: one.name):
-        path = f"{name}/{one.name}"
-        if one.name.endswith(".py") and not one.name.startswith("."):  # no lock of an editor
-            yield path, one.read_bytes()
-        elif one.is_dir():
-            yield from _sources(one, path)
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        path = f"{name}/{entry.name}"
+        if entry.name.endswith(".py") and not entry.name.startswith("."):  # no editor's lock
+            yield path, entry.read_bytes()
+        elif entry.is_dir():
+            yield from _sources(entry, path)
 
 
 _stamp_at_start = cache(sources_stamp)
 
 
 class LoopCache(FunctionCache):
-    """Files of one loop, in the folder that numba chooses: see above for what they promise."""
+    """The cache files of one loop, in the folder that numba chooses, with the promises above."""
 
     def __init__(self, loop: Any) -> None:  # noqa: ANN401 - any function
-        """Raise RuntimeError where nothing can be kept: no folder, no sources, another numba."""
+        """Raise RuntimeError if nothing can be kept: no folder, no sources, another numba."""
         super().__init__(loop)  # type: ignore[no-untyped-call]  # numba's
-        if not all(hasattr(self, name) for name in _OF_NUMBA):
+        if not all(hasattr(self, name) for name in _NUMBA_ATTRIBUTES):
             msg = "this version of numba keeps compiled loops in another way"
             raise RuntimeError(msg)
         self._loop = (loop.__module__, loop.__qualname__, loop.__code__.co_firstlineno)
-        # Of a loop outside of the packages its own file counts too, as numba has it.
+        # A loop outside the packages also depends on its own file, as in numba.
         self._stamp = _stamp_at_start(), _own_stamp(loop, self._locator)
 
     @property
@@ -102,10 +102,10 @@ class LoopCache(FunctionCache):
 
     @override
     def load_overload(self, sig: object, target_context: Any) -> object:
-        """Return the loop for some types of arguments, or None where it has to be compiled.
+        """Return the loop for an argument signature, or None if it must be compiled.
 
-        numba would first import and register all that it could compile, an eighth of a second
-        of each start.  What it takes to run a loop is in what is kept.
+        numba's version first imports everything that it can compile, which takes 0.125 s of
+        each start.  The file alone is enough to run the loop.
         """
         rtsys.initialize(target_context)
         key = self._key(sig, target_context.codegen())
@@ -114,7 +114,7 @@ class LoopCache(FunctionCache):
 
     @override
     def save_overload(self, sig: object, data: Any) -> None:
-        """Keep what was compiled for some types of arguments."""
+        """Write the code that was compiled for an argument signature."""
         if not self._impl.check_cachable(data):
             return
         key = self._key(sig, data.codegen)
@@ -122,7 +122,7 @@ class LoopCache(FunctionCache):
             if sources_stamp() == _stamp_at_start():
                 self._locator.ensure_cache_path()
                 self._write(key, self._impl.reduce(data))
-        except OSError as error:  # a full disk, or sources that are being replaced
+        except OSError as error:  # a full disk, or sources being replaced
             log.warning(
                 "%s: a compiled loop is not kept there, each start compiles it again: %s",
                 self._locator.get_cache_path(),
@@ -131,18 +131,18 @@ class LoopCache(FunctionCache):
 
     @override
     def flush(self) -> None:
-        """Nothing to do: what numba compiles again is written over."""
+        """Do nothing: a new compilation overwrites the file."""
 
     def _key(self, sig: object, codegen: object) -> _Key:
         index_key: Any = self._index_key  # signature, processor, hashes of bytecode and closure
         return self._loop, index_key(sig, codegen)
 
     def _path(self, key: _Key) -> Path:
-        """Name a file: not by what changes with the sources, so that no old ones pile up."""
+        """Return the file's path, which is the same for all sources: old files do not pile up."""
         (module, name, _), (sig, processor, _) = key
-        named = repr((module, name, sys.implementation.cache_tag, sig, processor))
+        full_name = repr((module, name, sys.implementation.cache_tag, sig, processor))
         short = name.rpartition(".")[-1].strip("<>")
-        digest = hashlib.sha256(named.encode()).hexdigest()[:32]
+        digest = hashlib.sha256(full_name.encode()).hexdigest()[:32]
         return Path(self._locator.get_cache_path(), f"{short}-{digest}.loop")
 
     def _hash(self, body: bytes) -> bytes:
@@ -151,23 +151,23 @@ class LoopCache(FunctionCache):
     def _read(self, key: _Key) -> Any:  # noqa: ANN401 - numba's
         try:
             data = self._path(key).read_bytes()
-        except OSError:  # not there, or not for us to read
+        except OSError:  # absent, or not readable
             return None
         body = data[_HASH_BYTES:]
         if data[:_HASH_BYTES] != self._hash(body):
             return None
-        held, reduced = pickle.loads(body)  # noqa: S301 - our own, by its hash
-        return reduced if held == key else None
+        stored_key, reduced = pickle.loads(body)  # noqa: S301 - our own, by its hash
+        return reduced if stored_key == key else None
 
     def _write(self, key: _Key, reduced: object) -> None:
         path = self._path(key)
         body: bytes = dumps((key, reduced))  # type: ignore[no-untyped-call]  # numba's
-        whole = path.with_name(f"{path.name}.{uuid4().hex}")
+        temporary = path.with_name(f"{path.name}.{uuid4().hex}")
         try:
-            whole.write_bytes(self._hash(body) + body)
-            whole.replace(path)
+            temporary.write_bytes(self._hash(body) + body)
+            temporary.replace(path)
         except BaseException:
-            whole.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
 

@@ -1,4 +1,4 @@
-"""Where a record lies: its input partition and offset in one number."""
+"""References: the input partition and offset of a record in one number."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 
 from operators.columns.arrays import Ints
 
-# A reference names a record by partition and offset in one 64-bit integer.
-# 2^47 offsets last 4,400 years at 1,000 records/s a partition.
+# Bits of a 64-bit reference that hold the offset.  2^47 offsets last 4,400 years at 1,000
+# records/s per partition.
 _OFFSET_BITS = 47
 MAX_PARTITIONS = 1 << (63 - _OFFSET_BITS)
 NO_REFERENCE = -1
 
 
 def references(partitions: int | Ints, offsets: Ints) -> Ints:
-    """References of records of one partition, or each of its own."""
+    """References of records, all of one partition or each of its own."""
     return offsets | (np.int64(partitions) << _OFFSET_BITS)
 
 
@@ -29,5 +29,5 @@ def partition_and_offset(reference: Ints) -> tuple[Ints, Ints]: ...
 
 
 def partition_and_offset(reference: int | Ints) -> tuple[int | Ints, int | Ints]:
-    """Partition and offset that a reference stands for, or each of many."""
+    """Partition and offset of a reference, or of each reference of a column."""
     return reference >> _OFFSET_BITS, reference & ((1 << _OFFSET_BITS) - 1)

@@ -1,1 +1,1 @@
-"""From bytes to event time, keys and lane; one module a format."""
+"""From bytes to event time, keys and lane; one module or folder for each format."""

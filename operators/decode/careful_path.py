@@ -1,19 +1,24 @@
-"""The careful path of decoding: one record, with the reason if it is invalid.
+"""The careful path of decoding: one record at a time, with the reason if it is invalid.
 
-The reasons are tried in INTERFACE.md's order; the first that fits is given.
+It works for any format that can parse a value into an object.  Reasons are tested in the
+order of docs/reference/verdicts.md (section Invalid); the first that fits is given.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from operators.batches import Records
+import numpy as np
+
+from operators.batches import DecisionColumns, Records
 from operators.columns.header_table import Headers
 from operators.decode.compared_text import text_of
 from operators.decode.events import EventSpec, explain, is_event
 from operators.decode.reasons import NO_RECORD_TIME, bad_time, no_field
 from operators.decode.timestamps import event_time
-from operators.keys.canonical_json import NESTED_TOO_DEEPLY, decode_json
+from operators.keys.canonical_json import NESTED_TOO_DEEPLY
 from operators.keys.combination import MISSING, Combination, content_of, hash_values, look_up
 from operators.keys.hashing import SHARD, hash_bytes, json_seed
 from operators.keys.paths import RECORD_TIME
@@ -21,10 +26,10 @@ from operators.keys.paths import RECORD_TIME
 
 @dataclass(slots=True)
 class Accepted:
-    """A record that can be judged.
+    """A record that can be decided.
 
     hashes: one for each combination, 16 bytes.  shard: 16 bytes.  text: what near
-    duplicates are compared by, None where not asked for.
+    duplicates are compared by, None without near duplicates.
     """
 
     time: float
@@ -36,40 +41,63 @@ class Accepted:
 
 @dataclass(slots=True)
 class Rejected:
-    """A record that is `invalid`, why, and what is wrong in words."""
+    """A record that is `invalid`, with the reason and what is wrong in words."""
 
     reason: str
     message: str
     type: str = ""
 
 
+Parse: TypeAlias = Callable[[bytes], dict[str, object] | Rejected]
+"""Parses a value into an object of JSON values, as `decode_json` reads them."""
+
+
 class _MissingKeyError(Exception):
-    """A field of a combination is not there."""
+    """A record lacks a field of a combination."""
 
 
-class RecordDecoder:
-    """Decodes single records; has the last word on whatever the fast path leaves.
+class RecordReader:
+    """Reads single records, with the last word on every record that the fast path refuses.
 
-    A field of the shard may be missing (unlike one of a combination): it then
-    equals only another that is missing.
+    A field of the shard may be missing (unlike a field of a combination): it then
+    equals only another missing one.
     """
 
-    def __init__(self, spec: EventSpec) -> None:
-        """spec: how records are read."""
+    def __init__(self, spec: EventSpec, parse: Parse) -> None:
+        """spec: how records are read.  parse: how this format parses a value."""
         self._spec = spec
-        self._shard_wanted = spec.shard.content or bool(spec.shard.fields)
+        self._parse = parse
+        self._has_shard = spec.shard.content or bool(spec.shard.fields)
         self._shard_is_key = spec.combinations == (spec.shard,)
 
-    def __call__(self, records: Records, row: int) -> Accepted | Rejected:
-        """Decode one row of a batch."""
+    def fill(self, records: Records, row: int, columns: DecisionColumns) -> None:
+        """Read one record and fill in its row of the columns."""
+        answer = self.read(records, row)
+        if columns.types is not None:
+            columns.types.numbers[row] = columns.types.names[answer.type]
+        if not isinstance(answer, Accepted):
+            columns.invalid[row] = (answer.reason, answer.message)
+            return
+        columns.times[row] = answer.time
+        columns.hashes[row] = np.frombuffer(b"".join(answer.hashes), "<u8").reshape(-1, 2)
+        if columns.shards is not None:
+            columns.shards[row] = np.frombuffer(answer.shard, "<u8")
+        if columns.texts is not None:
+            columns.texts[row] = answer.text
+
+    def read(self, records: Records, row: int) -> Accepted | Rejected:
+        """Read one record."""
         try:
-            return self._decode(records, row)
+            return self._read(records, row)
         except RecursionError:
-            # What could just be read can be too deep to be written in canonical form.
+            # Parsing allows more depth than writing canonical JSON.
             return Rejected("json", NESTED_TOO_DEEPLY)
 
-    def _decode(self, records: Records, row: int) -> Accepted | Rejected:
-        event = self._read(records.values[row])
+    def _read(self, records: Records, row: int) -> Accepted | Rejected:
+        value = records.values[row]
+        if value is None:
+            return Rejected("tombstone", "the record has no value")
+        event = self._parse(value)
         if isinstance(event, Rejected):
             return event
         type_ = event.get("event_type")
@@ -85,7 +113,7 @@ class RecordDecoder:
             ]
             if self._shard_is_key:
                 shard = hashes[0]
-            elif self._shard_wanted:
+            elif self._has_shard:
                 shard = self._hash(self._spec.shard, SHARD, event, key, headers, optional=True)
             else:
                 shard = bytes(16)
@@ -97,19 +125,6 @@ class RecordDecoder:
             return time
         text = self._text(event) if self._spec.text_fields else None
         return Accepted(time, hashes, shard, event_type, text)
-
-    @staticmethod
-    def _read(value: bytes | None) -> dict[str, object] | Rejected:
-        if value is None:
-            return Rejected("tombstone", "the record has no value")
-        try:
-            value.decode()
-            event = decode_json(value)
-        except ValueError as error:
-            return Rejected("json", f"not JSON: {error}")
-        if not isinstance(event, dict):
-            return Rejected("schema", "the value is not a JSON object")
-        return event
 
     def _hash(  # noqa: PLR0913 - the parts of a record
         self,

@@ -1,4 +1,4 @@
-"""The text that near duplicates are compared by."""
+"""The text by which near duplicates are compared."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from operators.keys.combination import MISSING
 # Unicode's property White_Space.  `\s` and `str.split` also take U+001C to U+001F.
 _SPACES = "\t-\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _RUN = re.compile(f"[ {_SPACES}]+")
-# What has to be changed at all: most texts have single spaces only.
+# Texts that need a change: most texts have single spaces only.
 _UNEVEN = re.compile(f"[{_SPACES}]|  ")
 
-# Python sorts a run of combining marks by insertion, in quadratic time: a
-# megabyte of them would take minutes.  Up to this length it does not matter.
+# Python sorts a run of combining marks by insertion, in quadratic time: a megabyte of
+# marks would take minutes.  Up to these lengths that does not matter.
 _LONG_TEXT = 2000
 _LONG_RUN = 100
 _LAST = 0x10FFFF
@@ -27,19 +27,19 @@ _LAST = 0x10FFFF
 def text_of(values: Iterable[object]) -> str:
     """Return the text of the chosen fields, in their order, joined by newlines.
 
-    values: JSON values as `decode_json` reads them, MISSING for a field that is
-    not there (it leaves its newline: with fields a and b, a alone is not b alone).
-    A string is taken as it is, anything else in canonical JSON; then NFC, and runs
-    of white space as one space, also at the ends.
+    values: JSON values as `decode_json` reads them, MISSING for a missing field (its newline
+    stays: with fields a and b, a alone is not b alone).  A string stays as it is, other values
+    become canonical JSON.  Then comes NFC, and each run of white space becomes one space,
+    also at the ends.
     """
-    return "\n".join(["" if value is MISSING else _normal(_plain(value)) for value in values])
+    return "\n".join(["" if value is MISSING else _normalize(_string(value)) for value in values])
 
 
-def _plain(value: object) -> str:
+def _string(value: object) -> str:
     return value if isinstance(value, str) else encode_canonical(value).decode()
 
 
-def _normal(text: str) -> str:
+def _normalize(text: str) -> str:
     if not text.isascii():
         text = nfc(text)
     return _RUN.sub(" ", text) if _UNEVEN.search(text) else text
@@ -51,17 +51,17 @@ def nfc(text: str) -> str:
         marks, mark_or_composed = _marks()
         if mark_or_composed.search(text):
             decomposed = text.translate(_Decomposed())
-            # A stable sort by combining class is what the form asks for.
+            # NFC asks for a stable sort by combining class.
             text = marks.sub(_sorted, decomposed)
     return unicodedata.normalize("NFC", text)
 
 
 class _Decomposed(dict[int, str]):
-    """Each character's canonical decomposition, looked up once."""
+    """Canonical decompositions of characters, each computed once."""
 
     def __missing__(self, code: int) -> str:
-        self[code] = found = unicodedata.normalize("NFD", chr(code))
-        return found
+        self[code] = text = unicodedata.normalize("NFD", chr(code))
+        return text
 
 
 def _sorted(run: re.Match[str]) -> str:
@@ -71,7 +71,7 @@ def _sorted(run: re.Match[str]) -> str:
 
 @lru_cache(maxsize=1)
 def _marks() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Patterns of runs of marks, and of long runs of what is or becomes nothing but marks."""
+    """Patterns for runs of marks, and for long runs of marks and of what decomposes to marks."""
     marks, composed = [], []
     for code in range(_LAST + 1):
         char = chr(code)

@@ -1,4 +1,4 @@
-"""What an event is: the settings that say how a record becomes times and keys."""
+"""How a record becomes times and keys, and the schema `event`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ class EventSpec:
     """How records are read.
 
     combinations: the keys, in the order in which they are tried.
-    shard: whose values duplicates share; no fields and no content: one shard.
+    shard: the fields whose values duplicates share; no fields and no content: one shard.
     time: field path of the event time, or `@record`.
     content_ignore: top-level fields left out of the content.
-    text_fields: field paths of the text for near duplicates; empty: none wanted.
+    text_fields: field paths of the text for near duplicates; empty: no near duplicates.
     max_future_seconds: how far event time may be ahead of the wall clock.
     lanes: number of lanes, ≥ 1.
-    types: whether the event type of each record is wanted, for statistics.
+    types: whether to read the event type of each record, for statistics.
+    format: of the values, a name in operators/decode/formats.py.
     """
 
     combinations: tuple[Combination, ...]
@@ -35,10 +36,11 @@ class EventSpec:
     max_future_seconds: float = 86_400.0
     lanes: int = 4
     types: bool = False
+    format: str = "json"
 
 
 class _Event(BaseModel):
-    """The schema `event`; only ever asked what is wrong with a rejected event."""
+    """The schema `event`; used only to explain what is wrong with a rejected event."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -50,20 +52,20 @@ class _Event(BaseModel):
 
 
 def is_event(event: dict[str, object]) -> bool:
-    """Tell whether the five fields are there and of the right JSON type."""
+    """Tell whether an event has the five fields, each of the right JSON type."""
     timestamp = event.get("timestamp")
     return (
         isinstance(event.get("event_id"), str)
         and isinstance(event.get("user_id"), str)
         and isinstance(event.get("event_type"), str)
-        # Everything that is not one of these is a number, as `decode_json` reads it.
+        # Any other value that `decode_json` returns is a number or a string.
         and not isinstance(timestamp, bool | dict | list | None)
         and isinstance(event.get("data"), dict)
     )
 
 
 def explain(event: dict[str, object]) -> str:
-    """Say in words what is wrong with an event that is not of the schema."""
+    """Say in words why an event does not fit the schema."""
     try:
         _Event.model_validate(event)
     except ValidationError as error:

@@ -18,12 +18,12 @@ _Ints = npt.NDArray[np.int64]
 _DASH, _COLON, _POINT, _PLUS, _ZERO = (ord(char) for char in "-:.+0")
 _TS: Final = (ord("T"), ord("t"))
 _ZS: Final = (ord("Z"), ord("z"))
-# Of YYYY-MM-DDTHH:MM:SS, and of +HH:MM.
+# Lengths of YYYY-MM-DDTHH:MM:SS and +HH:MM.
 _LOCAL: Final = 19
 _OFFSET: Final = 6
-_MOST_DIGITS: Final = 9
-# Fractions of so large a number of seconds, moved to where a double ends, fit into 64 bits.
-_LEAST_EXPONENT: Final = 19
+_MAX_DIGITS: Final = 9
+# From 2^19 seconds on, a fraction shifted to the end of the mantissa fits into 64 bits.
+_MIN_EXPONENT: Final = 19
 _MANTISSA: Final = 52
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))",
@@ -39,7 +39,7 @@ _LAST_SECOND_OF_DAY = 86_399
 
 @jit_inlined
 def is_day(year: int, month: int, day: int) -> bool:
-    """Tell whether there is such a day; any numbers that are not negative."""
+    """Tell whether the calendar has such a day; no number may be negative."""
     if not 1 <= month <= 12:  # noqa: PLR2004 - calendar
         return False
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
@@ -92,14 +92,14 @@ def parse_rfc3339(text: str) -> float | None:
 
 
 def _nearest_double(whole: int, fraction: str) -> float:
-    """Nearest double of a whole number and a fraction (`.` and digits, the last not 0) above it.
+    """Double nearest to a whole number plus a fraction (`.` and digits, the last not 0).
 
-    One conversion of the whole decimal text: a sum of two doubles would be rounded twice.
+    The decimal text is converted at once: a sum of two doubles would be rounded twice.
     """
     digits = fraction[1:]
     if whole >= 0 or not digits:
         return float(f"{whole}{fraction}")
-    # −3 and .25 above it are −2.75: the digits of 1 − .25 after the 2.
+    # −3 plus .25 is −2.75: a 2, then the digits of 1 − .25.
     return -float(f"{-whole - 1}.{digits[:-1].translate(_NINES)}{10 - int(digits[-1])}")
 
 
@@ -120,7 +120,7 @@ def event_time(value: object) -> float | None:
 
 
 def parse_times(texts: Sequence[str]) -> Floats:
-    """Epoch seconds of each text, NaN for those that `event_time` has to look at.
+    """Epoch seconds of each text, NaN for texts that only `event_time` can read or reject.
 
     Source: RFC 3339, section 5.6.
     """
@@ -142,7 +142,7 @@ def _parse(text: _Text, ends: _Ints, times: Floats) -> None:
 
 @jit
 def _number(text: _Text, begin: int, count: int) -> int:
-    """Read some digits; below 0 if they are not."""
+    """Read `count` digits; return −1 if any character is not a digit."""
     number = 0
     for at in range(begin, begin + count):
         digit = int(text[at]) - _ZERO
@@ -161,7 +161,7 @@ def _parse_one(text: _Text, begin: int, end: int) -> float:
     fraction = digits = 0
     if text[at] == _POINT:
         at += 1
-        while at < end and digits < _MOST_DIGITS and _number(text, at, 1) >= 0:
+        while at < end and digits < _MAX_DIGITS and _number(text, at, 1) >= 0:
             fraction = fraction * 10 + _number(text, at, 1)
             digits += 1
             at += 1
@@ -176,7 +176,7 @@ def _parse_one(text: _Text, begin: int, end: int) -> float:
 
 @jit
 def _local_seconds(text: _Text, begin: int) -> int | None:
-    """Seconds of YYYY-MM-DDTHH:MM:SS since 1970 on the same clock."""
+    """Seconds from 1970 to YYYY-MM-DDTHH:MM:SS, both in the same time zone."""
     if text[begin + 4] != _DASH or text[begin + 7] != _DASH or text[begin + 10] not in _TS:
         return None
     if text[begin + 13] != _COLON or text[begin + 16] != _COLON:
@@ -193,7 +193,7 @@ def _local_seconds(text: _Text, begin: int) -> int | None:
 
 @jit
 def _offset(text: _Text, at: int, end: int) -> int | None:
-    """Seconds east of UTC; None if there is anything else at the end."""
+    """Seconds east of UTC; None if the text does not end in a zone."""
     if end - at == 1 and text[at] in _ZS:
         return 0
     if end - at != _OFFSET or text[at + 3] != _COLON:
@@ -209,11 +209,11 @@ def _offset(text: _Text, at: int, end: int) -> int | None:
 
 @jit
 def _with_fraction(whole: int, fraction: int, digits: int) -> float:
-    """Nearest double, or NaN where that would need larger numbers.
+    """Nearest double, or NaN if its computation needs more than 64 bits.
 
-    There is always one: the middle of two of them has more than nine digits.
+    There is only one: the middle between two doubles has more than nine decimal digits.
     """
-    exponent = _LEAST_EXPONENT
+    exponent = _MIN_EXPONENT
     if whole < 1 << exponent:
         return math.nan
     while whole >> exponent > 1:

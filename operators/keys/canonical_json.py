@@ -1,9 +1,9 @@
-"""JSON values in a form in which equal values have equal bytes.
+"""Canonical JSON: equal values have equal bytes.
 
-Equality is INTERFACE.md's: strings by code point, numbers by value (`1`, `1.0`
+docs/reference/keys.md says what is equal: strings by code point, numbers by value (`1`, `1.0`
 and `1e0` are equal, integers of any size keep all their digits, a fraction or
-an exponent makes an IEEE double), objects regardless of member order, the last
-of repeated member names.  Source for the order and the strings: RFC 8785.
+an exponent makes an IEEE double), objects regardless of member order, the last of
+repeated members counts.  Source for the order and the strings: RFC 8785.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import NoReturn
 
 import msgspec
 
-# Python refuses to read longer integers by default (a guard against quadratic
-# time), and so does msgspec; such integers are kept as the digits they are.
-_LONGEST_INT_DIGITS = 4000
+# Python and msgspec refuse longer integers (a guard against quadratic time).  They are
+# kept as text.
+_MAX_INT_DIGITS = 4000
 
 NESTED_TOO_DEEPLY = "JSON nested too deeply"
 
@@ -27,11 +27,11 @@ class Literal:
     __slots__ = ("text",)
 
     def __init__(self, text: str) -> None:
-        """text: what stands for the number in canonical JSON."""
+        """text: the number in canonical JSON."""
         self.text = text
 
     def __eq__(self, other: object) -> bool:
-        """Equal when the canonical texts are."""
+        """Tell whether the canonical texts are equal."""
         return isinstance(other, Literal) and other.text == self.text
 
     def __hash__(self) -> int:
@@ -45,13 +45,13 @@ def _number(text: str) -> object:
     if value.is_integer():
         return int(value)
     if math.isinf(value):
-        # No JSON number can spell this, so it meets no other value.
+        # No JSON number is spelled like this, so it equals no other value.
         return Literal("Infinity" if value > 0 else "-Infinity")
     return value
 
 
 def _integer(text: str) -> object:
-    return int(text) if len(text) <= _LONGEST_INT_DIGITS else Literal(text)
+    return int(text) if len(text) <= _MAX_INT_DIGITS else Literal(text)
 
 
 def _refuse(text: str) -> NoReturn:
@@ -67,10 +67,10 @@ def _encode_literal(value: object) -> msgspec.Raw:
 
 
 number_hook = _number
-"""For msgspec decoders: makes every fraction or exponent the value that it stands for."""
+"""For msgspec decoders: the value of a number with a fraction or an exponent."""
 
 decode_plain = msgspec.json.Decoder(float_hook=_number).decode
-"""Read what `decode_json` reads, save the longest integers: raises for those too."""
+"""Like `decode_json`, but raises for the longest integers too."""
 
 encode_canonical = msgspec.json.Encoder(order="sorted", enc_hook=_encode_literal).encode
 """Canonical bytes of a value that `decode_json` (or a decoder with `number_hook`) read."""
@@ -86,14 +86,14 @@ def decode_json(value: bytes) -> object:
     try:
         return decode_plain(value)
     except msgspec.ValidationError:
-        # Valid JSON as far as it was read, with an integer too long for msgspec.
+        # Valid JSON up to an integer that is too long for msgspec.
         return _decode_long_integers(value)
     except RecursionError:
         raise ValueError(NESTED_TOO_DEEPLY) from None
 
 
 def is_json_object(value: bytes) -> bool:
-    """Whether bytes are one JSON object and nothing else: then they are no half of one."""
+    """Whether bytes are one complete JSON object and nothing else."""
     try:
         value.decode()
         return isinstance(decode_json(value), dict)

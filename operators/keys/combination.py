@@ -1,4 +1,4 @@
-"""Keys: which values of a record are compared, and how they become bytes."""
+"""Keys: the values of a record that are compared, and how they become bytes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MISSING = msgspec.UNSET
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """Fields whose values together make a key, or the whole content.
+    """The fields whose values together make a key, or the whole content.
 
     fields: paths such as `user_id`, `data.session_id`, `@key`, `@header.NAME`.
-    content: the key is the event less the ignored top-level fields.
+    content: the key is the event without the ignored top-level fields.
     """
 
     fields: tuple[str, ...]
@@ -30,7 +30,7 @@ class Combination:
 
     @property
     def name(self) -> str:
-        """What `dedup.matched` says: the fields joined by a comma, or `content`."""
+        """The value of `dedup.matched`: the fields joined by commas, or `content`."""
         return "content" if self.content else ",".join(self.fields)
 
 
@@ -46,9 +46,9 @@ def look_up(
 ) -> object:
     """Value at a field path, or MISSING.
 
-    event: the decoded JSON object.  A path through something that is not an
-    object is missing; `null` is a value.  Of a repeated header the last counts;
-    one without a value is missing, for it has no bytes to compare.
+    event: the decoded JSON object.  A path through a value that is not an object is
+    missing; `null` is a value.  If a header is repeated, the last one counts; a header
+    without a value is missing, because it has no bytes to compare.
     """
     if path == RECORD_KEY:
         return MISSING if key is None else Bytes(key)
@@ -66,22 +66,22 @@ def look_up(
     return value
 
 
-# Equal to itself and to no JSON value, which cannot be spelled so.
-_NOTHING = Literal("missing")
+# Equal to itself only: no JSON value is spelled like this.
+_MISSING_JSON = Literal("missing")
 
 
 def _json_of(value: object) -> object:
-    """Text for bytes; a field is always bytes or always JSON, so the two never meet."""
+    """Bytes become text.  A field is always bytes or always JSON, so the two never compare."""
     if isinstance(value, Bytes):
         return base64.b64encode(value.value).decode()
-    return _NOTHING if value is MISSING else value
+    return _MISSING_JSON if value is MISSING else value
 
 
 def hash_values(values: Sequence[object], index: int) -> bytes:
     """128-bit hash of a combination's values, 16 bytes.
 
-    values: one decoded JSON value, `Bytes` or MISSING for each field.  index: of
-    the combination; equal values of different combinations do not meet.
+    values: one decoded JSON value, `Bytes` or MISSING for each field.  index: of the
+    combination; equal values of different combinations have different hashes.
     """
     if len(values) == 1:
         value = values[0]
@@ -93,7 +93,7 @@ def hash_values(values: Sequence[object], index: int) -> bytes:
 
 
 def content_of(event: dict[str, object], ignored: frozenset[str]) -> bytes:
-    """Canonical JSON of an event less the ignored top-level fields."""
+    """Canonical JSON of an event without the ignored top-level fields."""
     if ignored.isdisjoint(event):
         return encode_canonical(event)
     return encode_canonical({name: value for name, value in event.items() if name not in ignored})

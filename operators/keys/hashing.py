@@ -1,9 +1,8 @@
-"""128-bit hashes of keys: murmur3 over bytes that only equal keys share.
+"""128-bit hashes of keys: murmur3 over bytes that are equal only for equal keys.
 
-Each kind of content has a seed of its own, so that a string, a canonical JSON
-text and raw header bytes never meet by having the same bytes.  With 128 bits,
-10 million live keys and a billion records, a collision is a matter of
-n·m / 2^128 ≈ 3·10⁻²³: treated as impossible.
+Each kind of content has its own seed: a string and a canonical JSON text with the same
+bytes have different hashes.  With 10 million live keys and a billion records, a collision
+has the probability n·m / 2^128 ≈ 3·10⁻²³: treated as impossible.
 Source: Austin Appleby, MurmurHash3_x64_128 (package mmh3).
 """
 
@@ -22,13 +21,13 @@ _STRING, _JSON = 0, 1
 _KINDS = 2
 
 SHARD = 1 << 20
-"""Stands for the combination's index where a hash is that of the shard."""
+"""The index for a hash of the shard, which is no combination."""
 
 hash_bytes = mmh3.hash_bytes
 
 
 def string_seed(combination: int) -> int:
-    """Seed for keys that are one JSON string (as UTF-8), or one record key or header."""
+    """Seed for a key that is one JSON string (as UTF-8), one record key or one header."""
     return combination * _KINDS + _STRING
 
 
@@ -38,7 +37,7 @@ def json_seed(combination: int) -> int:
 
 
 def hash_column(texts: Iterable[bytes] | Iterable[str], seed: int) -> Hashes:
-    """Hash a column of texts; strings as their UTF-8.
+    """Hash a column of texts, strings as UTF-8.
 
     Returns an array of shape (n, 2): low and high 64 bits.
     """
@@ -46,5 +45,5 @@ def hash_column(texts: Iterable[bytes] | Iterable[str], seed: int) -> Hashes:
 
 
 def rows_of(digests: Iterable[bytes]) -> Hashes:
-    """Array of shape (n, 2) of hashes of 16 bytes."""
+    """Array of shape (n, 2) from digests of 16 bytes."""
     return np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)

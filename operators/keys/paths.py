@@ -1,4 +1,4 @@
-"""Which fields make a key, and which of them choose the lane: reading what a user wrote.
+"""Parses the user's field paths: which fields make a key, and which choose the lane.
 
 Field paths are `a`, `data.b.c`, `@key` (the record key) and `@header.NAME`.
 """
@@ -11,20 +11,21 @@ from typing import TypeVar
 from operators.keys.combination import HEADER_PREFIX, RECORD_KEY, Combination
 
 CONTENT = "content"
+RECORD_TIME = "@record"
 
 _T = TypeVar("_T", bound=Hashable)
 
 
 class PathsError(ValueError):
-    """Not a field path, or not a list of them; the text says what to write instead."""
+    """Not a field path, or not a list of field paths; the text says what to write instead."""
 
 
 class NoCommonFieldError(PathsError):
-    """Several key combinations, no field that all of them share, and no shard named."""
+    """Several key combinations share no field, and the user named no shard."""
 
 
 def needs_kafka(path: str) -> bool:
-    """Whether a path names what only a Kafka record has, and no JSON line."""
+    """Whether a path names a part that Kafka records have and JSON lines lack."""
     return path.startswith("@")
 
 
@@ -57,7 +58,7 @@ def parse_path(path: object) -> str:
     """Check a path that may also be `@key` or `@header.NAME` and return it."""
     if not isinstance(path, str) or not path.startswith("@"):
         return parse_event_path(path)
-    # A header's name may hold dots, so only its presence is checked.
+    # A header's name may contain dots, so only its presence is checked.
     if path == RECORD_KEY or (path.startswith(HEADER_PREFIX) and path != HEADER_PREFIX):
         return path
     msg = f"has {path!r}, but of names that begin with @ only @key and @header.NAME can stand here"
@@ -76,13 +77,13 @@ def parse_time(path: object) -> str:
 
 
 def parse_paths(value: object) -> tuple[str, ...]:
-    """Check a list of paths, none of them twice; it may be empty."""
+    """Check a list of paths without repetitions; it may be empty."""
     if not isinstance(value, list | tuple):
         msg = 'must be a list of field paths, as in ["user_id"]'
         raise PathsError(msg)
     paths = tuple(parse_path(path) for path in value)
-    for again in _repeated(paths):
-        msg = f"names {again!r} twice in one list: name it once"
+    for path in _repeated(paths):
+        msg = f"names {path!r} twice in one list: name it once"
         raise PathsError(msg)
     return paths
 
@@ -96,7 +97,7 @@ def parse_keys(value: object) -> tuple[Combination, ...]:
         )
         raise PathsError(msg)
     combinations = tuple(_parse_combination(item) for item in value)
-    # Whatever the order of their fields: ["a","b"] and ["b","a"] match the same records.
+    # The order of fields does not matter: ["a","b"] and ["b","a"] match the same records.
     for fields, _ in _repeated((tuple(sorted(c.fields)), c.content) for c in combinations):
         msg = f"has the combination {','.join(fields) or CONTENT!r} twice: leave one out"
         raise PathsError(msg)
@@ -106,12 +107,11 @@ def parse_keys(value: object) -> tuple[Combination, ...]:
 def resolve_shard(
     keys: tuple[Combination, ...], content_ignore: Iterable[str], shard_by: tuple[str, ...] | None
 ) -> Combination:
-    """Say what the lane of a record is made from.
+    """Return the fields whose values choose the lane of a record.
 
     keys: the combinations, at least one.  content_ignore: top-level fields that
-    `content` leaves out.  shard_by: paths that the user named, None if nothing.
-    Returns fields whose values are hashed, or the content; neither means that
-    everything is one shard.
+    `content` leaves out.  shard_by: paths that the user named, None for the default.
+    Returns a combination with fields or the content; with neither, everything is one shard.
     Raises NoCommonFieldError if the combinations share no field.
     """
     if shard_by is not None:
@@ -154,14 +154,11 @@ def _parse_combination(item: object) -> Combination:
 
 
 def _repeated(items: Iterable[_T]) -> list[_T]:
-    """Items that were there before, each time they come again."""
+    """Items that occur again, once for each repetition."""
     seen: set[_T] = set()
-    again = []
+    repeated = []
     for item in items:
         if item in seen:
-            again.append(item)
+            repeated.append(item)
         seen.add(item)
-    return again
-
-
-RECORD_TIME = "@record"
+    return repeated

@@ -26,9 +26,9 @@ from bytewax.operators.windowing import (
 )
 from typing_extensions import override
 
-from operators.changes import Counts, add
+from operators.changes import NO_SEQUENCE, Counts, add
 from operators.statistics.summarize import Statistic, statistics_of, window_of
-from operators.verdicts import NOTHING, VerdictBatch
+from operators.verdicts import VerdictBatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -53,7 +53,6 @@ class StatisticsSettings:
 
     seconds: float
     lanes: int
-    allowed_lateness_seconds: float
 
 
 def pieces_of(batch: VerdictBatch, settings: StatisticsSettings) -> Iterator[tuple[float, Piece]]:
@@ -62,15 +61,14 @@ def pieces_of(batch: VerdictBatch, settings: StatisticsSettings) -> Iterator[tup
     Each with the length of the windows that it is counted in.  A batch that changes
     nothing (a heartbeat) adds nothing.
     """
-    for summary in (*batch.recovered, batch.summary):
+    for summary in (*batch.recovered, batch.change.summary):
         if summary is not None:
             for window, counts in summary.windows.items():
                 yield summary.seconds, Piece(batch.lane, window, counts)
-    seconds = settings.seconds
-    if batch.number != NOTHING and batch.watermark > float("-inf"):
-        horizon = batch.watermark - settings.allowed_lateness_seconds
-        now = window_of(batch.watermark, seconds)
-        yield seconds, Piece(batch.lane, now, {}, window_of(horizon, seconds))
+    seconds, progress = settings.seconds, batch.change.progress
+    if progress.sequence != NO_SEQUENCE and progress.watermark > float("-inf"):
+        now = window_of(progress.watermark, seconds)
+        yield seconds, Piece(batch.lane, now, {}, window_of(batch.change.horizon, seconds))
 
 
 _Horizons: TypeAlias = dict[int, int]

@@ -19,7 +19,8 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 from connectors.kafka import requests, topic_reader
 from deploy.kafka import Broker
 from flows.cli import app
-from flows.cli.generate.command import Labelled, StreamOptions, generate
+from flows.cli.generate.options import Labelled, StreamOptions
+from flows.cli.generate.stream import generate
 from tests.model import Model, Record, Settings
 
 SECONDS = 30.0
@@ -140,7 +141,7 @@ class Run:
             ("dedup.offset", str(offset)),
         ]
         if verdict == "duplicate":
-            original = record.of if original is None else original
+            original = record.repeats if original is None else original
             assert original is not None
             headers.append(("dedup.matched", "event_id"))
             headers.append(("dedup.original", "{}:{}".format(*self.places[original])))
@@ -252,7 +253,7 @@ def test_a_record_in_the_wrong_topic_is_named(
     status, report = audit()
 
     assert status == 1
-    assert "1 output records lie in the output of another verdict:" in report
+    assert "1 output records are in the output of another verdict:" in report
     assert f"  {run.topic(target)}-" in report
     assert "have no answer" not in report
 
@@ -338,7 +339,7 @@ def test_a_header_that_is_missing_is_named(
     status, report = audit()
 
     assert status == 1
-    assert "1 output records lack what should say" in report
+    assert "1 output records do not say which record they answer" in report
     assert f": no {header}, or no valid one\n" in report
 
 
@@ -502,11 +503,11 @@ def test_an_original_that_was_deleted_is_a_note(run: Run, audit: Audit) -> None:
     output = next(
         one
         for one in run.outputs["duplicate"]
-        if one.record.of is not None
-        and run.places[one.record.of][0] == run.places[one.record.index][0]
+        if one.record.repeats is not None
+        and run.places[one.record.repeats][0] == run.places[one.record.index][0]
     )
-    assert output.record.of is not None
-    partition, offset = run.places[output.record.of]
+    assert output.record.repeats is not None
+    partition, offset = run.places[output.record.repeats]
     run.write_outputs()
     admin = AdminClient({"bootstrap.servers": run.bootstrap})
     cut = [TopicPartition(run.topic("input"), partition, offset + 1)]

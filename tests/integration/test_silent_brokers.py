@@ -12,7 +12,6 @@ from connectors.kafka.access import KafkaAccess
 from connectors.kafka.requests import KafkaUnreachableError
 from connectors.kafka.topic_reader import TopicReader
 from connectors.kafka.topics import ensure_topics
-from flows.cli.progress import Progress
 from flows.cli.replay.log import ensure_log
 from operators.errors import StateError
 from tests.integration.mock_brokers import MockBrokers, mock_brokers
@@ -99,11 +98,11 @@ def test_the_end_of_the_changelog_is_known_when_brokers_are_back(
 def test_an_audit_takes_no_missing_answer_for_the_end_of_a_topic(
     brokers: MockBrokers, access: KafkaAccess
 ) -> None:
-    reader = TopicReader(access, Progress, timestamps=False)
-    assert reader.span(TOPIC) == {0: (0, 0)}
+    reader = TopicReader(access, timestamps=False)
+    assert reader.offset_ranges(TOPIC) == {0: (0, 0)}
     brokers.answer_after(milliseconds=60_000)
     with pytest.raises(KafkaUnreachableError, match=r"cannot talk to Kafka .*Timed out"):
-        reader.span(TOPIC)
+        reader.offset_ranges(TOPIC)
     reader.close()
 
 

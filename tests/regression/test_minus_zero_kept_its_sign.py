@@ -5,7 +5,7 @@ import pytest
 
 from operators.batches import Records
 from operators.decode.decoder import Decoder
-from tests.unit.operators.decode.test_decoder import batch_of, event, one_by_one, spec_of
+from tests.decoding import batch_of, careful, event, spec_of
 
 
 @pytest.mark.parametrize("others", [["1.5"], ["1.5", '"2026-01-01T00:00:00Z"']])
@@ -14,7 +14,7 @@ def test_minus_zero_is_zero_either_way(others: list[str]) -> None:
     spec = spec_of(["event_id"])
     values: list[bytes | None] = [event(timestamp=time) for time in ("-0.0", *others)]
     batch = batch_of(Records(np.arange(len(values)), values))
-    for decoder in (Decoder(spec), one_by_one(spec)):
+    for decoder in (Decoder(spec), careful(spec)):
         times = decoder(batch).decided.times
         assert times[0] == 0.0
         assert not np.signbit(times[0])

@@ -63,7 +63,7 @@ def test_the_changelog_and_a_rocksdb_folder_are_read(tmp_path: Path) -> None:
     values = json.loads((DATA / "changelog.json").read_text())
     records = [unpack(base64.b64decode(value)) for value in values]
     assert [len(record.change.delta) for record in records] == [16, 24]
-    assert all(record.last and record.change.positions == {0: 50} for record in records)
+    assert all(record.last and record.change.progress.positions == {0: 50} for record in records)
 
     shutil.copytree(DATA / "rocksdb", tmp_path / "early" / "lane-000")
     settings = load_settings(

@@ -16,10 +16,10 @@ from connectors.exactly_once.changelog_format import (
     pack,
     unpack,
 )
-from operators.changes import Delta, LaneChange
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import StateError
 
-LARGEST_RECORD_BYTES = 1024 * 1024  # connectors/exactly_once/changelog.py: max.message.bytes
+LARGEST_RECORD_BYTES = 1024 * 1024  # connectors/exactly_once/changelog_topic.py: max.message.bytes
 
 times = st.floats(allow_nan=False)
 partitions = st.integers(0, 2**16 - 1)
@@ -40,15 +40,17 @@ def delta(size: int, seed: int, *, sessions: bool) -> Delta:
 def changes(draw: st.DrawFn) -> LaneChange:
     positions = draw(st.dictionaries(partitions, st.integers(0, 2**62), min_size=1, max_size=9))
     return LaneChange(
-        number=draw(st.integers(1, 2**62)),
-        positions=positions,
-        largest={
-            number: draw(times.filter(lambda time: time > -np.inf))
-            for number in positions
-            if draw(st.booleans())
-        },
-        watermark=draw(times),
-        delta=delta(
+        LaneProgress(
+            sequence=draw(st.integers(1, 2**62)),
+            positions=positions,
+            max_event_times={
+                partition: draw(times.filter(lambda time: time > -np.inf))
+                for partition in positions
+                if draw(st.booleans())
+            },
+            watermark=draw(times),
+        ),
+        delta(
             draw(st.integers(0, 3 * KEYS_PER_RECORD)),
             draw(st.integers(0, 99)),
             sessions=draw(st.booleans()),
@@ -69,9 +71,7 @@ def test_round_trip(change: LaneChange, fingerprint: dict[str, str]) -> None:
     assert [record.last for record in records] == [False] * (len(records) - 1) + [True]
     assert all(len(value) < LARGEST_RECORD_BYTES for value in packed)
     assert last.fingerprint == fingerprint
-    assert (last.change.number, last.change.watermark) == (change.number, change.watermark)
-    assert last.change.positions == change.positions
-    assert last.change.largest == change.largest
+    assert last.change.progress == change.progress
     together = joined(records)
     assert np.array_equal(together.hashes, change.delta.hashes)
     assert np.array_equal(together.times, change.delta.times)
@@ -94,17 +94,18 @@ def test_round_trip(change: LaneChange, fingerprint: dict[str, str]) -> None:
     ],
 )
 def test_many_keys_are_split(keys: int, records: int) -> None:
-    change = LaneChange(1, {0: 1}, {}, 0.0, delta(keys, 1, sessions=False))
+    change = LaneChange(LaneProgress(1, {0: 1}, {}, 0.0), delta(keys, 1, sessions=False))
     packed = [unpack(value) for value in pack(change, {"a": "b"})]
 
     assert len(packed) == records
     assert len(joined(packed)) == keys
-    assert all(not one.fingerprint and not one.change.positions for one in packed[:-1])
+    assert all(not one.fingerprint and not one.change.progress.positions for one in packed[:-1])
 
 
 def one_record() -> bytes:
     [value] = pack(
-        LaneChange(7, {0: 5, 3: 9}, {0: 1.5}, 1.0, delta(3, 1, sessions=True)), {"a": "b"}
+        LaneChange(LaneProgress(7, {0: 5, 3: 9}, {0: 1.5}, 1.0), delta(3, 1, sessions=True)),
+        {"a": "b"},
     )
     return value
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.exactly_once.changelog_format import ChangelogRecord, changes_of, pack, unpack
-from operators.changes import Delta, LaneChange, NearRecords
+from operators.changes import Delta, LaneChange, LaneProgress, NearRecords
 from operators.errors import StateError
 from tests.unit.connectors.exactly_once.test_changelog_format import LARGEST_RECORD_BYTES, delta
 
@@ -20,7 +20,7 @@ def change(keys: int, texts: list[str], *, sessions: bool = False) -> LaneChange
         np.arange(2 * count, dtype=np.uint64).reshape(-1, 2),
         texts,
     )
-    return LaneChange(7, {0: 9}, {0: 1.5}, 1.5, added)
+    return LaneChange(LaneProgress(7, {0: 9}, {0: 1.5}, 1.5), added)
 
 
 def read(packed: list[bytes]) -> list[ChangelogRecord]:

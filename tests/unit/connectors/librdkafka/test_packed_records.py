@@ -61,7 +61,9 @@ def test_what_was_packed_is_there(
     del records
     assert len(packed) == len(rows)
     assert packed.size_bytes == sum(len(value or b"") for value, _, _, _ in rows)
-    assert packed.headers.most == max((len(headers) for _, _, headers, _ in wanted), default=0)
+    assert packed.headers.max_per_record == max(
+        (len(headers) for _, _, headers, _ in wanted), default=0
+    )
     found = zip(
         bytes_at(packed.values.addresses(), packed.values.sizes),
         bytes_at(packed.keys.addresses(), packed.keys.sizes),
@@ -87,7 +89,7 @@ def test_headers_of_a_table_are_those_of_each_record(
     packed = PackedRecords(Records(np.arange(count), [b"v"] * count, headers=table))
 
     assert headers_of(packed) == each
-    assert packed.headers.most == len(columns)
+    assert packed.headers.max_per_record == len(columns)
 
 
 def test_columns_that_no_record_has() -> None:
@@ -95,7 +97,7 @@ def test_columns_that_no_record_has() -> None:
 
     assert bytes_at(packed.keys.addresses(), packed.keys.sizes) == [None, None]
     assert packed.stamps.tolist() == [0, 0]
-    assert packed.headers.most == len(packed.headers.ends) == 0
+    assert packed.headers.max_per_record == len(packed.headers.ends) == 0
 
 
 @pytest.mark.parametrize("column", ["values", "keys"])

@@ -11,10 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from operators.batches import Records
+from operators.changes import NO_SEQUENCE
 from operators.columns.header_table import Headers
 from operators.encode.encoder import Output, json_encoder, kafka_encoder
 from operators.split import parts_of
-from operators.verdicts import NOTHING, UNIQUE, VERDICTS
+from operators.verdicts import UNIQUE, VERDICTS
 from tests import strategies
 from tests.model import Free, Record, Settings, output_headers, output_line
 from tests.pipeline import Pipeline, batches_of, place_of
@@ -196,12 +197,12 @@ def test_the_unique_part_carries_what_changed_in_the_lane() -> None:
     found = [output for _, output in outputs(pipeline, kafka_encoder("raw", ["event_id"]))]
     for output in found:
         assert (output.progress is not None) == (output.verdict == UNIQUE)
-        assert output.number != NOTHING
+        assert output.sequence != NO_SEQUENCE
     progress = [output.progress for output in found if output.progress is not None]
     assert {key: n for one in progress for key, n in one.matched.items()} == {"event_id": 1}
     assert sum(len(one.change.delta) for one in progress) == 1
-    assert {one.change.watermark for one in progress} == {10.0}
-    assert [one.change.positions for one in progress] == [{0: 5}] * len(progress)
+    assert {one.change.progress.watermark for one in progress} == {10.0}
+    assert [one.change.progress.positions for one in progress] == [{0: 5}] * len(progress)
     assert [output.read_at for output in found] == [NOW] * len(found)
     assert all(output.parts == sum(o.lane == output.lane for o in found) for output in found)
 

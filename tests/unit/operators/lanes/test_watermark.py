@@ -91,7 +91,7 @@ def test_after_a_restart_it_goes_on_where_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    "own, other, value, largest_before, marks",
+    "own, other, value, running_max, marks",
     [
         (None, None, -INF, [-INF, 5, 5], [-INF, -INF, -INF]),  # the other is not heard from
         (None, 10, -INF, [-INF, 5, 5, 8], [-INF, 5, 5, 8]),  # record by record

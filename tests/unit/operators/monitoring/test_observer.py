@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import Histogram
 
 from operators.batches import Records
-from operators.changes import Delta, LaneChange
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.references import NO_REFERENCE
 from operators.encode.encoder import Output, Progress
 from operators.lanes.lane import Lane, LaneSpec
@@ -42,7 +42,7 @@ class Batch:
     def part(
         self, verdict: int, records: int, matched: dict[str, int] | None = None
     ) -> WrittenBatch:
-        change = LaneChange(1, {0: 1}, {0: NOW}, NOW, Delta.empty())
+        change = LaneChange(LaneProgress(1, {0: 1}, {0: NOW}, NOW), Delta.empty())
         progress = Progress(change, 0, matched or {}) if verdict == 0 else None
         columns = Records(np.arange(records), [b""] * records)
         return WrittenBatch.of(Output(self.lane, 1, 2, verdict, columns, self.read_at, progress))

@@ -41,7 +41,7 @@ def slice_of(rows: Sequence[Row], *, stamps: Sequence[int] | None = None) -> Sli
         ),
         rows=np.arange(count),
         decided=DecisionColumns(times, times, empty, types=types),
-        largest=(-INF,),
+        max_event_times=(-INF,),
     )
 
 

@@ -8,12 +8,13 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
 from operators.batches import DecisionColumns, Records, Slice, Span, Spans
-from operators.changes import Delta, Summary
+from operators.changes import NO_SEQUENCE, Delta, LaneChange, LaneProgress, Summary
 from operators.statistics.summarize import Statistic
 from operators.statistics.windowed import StatisticsSettings, windowed_statistics
-from operators.verdicts import NOTHING, Matches, VerdictBatch
+from operators.verdicts import Matches, VerdictBatch
 
-SETTINGS = StatisticsSettings(seconds=60.0, lanes=2, allowed_lateness_seconds=100.0)
+SETTINGS = StatisticsSettings(seconds=60.0, lanes=2)
+LATENESS_SECONDS = 100.0
 INF = float("inf")
 
 
@@ -22,7 +23,7 @@ def batch(
     watermark: float,
     windows: dict[int, int] | None = None,
     *,
-    number: int = 1,
+    sequence: int = 1,
     recovered: Sequence[Summary] = (),
 ) -> VerdictBatch:
     """An answer with so many unique records in each window."""
@@ -31,9 +32,11 @@ def batch(
     summary = Summary(60.0, {w: {"t": [count, 0, 0, 0]} for w, count in (windows or {}).items()})
     return VerdictBatch(
         lane=lane,
-        number=number,
-        positions={},
-        largest={},
+        change=LaneChange(
+            LaneProgress(sequence, {}, {}, watermark),
+            Delta.empty(),
+            summary if windows else None,
+        ),
         slice=Slice(
             lane,
             Spans.of(Span(0, 1, 0, 0, 0), 0),
@@ -45,15 +48,12 @@ def batch(
         verdicts=np.zeros(0, np.int8),
         matches=Matches(np.zeros(0, np.int8), np.zeros(0, np.int64)),
         behind=none,
-        watermark=watermark,
         keys_held=0,
-        delta=Delta.empty(),
-        summary=summary if windows else None,
         recovered=recovered,
     )
 
 
-HEARTBEAT = batch(0, -INF, number=NOTHING)
+HEARTBEAT = batch(0, -INF, sequence=NO_SEQUENCE)
 
 
 def run(batches: Sequence[VerdictBatch]) -> list[list[tuple[float, float, int]]]:
@@ -118,7 +118,11 @@ def test_without_a_watermark_nothing_closes_before_the_end() -> None:
 
 
 def test_a_heartbeat_adds_nothing() -> None:
-    assert run([batch(0, 1e6, number=NOTHING), batch(1, 1e6, number=NOTHING)]) == [[], [], []]
+    assert run([batch(0, 1e6, sequence=NO_SEQUENCE), batch(1, 1e6, sequence=NO_SEQUENCE)]) == [
+        [],
+        [],
+        [],
+    ]
 
 
 def test_what_a_restart_found_is_counted_before_anything_else() -> None:
@@ -132,7 +136,7 @@ def test_what_a_restart_found_is_counted_before_anything_else() -> None:
 
 def test_what_a_heartbeat_brings_from_a_restart_is_counted() -> None:
     recovered = [Summary(60.0, {0: {"t": [4, 0, 0, 0]}})]
-    assert run([batch(0, 1e6, number=NOTHING, recovered=recovered)]) == [[], [(0, 60, 4)]]
+    assert run([batch(0, 1e6, sequence=NO_SEQUENCE, recovered=recovered)]) == [[], [(0, 60, 4)]]
 
 
 def test_windows_of_another_length_are_finished_as_they_began() -> None:

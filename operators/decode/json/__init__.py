@@ -1,0 +1,1 @@
+"""JSON objects: a fast path over columns of records, and parsing for the careful path."""
