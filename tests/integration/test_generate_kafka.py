@@ -22,17 +22,17 @@ OPTIONS = StreamOptions(
 
 
 def consume(bootstrap: str, topic: str, partitions: int, count: int) -> list[list[Message]]:
-    """All records of each partition, in order; fails if there are more or fewer than `count`."""
+    """Read the records of each partition, in order; fail unless there are `count` of them."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": topic})
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
-    found: list[list[Message]] = [[] for _ in range(partitions)]
+    messages: list[list[Message]] = [[] for _ in range(partitions)]
     for message in consumer.consume(count, SECONDS):
         assert message.error() is None
-        found[message.partition() or 0].append(message)
+        messages[message.partition() or 0].append(message)
     assert consumer.consume(1, 0.5) == []
     consumer.close()
-    assert sum(map(len, found)) == count
-    return found
+    assert sum(map(len, messages)) == count
+    return messages
 
 
 @pytest.mark.parametrize("key", ["user", "event", "none"])
@@ -45,11 +45,11 @@ def test_records_arrive_once_in_order_with_labels(
     assert app.main(["generate", *WORDS, *target, f"--key={key}", f"--labels={labels}"]) == 0
 
     partitions = consume(broker.bootstrap, topic_prefix, 3, 2000)
-    told = {
-        (one["partition"], one["offset"]): one
-        for one in map(json.loads, labels.read_text().splitlines())
+    written_labels = {
+        (label["partition"], label["offset"]): label
+        for label in map(json.loads, labels.read_text().splitlines())
     }
-    assert len(told) == 2000
+    assert len(written_labels) == 2000
     options = dataclasses.replace(OPTIONS, partitions=3, record_key=key)
     offsets = [0, 0, 0]
     for record in generate(options):
@@ -61,13 +61,13 @@ def test_records_arrive_once_in_order_with_labels(
         if record.repeats is not None:
             headers.append(("label-of", str(record.repeats).encode()))
         assert message.headers() == headers
-        label = told[record.partition, offset]
+        label = written_labels[record.partition, offset]
         assert (label["index"], label["label"]) == (record.index, record.label)
         assert label.get("original") == record.repeats
         assert label["event_id"] == record.event_id
 
 
-def test_a_topic_that_is_there_keeps_its_partitions(broker: Broker, topic_prefix: str) -> None:
+def test_an_existing_topic_keeps_its_partitions(broker: Broker, topic_prefix: str) -> None:
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     admin.create_topics([NewTopic(topic_prefix, 2)])[topic_prefix].result(SECONDS)
     target = [f"--brokers={broker.bootstrap}", f"--topic={topic_prefix}", "--partitions=5"]
@@ -90,7 +90,7 @@ def test_the_topic_and_brokers_of_the_settings_are_the_default(
     consume(broker.bootstrap, topic_prefix, 4, 2000)
 
 
-def test_a_record_that_the_broker_refuses_is_an_error(
+def test_a_record_that_the_broker_rejects_is_an_error(
     broker: Broker, topic_prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})

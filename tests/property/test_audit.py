@@ -1,4 +1,4 @@
-"""The audit: what the model says is right, and a single change of it is found."""
+"""The audit: it proves the model's outputs, and finds every single change in them."""
 
 import json
 import random
@@ -21,7 +21,7 @@ from tests.model import Settings as ModelSettings
 from tests.pipeline import model_verdicts, place_of
 from tests.strategies import WINDOWS, Stream
 
-# Drawing a stream is what takes the time.
+# Drawing a stream takes most of the time.
 _FEW, _MANY = (
     hypothesis_settings(
         max_examples=examples,
@@ -40,7 +40,7 @@ Answer = tuple[Record, Verdict]
 
 @pytest.fixture(autouse=True, scope="module")
 def _clock_of_the_streams() -> Iterator[None]:
-    """The streams are decided at a fixed time, which is before this program was there."""
+    """The streams are decided at a fixed time, which is before this program existed."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (accepted_times, invalid_records):
             patch.setattr(module, "NO_JOB_BEFORE", strategies.NOW)
@@ -77,7 +77,7 @@ def settings_of(model: ModelSettings, lanes: int) -> Settings:
 @st.composite
 def streams(draw: st.DrawFn, *, partitions: int = 3) -> Stream:
     settings = draw(strategies.settings(windows=WINDOWS, similar=draw(st.booleans())))
-    if settings.similarity_seconds == 0:  # less than the program takes
+    if settings.similarity_seconds == 0:  # below the smallest setting
         settings = replace(settings, similarity_seconds=0.001)
     stream = draw(strategies.streams(settings, partitions=partitions, idle=draw(st.booleans())))
     if settings.time != "@record":
@@ -104,13 +104,13 @@ def answers_of(stream: Stream) -> list[Answer]:
 
 
 def audit(stream: Stream, outputs: Sequence[Output], lanes: int = 4) -> Proof:
-    records = sorted((step.record for step in stream.steps), key=lambda one: one.offset)
+    records = sorted((step.record for step in stream.steps), key=lambda record: record.offset)
     return audit_in_memory(settings_of(stream.settings, lanes), stream.partitions, records, outputs)
 
 
 @_MANY
 @given(stream=streams())
-def test_what_the_model_says_is_proved(stream: Stream) -> None:
+def test_the_models_outputs_are_proved(stream: Stream) -> None:
     answers = answers_of(stream)
     for _, verdict in answers:
         event(verdict.kind)
@@ -129,15 +129,15 @@ def change(function: Change) -> Change:
 
 
 def pick(answers: list[Answer], draw: random.Random, *kinds: str) -> int | None:
-    """Number of an answer of one of some kinds."""
-    mine = [at for at, (_, verdict) in enumerate(answers) if verdict.kind in kinds]
-    return draw.choice(mine) if mine else None
+    """Index of a random answer of these kinds."""
+    indexes = [at for at, (_, verdict) in enumerate(answers) if verdict.kind in kinds]
+    return draw.choice(indexes) if indexes else None
 
 
 def with_verdict(
     stream: Stream, answers: list[Answer], at: int | None, verdict: Verdict
 ) -> list[Output] | None:
-    """Outputs with one answer in form, but of another verdict."""
+    """Outputs with one answer that is well formed, but has another verdict."""
     if at is None:
         return None
     changed = [*answers]
@@ -167,9 +167,9 @@ def an_answer_is_in_another_output(
     stream: Stream, answers: list[Answer], draw: random.Random
 ) -> list[Output] | None:
     outputs = outputs_of(stream.settings, answers)
-    one = draw.choice(outputs)
-    others = [kind for kind in ("unique", "duplicate", "late", "invalid") if kind != one.verdict]
-    one.verdict = draw.choice(others)
+    output = draw.choice(outputs)
+    kinds = ("unique", "duplicate", "late", "invalid")
+    output.verdict = draw.choice([kind for kind in kinds if kind != output.verdict])
     return outputs
 
 
@@ -178,8 +178,8 @@ def a_value_is_changed(
     stream: Stream, answers: list[Answer], draw: random.Random
 ) -> list[Output] | None:
     outputs = outputs_of(stream.settings, answers)
-    one = draw.choice(outputs)
-    one.record = replace(one.record, value=(one.record.value or b"") + b" ")
+    output = draw.choice(outputs)
+    output.record = replace(output.record, value=(output.record.value or b"") + b" ")
     return outputs
 
 
@@ -200,7 +200,7 @@ def a_header_is_missing(
 def a_unique_record_is_a_duplicate(
     stream: Stream, answers: list[Answer], draw: random.Random
 ) -> list[Output] | None:
-    # In sessions a record that was unique can have been joined to another session since.
+    # A session of a unique record may have merged with another one since.
     at = pick(answers, draw, "unique")
     if at is None or stream.settings.window == "session":
         return None
@@ -244,9 +244,9 @@ def an_original_comes_after_its_duplicate(
         return None
     record = answers[at][0]
     later = [
-        (one.partition, one.offset)
-        for one, _ in answers
-        if one.partition == record.partition and one.offset > record.offset
+        (other.partition, other.offset)
+        for other, _ in answers
+        if other.partition == record.partition and other.offset > record.offset
     ]
     if not later:
         return None
@@ -257,7 +257,7 @@ def an_original_comes_after_its_duplicate(
 def a_good_record_is_invalid(
     stream: Stream, answers: list[Answer], draw: random.Random
 ) -> list[Output] | None:
-    reason = draw.choice([one for one in strategies.REASONS if one != "future"])
+    reason = draw.choice([reason for reason in strategies.REASONS if reason != "future"])
     at = pick(answers, draw, "unique", "duplicate", "late")
     return with_verdict(stream, answers, at, Verdict("invalid", reason=reason))
 
@@ -269,7 +269,8 @@ def a_reason_is_another(
     at = pick(answers, draw, "invalid")
     if at is None:
         return None
-    reason = draw.choice([one for one in strategies.REASONS if one != answers[at][1].reason])
+    right = answers[at][1].reason
+    reason = draw.choice([reason for reason in strategies.REASONS if reason != right])
     return with_verdict(stream, answers, at, Verdict("invalid", reason=reason))
 
 
@@ -278,10 +279,10 @@ def an_invalid_record_is_valid(
     stream: Stream, answers: list[Answer], draw: random.Random
 ) -> list[Output] | None:
     # Whether a record was in the future only the job's clock knew.
-    at = pick([one for one in answers if one[1].reason != "future"], draw, "invalid")
+    answers = [answer for answer in answers if answer[1].reason != "future"]
+    at = pick(answers, draw, "invalid")
     if at is None:
         return None
-    answers = [one for one in answers if one[1].reason != "future"]
     verdict = draw.choice([Verdict("unique"), Verdict("late", late_by=1e6)])
     return with_verdict(stream, answers, at, verdict)
 
@@ -290,7 +291,7 @@ def an_invalid_record_is_valid(
 def a_duplicate_is_unique(
     stream: Stream, answers: list[Answer], draw: random.Random
 ) -> list[Output] | None:
-    # A session that duplicates have extended is longer than its unique records tell.
+    # A session that duplicates extended is longer than its unique records show.
     at = pick(answers, draw, "duplicate")
     if at is None or answers[at][1].matched == "similar" or stream.settings.window == "session":
         return None
@@ -304,8 +305,8 @@ def a_similarity_is_another(
     at = pick(answers, draw, "duplicate")
     if at is None or answers[at][1].similarity is None:
         return None
-    said = answers[at][1].similarity or 0.0
-    return with_verdict(stream, answers, at, replace(answers[at][1], similarity=said - 0.01))
+    similarity = (answers[at][1].similarity or 0.0) - 0.01
+    return with_verdict(stream, answers, at, replace(answers[at][1], similarity=similarity))
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))
@@ -358,8 +359,8 @@ def the_seconds_of_a_late_record_are_others(
 @pytest.mark.parametrize("name", sorted(LATE))
 @_FEW
 @given(stream=streams(partitions=1), seed=st.integers(0, 1_000_000))
-def test_of_one_partition_lateness_is_known(name: str, stream: Stream, seed: int) -> None:
-    # What was in the future for a while may have moved the watermark later.
+def test_with_one_partition_lateness_is_known(name: str, stream: Stream, seed: int) -> None:
+    # A record that was in the future for a while may have moved the watermark later.
     assume(all(verdict.reason != "future" for _, verdict in answers_of(stream)))
     outputs = LATE[name](stream, answers_of(stream), random.Random(seed))
     assume(outputs is not None)

@@ -1,4 +1,4 @@
-"""`dedup audit` called outputs wrong that are right: repeats of keys that were evicted."""
+"""`dedup audit` called right outputs wrong: repeats of evicted keys."""
 
 import json
 from pathlib import Path
@@ -32,13 +32,12 @@ def test_repeats_of_evicted_keys_are_a_note(
     assert status == 0, report
     assert "unique records repeat a key that may have been evicted" in report
 
-    # But not one that was not: of two in a row the second repeats the first.
+    # A repeat that follows its original closely is a fault: its key was not evicted.
     out = tmp_path / "out" / "unique.jsonl"
     duplicates = tmp_path / "out" / "duplicate.jsonl"
     if window in ("tumbling", "sliding", "forever"):
-        first = close_repeat(duplicates.read_text().splitlines())
-        line, kept = first
-        duplicates.write_text("".join(one + "\n" for one in kept))
+        line, others = close_repeat(duplicates.read_text().splitlines())
+        duplicates.write_text("".join(other + "\n" for other in others))
         with out.open("a") as file:
             file.write(line + "\n")
         assert app.main(["audit"]) == 1
@@ -46,9 +45,9 @@ def test_repeats_of_evicted_keys_are_a_note(
 
 
 def close_repeat(lines: list[str]) -> tuple[str, list[str]]:
-    """The input line of a duplicate that came soon after its original, and the other lines."""
+    """The input line of a duplicate that came soon after its original; the other lines."""
     for at, line in enumerate(lines):
-        found = json.loads(line)
-        if 0 < found["offset"] - int(found["original"].split(":")[1]) < 10:
-            return found["value"], lines[:at] + lines[at + 1 :]
+        answer = json.loads(line)
+        if 0 < answer["offset"] - int(answer["original"].split(":")[1]) < 10:
+            return answer["value"], lines[:at] + lines[at + 1 :]
     raise AssertionError

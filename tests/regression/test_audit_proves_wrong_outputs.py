@@ -1,4 +1,4 @@
-"""`dedup audit` said "ok" to outputs that lose a record: each of these was called proved."""
+"""`dedup audit` said "ok" to outputs that lose a record: it proved each of these."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Answer = tuple[str, dict[str, object]]
 Answers = dict[int, Answer]
 Audit = Callable[[Answers], tuple[int, str]]
 LATE: Answer = ("late", {"reason": LATE_BY})
-# Line 2 is late; line 3 is late too, though it repeats line 1; 0, 1 and 4 are unique.
+# Lines 2 and 3 are late, although 3 repeats 1.  Lines 0, 1 and 4 are unique.
 RIGHT: Answers = {2: LATE, 3: ("late", {"reason": 389.0})}
 
 
@@ -66,30 +66,30 @@ def test_the_right_outputs_are_proved(audit: Audit) -> None:
 
 
 @pytest.mark.parametrize(
-    "offset, answer, said",
+    "offset, answer, finding",
     [
-        # A unique record taken for a duplicate of what is not there.
+        # A unique record is called a duplicate of a record that does not exist.
         (4, ("duplicate", {"matched": "event_id", "original": "0:99"}), "names 0:99, which is not"),
         (4, ("duplicate", {"matched": "event_id", "original": "7:0"}), "names 7:0, which is not"),
-        # Near duplicates are not looked for.
+        # The job does not look for near duplicates.
         (
             4,
             ("duplicate", {"matched": "similar", "original": "0:0", "similarity": 0.1}),
             "duplicate.jsonl line 1: no matched, or no valid one",
         ),
-        # Of 2023: it has been in no clock's future.
+        # A time in 2023 was in no clock's future.
         (0, ("invalid", {"reason": "future"}), "(offset 0) is invalid for future"),
-        # Late, but the watermark was never there, or nobody says where it was.
+        # Late, but the watermark was never there, or the answer does not say where it was.
         (2, ("late", {"reason": 300.5}), "(offset 2) is late by 300.5 s"),
         (2, ("late", {"reason": 1e6}), "(offset 2) is late by 1000000.0 s"),
         (2, ("late", {}), "late.jsonl line 1: no reason, or no valid one"),
     ],
 )
-def test_a_wrong_answer_is_found(audit: Audit, offset: int, answer: Answer, said: str) -> None:
+def test_a_wrong_answer_is_found(audit: Audit, offset: int, answer: Answer, finding: str) -> None:
     status, report = audit({**RIGHT, offset: answer})
 
     assert status == 1
-    assert said in report
+    assert finding in report
 
 
 def test_an_original_that_comes_later_is_found(
@@ -111,7 +111,7 @@ def test_an_original_of_another_session_is_found(
     monkeypatch.setenv("DEDUP_ALLOWED_LATENESS_SECONDS", "1000")
     monkeypatch.setenv("DEDUP_WINDOW", "session")
     monkeypatch.setenv("DEDUP_WINDOW_SECONDS", gap)
-    # The two lie 389 s apart.
+    # The two records are 389 s apart.
     answer = audit({3: ("duplicate", {"matched": "event_id", "original": "0:1"})})
 
     assert answer[0] == status
