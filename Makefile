@@ -15,7 +15,7 @@ PYTHON3 = $(shell for python in python3.12 python3.11 python3.10 python3 python;
 	$$python -c '$(IN_RANGE)' 2>/dev/null && echo $$python && break; done)
 PIP = $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help venv run test lint format typecheck kafka bench bench-choices bench-growth bench-similar bench-state drill drill-varied images lock pictures clean
+.PHONY: help venv run test lint format kafka bench bench-choices bench-growth bench-similar bench-state drill drill-varied images lock pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,14 +38,14 @@ run: $(STAMP) ## deduplicate a small sample and show what came out
 	$(PYTHON) -m flows.sample
 
 # Two at a time, each with a broker of its own: half of the time is waiting for one.
-test: lint typecheck ## lint, types, and every test, on a real broker
+test: lint ## lint, types, and every test, on a real broker
 	$(PYTHON) -m pytest --numprocesses 2 --dist worksteal
 
-lint: $(STAMP) ## ruff: rules and format
+lint: $(STAMP) ## rules and format, layers, plain English, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-
-typecheck: $(STAMP) ## mypy, strict
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell -D - -D docs/development/plain-english.txt
 	$(BIN)/mypy
 
 format: $(STAMP) ## let ruff put things right
@@ -88,7 +88,7 @@ drill-varied: $(STAMP) ## the same with settings, records and faults drawn by se
 images: $(STAMP) ## build the image and run the compose file, where Docker is
 	DEDUP_TEST_IMAGES=1 $(PYTHON) -m pytest tests/deploy/test_images.py
 
-lock: $(STAMP) ## write the three requirements.lock anew from pyproject.toml
+lock: $(STAMP) ## write the three requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet --no-python-downloads --universal \
 		--python-version 3.10 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --all-extras --group dev \

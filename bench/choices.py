@@ -18,6 +18,7 @@ from bench.harness.inputs import Input, any_name, record_count
 from bench.harness.machine import write_results
 from bench.harness.measuring import BROKER, Measured, run
 from deploy.kafka import start_broker
+from operators.windows.kinds import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,7 @@ CHOICES = (
         "open schema, statistics",
         {"DEDUP_SCHEMA": "open", "DEDUP_STATS_TOPIC": "bench-statistics"},
     ),
-    Choice("window: sliding", {"DEDUP_WINDOW": "sliding"}),
-    Choice("window: session", {"DEDUP_WINDOW": "session"}),
-    Choice("window: forever", {"DEDUP_WINDOW": "forever"}),
+    *(Choice(f"window: {name}", {"DEDUP_WINDOW": name}) for name in KINDS if name != "tumbling"),
     Choice("state: bloom", {"DEDUP_STATE": "bloom"}),
     Choice("state: rocksdb", {"DEDUP_STATE": "rocksdb"}),
 )

@@ -44,10 +44,10 @@ def _restore(access: KafkaAccess, changelog: Changelog, lanes: int) -> None:
     records = sum(1 for lane in range(lanes) for _ in changelog.read(consumer, lane, 0))
     read = time.monotonic() - began
     consumer.close()
-    opened = LaneOpener(access, changelog, FINGERPRINT)
+    opener = LaneOpener(access, changelog, FINGERPRINT)
     spec = LaneSpec(partial(TumblingStore, 3600.0), 300.0, 30.0, FINGERPRINT, changelog=True)
     began, cpu = time.monotonic(), time.process_time()
-    keys = sum(len(opened.lane(lane, spec, None).store) for lane in range(lanes))
+    keys = sum(len(opener.open_for_deciding(lane, spec, None).store) for lane in range(lanes))
     took = time.monotonic() - began
     print(f"{keys} keys in {records} records of {lanes} lanes")
     cpu = time.process_time() - cpu

@@ -30,23 +30,21 @@ import psutil
 from bench.harness.machine import write_results
 from flows.assembly.specs import bound_of, disk_stores, new_store
 from flows.settings.load import load_settings
-from operators.changes import LaneChange, LaneProgress
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Floats, Hashes, Ints
+from operators.windows.kinds import KINDS
 from operators.windows.store import DurableStore, KeyStore
 
 STORES: dict[str, dict[str, str]] = {
-    "tumbling": {"DEDUP_WINDOW": "tumbling"},
-    "sliding": {"DEDUP_WINDOW": "sliding"},
-    "session": {"DEDUP_WINDOW": "session"},
+    **{name: {"DEDUP_WINDOW": name} for name, kind in KINDS.items() if not kind.endless},
     "bloom": {"DEDUP_WINDOW": "tumbling", "DEDUP_STATE": "bloom"},
     "rocksdb": {"DEDUP_WINDOW": "tumbling", "DEDUP_STATE": "rocksdb"},
 }
+_SIZES = (1_000_000, 10_000_000)
 SIZES: dict[str, tuple[int, ...]] = {
-    "tumbling": (1_000_000, 10_000_000),
-    "sliding": (1_000_000, 10_000_000),
-    "session": (1_000_000, 10_000_000),
-    "bloom": (1_000_000, 10_000_000, 50_000_000),
-    "rocksdb": (1_000_000, 10_000_000, 50_000_000),
+    **dict.fromkeys(STORES, _SIZES),
+    "bloom": (*_SIZES, 50_000_000),
+    "rocksdb": (*_SIZES, 50_000_000),
 }
 # Kinds of bounded store that are given keys without end.
 SOAKED: dict[str, dict[str, str]] = {
@@ -121,7 +119,7 @@ def keys_from(numbers: Ints) -> Hashes:
     return np.stack([low, high], axis=1)[:, None, :]
 
 
-class Occupancy:
+class Filling:
     """Gives a store batch after batch, and commits as a lane does."""
 
     def __init__(self, store: KeyStore, seconds_a_key: float) -> None:
@@ -146,8 +144,7 @@ class Occupancy:
         """Decide a batch; return the seconds that it took."""
         hashes, times, references = batch
         began = time.perf_counter()
-        matches = self.store.decide(hashes, times, references)
-        delta = self.store.delta(hashes, times, references, matches)
+        _, delta = self.store.decide(hashes, times, references)
         if isinstance(self.store, DurableStore):
             self._waiting.append(delta)
             if len(self._waiting) == _COMMIT_EVERY:
@@ -157,7 +154,7 @@ class Occupancy:
     def _commit(self, store: DurableStore) -> None:
         self._number += 1
         progress = LaneProgress(self._number, {0: self.given}, {0: _BEGAN}, _BEGAN)
-        store.committed(LaneChange(progress, type(self._waiting[0]).concat(self._waiting)))
+        store.committed(LaneChange(progress, Delta.concat(self._waiting)))
         self._waiting.clear()
 
 
@@ -187,9 +184,9 @@ def _rss() -> int:
 def measure(name: str, keys: int, folder: Path) -> Cost:
     """Measure one store in this process."""
     store = _store(STORES[name], folder, keys)
-    filling = Occupancy(store, _WINDOW_SECONDS / keys / 2)
+    filling = Filling(store, _WINDOW_SECONDS / keys / 2)
     # Whatever is made once is made now: loops are compiled, or fetched from where they are kept.
-    first = Occupancy(_store(STORES[name], folder / "first", keys), 1.0)
+    first = Filling(_store(STORES[name], folder / "first", keys), 1.0)
     for _ in range(2):
         first.add(first.batch())
     filling.batch()
@@ -240,7 +237,7 @@ def measure(name: str, keys: int, folder: Path) -> Cost:
 def soak(name: str, seconds: float, folder: Path) -> Soak:
     """Give a bounded store new keys for so long; event time stands, so none expires."""
     store = _store(SOAKED[name], folder, _SOAKED_KEYS)
-    filling = Occupancy(store, 0.0)
+    filling = Filling(store, 0.0)
     result = Soak(name, _SOAKED_KEYS)
     before = _rss()
     began = shown = time.monotonic()

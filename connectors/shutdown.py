@@ -1,8 +1,8 @@
 """How the job ends: on a signal, at the end of its input, or with one line of error.
 
-Bytewax prints a panic and a traceback for whatever a source or sink raises.  An
-error that a user can cause ends the process here instead, with one line: there
-is nothing to save, since every restart begins from what was committed.
+Bytewax prints a panic and a traceback for everything that a source or sink raises.
+An error that a user can cause ends the process here instead, with one line.  Nothing
+has to be saved: every restart begins from what was committed.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 FAILED = 1
 
-# The whole end may take ten; what is decided is not committed then because brokers
-# or other processes do not answer, and would not be in eleven either.
+# The whole shutdown may take ten seconds.  Decided records that are not committed by then
+# wait for brokers or processes that do not answer: one more second would not help.
 _GRACE_SECONDS = 9.0
-# What is left for the end waits for brokers too, and changes nothing that was written.
+# The last steps wait for brokers too.  They change nothing that was written.
 _LAST_STEPS_SECONDS = 4.0
-# Time for whoever reads stderr; the end does not depend on it.
-_LAST_WORDS_SECONDS = 3.0
+# Time for the reader of stderr.  The process ends without it, too.
+_LAST_LINE_SECONDS = 3.0
 
 stop_requested = Event()
-"""Set by SIGTERM and SIGINT: the sources stop, what is decided is written."""
+"""Set by SIGTERM and SIGINT: the sources stop, and all decided records are written."""
 
 started = Event()
-"""Set once this process has met the others of its cluster and reads."""
+"""Set once this process has met the others of its cluster and begins to read."""
 
 _failing = Lock()
 _exiting = Event()
@@ -47,10 +47,10 @@ _last_steps: list[tuple[Thread, str]] = []
 
 
 def stop_on_signals() -> None:
-    """Have SIGTERM and SIGINT stop the sources.  Call it in the main thread.
+    """Make SIGTERM and SIGINT stop the sources.  Call it in the main thread.
 
-    A handler runs in the main thread, which may be waiting for brokers or for the
-    other processes: a thread of its own sees to it that the process ends.
+    A handler runs in the main thread, which may be waiting for brokers or for other
+    processes.  So a separate thread makes sure that the process ends.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -70,37 +70,38 @@ def _end_in_time(reader: int) -> None:
         pass
     stop_requested.set()
     if not started.is_set():
-        # Nothing has been read yet.  What was logged is written: the handler flushes each line.
+        # Nothing has been read yet.  The log is written: its handler flushes each line.
         os._exit(0)
     time.sleep(_GRACE_SECONDS)
     exit_with_error(
         SinkError(
-            f"told to stop, but what was decided could not be written within {_GRACE_SECONDS:.0f} "
-            "s: do the brokers answer? Nothing is lost: it is done again after a restart."
+            "the job was told to stop, but could not write all decided records within "
+            f"{_GRACE_SECONDS:.0f} s: do the brokers answer? Nothing is lost: a restart decides "
+            "and writes them again."
         )
     )
 
 
 def run_at_exit(step: Callable[[], object], missed: str) -> None:
-    """Have a step done when the process ends, whatever becomes of it.
+    """Run a step when the process ends, at most for a few seconds.
 
-    missed: logged if it is not done within some seconds; then the process ends without.
-    Each step has a thread of its own: they may wait at the same time, for ever if need be.
-    Later versions of Python do not begin any at exit: so it begins here.
+    missed: logged if the step has not finished by then.  Each step has its own thread, so
+    that steps can wait at the same time, even forever.  The thread starts here, because
+    later versions of Python start none at exit.
     """
 
-    def wait_and_do() -> None:
+    def wait_and_run() -> None:
         _exiting.wait()
         step()
 
-    thread = Thread(target=wait_and_do, name="at-exit", daemon=True)
+    thread = Thread(target=wait_and_run, name="at-exit", daemon=True)
     thread.start()
     if not _last_steps:
-        atexit.register(_do_last_steps)
+        atexit.register(_run_last_steps)
     _last_steps.append((thread, missed))
 
 
-def _do_last_steps() -> None:
+def _run_last_steps() -> None:
     _exiting.set()
     deadline = time.monotonic() + _LAST_STEPS_SECONDS
     for thread, _ in _last_steps:
@@ -110,33 +111,34 @@ def _do_last_steps() -> None:
 
 
 def exit_with_error(error: DedupError) -> NoReturn:
-    """Print one line and end the process at once, threads and all.
+    """Print one line and end the process at once, with all its threads.
 
-    It ends within some seconds also where nobody reads stderr, or where stderr is gone.
+    It ends within a few seconds even where nobody reads stderr, or stderr is gone.
     """
-    _failing.acquire()  # for ever: of several that fail at a time the first is heard
+    # Never released: of several threads that fail at the same time, only the first prints.
+    _failing.acquire()
     try:
-        _say(" ".join(str(error).split()))
+        _print_last_line(" ".join(str(error).split()))
     finally:
         os._exit(FAILED)
 
 
-def _say(line: str) -> None:
-    """Write the line to stderr, on a thread of its own: a full pipe that nobody reads blocks.
+def _print_last_line(line: str) -> None:
+    """Write the line to stderr on a separate thread: a full pipe that nobody reads blocks.
 
-    So does the lock of a stream or log handler whose holder waits for such a pipe.
+    The lock of a stream or log handler blocks as well, while its holder waits for such a pipe.
     """
-    thread = Thread(target=_write, args=(line,), name="last-words", daemon=True)
+    thread = Thread(target=_write, args=(line,), name="last-line", daemon=True)
     try:
         thread.start()
-    except RuntimeError:  # the machine gives no more threads: better said here than not at all
+    except RuntimeError:  # the machine has no thread left: better to block than to say nothing
         _write(line)
     else:
-        thread.join(_LAST_WORDS_SECONDS)
+        thread.join(_LAST_LINE_SECONDS)
 
 
 def _write(line: str) -> None:
-    # A closed pipe, a full disk, or no stderr at all (None): the status still says it.
+    # A closed pipe, a full disk, or no stderr (None): the exit status still shows the failure.
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(f"dedup: {line}\n")
         sys.stderr.flush()
@@ -146,10 +148,10 @@ def _write(line: str) -> None:
 
 
 def exit_on_user_error(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let a DedupError end the process with one line; anything else is a bug, and passes.
+    """Let a DedupError end the process with one line; any other error is a bug, and passes.
 
-    It is logged before: where the process has peers, Bytewax forgets it over the panic of
-    a thread that wrote to them.
+    Such an error is logged first.  Where the process has peers, Bytewax may lose it in the
+    panic of a thread that was writing to them.
     """
 
     @wraps(function)
@@ -159,9 +161,9 @@ def exit_on_user_error(function: Callable[_P, _R]) -> Callable[_P, _R]:
         except DedupError as error:
             exit_with_error(error)
         except StopIteration:
-            raise  # how a source says that it has ended
+            raise  # a source says with it that it has ended
         except Exception:
-            log.exception("not to be expected: a bug, or something about this machine")
+            log.exception("unexpected error: a bug, or a fault of this machine")
             raise
 
     return guarded

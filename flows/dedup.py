@@ -1,10 +1,10 @@
 """The main job.  Run it with `python -m bytewax.run flows.dedup`.
 
-    source ─ join ─ decode ─ cut into lanes ─ deduplicate: stateful_map keyed by lane
-                                            │ verdict batches ─ windowed statistics ─ sink
-                branch: unique │ duplicate │ late │ invalid
-                           └────── encode ─────┘
-                        merge ─ sink
+    source ─ coalesce ─ decode ─ cut into lanes ─ deduplicate: stateful_map keyed by lane
+                                                │ verdict batches ─ windowed statistics ─ sink
+                    split: unique │ duplicate │ late │ invalid
+                             └────── encode ─────┘
+                            merge ─ sink
 
 Items are batches of columns, never single records (docs/adr/0001).
 """
@@ -21,21 +21,23 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from connectors.shutdown import exit_on_user_error, exit_with_error, stop_on_signals
-from flows.assembly.parts import parts_for, stats_sink
-from flows.assembly.specs import event_spec, statistics_settings
+from flows.assembly.parts import parts_for
 from flows.launch import Launch, read_launch
 from flows.process.health import health_of
 from flows.process.logs import ProgressLog, set_up_logging
 from flows.process.malloc import tune_malloc
 from flows.process.peers import watch_peers
-from flows.process.recovery import check_recovery_directory, hold_recovery_directory
+from flows.process.recovery import (
+    check_recovery_directory,
+    hold_recovery_directory,
+    recovery_identity,
+)
 from flows.process.watchdog import start_watchdog
 from flows.settings.load import load_settings
 from flows.settings.model import Settings
 from flows.web.endpoints import serve_endpoints
 from operators.batches import DecodedBatch, Slice
 from operators.coalesce import coalesce
-from operators.decode.decoder import Decoder
 from operators.deduplicate import lane_mapper
 from operators.errors import DedupError
 from operators.lanes.cut import cut
@@ -47,8 +49,11 @@ from operators.statistics.windowed import windowed_statistics
 
 
 def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
-    """Build the dataflow.  Raises DedupError for what a user can mend."""
-    parts = parts_for(settings, launch, observer)
+    """Build the dataflow.  Raises DedupError for errors that a user can cause."""
+    identity = None
+    if settings.embedded and launch.recovery is not None:
+        identity = recovery_identity(launch.recovery)
+    parts = parts_for(settings, launch, observer, identity)
     names = lane_names(settings.lanes)
 
     @exit_on_user_error
@@ -59,27 +64,27 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     encode = exit_on_user_error(parts.encode)
     flow = Dataflow("dedup")
     batches = op.input("source", flow, parts.source)
-    joined = op.flat_map_batch("join", batches, partial(coalesce, lanes=settings.lanes))
-    decoded = op.map("decode", joined, exit_on_user_error(Decoder(event_spec(settings))))
+    coalesced = op.flat_map_batch("coalesce", batches, partial(coalesce, lanes=settings.lanes))
+    decoded = op.map("decode", coalesced, exit_on_user_error(parts.decode))
     slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)
     verdicts = op.stateful_map("deduplicate", slices, decide)
-    answers = split("split", verdicts)
+    by_verdict = split("split", verdicts)
     outputs = op.merge(
         "merge",
-        op.map_value("encode_unique", answers.unique, encode),
-        op.map_value("encode_duplicate", answers.duplicate, encode),
-        op.map_value("encode_late", answers.late, encode),
-        op.map_value("encode_invalid", answers.invalid, encode),
+        op.map_value("encode_unique", by_verdict.unique, encode),
+        op.map_value("encode_duplicate", by_verdict.duplicate, encode),
+        op.map_value("encode_late", by_verdict.late, encode),
+        op.map_value("encode_invalid", by_verdict.invalid, encode),
     )
     op.output("sink", outputs, parts.sink)
-    if (sink := stats_sink(settings, launch)) is not None:
-        statistics = windowed_statistics("statistics", verdicts, statistics_settings(settings))
-        op.output("stats_sink", statistics, sink)
+    if parts.statistics is not None:
+        statistics = windowed_statistics("statistics", verdicts, parts.statistics.settings)
+        op.output("stats_sink", statistics, parts.statistics.sink)
     return flow
 
 
 def flow() -> Dataflow:
-    """Build the dataflow from the environment: what `python -m bytewax.run` calls."""
+    """Build the dataflow from the environment; `python -m bytewax.run` calls this."""
     try:
         settings = load_settings()
         set_up_logging(settings.log, settings.log_level)
@@ -98,8 +103,8 @@ def flow() -> Dataflow:
         start_watchdog(health, launch.epoch_seconds)
     except DedupError as error:
         exit_with_error(error)
-    # What lives as long as the job need not be looked at by any collection, nor what is there
-    # at its end by the interpreter's last ones: the process goes with it.
+    # Objects that live as long as the job need no garbage collection, neither now nor at
+    # interpreter exit.
     gc.freeze()
     atexit.register(gc.freeze)
     return dataflow

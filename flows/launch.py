@@ -1,4 +1,4 @@
-"""What Bytewax was started with, as far as we have to know it."""
+"""The options that Bytewax was started with, as far as the job needs them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Bytewax's own, where nothing is said.
+# Bytewax's default.
 _EPOCH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What Bytewax was started with.
+    """The options of a start.
 
-    recovery: the recovery directory, None without.  process: number in the cluster,
-    from 0.  addresses: `host:port` of each process of a cluster.  epoch_seconds: how
-    long an epoch is to be.
+    recovery: the recovery directory, None without one.  process: index in the cluster,
+    from 0.  addresses: `host:port` of each process of a cluster.  epoch_seconds: length
+    of an epoch.
     """
 
     recovery: Path | None
@@ -29,20 +29,20 @@ class Launch:
 
     @property
     def one_host(self) -> bool:
-        """Whether all processes are on this machine for certain."""
+        """Whether all processes are certainly on this machine."""
         return all(map(_is_loopback, self.addresses))
 
     @property
     def workers(self) -> int:
-        """Number of workers of the whole cluster."""
+        """Number of workers in the whole cluster."""
         return self.processes * self.workers_per_process
 
 
 def read_launch(argv: Sequence[str], environ: Mapping[str, str]) -> Launch:
-    """Read the options of `python -m bytewax.run` that concern us.
+    """Read the options of `python -m bytewax.run` that the job needs.
 
-    argv: the command line after the program.  environ: the `BYTEWAX_*` variables
-    that stand in for options, and those of `waxctl`'s pods.
+    argv: the command line after the program.  environ: the `BYTEWAX_*` variables, which
+    stand in for options; `waxctl` sets them in its pods.
     """
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("-r", "--recovery-directory")
@@ -72,7 +72,7 @@ def read_launch(argv: Sequence[str], environ: Mapping[str, str]) -> Launch:
         processes=len(addresses.split(";")) if addresses else 1,
         workers_per_process=int(workers or 1),
         addresses=tuple(addresses.split(";")) if addresses else (),
-        # Bytewax takes 0 for the same.
+        # Bytewax also takes 0 for its default.
         epoch_seconds=interval or _EPOCH_SECONDS,
     )
 

@@ -1,8 +1,7 @@
-"""`python -m flows.sample`: the main job on a small sample, in a folder of its own.
+"""`python -m flows.sample`: the main job on a small sample, in its own folder.
 
-What `make run` does: generate events of which is known what they are, run the job
-over them in embedded mode with recovery, check every answer, and show what came
-out and where.
+`make run` calls this.  It generates labelled events, runs the job over them in embedded
+mode with recovery, audits every answer, and shows the results and their files.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from operators.verdicts import VERDICTS
 FOLDER = Path("sample")
 RECORDS = 20_000
 RECOVERY_PARTITIONS = 2
-# Proof that a folder is ours to remove.
+# A folder with this file was made by this module, so it may be removed.
 _MARKER = ".made-by-flows.sample"
 _STREAM = {
     "records": RECORDS,
@@ -37,7 +36,7 @@ _STREAM = {
     "same-content": 0.02,
     "late": 0.02,
     "invalid": 0.01,
-    # Two and a half hours of event time: several windows.
+    # Seconds between events.  20,000 events take 2.5 hours of event time: several windows.
     "step": 0.45,
 }
 _MEANINGS = (
@@ -47,16 +46,16 @@ _MEANINGS = (
     "cannot be read as events",
 )
 _POLL_SECONDS = 0.1
-# A second or two on any machine; more means that something hangs.
+# A run takes a second or two on any machine; longer means that it hangs.
 _TIMEOUT_SECONDS = 110.0
 
 
 class SampleError(DedupError):
-    """The sample did not work out."""
+    """The sample run failed."""
 
 
 def main() -> int:
-    """Run the sample and return 0; 1 after one line on stderr if anything is wrong."""
+    """Run the sample; return 0, or 1 after one line on stderr."""
     try:
         run()
     except DedupError as error:
@@ -71,23 +70,22 @@ def main() -> int:
 def run(folder: Path = FOLDER) -> None:
     """Run the sample.
 
-    folder: made anew; one that is there must have been made by this.
-    Raises SampleError, or another DedupError, for whatever goes wrong.
+    folder: replaced if an earlier run made it.  Raises SampleError, or another DedupError.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
     _make_folder(folder)
     source, labels, out = folder / "events.jsonl", folder / "labels.jsonl", folder / "out"
-    words = [f"--{name}={value}" for name, value in _STREAM.items()]
-    status = app.main(["generate", *words, f"--output={source}", f"--labels={labels}"])
+    options = [f"--{name}={value}" for name, value in _STREAM.items()]
+    status = app.main(["generate", *options, f"--output={source}", f"--labels={labels}"])
     if status:
-        msg = f"no sample could be generated (status {status})"
+        msg = f"the events could not be generated (status {status})"
         raise SampleError(msg)
-    # Settings of the surroundings are not the sample's.
-    own = {"DEDUP_INPUT_FILE": str(source), "DEDUP_OUTPUT_DIR": str(out)}
-    settings = load_settings(own)
-    _run_job(folder, out, own)
+    # Settings in the user's environment do not apply to the sample.
+    variables = {"DEDUP_INPUT_FILE": str(source), "DEDUP_OUTPUT_DIR": str(out)}
+    settings = load_settings(variables)
+    _run_job(folder, out, variables)
     proof = audit(settings, AuditOptions(labels=labels))
-    _report(proof, settings, time.monotonic() - begun)
+    _report(proof, settings, time.monotonic() - start)
 
 
 def _make_folder(folder: Path) -> None:
@@ -95,8 +93,8 @@ def _make_folder(folder: Path) -> None:
         if folder.exists():
             if not (folder / _MARKER).exists():
                 msg = (
-                    f"{folder.absolute()} is there and was not made by this: move it away, or run "
-                    "the sample somewhere else"
+                    f"{folder.absolute()} exists and was not made by the sample: move it away, or "
+                    "run the sample in another folder"
                 )
                 raise SampleError(msg)
             shutil.rmtree(folder)
@@ -104,31 +102,31 @@ def _make_folder(folder: Path) -> None:
         (folder / _MARKER).touch()
         (folder / "recovery").mkdir()
     except OSError as error:
-        msg = f"cannot make {folder.absolute()} anew: {error.strerror}"
+        msg = f"cannot replace {folder.absolute()}: {error.strerror}"
         raise SampleError(msg) from error
 
 
-def _run_job(folder: Path, out: Path, own: dict[str, str]) -> None:
-    """Run the job until it has read the file to its end."""
+def _run_job(folder: Path, out: Path, variables: dict[str, str]) -> None:
+    """Run the job until it has read the whole file."""
     recovery = str(folder / "recovery")
-    ours = ("DEDUP_", "BYTEWAX_")
-    environ = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
+    prefixes = ("DEDUP_", "BYTEWAX_")
+    environ = {name: text for name, text in os.environ.items() if not name.startswith(prefixes)}
     python = [sys.executable, "-m"]
     _wait([*python, "bytewax.recovery", recovery, str(RECOVERY_PARTITIONS)], environ, folder, out)
     job = [*python, "bytewax.run", "flows.dedup", "-r", recovery, "-s", "2", "-b", "0"]
-    _wait(job, {**environ, **own}, folder, out)
+    _wait(job, environ | variables, folder, out)
 
 
 def _wait(command: list[str], environ: dict[str, str], folder: Path, out: Path) -> None:
-    """Run a command to its end, with progress.  Raises SampleError unless it ends well."""
+    """Run a command to its end and show progress.  Raises SampleError if it fails."""
     log = folder / "job.log"
-    until = time.monotonic() + _TIMEOUT_SECONDS
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     shown = 0
     with log.open("ab") as stderr, Progress("deduplicating, bytes written") as progress:
         process = subprocess.Popen(command, env=environ, stdout=stderr, stderr=stderr)
         try:
             while process.poll() is None:
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     msg = f"{' '.join(command[1:4])} did not end within {_TIMEOUT_SECONDS:.0f} s"
                     raise SampleError(msg)
                 written = sum(file.stat().st_size for file in out.glob("*.jsonl"))
@@ -141,7 +139,7 @@ def _wait(command: list[str], environ: dict[str, str], folder: Path, out: Path) 
                 process.wait()
     if process.returncode:
         lines = log.read_text(errors="replace").split("\n")
-        last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+        last = next((line for line in reversed(lines) if line.strip()), "it printed nothing")
         msg = f"{' '.join(command[1:4])} failed (status {process.returncode}): {last} (see {log})"
         raise SampleError(msg)
 
@@ -159,8 +157,8 @@ def _report(proof: Proof, settings: Settings, seconds: float) -> None:
     for line in label_table(rows):
         print(line)
     if proof.findings:
-        what, first = list(proof.findings.lines())[:2]
-        msg = f"the outputs do not add up: {what}{first[1:]}"
+        finding, example = list(proof.findings.lines())[:2]
+        msg = f"the outputs do not add up: {finding}{example[1:]}"
         raise SampleError(msg)
     if wrong := [row.label for row in rows if row.rate < 1]:
         msg = f"not all verdicts are as expected: {', '.join(wrong)}"

@@ -7,6 +7,7 @@ answers each slice with one; a transaction puts several together; the changelog 
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -50,12 +51,15 @@ class LaneChange:
     """What a verdict batch, or a transaction of several, changed in a lane.
 
     progress: how far the lane has come then.  delta: what was added to the state.
-    summary: counts of the verdicts, None without statistics or without records.
+    summary: counts of the verdicts, None without statistics or without records.  horizon:
+    watermark less allowed lateness, which the lane computes: no record that it decides later
+    has an earlier event time.  −inf in what is read from a changelog, until a lane applies it.
     """
 
     progress: LaneProgress
     delta: Delta
     summary: Summary | None = None
+    horizon: float = -math.inf
 
     @staticmethod
     def concat(changes: Sequence[LaneChange]) -> LaneChange:
@@ -64,6 +68,7 @@ class LaneChange:
             changes[-1].progress,
             Delta.concat([change.delta for change in changes]),
             Summary.add_up(change.summary for change in changes),
+            changes[-1].horizon,
         )
 
 

@@ -1,7 +1,7 @@
 """A lane: the state that decides, and the mapper that Bytewax's `stateful_map` runs.
 
 A lane gets slices of every input partition and gives each record its verdict,
-in the order of INTERFACE.md's rules.
+in the order of the rules in docs/reference/verdicts.md.
 """
 
 from __future__ import annotations

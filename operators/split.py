@@ -20,7 +20,7 @@ class Part:
     """The records of one verdict of a batch.
 
     rows: which of the batch's records.  parts: how many parts the batch has in
-    all; whoever writes waits for them, so that a batch is written whole.
+    all; a sink waits for them, so that it writes a batch whole.
     """
 
     batch: VerdictBatch

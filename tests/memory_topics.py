@@ -1,5 +1,7 @@
-"""Topics in memory for `dedup audit`: a stream and what the model, or the job, says of it."""
+"""Topics in memory for `dedup audit`: a stream, and the outputs of the model or of the job."""
 
+import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +11,7 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE
 from flows.cli.audit import kafka
 from flows.cli.audit.options import AuditOptions
 from flows.cli.audit.proof import Proof
+from flows.settings.load import load_settings
 from flows.settings.model import Settings
 from tests.model import Free, Record, Verdict, output_headers
 from tests.model import Settings as ModelSettings
@@ -20,15 +23,20 @@ TOPICS = {
     "late": "late-events",
     "invalid": "invalid-events",
 }
+NOW = float(int(time.time()))
+FUTURE = Verdict("invalid", reason="future")
+UNIQUE = Verdict("unique")
+
 Headers = list[tuple[str, bytes | None]]
+Answer = tuple[Record, Verdict]
 
 
 @dataclass
 class Stored:
-    """A record of a topic, as a consumer gives it."""
+    """A record of a topic, as a consumer gives it.  position: its offset in that topic."""
 
     record: Record
-    place: int
+    position: int
     record_headers: Headers
     stamp_type: int = TIMESTAMP_CREATE_TIME
 
@@ -42,7 +50,7 @@ class Stored:
         return self.record_headers or None
 
     def offset(self) -> int:
-        return self.place
+        return self.position
 
     def timestamp(self) -> tuple[int, int]:
         stamp = self.record.timestamp_ms
@@ -51,9 +59,9 @@ class Stored:
 
 @dataclass
 class MemoryTopics:
-    """Topics by name, each a list of records for each partition.
+    """Topics by name, each a list of records for each partition; stands in for a `TopicReader`.
 
-    closed: as a consumer, it reads nothing after `close`.
+    closed: like a consumer, it reads nothing after `close`.
     """
 
     topics: dict[str, dict[int, list[Stored]]] = field(default_factory=dict)
@@ -67,37 +75,38 @@ class MemoryTopics:
     def settle(self, *_: object) -> list[str]:
         return []
 
-    def span(self, topic: str) -> dict[int, tuple[int, int]]:
+    def offset_ranges(self, topic: str) -> dict[int, tuple[int, int]]:
         starts = self.starts if topic == INPUT else {}
         return {
-            partition: (starts.get(partition, 0), max([0, *(one.place + 1 for one in records)]))
+            partition: (
+                starts.get(partition, 0),
+                max([0, *(record.position + 1 for record in records)]),
+            )
             for partition, records in self.topics[topic].items()
         }
 
     def read(
-        self, topic: str, span: Mapping[int, tuple[int, int]]
+        self, topic: str, ranges: Mapping[int, tuple[int, int]]
     ) -> Iterator[tuple[int, list[Stored]]]:
-        for partition, (start, end) in span.items():
+        for partition, (start, end) in ranges.items():
             if self.closed:
                 msg = "Consumer closed"
                 raise RuntimeError(msg)
-            yield (
-                partition,
-                [one for one in self.topics[topic][partition] if start <= one.place < end],
-            )
+            records = self.topics[topic][partition]
+            yield partition, [record for record in records if start <= record.position < end]
 
 
 @dataclass
 class Output:
-    """An output record: which input it answers, in which output it lies, and its headers."""
+    """An output record: the input that it answers, the verdict of its output, its headers."""
 
     record: Record
     verdict: str
     headers: Headers
 
 
-def outputs_of(settings: ModelSettings, answers: Sequence[tuple[Record, Verdict]]) -> list[Output]:
-    """What the job writes for some verdicts."""
+def outputs_of(settings: ModelSettings, answers: Sequence[Answer]) -> list[Output]:
+    """Make the outputs that the job writes for these verdicts."""
     return [
         Output(record, verdict.kind, headers_of(settings, record, verdict))
         for record, verdict in answers
@@ -119,7 +128,7 @@ def audit_in_memory(
     *,
     stamp_type: int = TIMESTAMP_CREATE_TIME,
 ) -> Proof:
-    """Audit outputs against input, neither of which is on a broker.
+    """Audit outputs against input, without a broker.
 
     stamp_type: of the input's timestamps.
     """
@@ -129,11 +138,64 @@ def audit_in_memory(
         stored = Stored(record, record.offset, list(record.headers or []), stamp_type)
         topics.topics[INPUT][record.partition].append(stored)
     for verdict, topic in TOPICS.items():
-        mine = [one for one in outputs if one.verdict == verdict]
+        of_verdict = [output for output in outputs if output.verdict == verdict]
         topics.topics[topic] = {
-            0: [Stored(one.record, at, list(one.headers)) for at, one in enumerate(mine)]
+            0: [
+                Stored(output.record, offset, list(output.headers))
+                for offset, output in enumerate(of_verdict)
+            ]
         }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kafka, "TopicReader", lambda *_, **__: topics)
         patch.setattr(kafka, "Message", Stored)
         return kafka.audit_kafka(settings, options or AuditOptions())
+
+
+def event_record(offset: int, at: float, event_id: str = "", partition: int = 0) -> Record:
+    """An event with a time, in a record that was made now."""
+    event = {
+        "event_id": event_id or f"{partition}-{offset}",
+        "user_id": "u",
+        "event_type": "t",
+        "timestamp": at,
+        "data": {},
+    }
+    return Record(partition, offset, None, json.dumps(event).encode(), None, int(NOW * 1000))
+
+
+def audit_answers(
+    answers: Sequence[Answer],
+    *,
+    partitions: int = 1,
+    lateness: Sequence[float] = (),
+    stamp_type: int = TIMESTAMP_CREATE_TIME,
+    variables: Mapping[str, str] | None = None,
+) -> Proof:
+    """Audit a job that gave these verdicts.
+
+    lateness: other values of the allowed lateness.  variables: the job's settings.
+    """
+    settings = load_settings({"DEDUP_BROKERS": "localhost:1", **(variables or {})})
+    outputs = outputs_of(ModelSettings(), answers)
+    for output in outputs:
+        names = dict(output.headers)
+        # A Bloom filter gives no original, and marks the duplicate.
+        if "dedup.matched" in names and "dedup.original" not in names:
+            output.headers.append(("dedup.probable", b"true"))
+    return audit_in_memory(
+        settings,
+        range(partitions),
+        [record for record, _ in answers],
+        outputs,
+        AuditOptions(lateness=lateness),
+        stamp_type=stamp_type,
+    )
+
+
+def ids_of_lanes() -> tuple[str, str, str]:
+    """Three event ids: two in one lane, and one in another."""
+    ids = [str(number) for number in range(20)]
+    answers = [(event_record(int(id_), NOW, id_), UNIQUE) for id_ in ids]
+    lanes = audit_answers(answers).table.lanes
+    first = [id_ for id_ in ids if lanes[int(id_)] == lanes[0]]
+    return first[0], first[1], next(id_ for id_ in ids if id_ not in first)

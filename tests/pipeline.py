@@ -96,7 +96,7 @@ def near_spec(settings: Settings) -> NearSpec | None:
         metric=settings.similarity_metric,
         shingle=settings.shingle,
         seconds=settings.similarity_seconds,
-        most_records=1_000_000,
+        max_records=1_000_000,
         one_shard=not shard.fields and not shard.content,
     )
 

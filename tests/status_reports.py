@@ -1,4 +1,4 @@
-"""Reports as `/status` gives them, for what shows them."""
+"""Reports in the form of `/status`, for tests of the page and of `dedup status`."""
 
 import time
 from typing import Any
@@ -7,11 +7,11 @@ VERDICTS = ("unique", "duplicate", "late", "invalid")
 
 
 def report(**changes: object) -> dict[str, Any]:
-    """What a process with a past says: twenty-one samples, four lanes."""
+    """Report of a process with 21 samples and four lanes, with `changes`."""
     now = time.time()
     counts = [86_000, 12_000, 1_500, 500]
     lane = {"keys": 4_000, "bytes": 812_000, "watermark": now - 42, "restored_keys": 1_000}
-    said = {
+    values = {
         "app_id": "orders <script>alert(1)</script>",
         "version": "0.1.0",
         "process": 1,
@@ -36,7 +36,11 @@ def report(**changes: object) -> dict[str, Any]:
         "commit_seconds": 0.034,
         "commit_seconds_total": 33.0,
         "checkpoint_age_seconds": 1.5,
-        "lanes": [{"lane": number, "records": 25_000, **lane} for number in range(4)],
+        "lanes": [{"lane": index, "records": 25_000, **lane} for index in range(4)],
+        "hot_keys": [
+            {"lane": 2, "matched": "event_id", "example": "1:57", "duplicates": 4_321},
+            {"lane": 0, "matched": "content", "example": "0:9", "duplicates": 12},
+        ],
         "history": [
             {
                 "at": now - 40 + 2 * n,
@@ -51,4 +55,4 @@ def report(**changes: object) -> dict[str, Any]:
             for n in range(21)
         ],
     }
-    return said | changes
+    return values | changes

@@ -7,8 +7,9 @@ import mmh3
 import numpy as np
 
 from operators.changes import Delta
+from operators.columns.arrays import Hashes
 from operators.columns.references import NO_REFERENCE
-from operators.windows.store import KeyStore, key_bytes
+from operators.windows.store import KeyStore
 
 Asked: TypeAlias = "tuple[float, str]"
 
@@ -34,8 +35,8 @@ class Asking:
         hashes = hashes_of([name for _, name in events])
         references = np.arange(self._next, self._next + len(events))
         self._next += len(events)
-        matches = self.store.decide(hashes, times, references)
-        self.deltas.append(self.store.delta(hashes, times, references, matches))
+        matches, delta = self.store.decide(hashes, times, references)
+        self.deltas.append(delta)
         words = []
         for index, original in zip(
             matches.combination.tolist(), matches.originals.tolist(), strict=True
@@ -53,15 +54,17 @@ def times(*values: float, key: str = "a") -> list[Asked]:
 def contents(store: KeyStore) -> Any:  # noqa: ANN401
     """What a store holds, whatever the order of its keys."""
     state = store.dump()
-    if "ats" in state:
-        columns = [state[name].tolist() for name in ("ats", "references")]
-        return sorted(zip(key_bytes(state["keys"]), *columns, strict=True))
+    if "bucket_or_time" in state:
+        columns = [state[name].tolist() for name in ("bucket_or_time", "references")]
+        return sorted(zip(_key_bytes(state["keys"]), *columns, strict=True))
     columns = [state[name].tolist() for name in ("first", "last", "references")]
     sessions: dict[bytes, list[Any]] = {}
-    for key, *session in zip(_keys(state["keys"]), *columns, strict=True):
+    keys = np.frombuffer(state["keys"], "<u8").reshape(-1, 2)
+    for key, *session in zip(_key_bytes(keys), *columns, strict=True):
         sessions.setdefault(key, []).append(session)  # their order decides the original
     return sessions
 
 
-def _keys(joined: bytes) -> list[bytes]:
-    return key_bytes(np.frombuffer(joined, "<u8").reshape(-1, 2))
+def _key_bytes(keys: Hashes) -> list[bytes]:
+    column: list[bytes] = np.ascontiguousarray(keys).view("V16").reshape(-1).tolist()
+    return column

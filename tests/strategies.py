@@ -1,8 +1,8 @@
 """Hypothesis strategies: settings, and streams of records in which every verdict is common.
 
 Events have few distinct values, so that they repeat; their times lie around the borders of windows
-and of lateness; equal values are written in different ways.  Left out is what INTERFACE.md leaves
-open: lone surrogates, and nesting of depths that some parsers take and others do not.
+and of lateness; equal values are written in different ways.  Left out is what docs/reference
+leaves open: lone surrogates, and nesting of depths that some parsers take and others do not.
 """
 
 import math

@@ -28,7 +28,7 @@ _RECENT_KEYS = 200_000
 
 
 def record_count(text: str) -> int:
-    """Read how many records there shall be, as argparse's `type`."""
+    """Read the number of records, as argparse's `type`."""
     count = int(text)
     if count > _MOST_RECORDS:
         msg = f"at most {_MOST_RECORDS:,}, which is until a window ends"

@@ -1,1 +1,1 @@
-"""The sink for at least once, and what only it needs."""
+"""The at-least-once sinks and their producer."""

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
-from connectors.kafka.log_filter import Repeats
+from connectors.kafka.log_filter import RepeatFilter
 from connectors.kafka.produce import produce_records, rejected
 from connectors.kafka.requests import unreachable_error
 from connectors.librdkafka.column_producer import ColumnProducer
@@ -18,16 +18,16 @@ from connectors.librdkafka.packed_records import PackedRecords
 from operators.batches import Records
 from operators.errors import SinkError
 
-# librdkafka gives up on a record after message.timeout.ms, 5 minutes unless set;
-# a flush waits a little longer, so that the record's own error is what is seen.
+# librdkafka gives up on a record after message.timeout.ms, 5 minutes unless set.  A flush waits
+# a little longer, so that the record's own error is reported.
 _FLUSH_SECONDS = 330.0
-_MEANWHILE_SECONDS = 5.0
+_CHECK_SECONDS = 5.0
 
-_repeats = Repeats(time.monotonic)
+_repeats = RepeatFilter(time.monotonic)
 
 
 class AcknowledgedProducer:
-    """An idempotent producer that looks at what the brokers say of every record."""
+    """An idempotent producer that knows how many records the brokers have acknowledged."""
 
     def __init__(self, access: KafkaAccess, role: str, log: logging.Logger) -> None:
         """role: names the client at the brokers.  Raises KafkaUnreachableError."""
@@ -35,7 +35,7 @@ class AcknowledgedProducer:
         self._log = log
         log.addFilter(_repeats)
         self._failure: str | None = None
-        self.produced = 0  # records, all told
+        self.produced = 0  # records in total
         self._delivered = 0
         try:
             self._producer = ColumnProducer(
@@ -48,34 +48,34 @@ class AcknowledgedProducer:
         if error.fatal() and self._failure is None:
             self._failure = (
                 f"the client that writes has failed: {error_text(error)}. Nothing is lost: see the "
-                "brokers' logs, start again."
+                "brokers' logs, then start again."
             )
         else:
             self._log.warning("writing: %s", error_text(error))
 
     def produce(self, topic: str, records: Records) -> None:
-        """Hand over records; waits while the queue is full.  Raises SinkError."""
+        """Produce records; waits while the queue is full.  Raises SinkError."""
         produce_records(self._producer, topic, PackedRecords(records))
         self.produced += len(records)
 
     def check(self) -> int:
-        """Return how many records are delivered at least; raise SinkError if one was refused."""
+        """Return how many records are delivered, at least; raise SinkError if one was refused."""
         self._producer.poll()
         if self._failure is not None:
             raise SinkError(self._failure)
         for topic, error, size in self._producer.failures:
             raise rejected(topic, error, size=size, input_bytes=self._access.input_bytes)
-        # It may be one fewer than before: an error that is told since counts as waiting too.
+        # An error that waits for `poll` counts as not delivered: the number must not go back.
         self._delivered = max(self._delivered, self.produced - len(self._producer))
         return self._delivered
 
     def flush(self, meanwhile: Callable[[], None] | None = None) -> None:
-        """Wait until everything is with the brokers, and `check` says so.  Raises SinkError.
+        """Wait until every record is acknowledged.  Raises SinkError.
 
         meanwhile: called every few seconds, since the wait may last minutes.
         """
         deadline = time.monotonic() + _FLUSH_SECONDS
-        while (left := self._producer.flush(_MEANWHILE_SECONDS)) and time.monotonic() < deadline:
+        while (left := self._producer.flush(_CHECK_SECONDS)) and time.monotonic() < deadline:
             self.check()
             if meanwhile is not None:
                 meanwhile()

@@ -1,4 +1,4 @@
-"""Windowed statistics as JSON records: to a topic, or to `stats.jsonl`."""
+"""Windowed statistics as JSON records of a topic."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import logging
 
 import msgspec
 import numpy as np
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.outputs import StatefulSinkPartition
 
 from connectors.at_least_once.producer import AcknowledgedProducer
 from connectors.kafka.access import KafkaAccess
 from connectors.shutdown import exit_on_user_error
+from connectors.single_partition_sink import SinglePartitionSink
 from operators.batches import Records
 from operators.statistics.summarize import Statistic
 
 log = logging.getLogger("dedup.statistics")
-
-_PARTITION = "statistics"
 
 
 class _TopicPartition(StatefulSinkPartition[Statistic, None]):
@@ -49,7 +48,7 @@ class _TopicPartition(StatefulSinkPartition[Statistic, None]):
         self._producer.flush()
 
 
-class StatsSink(FixedPartitionedSink[Statistic, None]):
+class StatsSink(SinglePartitionSink[Statistic, None]):
     """Writes statistics to a topic, at least once: after a crash some may come again.
 
     The record key is the event type.
@@ -60,17 +59,7 @@ class StatsSink(FixedPartitionedSink[Statistic, None]):
         self._access = access
         self._topic = topic
 
-    def list_parts(self) -> list[str]:
-        """One partition: there is little to write."""
-        return [_PARTITION]
-
-    def part_fn(self, item_key: str) -> int:
-        """Everything goes to it."""
-        del item_key
-        return 0
-
-    @exit_on_user_error
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _TopicPartition:
+    def open(self, resume_state: None) -> _TopicPartition:
         """Open the producer."""
-        del step_id, for_part, resume_state
+        del resume_state
         return _TopicPartition(self._access, self._topic)

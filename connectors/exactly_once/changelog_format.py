@@ -1,7 +1,7 @@
-"""The changelog's records, packed (docs/changelog.md describes the format).
+"""Packs and reads the changelog's records (docs/changelog.md describes the format).
 
-A transaction of a lane ends with one record that says what it answered; when it
-adds many keys, more records before that one carry the rest of them.
+A lane's transaction ends with one record that says what it answered.  If it adds many keys, further
+records before that one carry them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from operators.changes import Delta, LaneChange, LaneProgress, NearRecords, Summ
 from operators.errors import StateError
 
 VERSION = 1
-# Far under the default limit of a megabyte: 40 bytes a key at most.
+# Far below the default limit of a megabyte, with at most 40 bytes per key.
 KEYS_PER_RECORD = 16_384
-# Of statistics: their event types have 200 characters at most, 1,200 bytes of JSON.
-ROWS_A_RECORD = 200
-# Of the texts of near duplicates, which may be longer than a record can be.
-TEXT_BYTES_A_RECORD = 65_536
+# Rows of statistics: an event type has at most 200 characters, which are 1,200 bytes of JSON.
+ROWS_PER_RECORD = 200
+# Bytes of near duplicates' texts; one text may be longer than a record can be.
+TEXT_BYTES_PER_RECORD = 65_536
 
 _HEAD = struct.Struct("<BBQdIII")  # version, flags, sequence, watermark, partitions, keys, settings
 _POSITION = struct.Struct("<Iqd")  # partition, next offset, largest event time
@@ -33,10 +33,10 @@ _LAST, _HAS_FIRSTS, _HAS_SUMMARY, _HAS_TEXTS = 1, 2, 4, 8
 
 @dataclass(frozen=True, slots=True)
 class ChangelogRecord:
-    """What one record says.
+    """The content of one record.
 
-    last: whether it ends its transaction; only then do numbers and positions count.
-    fingerprint: setting → text; only on the last record.  texts: its part of the
+    last: whether it ends its transaction; only then do sequence and positions count.
+    fingerprint: setting → text, only on the last record (rule 7).  texts: its part of the
     transaction's `Delta.near`, packed; `changes_of` puts the parts together.
     """
 
@@ -47,37 +47,37 @@ class ChangelogRecord:
 
 
 def pack(change: LaneChange, fingerprint: dict[str, str]) -> Iterator[bytes]:
-    """Pack what a transaction changed into records, the last one last."""
+    """Pack the change of a transaction into records, the last one last."""
     delta = change.delta
-    summaries = [] if change.summary is None else list(change.summary.parts(ROWS_A_RECORD))
+    summaries = [] if change.summary is None else list(change.summary.parts(ROWS_PER_RECORD))
     texts = b"" if delta.near is None else delta.near.pack()
     count = max(
         -(-len(delta) // KEYS_PER_RECORD),
-        -(-len(texts) // TEXT_BYTES_A_RECORD),
+        -(-len(texts) // TEXT_BYTES_PER_RECORD),
         len(summaries),
         1,
     )
-    for number in range(count):
-        rows = slice(number * KEYS_PER_RECORD, (number + 1) * KEYS_PER_RECORD)
-        last = number == count - 1
-        summary = summaries[number] if number < len(summaries) else None
+    for index in range(count):
+        rows = slice(index * KEYS_PER_RECORD, (index + 1) * KEYS_PER_RECORD)
+        last = index == count - 1
+        summary = summaries[index] if index < len(summaries) else None
         part = Delta(
             delta.hashes[rows],
             delta.times[rows],
             delta.references[rows],
             None if delta.firsts is None else delta.firsts[rows],
         )
-        yield _pack_one(
+        yield _pack_record(
             ChangelogRecord(
                 last,
                 replace(change, delta=part, summary=summary),
                 fingerprint if last else {},
-                texts[number * TEXT_BYTES_A_RECORD : (number + 1) * TEXT_BYTES_A_RECORD],
+                texts[index * TEXT_BYTES_PER_RECORD : (index + 1) * TEXT_BYTES_PER_RECORD],
             )
         )
 
 
-def _pack_one(record: ChangelogRecord) -> bytes:
+def _pack_record(record: ChangelogRecord) -> bytes:
     change, last, fingerprint = record.change, record.last, record.fingerprint
     progress = change.progress
     delta, summary = change.delta, change.summary
@@ -117,7 +117,7 @@ def _pack_one(record: ChangelogRecord) -> bytes:
 
 
 def unpack(value: bytes) -> ChangelogRecord:
-    """Read a record.  Raises StateError for one that is not ours or from a newer version."""
+    """Read a record.  Raises StateError if it is not ours, or of another version."""
     try:
         version, flags, sequence, watermark, partitions, keys, settings_bytes = _HEAD.unpack_from(
             value
@@ -164,7 +164,7 @@ def unpack(value: bytes) -> ChangelogRecord:
 
 
 def changes_of(records: Sequence[ChangelogRecord]) -> list[LaneChange]:
-    """What a whole transaction changed, given all of its records.  Raises StateError."""
+    """Return the changes of a whole transaction, given all its records.  Raises StateError."""
     changes = [record.change for record in records]
     texts = b"".join([record.texts for record in records])
     if texts:

@@ -1,6 +1,6 @@
-"""What a drill changes in the job: it kills the process at a named point, and trims more often.
+"""Failpoints for drills: they kill the process at a named point.
 
-Outside a drill `hit` is one look at a module variable.
+Outside a drill `hit` only compares a module variable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _NAME, _, _COUNT = _SPEC.partition(":")
 _left = int(_COUNT or 1) if _NAME else 0
 
 TRIM_SECONDS = float(os.environ.get("DEDUP_TEST_TRIM_SECONDS") or 30.0)
-"""How often a changelog is trimmed.  A drill is over before 30 seconds have passed often."""
+"""How often a changelog is trimmed.  Drills are short, so they trim more often."""
 
 POINTS = (
     "before_flush",
@@ -25,12 +25,12 @@ POINTS = (
 
 
 def is_armed(name: str) -> bool:
-    """Whether the process will be killed the next time it passes a point."""
+    """Whether the next `hit` of this point kills the process."""
     return name == _NAME and _left == 1
 
 
 def hit(name: str) -> None:
-    """Pass a point; `DEDUP_TEST_KILL_AT=name:3` kills the process there the third time."""
+    """Pass a failpoint; `DEDUP_TEST_KILL_AT=name:3` kills the process at the third pass."""
     global _left  # noqa: PLW0603 - a countdown of this process
     if name == _NAME and _left > 0:
         _left -= 1

@@ -1,9 +1,9 @@
-"""The lanes that this process has opened: fenced, restored, ready to decide and write.
+"""Rule 3: opens lanes.  An opened lane is fenced and restored, ready to decide and write.
 
-A lane's state and its sink meet on one worker (operators/lanes/placement.py) and share one
-producer: whoever comes first opens it.  Where they do not meet (more workers than
-names are made for) the sink opens the producer again, and checks that nothing was
-written in between.
+A lane's state and its sink are on one worker (operators/lanes/placement.py) and share one
+producer: the first of them opens it.  With more workers than lane names are made for, they are on
+different workers.  Then the sink opens the producer again, and checks that nothing was written
+in between.
 """
 
 from __future__ import annotations
@@ -16,75 +16,56 @@ from threading import Lock
 
 from connectors.exactly_once.changelog import Changelog, ChangelogEntry
 from connectors.exactly_once.changelog_format import changes_of
+from connectors.exactly_once.changelog_segments import ChangelogSegments
 from connectors.exactly_once.failpoints import hit
 from connectors.exactly_once.lane_producer import LaneProducer
 from connectors.kafka.access import KafkaAccess
 from operators.changes import Delta, LaneChange
 from operators.errors import StateError
-from operators.lanes.fingerprint import check_fingerprint
+from operators.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
 
 log = logging.getLogger("dedup.restore")
 
-# Settling a lane's last transaction is waiting, not work.
-_AT_ONCE = 16
-_MOST_STRETCHES = 1024
-# Back from the end of a changelog to the last record of its last transaction: over the
-# marker that commits it.  Read again, it proves that the changelog is the snapshot's.
-_LAST_RECORD = 2
-# Keys that are applied at once while restoring: enough to work in columns.
+# Opening a producer mostly waits for the brokers to settle the lane's last transaction.
+_OPENING_THREADS = 16
+# The last record is two offsets before the end (the commit marker takes one).  Reading it again
+# proves that this is the changelog the snapshot was made with.
+_LAST_RECORD_OFFSETS = 2
+# Keys that are applied together while restoring: enough to work in columns.
 _APPLY_KEYS = 65_536
-
-
-@dataclass(slots=True)
-class ChangelogSegment:
-    """A stretch of a lane's changelog: up to offset `end`, with keys up to `newest`."""
-
-    end: int
-    newest: float
 
 
 @dataclass(frozen=True, slots=True)
 class SinkSnapshot:
-    """What a recovery snapshot of the sink says of a lane.
+    """What a recovery snapshot of the sink holds of a lane.
 
-    end: where its changelog ended.  run, number: whose verdict batch was the last.
+    end: where the lane's changelog ended.  generation, sequence: of the last verdict batch.
     """
 
     end: int
-    run: int
-    number: int
+    generation: int
+    sequence: int
 
 
 @dataclass(slots=True)
 class OpenedLane:
     """A lane's producer, and what its changelog held when it was opened.
 
-    number: last committed verdict batch.  run: names this opening of the lane among
-    all there ever were.  retained: stretches that can be trimmed when their newest
-    key has expired.  lane: its state, where this process has it.
+    sequence: of the last committed verdict batch.  generation: random number that identifies this
+    opening of the lane.  segments: of its changelog.  lane: its state, if this process has it.
     """
 
     producer: LaneProducer
-    number: int = 0
-    run: int = field(default_factory=lambda: secrets.randbits(63))
-    retained: list[ChangelogSegment] = field(default_factory=list)
+    sequence: int = 0
+    generation: int = field(default_factory=lambda: secrets.randbits(63))
+    segments: ChangelogSegments = field(default_factory=ChangelogSegments)
     lane: Lane | None = None
-
-    def retain(self, end: int, newest: float) -> None:
-        """Note a further stretch; many short ones become fewer long ones."""
-        self.retained.append(ChangelogSegment(end, newest))
-        if len(self.retained) > _MOST_STRETCHES:
-            pairs = zip(self.retained[::2], self.retained[1::2], strict=False)
-            odd = self.retained[-1:] if len(self.retained) % 2 else []
-            self.retained = [
-                ChangelogSegment(b.end, max(a.newest, b.newest)) for a, b in pairs
-            ] + odd
 
 
 class LaneOpener:
-    """Opens lanes, once each, several at a time."""
+    """Opens each lane of this process once, several lanes at a time."""
 
     def __init__(
         self,
@@ -104,163 +85,173 @@ class LaneOpener:
         self._recovery = recovery
         self._lock = Lock()
         self._producers: dict[int, Future[LaneProducer]] = {}
-        self._resume: dict[int, SinkSnapshot] = {}
+        self._sink_snapshots: dict[int, SinkSnapshot] = {}
         self._opened: dict[int, OpenedLane] = {}
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="open-lane")
+        self._pool = ThreadPoolExecutor(_OPENING_THREADS, thread_name_prefix="open-lane")
 
-    def prepare(self, lane: int, resume: SinkSnapshot | None) -> None:
-        """Begin to open a lane's producer, since this process will write it.
+    def prepare(self, index: int, snapshot: SinkSnapshot | None) -> None:
+        """Start to open the producer of a lane that this process will write.
 
-        resume: what the recovery snapshot of the sink says, if there is one.
+        snapshot: the sink's recovery snapshot of the lane, if there is one.
         """
         with self._lock:
-            if resume is not None:
-                self._resume[lane] = resume
-            self._producer(lane)
+            if snapshot is not None:
+                self._sink_snapshots[index] = snapshot
+            self._producer(index)
 
-    def _producer(self, lane: int) -> Future[LaneProducer]:
-        if lane not in self._producers:
-            self._producers[lane] = self._pool.submit(LaneProducer, self._access, lane)
-        return self._producers[lane]
+    def _producer(self, index: int) -> Future[LaneProducer]:
+        if index not in self._producers:
+            self._producers[index] = self._pool.submit(LaneProducer, self._access, index)
+        return self._producers[index]
 
-    def lane(self, number: int, spec: LaneSpec, snapshot: LaneSnapshot | None) -> Lane:
-        """Open a lane for deciding (protocol rule 3): fence, read the changelog, apply it.
+    def open_for_deciding(self, index: int, spec: LaneSpec, snapshot: LaneSnapshot | None) -> Lane:
+        """Rule 3: fence the lane, then read its changelog to the end and apply it.
 
         Raises StateError if the changelog is gone or was made with other settings.
         """
         with self._lock:
-            future = self._producer(number)
-            resume = self._resume.get(number)
-        opened = OpenedLane(future.result())  # (a) fenced, and the last transaction settled
-        lane = Lane(number, spec)
+            future = self._producer(index)
+            sink_snapshot = self._sink_snapshots.get(index)
+        # Rule 3a: older producers are fenced, and the last transaction is settled.
+        opened = OpenedLane(future.result())
+        lane = Lane(index, spec)
         start = 0
         if snapshot is not None:
+            # Rule 7: state made with other settings is refused.
             check_fingerprint(snapshot.fingerprint, self._fingerprint, "the recovery directory")
             _check_snapshot(snapshot)
-            fits = snapshot.keys is not None and spec.open_store is None
-            if fits and resume is not None and _agree(snapshot, resume):
+            usable = snapshot.keys is not None and spec.open_store is None
+            if usable and sink_snapshot is not None and _same_moment(snapshot, sink_snapshot):
                 lane.restore(snapshot)
-                start = resume.end
-                newest = max(snapshot.largest.values(), default=float("-inf"))
-                opened.retain(start, newest)
-        kept = lane.resume()
-        if kept is not None:
-            # Statistics begin where the recovery snapshot ends, keys where the disk does.
-            counts = self._recovery and spec.stats_seconds is not None
-            start = min(kept.end, 0 if resume is None else resume.end) if counts else kept.end
-            opened.retain(kept.end, max(kept.max_event_times.values(), default=float("-inf")))
-        # (b) What the store does not hold yet follows from the changelog.
-        counted = 0 if snapshot is None else snapshot.number
-        end, last = self._replay(lane, max(start - _LAST_RECORD, 0), opened, counted)
-        known = "recovery snapshot" if kept is None else "state on disk (DEDUP_STATE_DIR)"
-        if end < start or last < max(counted, 0 if kept is None else kept.sequence):
+                start = sink_snapshot.end
+                newest = max(snapshot.max_event_times.values(), default=float("-inf"))
+                opened.segments.add(start, newest)
+        on_disk = lane.resume()
+        if on_disk is not None:
+            start = on_disk.end
+            newest = max(on_disk.max_event_times.values(), default=float("-inf"))
+            opened.segments.add(on_disk.end, newest)
+            if self._recovery and spec.stats_seconds is not None:
+                # Statistics start where the recovery snapshot ends, keys where the disk ends.
+                start = min(start, 0 if sink_snapshot is None else sink_snapshot.end)
+        # Rule 3b: the changelog holds everything that the store lacks.
+        counted = 0 if snapshot is None else snapshot.sequence
+        first = max(start - _LAST_RECORD_OFFSETS, 0)
+        end, last = self._replay(lane, first, opened.segments, counted)
+        known = "recovery snapshot" if on_disk is None else "state on disk (DEDUP_STATE_DIR)"
+        if end < start or last < max(counted, 0 if on_disk is None else on_disk.sequence):
             msg = (
-                f"the {known} of lane {number} is ahead of its changelog "
-                f"{self._changelog.topic}: the topic is gone, cut or another's. To go on without "
-                "what it knew (repeats of earlier records then pass as unique), choose another "
-                "DEDUP_APP_ID and recovery directory."
+                f"the {known} of lane {index} is ahead of its changelog {self._changelog.topic}: "
+                "the topic is gone, cut or another's. To go on without what it knew (repeats of "
+                "earlier records then pass as unique), choose another DEDUP_APP_ID and recovery "
+                "directory."
             )
             raise StateError(msg)
-        opened.number, opened.lane = lane.number, lane
-        lane.run = opened.run
+        opened.sequence, opened.lane = lane.sequence, lane
+        lane.generation = opened.generation
         with self._lock:
-            self._opened[number] = opened
+            self._opened[index] = opened
         return lane
 
-    def _replay(self, lane: Lane, start: int, opened: OpenedLane, counted: int) -> tuple[int, int]:
+    def _replay(
+        self, lane: Lane, start: int, segments: ChangelogSegments, counted: int
+    ) -> tuple[int, int]:
         """Apply a lane's changelog from an offset on.
 
-        counted: number of the last verdict batch in the statistics' snapshot.  Returns
-        where it ends, and the number of its last verdict batch, 0 if it is empty.
+        segments: get the segments that are read.  counted: sequence of the last verdict batch in
+        the statistics' snapshot.  Returns the end of the changelog, and the sequence of its last
+        verdict batch, 0 if it is empty.
         """
         consumer = self._changelog.consumer()
-        waiting: list[ChangelogEntry] = []
-        read: list[LaneChange] = []
-        keys = unapplied = last = 0
+        transaction: list[ChangelogEntry] = []
+        unapplied: list[LaneChange] = []
+        keys = unapplied_keys = last = 0
         try:
-            for entry in self._changelog.read(consumer, lane.lane, start):
-                waiting.append(entry)
+            for entry in self._changelog.read(consumer, lane.index, start):
+                transaction.append(entry)
                 if not entry.record.last:
                     continue
                 hit("in_restore")
+                # Rule 7: state made with other settings is refused.
                 check_fingerprint(
                     entry.record.fingerprint, self._fingerprint, self._changelog.topic
                 )
-                records = [one.record for one in waiting]
+                records = [part.record for part in transaction]
                 changes = [record.change for record in records]
-                waiting.clear()
+                transaction.clear()
                 last = changes[-1].progress.sequence
-                opened.retain(entry.end, max(change.delta.newest for change in changes))
-                # Without recovery nobody knows what is in the statistics already.
+                segments.add(entry.end, max(change.delta.newest for change in changes))
+                # Without a recovery directory nobody knows what the statistics hold already.
                 if self._recovery and last > counted:
                     lane.recover(change.summary for change in changes)
-                if last > lane.number:
-                    read += changes_of(records)
-                    unapplied += sum(len(change.delta) for change in changes)
-                if unapplied > _APPLY_KEYS:
-                    keys += _apply(lane, read)
-                    unapplied = 0
-            keys += _apply(lane, read)
-            end = self._changelog.ends(consumer, lane.lane)[1]
+                if last > lane.sequence:
+                    unapplied += changes_of(records)
+                    unapplied_keys += sum(len(change.delta) for change in changes)
+                if unapplied_keys > _APPLY_KEYS:
+                    keys += _apply(lane, unapplied)
+                    unapplied_keys = 0
+            keys += _apply(lane, unapplied)
+            end = self._changelog.ends(consumer, lane.index)[1]
         finally:
             consumer.close()
         if keys:
-            log.info("lane %d: restored %d keys from %s", lane.lane, keys, self._changelog.topic)
+            log.info("lane %d: restored %d keys from %s", lane.index, keys, self._changelog.topic)
         return end, last
 
-    def for_writing(self, lane: int) -> OpenedLane:
-        """A lane for its sink: the one opened for deciding here, else opened anew."""
+    def open_for_writing(self, index: int) -> OpenedLane:
+        """Return the lane that was opened here for deciding; otherwise open it for its sink."""
         with self._lock:
-            opened = self._opened.get(lane)
-            future = self._producer(lane)
+            opened = self._opened.get(index)
+            future = self._producer(index)
         if opened is not None:
             return opened
         opened = OpenedLane(future.result())
-        self._read_past(lane, opened)
+        self._read_segments(index, opened)
         return opened
 
-    def _read_past(self, lane: int, opened: OpenedLane) -> None:
-        """Read what a lane's changelog holds: the last number, and how new each stretch's keys are.
+    def _read_segments(self, index: int, opened: OpenedLane) -> None:
+        """Read the last sequence and the segments from a lane's changelog.
 
-        Without the latter, trimming would take all of it for as old as what is written next.
+        Without the segments, trimming would judge all older keys by the age of the next ones.
         """
         consumer = self._changelog.consumer()
         newest = float("-inf")
         try:
-            for entry in self._changelog.read(consumer, lane, 0):
+            for entry in self._changelog.read(consumer, index, 0):
                 change = entry.record.change
                 newest = max(newest, change.delta.newest)
                 if entry.record.last:
-                    opened.number = max(opened.number, change.progress.sequence)
-                    opened.retain(entry.end, newest)
+                    opened.sequence = max(opened.sequence, change.progress.sequence)
+                    opened.segments.add(entry.end, newest)
                     newest = float("-inf")
         finally:
             consumer.close()
 
 
-def _agree(snapshot: LaneSnapshot, resume: SinkSnapshot) -> bool:
-    """Whether the state's and the sink's snapshot are of one moment of one run.
+def _same_moment(snapshot: LaneSnapshot, sink_snapshot: SinkSnapshot) -> bool:
+    """Whether the state's and the sink's snapshot are of the same moment of one opening.
 
-    They are not where a cluster that stood still while another took over has woken
-    up and written into the recovery directory: then the changelog is read whole.
+    They differ if a cluster paused, another took over, and the first woke up and wrote into the
+    recovery directory.  Then the whole changelog is read.
     """
-    if (snapshot.run, snapshot.number) == (resume.run, resume.number):
+    state = (snapshot.generation, snapshot.sequence)
+    if state == (sink_snapshot.generation, sink_snapshot.sequence):
         return True
     log.warning(
         "lane %d: the recovery directory was written by two clusters at a time; reading the "
         "whole changelog instead",
-        snapshot.lane,
+        snapshot.index,
     )
     return False
 
 
-def _apply(lane: Lane, read: list[LaneChange]) -> int:
-    """Apply what whole transactions changed, all at once; return the number of keys."""
-    if not read:
+def _apply(lane: Lane, unapplied: list[LaneChange]) -> int:
+    """Apply the changes of whole transactions together and forget them; return the key count."""
+    if not unapplied:
         return 0
-    last = read[-1]
-    delta = Delta.concat([change.delta for change in read])
-    read.clear()
+    last = unapplied[-1]
+    delta = Delta.concat([change.delta for change in unapplied])
+    unapplied.clear()
     lane.apply([replace(last, delta=delta)])
     return len(delta)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,86 +25,90 @@ from operators.errors import SinkError
 
 log = logging.getLogger("dedup.transactions")
 
-# One call to librdkafka; it may be called again until our patience ends.
+# One call to librdkafka; it is called again until RETRY_TIMEOUT_SECONDS have passed.
 _CALL_SECONDS = 15.0
 _PAUSE_SECONDS = 0.1
-# Nobody may read a record before its transaction is committed, and a commit sends at once what
-# still waits: until then it may wait to be sent with more, which is less work for the brokers.
+# Readers see a record only after its commit, and a commit sends waiting records at once.  Until
+# then they may wait for others: larger requests are less work for the brokers.
 _LINGER_MS = 50
-# A producer that could send no record of a transaction for so long is opened anew: what settles
-# the transaction before may be on its way twice.  Brokers ask each other again after 30 s.
+# Rule 9: if no record of a transaction could be sent for this long, a new epoch is needed.  The
+# request that ends the previous transaction may be under way twice: brokers retry after 30 s.
 _UNSENT_SECONDS = 5.0
 _FLUSH_SECONDS = 0.25
-# What took longer may have been asked for twice, by whomever.
-_LONG_SECONDS = 1.0
-# What `produce` says once a transaction, or the producer, has failed.
+# Rule 9: in a longer commit the client or a broker may have sent a request twice.
+_LONG_COMMIT_SECONDS = 1.0
+# The errors of `produce` once the transaction, or the producer, has failed.
 _BROKEN = (KafkaError._STATE, KafkaError._FATAL, KafkaError._FENCED)  # noqa: SLF001
-# Records that an abort throws away say nothing about why there was one.
+# Records that an abort drops do not tell its cause.
 _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)  # noqa: SLF001
 
 
 class FencedError(SinkError):
-    """Another process with the same transactional id has begun: this one must end."""
+    """Another process has taken over the transactional id: this one must end."""
 
 
 class LaneProducer:
     """The transactional producer of one lane.
 
-    Promises: after the constructor returns, every older producer of the lane is
-    fenced and its last transaction is settled (protocol rule 3a); a transaction is
-    written whole or not at all; one that only the moment forbids is repeated.
+    Promises: after the constructor returns, every older producer of the lane is fenced and its
+    last transaction is settled (rule 3a).  A transaction is written whole or not at all; after a
+    passing error it is repeated.
 
-    doubtful: what ended a transaction may have been asked for twice.  Brokers cannot tell the
-    transactions of one epoch apart: what comes late would end the next one, in the middle of it.
-    So there must be none before `renew`, which begins another epoch.
+    in_transaction: whether one has begun and is neither committed nor aborted.
+    doubtful: a request that ends a transaction may have been sent twice (rule 9).  Brokers cannot
+    tell the transactions of one epoch apart: a late request would end the next transaction in the
+    middle.  So none may begin before `renew`, which starts a new epoch.
     """
 
-    def __init__(self, access: KafkaAccess, lane: int) -> None:
-        """Open it.  Raises SinkError if that cannot be done in `RETRY_TIMEOUT_SECONDS`."""
-        self.lane = lane
+    def __init__(self, access: KafkaAccess, index: int) -> None:
+        """Open the producer.  Raises SinkError if that fails for `RETRY_TIMEOUT_SECONDS`."""
+        self.index = index
         self._access = access
         self._topics: set[str] = set()
-        self._id = f"{access.app_id}-lane-{lane}"
+        self._id = f"{access.app_id}-lane-{index}"
         self._broken = False
-        self._ahead = self._unsent = False
+        self._begun_ahead = self._unsent = False
         self._ended_before = self._sent_before = 0
-        self.doubtful = False
+        self.in_transaction = self.doubtful = False
         self._open()
 
     def _open(self) -> None:
+        """Rule 3a: fence every older producer of the lane, and settle its last transaction."""
         try:
             self._producer = ColumnProducer(
                 {
-                    **self._access.producer_settings(f"lane-{self.lane}", linger_ms=_LINGER_MS),
+                    **self._access.producer_settings(f"lane-{self.index}", linger_ms=_LINGER_MS),
                     "transactional.id": self._id,
                 }
             )
         except KafkaException as error:
-            msg = f"cannot make the producer of lane {self.lane}: {error_text(error)}"
+            msg = f"cannot make the producer of lane {self.index}: {error_text(error)}"
             raise SinkError(msg) from error
         self._call("open the transactional producer", self._producer.init_transactions)
 
     def renew(self) -> None:
-        """Open it anew, under another epoch; a transaction that is open is thrown away.
+        """Rule 9: open a new producer, in a new epoch; an open transaction is dropped.
 
-        What the older producer asked for and nobody has answered is refused from now on.  But
-        this one fences whoever has opened the lane meanwhile: the changelog says whether that
-        one has written (`LaneWriter`).
+        From now on brokers refuse late requests of the old epoch.  But the new producer also
+        fences a process that has taken the lane over meanwhile: the caller must check in the
+        changelog whether that one has written.
         """
         self._open()
-        self._ahead = self._unsent = self.doubtful = False
+        self.in_transaction = False
+        self._begun_ahead = self._unsent = self.doubtful = False
 
     def begin(self) -> None:
-        """Begin a transaction, unless that was done ahead."""
-        if not self._ahead:
+        """Begin a transaction, unless it was begun ahead."""
+        if not self._begun_ahead:
             self.begin_ahead()
-        self._ahead = False
+        self._begun_ahead = False
+        self.in_transaction = True
 
     def begin_ahead(self) -> None:
         """Begin the next transaction before there is a record for it.
 
-        No broker hears of it before the first record, but the client's own thread has to
-        answer: whoever has the records need not wait for that.
+        The brokers hear of it with the first record, but the client's own thread has to answer.
+        Begun ahead, that wait does not delay the first record.
         """
         self._topics.clear()
         self._producer.failures.clear()
@@ -111,13 +116,13 @@ class LaneProducer:
         self._ended_before = self._producer.sent[Request.END_TXN]
         self._sent_before = self._producer.sent[Request.PRODUCE]
         self._call("begin a transaction", lambda _: self._producer.begin_transaction())
-        self._ahead = True
+        self._begun_ahead = True
 
     def produce(self, topic: str, records: PackedRecords, partition: int = ANY_PARTITION) -> None:
         """Add records to the transaction; waits while the queue is full.
 
-        Once a record of a transaction has failed librdkafka takes no more: `commit`
-        is told why.
+        Once a record has failed, librdkafka takes no more records of the transaction.  They are
+        ignored here, since `commit` then reports the cause.
         """
         if self._broken:
             return
@@ -132,48 +137,88 @@ class LaneProducer:
     def commit(self, changelog: str, changes: Sequence[bytes]) -> Action | None:
         """Add the changelog's records and commit.
 
-        Returns None if it is committed, `Action.RETRY_TRANSACTION` if it was aborted and has to
-        be written again, by a renewed producer.  Raises FencedError, or SinkError for what no
-        retry cures.
+        Returns None once it is committed.  `Action.RETRY_TRANSACTION` means that it must be
+        aborted and repeated.  Raises FencedError, or SinkError for an error that no retry cures.
         """
         began = time.monotonic()
-        written = PackedRecords(Records(np.zeros(len(changes), np.int64), changes))
-        self.produce(changelog, written, partition=self.lane)
+        records = PackedRecords(Records(np.zeros(len(changes), np.int64), changes))
+        self.produce(changelog, records, partition=self.index)
         hit("before_flush")
-        if is_armed("before_commit"):  # else the commit flushes
+        if is_armed("before_commit"):  # otherwise the commit flushes
             self._producer.flush(_CALL_SECONDS)
         hit("before_commit")
         if self._nothing_sent(began):
-            log.warning("lane %d: no record could be sent for a while: repeating", self.lane)
+            log.warning(
+                "lane %d: no record could be sent for a while: repeating the transaction",
+                self.index,
+            )
             self._unsent = self.doubtful = True
             return Action.RETRY_TRANSACTION
         action = self._try(self._producer.commit_transaction)
         self._producer.poll()
-        asked = self._producer.sent[Request.END_TXN] - self._ended_before
-        if action is not None or asked > 1 or time.monotonic() - began > _LONG_SECONDS:
-            self.doubtful = True
+        ends = self._producer.sent[Request.END_TXN] - self._ended_before
+        if action is not None or ends > 1 or time.monotonic() - began > _LONG_COMMIT_SECONDS:
+            self.doubtful = True  # rule 9
+        self.in_transaction = action is not None
         return action
 
     def _nothing_sent(self, began: float) -> bool:
-        """Whether no record of the transaction was sent, `_UNSENT_SECONDS` after its commit began.
+        """Rule 9: whether no record could be sent for `_UNSENT_SECONDS` after the commit began.
 
-        Then its partitions are not in it yet: the one before is not settled, or nobody answers.
+        Then the brokers have added no partition yet: the previous transaction is not settled, or
+        no broker answers.
         """
         while self._producer.sent[Request.PRODUCE] == self._sent_before:
             if not self._producer.flush(_FLUSH_SECONDS):
-                return False  # or they have failed
+                return False  # all are acknowledged, or have failed
             if time.monotonic() - began > _UNSENT_SECONDS:
                 return True
         return False
 
     def abort(self) -> None:
-        """Abort the open transaction; one that no broker has a record of only `renew` ends."""
+        """Abort the open transaction.  If no record of it was sent, only `renew` can end it."""
         if self._unsent:
             return
         self._call("abort a transaction", self._producer.abort_transaction)
         self._producer.poll()
+        self.in_transaction = False
+
+    def write_transaction(
+        self,
+        produce: Callable[[], None],
+        changelog: str,
+        changes: Sequence[bytes],
+        renew: Callable[[], None] | None = None,
+    ) -> None:
+        """Begin, produce, commit; if the transaction is aborted, repeat it whole.
+
+        produce: adds the records.  A transaction that is open has them already.
+        changelog, changes: the topic and values of the records that end the transaction.
+        renew: called before each repetition; a lane starts a new epoch there (rule 9).
+        Raises FencedError, or SinkError for an error that no retry cures.
+        """
+        if not self.in_transaction:
+            self.begin()
+            produce()
+        deadline = math.inf
+        while self.commit(changelog, changes) is not None:
+            # An abort waits until an outage is over: only then does the timeout start.
+            self.abort()
+            deadline = min(deadline, time.monotonic() + RETRY_TIMEOUT_SECONDS)
+            if time.monotonic() > deadline:
+                msg = (
+                    f"lane {self.index} ({self._id}): a transaction was aborted again and again "
+                    f"for {RETRY_TIMEOUT_SECONDS:.0f} s. Nothing is lost: see the brokers' logs, "
+                    "then start again."
+                )
+                raise SinkError(msg)
+            if renew is not None:
+                renew()
+            self.begin()
+            produce()
 
     def _try(self, call: Callable[[float], Any]) -> Action | None:
+        """Rule 8: call again, tell the caller to repeat the transaction, or raise SinkError."""
         deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         while True:
             try:
@@ -185,53 +230,55 @@ class LaneProducer:
                 self._check_undelivered(exception)
                 if action is Action.RETRY_TRANSACTION:
                     log.warning(
-                        "lane %d: repeating a transaction: %s", self.lane, error_text(error)
+                        "lane %d: repeating a transaction: %s", self.index, error_text(error)
                     )
                     return action
                 if action is not Action.RETRY_CALL or time.monotonic() > deadline:
-                    raise self._ended(action, error) from exception
-                log.warning("lane %d: asking again: %s", self.lane, error_text(error))
+                    raise self._final_error(action, error) from exception
+                log.warning("lane %d: asking again: %s", self.index, error_text(error))
                 time.sleep(_PAUSE_SECONDS)
             else:
                 return None
 
     def _check_undelivered(self, exception: KafkaException) -> None:
-        """Raise SinkError if a call failed because a record was refused."""
-        undelivered = [one for one in self._producer.failures if one.error.code() not in _PURGED]
+        """Raise SinkError if the call failed because a record was refused."""
+        undelivered = [
+            failure for failure in self._producer.failures if failure.error.code() not in _PURGED
+        ]
         if not undelivered:
             return
         topic, cause, size = undelivered[0]
-        if advice(cause, self._access.app_id):  # it is not about the topic
-            raise self._ended(Action.REFUSED, cause) from exception
+        if advice(cause, self._access.app_id):  # the topic is not to blame
+            raise self._final_error(Action.REFUSED, cause) from exception
         if action_for(cause) is Action.REFUSED:
             limit = self._access.input_bytes
             raise rejected(topic, cause, size=size, input_bytes=limit) from exception
 
     def _call(self, what: str, call: Callable[[float], Any]) -> None:
         if self._try(call) is not None:
-            msg = f"lane {self.lane} cannot {what}: the transaction was aborted"
+            msg = f"lane {self.index} cannot {what}: the transaction was aborted"
             raise SinkError(msg)
 
-    def _ended(self, action: Action, error: KafkaError) -> SinkError:
+    def _final_error(self, action: Action, error: KafkaError) -> SinkError:
         if action is Action.FENCED:
             return FencedError(
-                f"another process has taken over lane {self.lane} ({self._id}), or this one stood "
+                f"another process has taken over lane {self.index} ({self._id}), or this one stood "
                 "still for longer than transaction.timeout.ms: it ends and writes nothing more. "
                 "Run one cluster for each DEDUP_APP_ID."
             )
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            # Met as the transaction asked for its partitions, which names none of them.
+            # The request that adds partitions to the transaction failed; its error names no topic.
             forbidden = forbidden_topics(self._access, self._topics, WRITE)
             return rejected(" or ".join(forbidden or sorted(self._topics)), error)
         return SinkError(
-            f"lane {self.lane} ({self._id}): {error_text(error)}"
+            f"lane {self.index} ({self._id}): {error_text(error)}"
             f"{advice(error, self._access.app_id)}. Nothing is "
-            "lost: what was not committed is done again after a restart."
+            "lost: a restart repeats all uncommitted work."
         )
 
 
 def _is_broken(error: BaseException | None) -> bool:
-    """Whether a record was not taken because the transaction, or the producer, is past saving."""
+    """Whether a record was not taken because the transaction, or the producer, has failed."""
     if not isinstance(error, NotTakenError):
         return False
     return error.error.fatal() or error.error.code() in _BROKEN

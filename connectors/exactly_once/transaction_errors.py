@@ -1,15 +1,17 @@
-"""What to do about an error of a transaction: one table, by what librdkafka says of it.
+"""Rule 8: one table says what an error of a transaction leads to.
 
-| librdkafka says | what it is | what we do |
+The first row that fits counts.
+
+| librdkafka reports | meaning | action |
 |---|---|---|
 | a code in `FENCED` | another process has taken over | end: the restart is exact |
-| fatal | the producer is past saving | end: the restart is exact |
-| a code in `REFUSED` | a record is not taken, or we may not | end, naming the topic |
-| `txn_requires_abort()` | it cannot be committed, another can | abort and repeat it |
+| a code in `REFUSED` | a record was refused, or a permission is missing | end, naming the topic |
+| fatal | the producer cannot recover | end: the restart is exact |
+| `txn_requires_abort()` | this transaction cannot commit, a new one can | abort and repeat it |
 | `retriable()`, or a code in `RETRY_CALL` | no answer yet | the same call again |
 | anything else | a bug or a misuse | end |
 
-Repeating and calling again have an end: `RETRY_TIMEOUT_SECONDS`.
+Repeated transactions and calls give up after `RETRY_TIMEOUT_SECONDS`.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from enum import Enum
 
 from confluent_kafka import KafkaError
 
-# A rolling broker restart takes seconds; a transaction that is open for longer than
-# transaction.timeout.ms (60 s) is ended by the broker anyway.
+# A rolling broker restart takes seconds.  The broker aborts a transaction that is open for longer
+# than transaction.timeout.ms (60 s) anyway.
 RETRY_TIMEOUT_SECONDS = 60.0
 
 
@@ -29,8 +31,8 @@ class Action(Enum):
     RETRY_CALL = "call again"
     RETRY_TRANSACTION = "abort and repeat the transaction"
     FENCED = "end: another process has taken over"
-    REFUSED = "end: the broker will not have it"
-    END = "end: not to be expected"
+    REFUSED = "end: the broker refuses it"
+    END = "end: unexpected"
 
 
 FENCED = frozenset(
@@ -64,7 +66,7 @@ RETRY_CALL = frozenset(
         KafkaError._TIMED_OUT,  # noqa: SLF001
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._CONFLICT,  # noqa: SLF001 - the call before is still under way
+        KafkaError._CONFLICT,  # noqa: SLF001 - the previous call is still under way
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.CONCURRENT_TRANSACTIONS,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -75,7 +77,7 @@ RETRY_CALL = frozenset(
 
 
 def action_for(error: KafkaError) -> Action:
-    """What to do about an error of a transactional call."""
+    """What an error of a transactional call leads to."""
     if error.code() in FENCED:
         return Action.FENCED
     if error.code() in REFUSED:

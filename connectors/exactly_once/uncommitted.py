@@ -1,4 +1,4 @@
-"""Verdict batches that are held until they are committed, and how much memory that is."""
+"""Verdict batches that are held until they are committed, and their size."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from operators.monitoring.observer import WrittenBatch
 
 @dataclass(frozen=True, slots=True)
 class HeldBatch:
-    """What is kept of a verdict batch until it is committed, and how much memory that is.
+    """The part of a verdict batch that is needed until its commit.
 
-    packed: verdict, and its records.  changes: what it changes in its lane.  written: what is
-    to be counted then.  size_bytes: of the values.
+    packed: each verdict with its records.  changes: what it changes in its lane.  written: what
+    is counted after the commit.  size_bytes: of the records' values.
     """
 
     packed: Sequence[tuple[int, PackedRecords]]
@@ -40,11 +40,11 @@ class HeldBatch:
 
 
 class UncommittedBatches:
-    """Verdict batches in order, and how much they are."""
+    """Verdict batches in order, and their total size."""
 
-    def __init__(self, records: int, size_bytes: int) -> None:
-        """records, size_bytes: more of either is too much."""
-        self._most = (records, size_bytes)
+    def __init__(self, max_records: int, max_bytes: int) -> None:
+        """More than `max_records`, or than `max_bytes` of values, is full."""
+        self._max_records, self._max_bytes = max_records, max_bytes
         self.records = self.size_bytes = 0
         self._batches: deque[HeldBatch] = deque()
 
@@ -53,28 +53,28 @@ class UncommittedBatches:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[HeldBatch]:
-        """Go through the batches, the oldest first."""
+        """Iterate over the batches, oldest first."""
         return iter(self._batches)
 
     @property
     def is_full(self) -> bool:
-        """Tell whether more is held than should be."""
-        return self.records > self._most[0] or self.size_bytes > self._most[1]
+        """Whether more is held than the limits allow."""
+        return self.records > self._max_records or self.size_bytes > self._max_bytes
 
     def append(self, batch: HeldBatch) -> None:
-        """Hold another batch."""
+        """Add a batch."""
         self._batches.append(batch)
         self.records += batch.records
         self.size_bytes += batch.size_bytes
 
     def popleft(self) -> HeldBatch:
-        """Give the oldest batch away."""
+        """Remove the oldest batch and return it."""
         batch = self._batches.popleft()
         self.records -= batch.records
         self.size_bytes -= batch.size_bytes
         return batch
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Remove all batches."""
         self._batches.clear()
         self.records = self.size_bytes = 0

@@ -1,4 +1,4 @@
-"""The embedded mode's input: opened, read on, and told from another file of its name."""
+"""Opens and reads the embedded mode's input, and notices another file with the same name."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from operators.errors import SourceError
 
 STDIN = "-"
 _CHUNK_BYTES = 1 << 20
-# Names of what the process was started with, even where a plain file is behind them.
-_HANDED_DOWN = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/[^/]+/fd/\d+")
+# Names of descriptors that the process inherited, even if a plain file is behind them.
+_INHERITED = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/[^/]+/fd/\d+")
 
 
 def can_be_read_again(file: str) -> bool:
-    """Whether a later run may read a file from the middle: not standard input, not a pipe.
+    """Whether a later run can read a file from the middle: not standard input, not a pipe.
 
-    A file that is not there is not judged.
+    True for a missing file: opening it will say what is wrong.
     """
-    if file == STDIN or _HANDED_DOWN.fullmatch(os.path.normpath(file)):
+    if file == STDIN or _INHERITED.fullmatch(os.path.normpath(file)):
         return False
     try:
-        kind = Path(file).stat().st_mode
+        mode = Path(file).stat().st_mode
     except OSError:
-        return True  # opening it will say what is wrong
-    return stat.S_ISREG(kind) or stat.S_ISDIR(kind)
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 class InputFile:
@@ -45,10 +45,10 @@ class InputFile:
             if name == STDIN:
                 self._descriptor = os.dup(sys.stdin.fileno())
                 return
-            # A FIFO that nobody writes to yet must not keep the worker from a signal either:
-            # `select` waits for its first writer.
-            waits = os.O_NONBLOCK if Path(name).is_fifo() else 0
-            self._descriptor = os.open(name, os.O_RDONLY | waits)
+            # Opening a FIFO without a writer would block, and with it signals.  `read` waits
+            # for its first writer instead.
+            no_wait = os.O_NONBLOCK if Path(name).is_fifo() else 0
+            self._descriptor = os.open(name, os.O_RDONLY | no_wait)
             os.set_blocking(self._descriptor, True)
             if stat.S_ISDIR(os.fstat(self._descriptor).st_mode):
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
@@ -56,11 +56,10 @@ class InputFile:
             msg = f"cannot open DEDUP_INPUT_FILE={name}: {error.strerror}"
             raise SourceError(msg) from error
 
-    def go_on(self, byte: int, tail: bytes | None) -> None:
-        """Set the file to where an earlier run stopped.
+    def resume(self, byte: int, tail: bytes) -> None:
+        """Go to the byte where an earlier run stopped.
 
-        tail: what `tail` was there, None if that is not known.  Raises SourceError if
-        the file is another one.
+        tail: the value of `tail` at that byte.  Raises SourceError if the file is another one.
         """
         size = os.fstat(self._descriptor).st_size
         try:
@@ -69,20 +68,20 @@ class InputFile:
         except OSError as error:
             raise self._cannot_read(error) from error
         if size < byte:
-            what = f"has {size} bytes, but {byte} had been read"
-        elif tail is not None and tail != self.tail:
-            what = f"has other lines before byte {byte} than had been read"
+            difference = f"has {size} bytes, but {byte} had been read"
+        elif tail != self.tail:
+            difference = f"has other lines before byte {byte} than had been read"
         else:
             return
         msg = (
-            f"DEDUP_INPUT_FILE={self._name} {what}: it is another file. Give the old one, or begin "
-            "again with another recovery directory and output folder."
+            f"DEDUP_INPUT_FILE={self._name} {difference}: it is another file. Give the old one, or "
+            "begin again with another recovery directory and output folder."
         )
         raise SourceError(msg)
 
     def read(self) -> bytes | None:
-        """Read what there is; nothing at the end, None if a pipe has nothing now."""
-        # A pipe with nothing in it must not keep the worker from a signal.
+        """Read the next bytes: empty at the end, None if a pipe has none now."""
+        # Waiting for an empty pipe would keep the worker from a signal.
         if not select.select([self._descriptor], [], [], 0)[0]:
             return None
         try:
@@ -91,12 +90,12 @@ class InputFile:
             raise self._cannot_read(error) from error
 
     def taken(self, lines: Sequence[bytes]) -> None:
-        """Note what was taken from the file."""
+        """Note the lines that were taken from the file."""
         self._tail.add_lines(lines)
 
     @property
     def tail(self) -> bytes:
-        """Hash of the last bytes taken: another file has others before that place."""
+        """Hash of the last bytes taken: another file has other bytes there."""
         return self._tail.hash
 
     def close(self) -> None:

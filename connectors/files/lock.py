@@ -1,4 +1,4 @@
-"""A lock on a file that ends with its process, however that ends."""
+"""A file lock that ends with its process, even after kill -9."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 log = logging.getLogger("dedup")
 
-# What file systems without such locks answer: some network mounts, some FUSE ones.
+# The errors of file systems without such locks: some network mounts, some FUSE mounts.
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 
 
 def open_locked(path: Path) -> int | None:
-    """Open a file to read and write, made if it is not there, and lock it.
+    """Open a file to read and write, make it if it is missing, and lock it.
 
-    Returns its descriptor, or None if another process has it locked.  The lock lasts
-    until the descriptor is closed, at the latest until the process ends, by kill -9
-    too.  Where the file system has no locks, a warning says so and the file counts as
-    locked.  Raises OSError, for a symbolic link as well.
+    Returns its descriptor, or None if another process has locked it.  The lock lasts until
+    the descriptor is closed or the process ends, even by kill -9.  If the file system has no
+    locks, a warning says so and the file counts as locked.  Raises OSError, for a symbolic
+    link as well.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
@@ -33,7 +33,7 @@ def open_locked(path: Path) -> int | None:
             os.close(descriptor)
             raise
         log.warning(
-            "%s cannot be locked (%s): make sure that no second run uses that folder",
+            "%s cannot be locked (%s): make sure that no second run uses its folder",
             path,
             error.strerror,
         )

@@ -1,4 +1,7 @@
-"""Files that are exact through kill -9: cut back to their snapshot, and never another's."""
+"""Files that are exact through kill -9: a restart cuts them back to their snapshot.
+
+Files of another run are never cut.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias, TypedDict, cast
+from typing import TypedDict
 
 from connectors.files.lock import open_locked
 from connectors.files.tail import FileTail
@@ -16,31 +19,28 @@ from operators.errors import SinkError
 
 
 class WrittenFiles(TypedDict):
-    """What a snapshot knows of the files.  Pickled it is a dict, whatever this module is called.
+    """What a snapshot says about the files.  It is pickled as a dict, so this module may move.
 
-    begun: the name that the files were given when they were begun.  files: name →
-    bytes that belong to the snapshot, and hash of the last of them.
+    begun: the identity that the files got when they were begun.  files: name → number of
+    bytes that belong to the snapshot, and the hash of the last of them.
     """
 
     begun: str
     files: dict[str, tuple[int, bytes]]
 
 
-Lengths: TypeAlias = dict[str, int]
-"""What snapshots of early versions know: file name → bytes that belong to the snapshot."""
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _MARKER_BYTES = 1 << 16
 _BEGUN = re.compile(r"^begun ([0-9a-f]{32})\n\Z", re.MULTILINE)
 
 
 class OutputFiles:
-    """Some files in a folder that one sink writes.
+    """Files in a folder that one sink writes.
 
-    Promises: with recovery, after kill -9 and restart what was written since the
-    snapshot is gone, to be written again; files that were there before are an error,
-    and so are files of another run, and another process that writes to them, until
-    that has ended.  Nothing is changed before all files have been looked at.
+    Promises: with recovery, a restart after kill -9 removes all bytes written since the
+    snapshot, and the job writes them again.  Existing files are an error, and so are files of
+    another run, and another process that still writes to them.  Nothing is changed before all
+    files have been checked.
     """
 
     def __init__(
@@ -49,14 +49,13 @@ class OutputFiles:
         names: Sequence[str],
         marker: str,
         recovery: str | None,
-        resume: WrittenFiles | Lengths | None,
+        resume: WrittenFiles | None,
     ) -> None:
-        """Open the files, making the folder and them if need be.
+        """Open the files; make them and the folder if they are missing.
 
-        marker: name of a file that says which recovery directory they were begun
-        with; it is locked as long as they are open.  recovery: what tells that
-        directory from any other, None without.  resume: what `snapshot` returned;
-        None where there is none.  Raises SinkError.
+        marker: name of a file that says with which recovery directory they were begun; it is
+        locked while they are open.  recovery: identity of that directory, or None.
+        resume: the last result of `snapshot`, None if there is none.  Raises SinkError.
         """
         self._folder = folder
         self._names = tuple(names)
@@ -66,7 +65,7 @@ class OutputFiles:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._marker = marker_file = self._lock(folder / marker)
-            # Only a process that holds the lock may cut files, or make them.
+            # Only the process that holds the lock may cut or make files.
             if resume is None:
                 self._begun = self._begin(marker_file, recovery)
             else:
@@ -88,45 +87,43 @@ class OutputFiles:
         return descriptor
 
     def _begin(self, marker: int, recovery: str | None) -> str:
-        """A run without a snapshot: files that are there are not ours to overwrite.
+        """Begin the files of a run without a snapshot; never overwrite existing files.
 
-        With recovery, a run may have been killed before its first snapshot: the
-        marker names the recovery directory that the files were begun with.  Where
-        that one has no snapshot, they are begun again.
+        With recovery, a run may have been killed before its first snapshot.  The marker names
+        the recovery directory that its files were begun with.  If that directory is the same,
+        the files are begun again.
         """
-        begun_with = _text_of(marker)
-        again = recovery is not None and begun_with.startswith(recovery)
-        if not again:
+        marked = _text_of(marker)
+        is_ours = recovery is not None and marked.startswith(recovery)
+        if not is_ours:
             for name in self._names:
-                # A link that leads nowhere is there, too.
+                # True for a link that leads nowhere, too.
                 if os.path.lexists(self._folder / name):
-                    raise self._is_there(name)
-        begun = (again and _begun_of(begun_with)) or secrets.token_hex(16)
+                    raise self._already_exists(name)
+        begun = (is_ours and _begun_of(marked)) or secrets.token_hex(16)
         _mark(marker, recovery, begun)
-        flags = os.O_CREAT | (os.O_NOFOLLOW if again else os.O_EXCL)
+        flags = os.O_CREAT | (os.O_NOFOLLOW if is_ours else os.O_EXCL)
         for name in self._names:
             try:
                 self._files[name] = os.open(self._folder / name, os.O_WRONLY | flags, 0o644)
             except FileExistsError:
-                raise self._is_there(name) from None
+                raise self._already_exists(name) from None
         self._cut(dict.fromkeys(self._names, 0))
         return begun
 
-    def _resume(self, marker: int, recovery: str | None, resume: WrittenFiles | Lengths) -> str:
-        """A run with a snapshot: only files that it knows are cut.
+    def _resume(self, marker: int, recovery: str | None, resume: WrittenFiles) -> str:
+        """Open the files of a snapshot, and cut only those that it knows.
 
-        The folder may have another path than it had, and may be a copy.  The marker may
-        have got lost; then the hashes tell the files from others.
+        The folder may have a new path, and may be a copy.  If the marker was lost, hashes
+        tell these files from others.
         """
-        begun, files = _read(resume)
-        there = _begun_of(_text_of(marker))
-        if begun and there and begun != there:
+        begun, files = resume["begun"], resume["files"]
+        marked = _begun_of(_text_of(marker))
+        if marked and begun != marked:
             raise self._is_anothers()
         for name in self._names:
-            # Early versions say nothing, and are believed.
-            self._open_known(name, *files[name], ours=begun is None or begun == there)
-        begun = begun or there or secrets.token_hex(16)
-        if begun != there:
+            self._open_known(name, *files[name], is_marked=begun == marked)
+        if not marked:
             _mark(marker, recovery, begun)
         for name in self._names:
             if name not in self._files:
@@ -135,10 +132,10 @@ class OutputFiles:
         self._cut({name: files[name][0] for name in self._names})
         return begun
 
-    def _open_known(self, name: str, length: int, tail_hash: bytes, *, ours: bool) -> None:
-        """Open a file if it is there, and look whether it is the one that a snapshot knows.
+    def _open_known(self, name: str, length: int, tail_hash: bytes, *, is_marked: bool) -> None:
+        """Open a file if it exists, and check that it is the snapshot's.
 
-        ours: whether the folder is for certain the one that it was in.
+        is_marked: whether the marker proves that the folder is the snapshot's.
         """
         try:
             self._files[name] = descriptor = os.open(self._folder / name, os.O_RDWR)
@@ -150,23 +147,23 @@ class OutputFiles:
         if size < length:
             raise self._is_not_ours(name, f"has {size} bytes", length)
         self._tails[name] = tail = FileTail.read(descriptor, length)
-        if tail_hash and length and tail.hash != tail_hash:
+        if length and tail.hash != tail_hash:
             raise self._is_not_ours(name, f"has other lines before byte {length}", length)
-        # Nothing to compare: its run may have gone on after the snapshot, or not.
-        if size and not length and not ours:
+        # There is nothing to compare: our run may have written these bytes after the snapshot.
+        if size and not length and not is_marked:
             raise self._may_be_anothers(name, size)
 
-    def _cut(self, wanted: Mapping[str, int]) -> None:
-        """Drop what was written after the snapshot: it will be written again."""
+    def _cut(self, lengths: Mapping[str, int]) -> None:
+        """Remove all bytes that were written after the snapshot: they are written again."""
         for name, descriptor in self._files.items():
-            os.ftruncate(descriptor, wanted[name])
-            os.lseek(descriptor, wanted[name], os.SEEK_SET)
+            os.ftruncate(descriptor, lengths[name])
+            os.lseek(descriptor, lengths[name], os.SEEK_SET)
 
     def write(self, name: str, text: bytes) -> None:
-        """Append to a file.  Raises SinkError, as for a full disk."""
+        """Append to a file.  Raises SinkError, for example for a full disk."""
         view = memoryview(text)
         try:
-            # `os.write` may take less at once.
+            # `os.write` may write only a part.
             while view:
                 view = view[os.write(self._files[name], view) :]
         except OSError as error:
@@ -174,7 +171,7 @@ class OutputFiles:
         self._tails[name].add(text)
 
     def snapshot(self) -> WrittenFiles:
-        """Describe the files, once what they hold is on the disk.  Raises SinkError."""
+        """Describe the files, after all their content is on the disk.  Raises SinkError."""
         try:
             for descriptor in self._files.values():
                 os.fsync(descriptor)
@@ -189,7 +186,7 @@ class OutputFiles:
         )
 
     def close(self) -> None:
-        """Close the files; then another process may write to them."""
+        """Close the files, so that another process may write to them."""
         for descriptor in self._files.values():
             os.close(descriptor)
         self._files = {}
@@ -197,17 +194,17 @@ class OutputFiles:
             os.close(self._marker)
         self._marker = None
 
-    def _is_there(self, name: str) -> SinkError:
+    def _already_exists(self, name: str) -> SinkError:
         return SinkError(
             f"{self._folder / name} is there already and would be overwritten: move it away, or "
             "set DEDUP_OUTPUT_DIR to another folder"
         )
 
-    def _is_not_ours(self, name: str, what: str, wanted: int) -> SinkError:
+    def _is_not_ours(self, name: str, difference: str, length: int) -> SinkError:
         return SinkError(
-            f"{self._folder / name} {what}, but {wanted} bytes had been written when the recovery "
-            "snapshot was made. Put the file back, or begin again with another recovery directory "
-            "and output folder."
+            f"{self._folder / name} {difference}, but {length} bytes had been written when the "
+            "recovery snapshot was made. Put the file back, or begin again with another recovery "
+            "directory and output folder."
         )
 
     def _is_anothers(self) -> SinkError:
@@ -225,19 +222,11 @@ class OutputFiles:
         )
 
     def _cannot_write(self, error: OSError) -> SinkError:
-        what = "make room" if error.errno in _FULL else "put that right"
+        cure = "make room" if error.errno in _DISK_FULL else "put that right"
         return SinkError(
             f"cannot write to DEDUP_OUTPUT_DIR={self._folder}: {error.strerror}. Nothing is lost: "
-            f"{what}, or set another folder, and start again."
+            f"{cure}, or set another folder, and start again."
         )
-
-
-def _read(resume: WrittenFiles | Lengths) -> tuple[str | None, Mapping[str, tuple[int, bytes]]]:
-    """Read a snapshot: what they were begun as, and the files."""
-    if "files" in resume:
-        written = cast("WrittenFiles", resume)
-        return written["begun"], written["files"]
-    return None, {name: (length, b"") for name, length in resume.items()}
 
 
 def _text_of(marker: int) -> str:
@@ -245,14 +234,14 @@ def _text_of(marker: int) -> str:
 
 
 def _begun_of(text: str) -> str | None:
-    found = _BEGUN.search(text)
-    return found[1] if found else None
+    match = _BEGUN.search(text)
+    return match[1] if match else None
 
 
 def _mark(marker: int, recovery: str | None, begun: str) -> None:
-    """Have a marker say what the files were begun with, on the disk."""
+    """Write into a marker with which recovery directory the files were begun; flush it."""
     text = f"{recovery or ''}begun {begun}\n".encode()
-    # WrittenFiles over what is there: a kill in between leaves no empty marker.
+    # Overwrite first, cut afterwards: a kill in between leaves no empty marker.
     os.pwrite(marker, text, 0)
     os.ftruncate(marker, len(text))
     os.fsync(marker)

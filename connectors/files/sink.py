@@ -6,15 +6,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.outputs import StatefulSinkPartition
 
-from connectors.files.recoverable_files import Lengths, OutputFiles, WrittenFiles
+from connectors.files.recoverable_files import OutputFiles, WrittenFiles
 from connectors.shutdown import exit_on_user_error
+from connectors.single_partition_sink import SinglePartitionSink
 from operators.encode.encoder import Output
 from operators.monitoring.observer import Observer, WrittenBatch
 from operators.verdicts import VERDICTS
 
-_PARTITION = "files"
 _MARKER = ".begun-with"
 _NAMES = [f"{verdict}.jsonl" for verdict in VERDICTS]
 
@@ -23,8 +23,8 @@ _NAMES = [f"{verdict}.jsonl" for verdict in VERDICTS]
 class LinesSinkSettings:
     """Where to write.
 
-    folder: made if it is not there.  lanes: how many outputs a batch of input has.
-    recovery: what tells the recovery directory from any other, None without.
+    folder: is made if missing.  lanes: number of lanes, each of which answers every input
+    batch.  recovery: identity of the recovery directory, or None.
     """
 
     folder: Path
@@ -32,28 +32,28 @@ class LinesSinkSettings:
     recovery: str | None
 
 
-class _LinesPartition(StatefulSinkPartition[Output, WrittenFiles | Lengths]):
-    """The four files.  Lines keep the order of the input, however many lanes there are."""
+class _VerdictFiles(StatefulSinkPartition[Output, WrittenFiles]):
+    """The four files.  Their lines keep the order of the input, with any number of lanes."""
 
     def __init__(
-        self, settings: LinesSinkSettings, resume: WrittenFiles | Lengths | None, observer: Observer
+        self, settings: LinesSinkSettings, resume: WrittenFiles | None, observer: Observer
     ) -> None:
         self._settings = settings
         self._observer = observer
-        # The outputs of one input batch, by its number, until all lanes have answered:
-        # every lane gets a slice of every batch, so that they number them alike.
+        # The outputs of an input batch, by its number, until all lanes have answered it.
+        # Each lane gets a slice of every batch, so all lanes count the batches alike.
         self._waiting: dict[int, list[Output]] = {}
         self._files = OutputFiles(settings.folder, _NAMES, _MARKER, settings.recovery, resume)
 
     @exit_on_user_error
     def write_batch(self, values: list[Output]) -> None:
-        """Write what is whole, in the order of the input."""
+        """Write the batches that all lanes have answered, in the order of the input."""
         for output in values:
-            parts = self._waiting.setdefault(output.number, [])
+            parts = self._waiting.setdefault(output.sequence, [])
             parts.append(output)
             lanes = {part.lane: part.parts for part in parts}
             if len(lanes) == self._settings.lanes and len(parts) == sum(lanes.values()):
-                del self._waiting[output.number]
+                del self._waiting[output.sequence]
                 self._write(parts)
 
     def _write(self, parts: list[Output]) -> None:
@@ -72,7 +72,7 @@ class _LinesPartition(StatefulSinkPartition[Output, WrittenFiles | Lengths]):
 
     @exit_on_user_error
     def snapshot(self) -> WrittenFiles:
-        """Describe the files, once what they hold is on the disk."""
+        """Describe the files, after all their content is on the disk."""
         began = time.monotonic()
         written = self._files.snapshot()
         self._observer.committed(time.monotonic() - began)
@@ -83,31 +83,18 @@ class _LinesPartition(StatefulSinkPartition[Output, WrittenFiles | Lengths]):
         self._files.close()
 
 
-class LinesSink(FixedPartitionedSink[Output, WrittenFiles | Lengths]):
+class LinesSink(SinglePartitionSink[Output, WrittenFiles]):
     """Writes `unique.jsonl`, `duplicate.jsonl`, `late.jsonl` and `invalid.jsonl`.
 
-    Promises: with recovery, after kill -9 and restart each record is in the files
-    once, since they are cut back to the snapshot's length.
+    Promises: with recovery, each record is in the files once after kill -9 and restart,
+    since a restart cuts them back to the snapshot's length.
     """
 
     def __init__(self, settings: LinesSinkSettings, observer: Observer) -> None:
-        """settings: where to write.  observer: is told what was written."""
+        """settings: where to write.  observer: receives what was written."""
         self._settings = settings
         self._observer = observer
 
-    def list_parts(self) -> list[str]:
-        """One partition: one process writes all the files."""
-        return [_PARTITION]
-
-    def part_fn(self, item_key: str) -> int:
-        """Every lane's outputs go to the same files."""
-        del item_key
-        return 0
-
-    @exit_on_user_error
-    def build_part(
-        self, step_id: str, for_part: str, resume_state: WrittenFiles | Lengths | None
-    ) -> _LinesPartition:
+    def open(self, resume_state: WrittenFiles | None) -> _VerdictFiles:
         """Open the files, cut back to the snapshot's lengths."""
-        del step_id, for_part
-        return _LinesPartition(self._settings, resume_state, self._observer)
+        return _VerdictFiles(self._settings, resume_state, self._observer)

@@ -21,12 +21,11 @@ from operators.monitoring.liveness import Liveness
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 
-# A batch of short lines is still cheap to decide and to hold.
-_MOST_LINES = 10_000
+# A batch of this many short lines is still cheap to decide and to hold.
+_MAX_LINES = 10_000
 _POLL_SECONDS = 0.01
-# No record that librdkafka takes by default is larger; a file that is no text at all
-# must not fill the memory.
-_MOST_LINE_BYTES = 100_000_000
+# librdkafka takes no larger record by default.  A file without newlines must not fill the memory.
+_MAX_LINE_BYTES = 100_000_000
 log = logging.getLogger("dedup.source")
 
 
@@ -34,9 +33,9 @@ log = logging.getLogger("dedup.source")
 class FilePosition:
     """Where to go on in a file.
 
-    line: number of the next line, from 0.  byte: where it begins.  open_line: the
-    last line had no newline yet; if the file has grown by one, it ends that line.
-    tail: hash of the last bytes before `byte`, 4096 at most; another file has others.
+    line: number of the next line, from 0.  byte: where it begins.  open_line: the last line
+    had no newline; a newline that was added since ends that line.  tail: hash of the last
+    bytes before `byte`, 4096 at most; another file has other bytes there.
     """
 
     line: int = 0
@@ -48,7 +47,7 @@ class FilePosition:
 class _Reading(NamedTuple):
     """How a file is read.
 
-    resumable: whether a later run may go on.  clock: wall clock.  pulse: is beaten.
+    resumable: whether a later run may go on.  clock: wall clock.  liveness: notes activity.
     """
 
     resumable: bool
@@ -56,7 +55,7 @@ class _Reading(NamedTuple):
     liveness: Liveness
 
 
-class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
+class _FilePartition(StatefulSourcePartition[Batch, FilePosition]):
     """One file, or standard input, cut into batches of lines."""
 
     def __init__(
@@ -66,24 +65,24 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
         self._name = name
         self._position = position
         self._resumable, self._clock, self._liveness = reading
-        # A line that has not ended yet, in pieces: one that is long would otherwise be
-        # copied with every piece.
+        # A line that has not ended yet, in pieces: joining each piece at once would copy a
+        # long line many times.
         self._pieces: list[bytes] = []
         self._pieces_bytes = 0
         self._lines: list[bytes] = []
         self._ended = False
-        self._found = True
+        self._had_lines = True
         self._liveness.source_opened()
 
     @exit_on_user_error
     def next_batch(self) -> Sequence[Batch]:
-        """Read some lines; blank ones are left out, but counted."""
+        """Return a batch of lines; blank lines are skipped, but counted."""
         if self._ended or stop_requested.is_set():
             raise StopIteration
         self._liveness.note_activity()
         at_end = False if self._lines else self._read()
-        lines, self._lines = self._lines[:_MOST_LINES], self._lines[_MOST_LINES:]
-        self._found = bool(lines)
+        lines, self._lines = self._lines[:_MAX_LINES], self._lines[_MAX_LINES:]
+        self._had_lines = bool(lines)
         self._ended = at_end and not self._lines
         if not lines and not self._ended:
             return ()
@@ -109,7 +108,7 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
         return (Batch.of(span, records),)
 
     def _read(self) -> bool:
-        """Read what there is into `_lines`; True at the end of the file."""
+        """Read the next lines into `_lines`; return True at the end of the file."""
         while not self._lines:
             chunk = self._file.read()
             if chunk is None:
@@ -121,7 +120,7 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
         return False
 
     def _take(self, chunk: bytes) -> None:
-        """Cut what was read into lines."""
+        """Cut a chunk into lines."""
         cut = chunk.rfind(b"\n") + 1
         if cut:
             text = b"".join((*self._pieces, chunk[:cut]))
@@ -133,25 +132,25 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
         self._pieces.append(rest)
         self._pieces_bytes += len(rest)
         if self._position.open_line and not _blank(rest):
-            raise self._went_on()
-        if self._pieces_bytes > _MOST_LINE_BYTES:
+            raise self._line_has_grown()
+        if self._pieces_bytes > _MAX_LINE_BYTES:
             position = self._position
             msg = (
                 f"DEDUP_INPUT_FILE={self._name}: line {position.line + len(self._lines) + 1} has "
-                f"more than {_MOST_LINE_BYTES:,} bytes. Is it a file of JSON lines?"
+                f"more than {_MAX_LINE_BYTES:,} bytes. Is it a file of JSON lines?"
             )
             raise SourceError(msg)
 
     def _close_line(self, text: bytes) -> bytes:
-        """Take the newline that a grown file has put behind the last line answered."""
+        """Take the newline that was added after the last answered line."""
         end = text.index(b"\n") + 1
         if not _blank(text[:end]):
-            raise self._went_on()
+            raise self._line_has_grown()
         self._position = FilePosition(self._position.line, self._position.byte + end)
         self._file.taken([text[:end]])
         return text[end:]
 
-    def _went_on(self) -> SourceError:
+    def _line_has_grown(self) -> SourceError:
         position = self._position
         return SourceError(
             f"DEDUP_INPUT_FILE={self._name}: line {position.line} had no newline and was answered "
@@ -160,17 +159,17 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
         )
 
     def _last_line(self) -> list[bytes]:
-        """What follows the last newline at the end of the file, if it is a line of its own."""
+        """Return the bytes after the last newline of the file, if they are a line."""
         rest = b"".join(self._pieces)
         self._pieces = []
         if not rest or self._position.open_line:
             return []
         if self._resumable and not is_json_object(rest):
-            # Somebody may be in the middle of writing it.
+            # Its writer may still be writing it.
             if not _blank(rest):
                 log.warning(
                     "DEDUP_INPUT_FILE=%s: line %d, the last one, has no newline and is no JSON "
-                    "object: it is left for a later run, when it has ended",
+                    "object: it is left to a later run, which may find the whole line",
                     self._name,
                     self._position.line + 1,
                 )
@@ -178,14 +177,14 @@ class _LinesPartition(StatefulSourcePartition[Batch, FilePosition]):
         return [rest]
 
     def next_awake(self) -> datetime | None:
-        """Ask again at once while there are lines, else after a short rest."""
-        if self._found or self._ended or stop_requested.is_set():
+        """Read again at once while there are lines, else after a short pause."""
+        if self._had_lines or self._ended or stop_requested.is_set():
             return None
         return datetime.now(timezone.utc) + timedelta(seconds=_POLL_SECONDS)
 
     @exit_on_user_error
     def snapshot(self) -> FilePosition:
-        """Line and byte to go on from."""
+        """Return the line and byte to go on from."""
         self._liveness.epoch_ended()
         return replace(self._position, tail=self._file.tail)
 
@@ -202,9 +201,9 @@ def _blank(line: bytes) -> bool:
 class LinesSource(FixedPartitionedSource[Batch, FilePosition]):
     """Reads JSON lines from a file or standard input, as partition 0.
 
-    A line ends at a newline (the last one may lack it); blank lines are skipped
-    but counted, since offsets are line numbers from 0.  Where later runs go on, a last
-    line without a newline that is no JSON object is left to them: it may be half a line.
+    A line ends at a newline; the last line may lack it.  Blank lines are skipped but counted,
+    since offsets are line numbers from 0.  If later runs go on in the file, they get a last
+    line that has no newline and is no JSON object: it may be half a line.
     """
 
     def __init__(
@@ -217,7 +216,7 @@ class LinesSource(FixedPartitionedSource[Batch, FilePosition]):
     ) -> None:
         """file: path, or `-` for standard input.  resumable: whether a later run may go on.
 
-        clock: wall clock, epoch seconds.  observer: is told of progress.
+        clock: wall clock, epoch seconds.  observer: receives progress.
         """
         self._file = file
         self._resumable = resumable
@@ -232,15 +231,14 @@ class LinesSource(FixedPartitionedSource[Batch, FilePosition]):
     @exit_on_user_error
     def build_part(
         self, step_id: str, for_part: str, resume_state: FilePosition | None
-    ) -> _LinesPartition:
-        """Open the file where the snapshot left off."""
+    ) -> _FilePartition:
+        """Open the file at the snapshot's position."""
         del step_id, for_part
         position = resume_state or FilePosition()
         file = InputFile(self._file)
         if position.byte:
-            # Snapshots of early versions have no tail.
-            file.go_on(position.byte, getattr(position, "tail", None))
-        return _LinesPartition(
+            file.resume(position.byte, position.tail)
+        return _FilePartition(
             file,
             self._file,
             position,

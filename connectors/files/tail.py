@@ -1,4 +1,4 @@
-"""The last bytes before a place in a file: they tell it from another file of its name."""
+"""The last bytes before a position in a file: they tell it from another file of that name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from typing_extensions import Self
 
-# Enough to tell a file from the next one of its name.
+# Enough to tell a file from another file of its name.
 _BYTES = 4096
 
 
@@ -16,21 +16,21 @@ class FileTail:
     """The last bytes that were read from a file, or written to it, 4096 at most."""
 
     def __init__(self, text: bytes = b"") -> None:
-        """text: what is before the place."""
+        """text: the bytes before the position."""
         self._text = text[-_BYTES:]
 
     @classmethod
     def read(cls, descriptor: int, end: int) -> Self:
-        """Read what a file has before a byte.  Raises OSError."""
+        """Read the tail of a file's first `end` bytes.  Raises OSError."""
         count = min(end, _BYTES)
         return cls(os.pread(descriptor, count, end - count))
 
     def add(self, text: bytes) -> None:
-        """Note what follows."""
+        """Append bytes."""
         self._text = text[-_BYTES:] if len(text) >= _BYTES else (self._text + text)[-_BYTES:]
 
     def add_lines(self, lines: Sequence[bytes]) -> None:
-        """Note lines that follow."""
+        """Append lines."""
         last: list[bytes] = []
         size = 0
         for line in reversed(lines):
@@ -42,5 +42,5 @@ class FileTail:
 
     @property
     def hash(self) -> bytes:
-        """Hash of the bytes: another file has others before that place."""
+        """Hash of the bytes: another file has other bytes before that position."""
         return blake2b(self._text, digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""How we connect to Kafka: client settings in one place, with the reason for each."""
+"""How we connect to Kafka: all client settings in one place, with the reason for each."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.client_errors import LastClientError, error_text
-from connectors.kafka.log_filter import Repeats, Told
+from connectors.kafka.log_filter import RaisedErrorFilter, RepeatFilter
 from operators.errors import SettingsError
 
 log = logging.getLogger("dedup.kafka")
-log.addFilter(Told())
-log.addFilter(Repeats(time.monotonic))
+log.addFilter(RaisedErrorFilter())
+log.addFilter(RepeatFilter(time.monotonic))
 
-_LARGEST_MESSAGE_BYTES = 1_000_000_000
-# The one way to sign in that confluent_kafka adds to librdkafka, which we read and write
-# with itself (docs/adr/0005, 0006).
+_MAX_MESSAGE_BYTES = 1_000_000_000
+# confluent_kafka adds this one way to sign in; we read and write with librdkafka itself,
+# which does not have it (docs/adr/0005, 0006).
 _METADATA, _AWS = "sasl.oauthbearer.metadata.authentication.type", "aws_iam"
 
-# A client that connects only to brokers that it needs, as librdkafka does unless told, forgets
-# the broker it was given as soon as it has heard of the others, and may then not connect to
-# one of those for up to a second (docs/adr/0002).  For clients that talk to all brokers anyway,
-# or not for long; a source needs one broker, and would hold on to all of them for as long as
-# it runs.
-_AT_ONCE = {"enable.sparse.connections": False}
+# By default librdkafka connects only to brokers that it needs.  Such a client forgets its
+# bootstrap broker when it hears of the others, and may connect to none of them for up to a
+# second (docs/adr/0002).  This is for clients that talk to all brokers anyway, or not for long:
+# a source needs one broker, and would keep a connection to each of them.
+_CONNECT_TO_ALL_BROKERS = {"enable.sparse.connections": False}
 
 # A broker with auto.create.topics.enable creates every topic that an admin client or a producer
-# asks about by name, unless the client says no: a misspelt or deleted one would come back empty.
+# asks about by name, unless the client forbids it.  A misspelt or deleted topic would come back
+# empty.
 _NO_NEW_TOPICS = {"allow.auto.create.topics": False}
 
-# The lanes of a worker are given their records one after the other: so long, and most go
-# together, which is less work for the brokers.
+# The lanes of a worker get their records one after the other.  Within this time most of them
+# go into one request, which is less work for the brokers.
 _LINGER_MS = 10
 # Below Kafka's default of max.message.bytes, which is 1,048,588.
-LARGEST_BATCH_BYTES = 1_000_000
+MAX_BATCH_BYTES = 1_000_000
 
 Scalar = str | int | float | bool
 
@@ -48,10 +48,10 @@ Scalar = str | int | float | bool
 class KafkaAccess:
     """Where Kafka is and how to get in.
 
-    brokers: `host:port,…`.  common, consumer, producer: librdkafka settings of
-    the user's for all, for consumers, for producers.  complaints: what the clients
-    met outside of any call.  batch_bytes: of several records together; input_bytes: of a
-    batch of the input (`batch_sizes.fitted` asks for both).
+    brokers: `host:port,…`.  common, consumer, producer: the user's librdkafka settings for
+    all clients, for consumers, for producers.  last_error: the latest error that a client met
+    outside of any call.  batch_bytes: largest batch of several records.  input_bytes: largest
+    batch that the input topic takes (`batch_sizes.fitted` finds both).
     """
 
     brokers: str
@@ -60,7 +60,7 @@ class KafkaAccess:
     consumer: Mapping[str, Scalar] = field(default_factory=dict)
     producer: Mapping[str, Scalar] = field(default_factory=dict)
     last_error: LastClientError = field(default_factory=LastClientError, compare=False)
-    batch_bytes: int = LARGEST_BATCH_BYTES
+    batch_bytes: int = MAX_BATCH_BYTES
     input_bytes: int | None = None
 
     def _base(self, role: str) -> dict[str, Any]:
@@ -73,17 +73,17 @@ class KafkaAccess:
         }
 
     def check(self) -> None:
-        """Make a client of each kind once: only librdkafka knows which settings there are.
+        """Make one client of each kind: only librdkafka knows which settings exist.
 
-        Raises SettingsError that names the setting at fault.
+        Raises SettingsError, which names the wrong setting.
         """
-        given = {
+        user_settings = {
             "DEDUP_KAFKA": self.common,
             "DEDUP_CONSUMER": self.consumer,
             "DEDUP_PRODUCER": self.producer,
         }
-        for setting, settings in given.items():
-            if settings.get(_METADATA) == _AWS:
+        for setting, values in user_settings.items():
+            if values.get(_METADATA) == _AWS:
                 msg = (
                     f"{setting}: {_METADATA}={_AWS} cannot be used: librdkafka itself cannot do "
                     "it. Use TLS certificates or SASL/SCRAM."
@@ -106,23 +106,23 @@ class KafkaAccess:
 
     def admin(self) -> AdminClient:
         """Return an admin client."""
-        return AdminClient({**_AT_ONCE, **self._base("admin"), **_NO_NEW_TOPICS})
+        return AdminClient({**_CONNECT_TO_ALL_BROKERS, **self._base("admin"), **_NO_NEW_TOPICS})
 
     def consumer_settings(self, role: str = "source", *, brief: bool = False) -> dict[str, Any]:
-        """Settings of a consumer that reads committed records and moves no offset by itself.
+        """Return the settings of a consumer that reads committed records only.
 
-        brief: it is needed for a moment only.
+        It commits no offset by itself.  brief: the consumer is needed for a moment only.
         """
         return {
-            # Messages of the source's own buffers, not of the whole process: one a partition.
+            # The limit of one client's buffer.  Each partition has its own client.
             "queued.max.messages.kbytes": 8_192,
-            # A full buffer is looked at again after this; the default of a second starves us.
+            # The pause after a full buffer.  The default of a second leaves us without records.
             "fetch.queue.backoff.ms": 5,
             "fetch.wait.max.ms": 100,
             "fetch.message.max.bytes": 2_097_152,
-            # What was damaged on a disk or on the way must be an error, not a record.
+            # A batch that was damaged on a disk or in transit must be an error, not a record.
             "check.crcs": True,
-            **(_AT_ONCE if brief else {}),
+            **(_CONNECT_TO_ALL_BROKERS if brief else {}),
             **self._base(role),
             **self.consumer,
             "group.id": self.app_id,
@@ -136,23 +136,23 @@ class KafkaAccess:
         }
 
     def producer_settings(self, role: str, *, linger_ms: int = _LINGER_MS) -> dict[str, Any]:
-        """Settings of an idempotent producer.
+        """Return the settings of an idempotent producer.
 
-        linger_ms: how long it waits for more before it sends, if nobody flushes.
+        linger_ms: how long it waits for more records before it sends, without a flush.
         """
         return {
             "linger.ms": linger_ms,
             "batch.size": self.batch_bytes,
             "batch.num.messages": 100_000,
             "queue.buffering.max.messages": 500_000,
-            # Once it is full, records go a few at a time; at least once it may be full, with
-            # what is lent to the client beside it.
+            # A full queue takes only a few records at a time.  With at_least_once it may be
+            # full, and the values that are lent to the client come on top of it.
             "queue.buffering.max.kbytes": 98_304,
-            # The topic's own limit decides, so that the broker says no, not the client.
-            "message.max.bytes": _LARGEST_MESSAGE_BYTES,
-            # As Java clients do: one record key, one partition, whoever writes.
+            # The topic's own limit decides: the broker rejects a record, not the client.
+            "message.max.bytes": _MAX_MESSAGE_BYTES,
+            # The partitioner of Java clients: a record key has one partition for all writers.
             "partitioner": "murmur2_random",
-            **_AT_ONCE,
+            **_CONNECT_TO_ALL_BROKERS,
             **self._base(role),
             **self.producer,
             "enable.idempotence": True,

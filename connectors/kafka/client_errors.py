@@ -1,4 +1,4 @@
-"""Why the brokers do not let us in: what their clients say of it while calls only time out."""
+"""Remembers why brokers rejected us: librdkafka tells `error_cb`; the blocked call times out."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from threading import Lock
 from confluent_kafka import KafkaError, KafkaException
 
 # librdkafka's own codes begin with _.
-_SHUT_OUT = frozenset((KafkaError._AUTHENTICATION, KafkaError._SSL))  # noqa: SLF001
-# A broker that will not have our certificate says so after the handshake, when
-# librdkafka calls whatever happens a transport error.
+_REJECTIONS = frozenset((KafkaError._AUTHENTICATION, KafkaError._SSL))  # noqa: SLF001
+# A broker rejects our certificate after the handshake, when librdkafka calls every error
+# a transport error.
 _OPENSSL = "SSL routines"
 _SAYS_NOTHING = frozenset((KafkaError._ALL_BROKERS_DOWN,))  # noqa: SLF001
-# A client tries again at least every ten seconds (reconnect.backoff.max.ms): what is
-# older has been overcome.
+# A client tries again at least every ten seconds (reconnect.backoff.max.ms): the cause of an
+# older error is gone.
 _FRESH_SECONDS = 30.0
 
 
 def is_rejected(error: KafkaError) -> bool:
-    """Whether a broker refuses our password or certificate, or we its certificate."""
-    return error.code() in _SHUT_OUT or _OPENSSL in error.str()
+    """Whether a broker refuses our password or certificate, or we refuse its certificate."""
+    return error.code() in _REJECTIONS or _OPENSSL in error.str()
 
 
 class LastClientError:
     """Remembers the latest error that a client met outside of any call.
 
-    A refused password or certificate is told to a client's `error_cb` only; the call
-    that waited for a connection ends with a time-out, which says nothing.
+    librdkafka reports a refused password or certificate to `error_cb` only.  The call that
+    waits for a connection ends with a time-out, which does not say why.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,21 +38,21 @@ class LastClientError:
         self._latest: tuple[float, KafkaError] | None = None
 
     def add(self, error: KafkaError) -> None:
-        """Take note of an error.  A reason to be shut out is not displaced by lesser ones."""
+        """Remember an error.  A rejection is kept when another kind of error follows."""
         with self._lock:
             known = self._fresh()
-            lesser = known is not None and is_rejected(known) and not is_rejected(error)
-            if error.code() not in _SAYS_NOTHING and not lesser:
+            hides_rejection = known is not None and is_rejected(known) and not is_rejected(error)
+            if error.code() not in _SAYS_NOTHING and not hides_rejection:
                 self._latest = self._clock(), error
 
     def latest(self) -> KafkaError | None:
-        """The latest error, None if there was none of late."""
+        """Return the latest error, None if the last 30 s had none."""
         with self._lock:
             return self._fresh()
 
     @property
-    def shut_out(self) -> bool:
-        """Whether a broker refused our password or certificate, or we its certificate."""
+    def is_rejection(self) -> bool:
+        """Whether the latest error is a refused password or certificate."""
         latest = self.latest()
         return latest is not None and is_rejected(latest)
 
@@ -63,6 +63,6 @@ class LastClientError:
 
 
 def error_text(error: object) -> str:
-    """What Kafka says of an error, in one line."""
+    """Return Kafka's message of an error, in one line without a full stop."""
     cause = error.args[0] if isinstance(error, KafkaException) and error.args else error
     return (cause.str() if isinstance(cause, KafkaError) else str(cause)).rstrip(".")

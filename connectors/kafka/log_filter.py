@@ -1,4 +1,4 @@
-"""Keeps a client's log readable: it says the same many times a second, and what we say too."""
+"""Keeps a client's log readable: clients repeat a message many times a second."""
 
 from __future__ import annotations
 
@@ -6,45 +6,48 @@ import logging
 import re
 from collections.abc import Callable
 
-# Which client, thread and broker connection says it, and how often or how long.
-_WHO = re.compile(r"\[[^\]]*\]|\d+ms|\d+ identical error\(s\) suppressed")
-_MOST = 1000
-# A fatal error, or one of a transaction: whoever called is told, and says it in one line.
-_TOLD = frozenset(("FATAL", "TXNERR", "ADDPARTS"))
+# The client, thread and broker connection that log a message, and its counts and durations.
+_VARYING = re.compile(r"\[[^\]]*\]|\d+ms|\d+ identical error\(s\) suppressed")
+_MAX_MESSAGES = 1000
+# Fatal errors and errors of transactions: the call raises them, and its caller logs them.
+_RAISED = frozenset(("FATAL", "TXNERR", "ADDPARTS"))
 
 
-class Repeats(logging.Filter):
-    """Lets a message pass that no client has logged for some seconds; counts the others."""
+class RepeatFilter(logging.Filter):
+    """Drops a message that was logged within the last `seconds`.
+
+    The next such message says how many were dropped.
+    """
 
     def __init__(self, clock: Callable[[], float], seconds: float = 10.0) -> None:
-        """clock: seconds that never go back.  seconds: how long a message is not repeated."""
+        """clock: monotonic seconds.  seconds: how long a message is not repeated."""
         super().__init__()
         self._clock = clock
         self._seconds = seconds
-        self._said: dict[str, tuple[float, int]] = {}
+        self._logged: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is to be logged; it is told how many like it were not."""
+        """Whether to log a record; adds to its message how many were dropped."""
         message = record.getMessage()
-        what, now = _WHO.sub("", message), self._clock()
-        said, hidden = self._said.get(what, (-self._seconds, 0))
-        if now - said < self._seconds:
-            self._said[what] = said, hidden + 1
+        kind, now = _VARYING.sub("", message), self._clock()
+        logged_at, dropped = self._logged.get(kind, (-self._seconds, 0))
+        if now - logged_at < self._seconds:
+            self._logged[kind] = logged_at, dropped + 1
             return False
-        if len(self._said) >= _MOST:
-            self._said.clear()
-        self._said[what] = now, 0
-        if hidden:
-            record.msg, record.args = f"{message} ({hidden} more of these)", ()
+        if len(self._logged) >= _MAX_MESSAGES:
+            self._logged.clear()
+        self._logged[kind] = now, 0
+        if dropped:
+            record.msg, record.args = f"{message} ({dropped} more of these)", ()
         return True
 
 
-class Told(logging.Filter):
-    """Lets what a client says of an error that its call raises pass for debugging only."""
+class RaisedErrorFilter(logging.Filter):
+    """Makes a client's message a debug message if its call raises the same error."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is to be logged.  Its first argument is librdkafka's facility."""
-        if not isinstance(record.args, tuple) or not record.args or record.args[0] not in _TOLD:
+        """Whether to log a record.  Its first argument is librdkafka's facility."""
+        if not isinstance(record.args, tuple) or not record.args or record.args[0] not in _RAISED:
             return True
         record.levelno, record.levelname = logging.DEBUG, "DEBUG"
         return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)

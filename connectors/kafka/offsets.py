@@ -1,4 +1,4 @@
-"""Where partitions begin and end, asked of their leaders."""
+"""First and last offsets of partitions, from their leaders."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 def ask_offsets(
     admin: AdminClient,
-    places: Iterable[TopicPartition],
+    partitions: Iterable[TopicPartition],
     which: OffsetSpec,
     isolation: IsolationLevel,
     seconds: float,
 ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, KafkaError]]:
-    """Return offsets, and for the other partitions why there is none.
+    """Return the offset of each partition, and an error for each partition without one.
 
-    All are asked at once; it takes at most so many seconds.
+    All are asked at the same time, and have `seconds` to answer.
     """
-    found: dict[TopicPartition, int] = {}
+    offsets: dict[TopicPartition, int] = {}
     errors: dict[TopicPartition, KafkaError] = {}
     futures: Mapping[TopicPartition, Future[Any]] = admin.list_offsets(
-        dict.fromkeys(places, which), isolation_level=isolation, request_timeout=seconds
+        dict.fromkeys(partitions, which), isolation_level=isolation, request_timeout=seconds
     )
-    for place, future in futures.items():
+    for partition, future in futures.items():
         try:
             offset = future.result().offset
         except KafkaException as error:
-            errors[place] = error.args[0]
+            errors[partition] = error.args[0]
             continue
         if offset == OFFSET_INVALID:
-            # What librdkafka says of a leader that does not answer in time, without an error.
-            errors[place] = KafkaError(KafkaError._TIMED_OUT)  # noqa: SLF001 - its public name
+            # librdkafka returns this, without an error, if the leader does not answer in time.
+            errors[partition] = KafkaError(KafkaError._TIMED_OUT)  # noqa: SLF001 - its public name
         else:
-            found[place] = offset
-    return found, errors
+            offsets[partition] = offset
+    return offsets, errors

@@ -1,6 +1,6 @@
-"""What the job must be allowed to do, asked before the first record is read.
+"""Checks what the job is allowed to do before it reads the first record.
 
-A missing right that shows only with the first late record shows at night.
+Otherwise a missing right would show with the first late record, perhaps at night.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from operators.errors import DedupError
 
 READ = frozenset((AclOperation.READ,))
 WRITE = frozenset((AclOperation.WRITE,))
-# Trimming deletes what has expired; without it the changelog grows for ever.
+# Trimming deletes expired records; without it the changelog grows forever.
 CHANGELOG = READ | WRITE | {AclOperation.DELETE}
 
 _WHERE = "(docs/operations.md lists all that the job needs)"
@@ -33,14 +33,14 @@ _NOT_YET_THERE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUN
 
 
 class PermissionMissingError(DedupError):
-    """The access lists of Kafka do not let this user do what the job must."""
+    """Kafka's access lists do not give this user a right that the job needs."""
 
 
 def check_permissions(access: KafkaAccess, topics: Mapping[str, frozenset[AclOperation]]) -> None:
-    """Check that brokers answer, and let this user do what is wanted and Read with the group.
+    """Check that brokers answer, and that this user has all rights on topics and group.
 
-    topics: name → operations; those that do not exist yet are passed over.  A broker
-    that does not tell what is allowed is taken to allow it.
+    topics: name → operations; topics that do not exist yet are skipped.  A broker that does
+    not say what is allowed counts as allowing it.
     Raises PermissionMissingError, KafkaUnreachableError.
     """
     admin = access.admin()
@@ -57,40 +57,40 @@ def check_permissions(access: KafkaAccess, topics: Mapping[str, frozenset[AclOpe
 
 
 def forbidden_topics(
-    access: KafkaAccess, topics: Iterable[str], wanted: frozenset[AclOperation]
+    access: KafkaAccess, topics: Iterable[str], operations: frozenset[AclOperation]
 ) -> list[str]:
-    """Those of the topics on which this user may not do all that is wanted, in order.
+    """Return the topics on which this user may not do all operations, sorted.
 
     Empty if the brokers do not say so.
     """
-    found = []
+    forbidden = []
     admin = access.admin()
     for topic in sorted(topics):
         try:
-            _check_topics(access, admin, {topic: wanted})
+            _check_topics(access, admin, {topic: operations})
         except PermissionMissingError:
-            found.append(topic)
+            forbidden.append(topic)
         except KafkaUnreachableError:
             break
-    return found
+    return forbidden
 
 
 def _check_topics(
     access: KafkaAccess, admin: AdminClient, topics: Mapping[str, frozenset[AclOperation]]
 ) -> None:
-    described = admin.describe_topics(
+    futures = admin.describe_topics(
         TopicCollection(list(topics)),
         include_authorized_operations=True,
         request_timeout=REQUEST_SECONDS,
     )
-    for name, wanted in topics.items():
-        _check(access, f"topic {name}", wanted, described[name].result)
+    for name, operations in topics.items():
+        _check(access, f"topic {name}", operations, futures[name].result)
 
 
 def _check(
     access: KafkaAccess,
-    what: str,
-    wanted: frozenset[AclOperation],
+    resource: str,
+    operations: frozenset[AclOperation],
     describe: Callable[[], TopicDescription | ConsumerGroupDescription],
 ) -> None:
     try:
@@ -98,23 +98,23 @@ def _check(
     except KafkaUnreachableError as error:
         code = error.code
         if code in _DENIED:
-            raise _missing(what, wanted) from error
+            raise _missing(resource, operations) from error
         if code in _NOT_YET_THERE:
             return
         raise
-    if allowed and not wanted <= set(allowed):
-        raise _missing(what, wanted - set(allowed))
+    if allowed and not operations <= set(allowed):
+        raise _missing(resource, operations - set(allowed))
 
 
-def _missing(what: str, operations: frozenset[AclOperation]) -> PermissionMissingError:
+def _missing(resource: str, operations: frozenset[AclOperation]) -> PermissionMissingError:
     names = " and ".join(sorted(operation.name.capitalize() for operation in operations))
     return PermissionMissingError(
-        f"this user has no right to {names} on {what}: add an access list entry for it {_WHERE}"
+        f"this user has no right to {names} on {resource}: add an access list entry for it {_WHERE}"
     )
 
 
 def advice(error: KafkaError, app_id: str) -> str:
-    """What to do about a right that is missing or was taken away, empty for another error."""
+    """Say what to do about a missing or revoked right; empty for another error."""
     code = error.code()
     if code == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
         return (

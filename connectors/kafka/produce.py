@@ -1,4 +1,4 @@
-"""Handing records to a producer, and what is said of one that is not taken."""
+"""Handing records to a producer, and the error for a record that was rejected."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ def produce_records(
 ) -> None:
     """Produce records with their key, value, headers and timestamp.
 
-    Waits while the producer's queue is full.  partition: of the topic; the partitioner
-    chooses without one.  Raises SinkError, because of NotTakenError, if the client
-    refuses one outright.
+    Waits while the producer's queue is full.  partition: of the topic; by default the
+    partitioner chooses it.  Raises SinkError if the client itself rejects a record.
     """
     try:
         producer.produce(topic, records, partition)
@@ -34,19 +33,19 @@ def produce_records(
 def rejected(
     topic: str, error: KafkaError, which: str = "", size: int = 0, input_bytes: int | None = None
 ) -> SinkError:
-    """Make the error for a record that was not taken: it always stops the job.
+    """Make the error for a rejected record: it always stops the job.
 
-    size: of its key and value, 0 if that is not known.  input_bytes: largest batch that
-    the input takes.
+    which: names the record.  size: bytes of its key and value, 0 if unknown.
+    input_bytes: largest batch that the input topic takes, None if unknown.
     """
     record = f" ({which})" if which else ""
-    advice = "see to the topic's settings and permissions"
+    advice = "check the topic's settings and permissions"
     if error.code() in _SIZES:
         advice = "raise its max.message.bytes"
         if input_bytes is not None and size > input_bytes:
             advice = (
-                f"the record has {size} bytes uncompressed, and came compressed, as the input "
-                f"takes {input_bytes}: {_COMPRESS}, or {advice}"
+                f"the record has {size} bytes uncompressed, but the input topic takes only "
+                f"{input_bytes}, so it came compressed: {_COMPRESS}, or {advice}"
             )
         else:
             advice += f", or, if the input is compressed, {_COMPRESS}"

@@ -1,7 +1,7 @@
-"""What an error of reading means: that the brokers are not ready, or that records cannot be had.
+"""What a read error means: the brokers are not ready, or records cannot be read.
 
-A batch that its checksum does not fit is skipped by librdkafka, one that cannot be decompressed
-is asked for again and again.  So the job goes on only after errors that are known to pass.
+librdkafka skips a batch with a wrong checksum, and asks forever for a batch that cannot be
+decompressed.  So the job goes on only after errors that are known to pass.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import Final
 
 from confluent_kafka import OFFSET_INVALID, KafkaError
 
-from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.client_errors import error_text
 from operators.errors import SourceError
 
 log = logging.getLogger("dedup.source")
 
-# librdkafka asks again by itself, from where it was: nothing is skipped.
+# After these librdkafka asks again by itself, from the same offset: nothing is skipped.
 PASSING: Final = frozenset(
     (
         KafkaError._TRANSPORT,  # noqa: SLF001 - librdkafka's own codes begin with _
@@ -47,38 +46,49 @@ PASSING: Final = frozenset(
         KafkaError.NOT_COORDINATOR,
         KafkaError.THROTTLING_QUOTA_EXCEEDED,
         KafkaError.UNKNOWN_TOPIC_ID,  # a broker that has not heard of the topic yet
-        # What a broker that shuts down may say; it passes, or it is said for long.
+        # A broker that shuts down may answer this.  If it does not pass, it is repeated for long.
         KafkaError.UNKNOWN,
+    )
+)
+TOPIC_UNREADABLE: Final = frozenset(
+    (
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
     )
 )
 _DAMAGED: Final = frozenset(
     (
         KafkaError._BAD_MSG,  # noqa: SLF001
         KafkaError._BAD_COMPRESSION,  # noqa: SLF001
-        KafkaError._NOT_IMPLEMENTED,  # noqa: SLF001 - of a format or codec that nobody writes
+        KafkaError._NOT_IMPLEMENTED,  # noqa: SLF001 - an unknown format or codec
         KafkaError.INVALID_MSG,
     )
 )
 _TOO_LARGE: Final = frozenset((KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE))
-# The client asks again every half second: after a longer pause an error is another outage's.
-_OUTAGE_SECONDS: Final = 10.0
-_LARGEST_ANSWER: Final = "receive.message.max.bytes"
+# The client asks again every half second.  An error after a longer pause is a new outage.
+_MAX_PAUSE_SECONDS: Final = 10.0
+# A rolling broker restart takes seconds.  The sinks retry as long as this.
+MAX_OUTAGE_SECONDS: Final = 60.0
+_MAX_RESPONSE: Final = "receive.message.max.bytes"
 
 
-def is_answer_too_large(error: KafkaError) -> bool:
-    """Whether a broker's answer is larger than a client takes: it connects again and again."""
-    return error.code() == KafkaError._BAD_MSG and _LARGEST_ANSWER in error.str()  # noqa: SLF001
+def is_response_too_large(error: KafkaError) -> bool:
+    """Whether a broker's response is larger than the client takes: it reconnects forever."""
+    return error.code() == KafkaError._BAD_MSG and _MAX_RESPONSE in error.str()  # noqa: SLF001
 
 
 def unreadable(topic: str, partition: int, offset: int, error: KafkaError) -> str:
-    """Say which record cannot be read, why, and what to do.  offset: of the first."""
+    """Say which record cannot be read, why, and what to do.  offset: of the first such record."""
     code = error.code()
-    if code in _TOO_LARGE or is_answer_too_large(error):
-        advice = f"raise {_LARGEST_ANSWER} in DEDUP_CONSUMER"
+    if code in _TOO_LARGE or is_response_too_large(error):
+        advice = f"raise {_MAX_RESPONSE} in DEDUP_CONSUMER"
     elif code in _DAMAGED:
         advice = (
-            "its batch is damaged, or was on the way here. If it stays so, let another replica "
-            "lead the partition, or restore its log"
+            "its batch is damaged, or was damaged in transit. If the error stays, let another "
+            "replica lead the partition, or restore its log"
         )
     else:
         advice = "see the brokers' logs"
@@ -89,46 +99,46 @@ def unreadable(topic: str, partition: int, offset: int, error: KafkaError) -> st
 
 
 class ReadErrors:
-    """What one partition of the input met while it was read."""
+    """Judges the errors of reading one input partition."""
 
     def __init__(
         self,
         topic: str,
         partition: int,
-        tell: Callable[[KafkaError], object],
+        error_cb: Callable[[KafkaError], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """tell: called with what a client meets outside of any call, besides.
+        """error_cb: called as well, with each error that the client met outside of any call.
 
-        clock: seconds that never go back.
+        clock: monotonic seconds.
         """
         self._topic, self._partition = topic, partition
-        self._tell = tell
+        self._error_cb = error_cb
         self._clock = clock
-        self._since = self._latest = -math.inf  # of errors that are taken for one outage
+        self._since = self._latest = -math.inf  # first and last error of an outage
         self._too_large: KafkaError | None = None
 
     def on_error(self, error: KafkaError) -> None:
-        """Take note of an error, as a client's `error_cb`."""
-        if is_answer_too_large(error):
+        """Note an error, as a client's `error_cb`."""
+        if is_response_too_large(error):
             self._too_large = error
-        self._tell(error)
+        self._error_cb(error)
 
-    def moved(self) -> None:
-        """Take note that something was read."""
+    def note_progress(self) -> None:
+        """Note that the partition was read further."""
         self._since = -math.inf
 
     def check(self, offset: int) -> None:
-        """Raise SourceError if the client cannot get on.  offset: of what it should read next."""
+        """Raise SourceError if the client cannot go on.  offset: of the next record."""
         if self._too_large is not None:
             raise self._unreadable(offset, self._too_large)
 
-    def look_at(self, error: KafkaError, offset: int) -> None:
-        """Log what passes; raise SourceError for everything else.
+    def handle(self, error: KafkaError, offset: int) -> None:
+        """Log an error that passes; raise SourceError for every other error.
 
-        offset: where it was met.
+        offset: where the client met it.
         """
-        # Without an offset it is about the group, whose offsets only trail.
+        # An error without an offset concerns the group, whose offsets only trail.
         if offset != OFFSET_INVALID and not self._passes(error):
             raise self._unreadable(offset, error)
         log.warning("reading %s/%d: %s", self._topic, self._partition, error_text(error))
@@ -137,10 +147,10 @@ class ReadErrors:
         if error.code() != KafkaError.UNKNOWN:
             return error.code() in PASSING
         now = self._clock()
-        if math.isinf(self._since) or now - self._latest > _OUTAGE_SECONDS:
+        if math.isinf(self._since) or now - self._latest > _MAX_PAUSE_SECONDS:
             self._since = now
         self._latest = now
-        return now - self._since < RETRY_TIMEOUT_SECONDS
+        return now - self._since < MAX_OUTAGE_SECONDS
 
     def _unreadable(self, offset: int, error: KafkaError) -> SourceError:
         return SourceError(unreadable(self._topic, self._partition, offset, error))

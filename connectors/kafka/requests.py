@@ -1,4 +1,4 @@
-"""Requests to brokers: asked again for some time, and errors that say what to do."""
+"""Requests to brokers: they are repeated for some time, and their errors say what to do."""
 
 from __future__ import annotations
 
@@ -13,21 +13,13 @@ from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text, is_rejected
 from operators.errors import DedupError
 
-# Long enough for a rolling restart's leader change, short enough for a person.
-REQUEST_SECONDS = 15.0
-
-
-class KafkaUnreachableError(DedupError):
-    """No broker answered, or none let us in.  code: Kafka's, or librdkafka's."""
-
-    def __init__(self, message: str, code: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 _Result = TypeVar("_Result")
-# Together as long as a request: short ones first, since a refusal shows between them.
+
+# Long enough for a leader change in a rolling restart, short enough for a person who waits.
+REQUEST_SECONDS = 15.0
+# Together as long as a request.  The first are short, because a rejection shows between them.
 _LISTING_SECONDS = (1.0, 2.0, 4.0, 8.0)
+# Other errors say more about the cause than these.
 _SAYS_LITTLE = frozenset(
     (
         KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's own codes begin with _
@@ -41,9 +33,9 @@ _CERTIFICATE = (
     "Check ssl.ca.location (who signed the broker's certificate), the name or address in that "
     "certificate, and ssl.certificate.location and ssl.key.location in DEDUP_KAFKA."
 )
-# A coordinator that moves or loads says so at once; asking again soon is enough.
-_AGAIN_SECONDS = 0.2
-_AGAIN = frozenset(
+# A coordinator that is moving or loading answers at once, so a short pause is enough.
+_RETRY_SECONDS = 0.2
+_RETRIED = frozenset(
     (
         KafkaError.NOT_COORDINATOR,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -52,19 +44,26 @@ _AGAIN = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError._WAIT_COORD,  # noqa: SLF001 - librdkafka's own codes begin with _
-        # A busy broker; whether there is one at all was asked before (`list_topics`).
+        # A busy broker: an earlier request (`list_topics`) showed that it exists.
         KafkaError._TIMED_OUT,  # noqa: SLF001
-        # What a partition without a leader looks like; only those that were listed are asked for.
+        # A partition without a leader: callers ask only for partitions that were listed.
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
     )
 )
 
 
-def retrying(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
-    """Call Kafka; ask again while a leader or coordinator is moving, or nothing comes back.
+class KafkaUnreachableError(DedupError):
+    """No broker answered, or all rejected us.  code: Kafka's, or librdkafka's."""
 
-    Raises KafkaUnreachableError for everything else, and after twice the time of
-    a request.
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def retrying(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
+    """Call Kafka; repeat the call while a leader or coordinator moves, or no answer comes.
+
+    Raises KafkaUnreachableError for every other error, and after 2 * REQUEST_SECONDS.
     """
     deadline = time.monotonic() + 2 * REQUEST_SECONDS
     while True:
@@ -72,32 +71,32 @@ def retrying(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
             return call()
         except KafkaException as error:
             cause = error.args[0]
-            again = cause.code() in _AGAIN or cause.retriable()
-            if not again or time.monotonic() > deadline:
+            may_pass = cause.code() in _RETRIED or cause.retriable()
+            if not may_pass or time.monotonic() > deadline:
                 raise unreachable_error(access, error) from error
-            time.sleep(_AGAIN_SECONDS)
+            time.sleep(_RETRY_SECONDS)
 
 
 def list_topics(access: KafkaAccess, admin: AdminClient) -> ClusterMetadata:
-    """Ask for every topic.  The first thing to ask: it says why the brokers let nobody in.
+    """List all topics.  Ask this first: its error says why the brokers rejected us.
 
-    Raises KafkaUnreachableError, at once if they refuse us or we them.
+    Raises KafkaUnreachableError, at once after a rejection.
     """
     for seconds in _LISTING_SECONDS:
         try:
             return admin.list_topics(timeout=seconds)
         except KafkaException as error:
-            refusal = error
+            last_error = error
             admin.poll(0)  # calls error_cb
-        if access.last_error.shut_out:
+        if access.last_error.is_rejection:
             break
-    raise unreachable_error(access, refusal) from refusal
+    raise unreachable_error(access, last_error) from last_error
 
 
 def unreachable_error(
     access: KafkaAccess, error: KafkaException | KafkaError
 ) -> KafkaUnreachableError:
-    """Make the error for brokers that do not answer, or let nobody in."""
+    """Make the error for brokers that do not answer, or reject us."""
     cause = error.args[0] if isinstance(error, KafkaException) and error.args else error
     if isinstance(cause, KafkaError) and cause.code() in _SAYS_LITTLE:
         cause = access.last_error.latest() or cause

@@ -14,17 +14,13 @@ from typing import Literal
 
 import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
-from connectors.kafka.read_errors import ReadErrors
+from connectors.kafka.read_errors import TOPIC_UNREADABLE, ReadErrors
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
+from connectors.kafka.starting_offsets import starting_offsets
 from connectors.kafka.timing import PollTiming
 from connectors.librdkafka.column_consumer import ColumnConsumer, Event
 from connectors.shutdown import exit_on_user_error, run_at_exit, started, stop_requested
@@ -36,13 +32,19 @@ from operators.monitoring.observer import Observer
 
 log = logging.getLogger("dedup.source")
 
-_FEWEST_RECORDS = 16
-# All partitions of a worker are read before anything of them is decided.  So many have
-# batches of full size, of more each has a smaller one.
-_WHOLE_BATCHES = 4
-_MUCH = 1000
+_MIN_RECORDS = 16
+# A worker reads all its partitions before deciding.  Up to four get full batches; with more,
+# each gets a smaller share.
+_FULL_BATCHES = 4
+# After a batch with this many records more are likely waiting: read again at once.
+_MANY_RECORDS = 1000
 _HEARTBEAT_SECONDS = 0.5
 _LAG_SECONDS = 1.0
+_OFFSET_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)  # noqa: SLF001
+_OFFSETS_TRAIL = (
+    "the brokers do not answer: the group's offsets trail the job's progress; lag tools see that, "
+    "and a start without recovery"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,11 @@ class SourceSettings:
     """Where to read from and when to stop.
 
     start: where a new application begins.  stop_at_end: stop at the offsets that
-    were the end when the run began.  idle_seconds: without data for this long (wall
-    clock) a partition is idle.  reading: when to read where little comes in.
-    limit: what one batch may have.  workers: of the whole job, which share the partitions.
-    lane_positions: for each lane the next offset of each partition, as its changelog has
-    it; empty where there is no changelog.
+    were the end when the run began.  idle_seconds: a partition without data for this long
+    (wall clock) is idle.  reading: when to read again at low load.  limit: the largest batch.
+    workers: number of workers of the whole job, which share the partitions.
+    lane_positions: for each lane the next offset of each partition, from its changelog; empty
+    without a changelog.
     """
 
     access: KafkaAccess
@@ -69,7 +71,7 @@ class SourceSettings:
 
 
 class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
-    """One topic partition, read by a consumer of its own."""
+    """One topic partition, read by its own consumer."""
 
     def __init__(
         self,
@@ -79,27 +81,28 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         clock: Callable[[], float],
         observer: Observer,
     ) -> None:
+        """position: where to begin.  partitions: number of partitions of the topic."""
         self._settings = settings
         self._observer = observer
-        self._partition = position.partition
+        self._partition = partition = position.partition
         self._partitions = partitions
         self._clock = clock
         self._next = position.offset
         self._stop_at: int | None = None
         self._ended = False
         self._last_data = self._last_emitted = clock()
-        own = -(-partitions // settings.workers)
-        share = min(1.0, _WHOLE_BATCHES / own)
-        self._most_records = max(_FEWEST_RECORDS, int(settings.limit.records * share))
-        self._most_bytes = int(settings.limit.size_bytes * share)
-        self._most = self._most_records
-        self._found_much = False
-        self._lag_told = 0.0
+        partitions_per_worker = -(-partitions // settings.workers)
+        share = min(1.0, _FULL_BATCHES / partitions_per_worker)
+        self._max_records = max(_MIN_RECORDS, int(settings.limit.records * share))
+        self._max_bytes = int(settings.limit.size_bytes * share)
+        self._next_records = self._max_records
+        self._more_waiting = False
+        self._lag_reported = 0.0
         self._snapshots: list[int] = []
-        client = settings.access.consumer_settings(f"source-{position.partition}")
-        self._errors = ReadErrors(settings.topic, position.partition, client["error_cb"])
+        client = settings.access.consumer_settings(f"source-{partition}")
+        self._errors = ReadErrors(settings.topic, partition, client["error_cb"])
         client["error_cb"] = self._errors.on_error
-        self._consumer = ColumnConsumer(client, settings.topic, position.partition)
+        self._consumer = ColumnConsumer(client, settings.topic, partition)
         if settings.stop_at_end:
             self._stop_at = retrying(
                 settings.access, lambda: self._consumer.ask_ends(REQUEST_SECONDS)
@@ -115,11 +118,11 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         self._observer.liveness.note_activity()
         records, end = self._read()
         now = self._clock()
-        self._found_much = len(records) >= min(_MUCH, self._most)
+        self._more_waiting = len(records) >= min(_MANY_RECORDS, self._next_records)
         if len(records):
             self._last_data = now
-            wanted = self._most_bytes * len(records) // max(records.size_bytes, 1)
-            self._most = max(_FEWEST_RECORDS, min(self._most_records, wanted))
+            fitting = self._max_bytes * len(records) // max(records.size_bytes, 1)
+            self._next_records = max(_MIN_RECORDS, min(self._max_records, fitting))
         elif (
             end == self._next and now - self._last_emitted < _HEARTBEAT_SECONDS and not self._ended
         ):
@@ -135,80 +138,81 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         )
         self._next = end
         self._last_emitted = now
-        if now - self._lag_told >= _LAG_SECONDS:
-            self._tell_lag(now)
+        if now - self._lag_reported >= _LAG_SECONDS:
+            self._report_lag(now)
         return (Batch.of(span, records),)
 
-    def _tell_lag(self, now: float) -> None:
-        """Tell how far behind the end this is, by what the last fetch said of the end."""
-        self._lag_told = now
+    def _report_lag(self, now: float) -> None:
+        """Report the lag, with the end that the last fetch returned."""
+        self._lag_reported = now
         end = self._consumer.known_end()
         if end >= 0:  # else nothing has been fetched yet
             self._observer.lagging(self._partition, max(end - self._next, 0))
 
     def _read(self) -> tuple[Records, int]:
-        """Read what is waiting, a batch at most; return it, and how far was read."""
+        """Read waiting records, one batch at most; return them and the next offset."""
         try:
-            records, events = self._consumer.read(self._most, self._most_bytes)
+            records, events = self._consumer.read(self._next_records, self._max_bytes)
         except KafkaException as error:
-            raise SourceError(self._gone(error_text(error))) from error
+            raise self._cannot_read_offset(error_text(error)) from error
         end = int(records.offsets[-1]) + 1 if len(records) else self._next
         for event in events:
-            end = max(end, self._look_at(event))
+            end = max(end, self._handle(event))
         self._errors.check(end)
         if end > self._next:
-            self._errors.moved()
+            self._errors.note_progress()
         if self._stop_at is not None and end >= self._stop_at:
-            left = int(np.searchsorted(records.offsets, self._stop_at))
-            records, end = records.part(slice(left)), max(self._next, self._stop_at)
+            count = int(np.searchsorted(records.offsets, self._stop_at))
+            records, end = records.part(slice(count)), max(self._next, self._stop_at)
             self._ended = True
         return records, end
 
-    def _look_at(self, event: Event) -> int:
-        """Return how far was read, by an event; raise SourceError if nothing can be read."""
+    def _handle(self, event: Event) -> int:
+        """Return the next offset after an event; raise SourceError if reading cannot go on."""
         error = event.error
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-            # Transaction markers and aborted records lie between: nothing of ours.
+            # The offsets up to the end hold transaction markers and aborted records only.
             return event.offset
-        if error.code() in _GONE:
-            raise SourceError(self._gone(error_text(error)))
-        if error.code() in _REFUSED:
+        if error.code() in _OFFSET_GONE:
+            raise self._cannot_read_offset(error_text(error))
+        if error.code() in TOPIC_UNREADABLE:
             msg = f"cannot read topic {self._settings.topic}: {error_text(error)}"
             raise SourceError(msg)
-        self._errors.look_at(error, event.offset)
+        self._errors.handle(error, event.offset)
         return self._next
 
-    def _gone(self, what: str) -> str:
-        settings = self._settings
-        return (
-            f"offset {self._next} of {settings.topic}/{self._partition} cannot be read: {what}. "
-            "If retention deleted records before they were read, they are lost to this job: "
-            "lengthen retention; to go on from what is left, begin anew with another DEDUP_APP_ID. "
-            "If DEDUP_INPUT_TOPIC was changed under this application id, set it back."
+    def _cannot_read_offset(self, why: str) -> SourceError:
+        return SourceError(
+            f"offset {self._next} of {self._settings.topic}/{self._partition} cannot be read: "
+            f"{why}. If retention deleted records before they were read, they are lost to this "
+            "job: lengthen retention; to go on with the remaining records, begin again with "
+            "another DEDUP_APP_ID. If DEDUP_INPUT_TOPIC was changed under this application id, "
+            "set it back."
         )
 
     def next_awake(self) -> datetime | None:
-        """Ask again at once while much is waiting, else after a short rest.
+        """Read again at once while many records are waiting, else after a short pause.
 
-        A batch has its price, however few records are in it, and so has waking up: all
-        partitions of a worker at a time.
+        A batch has a fixed cost, however few records it has, and so has a wake-up: so all
+        partitions of a worker wake up together.
         """
-        if self._found_much or self._ended or stop_requested.is_set():
+        if self._more_waiting or self._ended or stop_requested.is_set():
             return None
         now = datetime.now(timezone.utc)
         return now + timedelta(seconds=self._settings.reading.wait(now.timestamp()))
 
     @exit_on_user_error
     def snapshot(self) -> int:
-        """Offset to go on from; tells the group how far everything is finished.
+        """Return the next offset; commit to the group the offset that is certainly finished.
 
-        When an epoch ends, all outputs of the one before are done: that one's end
-        is what is committed, for lag tools and for a start without recovery.
+        When an epoch ends, all outputs of the epoch before it are written.  So the offset at
+        the end of that one is committed (rule 2 of connectors/exactly_once), for lag tools and
+        for a start without recovery.
         """
         self._snapshots.append(self._next)
         if len(self._snapshots) > 1:
             self._commit(self._snapshots.pop(0), wait=False)
-        self._tell_lag(self._clock())
+        self._report_lag(self._clock())
         self._observer.liveness.epoch_ended()
         return self._next
 
@@ -216,41 +220,27 @@ class _KafkaSourcePartition(StatefulSourcePartition[Batch, int]):
         try:
             self._consumer.commit(offset, wait=wait)
         except KafkaException as error:
-            # The offsets of the group only trail; the next commit covers this one.
+            # The group's offsets only trail.  The next commit includes this one.
             log.warning("cannot commit offset %d: %s", offset, error_text(error))
 
     def close(self) -> None:
-        """Commit the end once the whole run has ended well."""
+        """Commit the last offset when the whole run has ended without an error."""
         self._observer.liveness.source_ended()
-        run_at_exit(self._finish, _TRAILS)
+        run_at_exit(self._finish, _OFFSETS_TRAIL)
 
     def _finish(self) -> None:
-        """At exit: the dataflow is done everywhere, unless an exception ended it."""
+        """Run at exit: all workers are done then, unless an exception ended the dataflow."""
         if not hasattr(sys, "last_value"):
             self._commit(self._next, wait=True)
         self._consumer.close()
 
 
-_TRAILS = (
-    "the brokers do not answer: the group's offsets trail what is done; lag tools see that, and a "
-    "start without recovery"
-)
-_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)  # noqa: SLF001
-_REFUSED = (
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
-    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
-)
-
-
 class KafkaSource(FixedPartitionedSource[Batch, int]):
     """Reads a topic in batches; snapshots hold the next offset of each partition.
 
-    Promises: every committed record from the starting offset on, once each, in
-    offset order within a partition; an offset that retention has deleted is a
-    SourceError, never a jump.  Does not promise an order between partitions.
+    Promises: every committed record from the starting offset on, once, in offset order
+    within a partition.  An offset that retention has deleted is a SourceError, never a jump.
+    Does not promise an order between partitions.
     """
 
     def __init__(
@@ -262,27 +252,27 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
     ) -> None:
         """settings: where to read from.  clock: wall clock, epoch seconds.
 
-        observer: is told of progress and lag.
+        observer: receives progress and lag.
         """
         self._settings = settings
         self._observer = observer or Observer(Metrics())
         self._clock = clock
         self._lock = Lock()
-        self._starts: dict[int, int] | None = None
+        self._known_starts: dict[int, int] | None = None
 
     @exit_on_user_error
     def list_parts(self) -> list[str]:
-        """Name the topic's partitions, by number."""
+        """Name the topic's partitions by their numbers."""
         started.set()
-        return [f"{partition:05d}" for partition in self._begin()]
+        return [f"{partition:05d}" for partition in self._starts()]
 
     @exit_on_user_error
     def build_part(
         self, step_id: str, for_part: str, resume_state: int | None
     ) -> _KafkaSourcePartition:
-        """Begin at the snapshot's offset, else at the group's, else at `start`."""
+        """Begin at the snapshot's offset, without one at the partition's starting offset."""
         del step_id
-        starts = self._begin()
+        starts = self._starts()
         partition = int(for_part)
         offset = starts[partition] if resume_state is None else resume_state
         position = TopicPartition(self._settings.topic, partition, offset)
@@ -290,77 +280,11 @@ class KafkaSource(FixedPartitionedSource[Batch, int]):
             self._settings, position, len(starts), self._clock, self._observer
         )
 
-    def _begin(self) -> dict[int, int]:
-        """Starting offset of each partition; a new application's are committed first.
-
-        One that began at `latest` and died at once must not begin at a later
-        `latest` (protocol rule 5), nor one whose group was forgotten by the brokers: the
-        changelog says how far its lanes are.  A partition that is new to an application
-        that is not begins at its first record.
-        """
+    def _starts(self) -> dict[int, int]:
         with self._lock:
-            if self._starts is None:
-                self._starts = self._read_starts()
-            return self._starts
-
-    def _read_starts(self) -> dict[int, int]:
-        settings, access = self._settings, self._settings.access
-        consumer = Consumer(access.consumer_settings("starts", brief=True))
-        try:
-            numbers = retrying(access, lambda: _partitions(consumer, settings.topic))
-            wanted = [TopicPartition(settings.topic, number) for number in numbers]
-            committed = retrying(
-                access, lambda: consumer.committed(wanted, timeout=REQUEST_SECONDS)
-            )
-            starts = {one.partition: one.offset for one in committed if one.offset >= 0}
-            is_new = not starts and not any(settings.lane_positions)
-            at_latest = settings.start == "latest" and is_new
-            missing = [one for one in wanted if one.partition not in starts]
-            for one in missing:
-                first, last = _ends(consumer, access, one)
-                answered = _answered_by_all(settings.lane_positions, one.partition)
-                starts[one.partition] = one.offset = (
-                    last if at_latest else first if answered is None else answered
+            if self._known_starts is None:
+                settings = self._settings
+                self._known_starts = starting_offsets(
+                    settings.access, settings.topic, settings.start, settings.lane_positions
                 )
-            if missing and not is_new:
-                log.warning(
-                    "group %s has no offsets for %s, partitions %s: reading begins where the "
-                    "changelog says, partitions that it does not know at their first record",
-                    access.app_id,
-                    settings.topic,
-                    ", ".join(str(one.partition) for one in missing),
-                )
-            if missing:
-                retrying(access, lambda: consumer.commit(offsets=missing, asynchronous=False))
-        finally:
-            consumer.close()
-        return dict(sorted(starts.items()))
-
-
-def _partitions(consumer: Consumer, topic: str) -> list[int]:
-    """Numbers of a topic's partitions.  Of none the input would seem to have been read whole."""
-    listed = consumer.list_topics(topic, REQUEST_SECONDS).topics[topic]
-    error = listed.error
-    if error is not None and error.code() in _REFUSED:
-        msg = f"cannot read topic {topic}: {error_text(error)}. Was it deleted just now?"
-        raise SourceError(msg)
-    if error is not None or not listed.partitions:
-        raise KafkaException(error or KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
-    return sorted(listed.partitions)
-
-
-def _answered_by_all(lane_positions: Sequence[Mapping[int, int]], partition: int) -> int | None:
-    """Offset up to which every lane has answered a partition; None if one does not know it."""
-    found = [positions.get(partition) for positions in lane_positions]
-    known = [offset for offset in found if offset is not None]
-    return min(known) if known and len(known) == len(found) else None
-
-
-def _ends(consumer: Consumer, access: KafkaAccess, partition: TopicPartition) -> tuple[int, int]:
-    """First offset of a partition, and the one after its last."""
-
-    def ask() -> tuple[int, int]:
-        first, last = consumer.get_watermark_offsets(partition, timeout=REQUEST_SECONDS)
-        return first, last
-
-    return retrying(access, ask)
+            return self._known_starts

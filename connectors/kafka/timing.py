@@ -1,86 +1,87 @@
-"""When sources read and lanes commit where little comes in: all at the same moments.
+"""When sources read and lanes commit at low load: all at the same moments.
 
-A record waits to be read, then for its lane to commit; and a `read_committed` reader of
-a partition gets no further than the first record of the oldest open transaction,
-whichever lane's it is.  So all partitions are read at the same moments of the wall clock,
-which is the same for all processes, and lanes commit once they were given what was read.
+A record waits to be read, and then until its lane commits.  A `read_committed` reader of a
+partition also waits for the oldest open transaction in it, whichever lane opened it.
+So all processes read all partitions at the same moments of the wall clock, and lanes commit
+when they have received all records of a reading.
 """
 
 from __future__ import annotations
 
 import math
 
-# A commit costs the brokers the same for one record as for thousands, but lanes that have
-# few have time to spare: so often an interval.  At 10,000 records/s, 3 cost the brokers more
-# than they save.
-_COMMITS_AN_INTERVAL = 2.5
-_FEW_RECORDS = 1_000
-# Whoever asks for a long interval wants few commits.
+# A commit costs the brokers the same for one record as for thousands.  With few records lanes
+# have time to spare, so they commit up to 2.5 times an interval.  At 10,000 records/s, three
+# commits an interval cost the brokers more than they save.
+_COMMITS_PER_INTERVAL = 2.5
+_MAX_FEW_RECORDS = 1_000
+# A long interval is set to get few commits.
 _LONG_INTERVAL_SECONDS = 1.0
-# Readings are not quite regular: a lane need not wait for the last bit.
-_SHARE_OF_A_COMMIT = 0.8
-# A lane is given what was read at a time in one go, then nothing for so long: what several
-# workers have read does not come all at once.
-_QUIET_SECONDS, _QUIET_SECONDS_OF_ONE_WORKER = 0.003, 0.001
-# Each reading has its price, however few the records: between these two, where it may.
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.05
+# Readings are not quite regular, so a lane may commit a little before its share has passed.
+_SHARE_OF_INTERVAL = 0.8
+# A lane gets all records of one reading together, then nothing for at least this long.
+# The records of several workers arrive less close together.
+_QUIET_SECONDS, _QUIET_SECONDS_OF_SINGLE_WORKER = 0.003, 0.001
+# A reading has a fixed cost, however few records it returns: its pause is between these two
+# where the interval allows it.
+_MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.02, 0.05
 
 
 class PollTiming:
-    """When a source asks again that has found little."""
+    """When a source reads again after a reading with few records."""
 
     def __init__(self, commit_interval_seconds: float = math.inf) -> None:
         """commit_interval_seconds: infinite where nothing is committed."""
-        seconds = _SHORTEST_SECONDS
+        seconds = _MIN_PAUSE_SECONDS
         if commit_interval_seconds <= _LONG_INTERVAL_SECONDS:
-            seconds = commit_interval_seconds / _COMMITS_AN_INTERVAL
-            if seconds < _SHORTEST_SECONDS:
-                seconds *= math.ceil(_SHORTEST_SECONDS / seconds)
+            seconds = commit_interval_seconds / _COMMITS_PER_INTERVAL
+            if seconds < _MIN_PAUSE_SECONDS:
+                seconds *= math.ceil(_MIN_PAUSE_SECONDS / seconds)
             else:
-                seconds /= math.ceil(seconds / _LONGEST_SECONDS)
+                seconds /= math.ceil(seconds / _MAX_PAUSE_SECONDS)
         self.seconds = seconds
 
     def wait(self, now: float) -> float:
-        """Seconds, more than none, until it is time; now: the wall clock, epoch seconds."""
+        """Return the seconds until the next reading, > 0.  now: wall clock, epoch seconds."""
         return self.seconds - now % self.seconds
 
 
 class CommitTiming:
-    """When a lane commits.  Times are seconds of one clock that never goes back."""
+    """When a lane commits.  All times are seconds of the same monotonic clock."""
 
     def __init__(self, interval_seconds: float, workers: int) -> None:
-        """interval_seconds: the longest that a transaction stays open.
+        """interval_seconds: the longest time that a transaction stays open.
 
-        workers: that give the lane records.
+        workers: number of workers that send the lane records.
         """
         self._interval = interval_seconds
-        self._quiet = _QUIET_SECONDS if workers > 1 else _QUIET_SECONDS_OF_ONE_WORKER
-        self._shortest = interval_seconds / _COMMITS_AN_INTERVAL * _SHARE_OF_A_COMMIT
+        self._quiet = _QUIET_SECONDS if workers > 1 else _QUIET_SECONDS_OF_SINGLE_WORKER
+        self._min_pause = interval_seconds / _COMMITS_PER_INTERVAL * _SHARE_OF_INTERVAL
         self._due: float | None = None
         self._written = self._committed = -math.inf
 
     def began(self, now: float) -> None:
-        """Take note that a transaction was begun."""
+        """Note that a transaction has begun."""
         self._due = now + self._interval
 
     def written(self, now: float) -> None:
-        """Take note that the lane was given records."""
+        """Note that the lane has received records."""
         self._written = now
 
     def commits(self, now: float) -> None:
-        """Take note that the open transaction is being committed."""
+        """Note that the lane is committing the open transaction."""
         self._committed = now
         self._due = None
 
     def wait(self, now: float, records: int) -> float | None:
-        """Seconds until the transaction is to be looked at; 0: commit it, None: none is open.
+        """Return the seconds until the next call.  0: commit now.  None: no transaction is open.
 
-        records: in the transaction.
+        records: number of records in the transaction.
         """
         if self._due is None:
             return None
         due = self._due
-        if records <= _FEW_RECORDS and self._interval <= _LONG_INTERVAL_SECONDS:
-            earliest = max(self._written + self._quiet, self._committed + self._shortest)
+        if records <= _MAX_FEW_RECORDS and self._interval <= _LONG_INTERVAL_SECONDS:
+            earliest = max(self._written + self._quiet, self._committed + self._min_pause)
             due = min(due, earliest)
         return max(due - now, 0.0)

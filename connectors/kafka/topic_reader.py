@@ -1,4 +1,4 @@
-"""Reads whole topics: read committed, up to where they ended at the beginning."""
+"""Reads whole topics: committed records up to the ends that were known at the beginning."""
 
 from __future__ import annotations
 
@@ -21,51 +21,57 @@ from connectors.kafka.client_errors import error_text
 from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.requests import REQUEST_SECONDS, retrying, unreachable_error
 from connectors.kafka.topics import no_such_topic, partition_counts
-from flows.cli.progress import Progress
 from operators.errors import SourceError
 
-_MOST_RECORDS = 10_000
+_MAX_RECORDS = 10_000
 _POLL_SECONDS = 0.05
-# Without a record for so long although there should be some, something is wrong.
+# If no record comes for this long although some are expected, something is wrong.
 _STALLED_SECONDS = 60.0
 _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 Offsets: TypeAlias = dict[TopicPartition, int]
-Span: TypeAlias = dict[int, tuple[int, int]]
+OffsetRanges: TypeAlias = dict[int, tuple[int, int]]
 """Partition → offsets [start, end)."""
 
 
 class TopicReader:
-    """Reads whole topics, partition by partition, up to where they ended at the beginning."""
+    """Reads whole topics, partition by partition, up to given offsets."""
 
     def __init__(self, access: KafkaAccess, *, timestamps: bool) -> None:
+        """timestamps: whether the caller compares timestamps."""
         self._access = access
         self._admin: AdminClient = access.admin()
         self._counts = partition_counts(self._admin, access)
         self._consumer = Consumer(access.consumer_settings("audit", brief=True))
-        # Once for all: the first `assign` of each topic would take a second otherwise.
+        # Without this the first `assign` of each topic would take a second.
         retrying(access, lambda: self._consumer.list_topics(timeout=REQUEST_SECONDS))
         self.timestamps = timestamps
 
     def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection to the brokers."""
         self._consumer.close()
 
     def settle(self, outputs: list[str], changelog: str, patience_seconds: float) -> list[str]:
-        """Wait until transactions that are open now have ended; name those that have not."""
+        """Wait until transactions that are open now have ended; name those that have not.
+
+        patience_seconds: how long to wait.
+        """
         topics = [topic for topic in (*outputs, changelog) if topic in self._counts]
-        partitions = [place for topic in topics for place in self._partitions(topic)]
-        wanted = self._offsets(partitions, _LATEST, IsolationLevel.READ_UNCOMMITTED)
-        until = time.monotonic() + patience_seconds
+        partitions = [partition for topic in topics for partition in self._partitions(topic)]
+        ends = self._offsets(partitions, _LATEST, IsolationLevel.READ_UNCOMMITTED)
+        deadline = time.monotonic() + patience_seconds
         while True:
             stable = self._offsets(partitions, _LATEST, IsolationLevel.READ_COMMITTED)
-            hanging = [place for place in partitions if stable[place] < wanted[place]]
-            if not hanging or time.monotonic() >= until:
+            still_open = [
+                partition for partition in partitions if stable[partition] < ends[partition]
+            ]
+            if not still_open or time.monotonic() >= deadline:
                 return [
-                    f"{place.topic}-{place.partition}-{stable[place]}: open since this offset, "
-                    f"{wanted[place] - stable[place]:,} records behind it cannot be read"
-                    for place in hanging
+                    f"{partition.topic}-{partition.partition}-{stable[partition]}: open since this "
+                    f"offset, {ends[partition] - stable[partition]:,} records behind it cannot be "
+                    "read"
+                    for partition in still_open
                 ]
             time.sleep(_POLL_SECONDS)
 
@@ -73,24 +79,23 @@ class TopicReader:
         """Whether a topic exists."""
         return topic in self._counts
 
-    def span(self, topic: str) -> Span:
-        """Offsets of a topic that a `read_committed` reader can get now.
+    def offset_ranges(self, topic: str) -> OffsetRanges:
+        """Return the offsets of a topic that a `read_committed` reader can get now.
 
         Raises SourceError for a topic that does not exist.
         """
         partitions = self._partitions(topic)
         starts = self._offsets(partitions, _EARLIEST, IsolationLevel.READ_COMMITTED)
         ends = self._offsets(partitions, _LATEST, IsolationLevel.READ_COMMITTED)
-        return {place.partition: (starts[place], ends[place]) for place in partitions}
+        return {
+            partition.partition: (starts[partition], ends[partition]) for partition in partitions
+        }
 
-    def read(self, topic: str, span: Span) -> Iterator[tuple[int, list[Message]]]:
-        """Yield the records of a span: partition and some messages, in offset order."""
-        total = sum(end - start for start, end in span.values())
-        with Progress(f"reading {topic}", total) as progress:
-            for partition, (start, end) in span.items():
-                for messages in self._read_partition(topic, partition, start, end):
-                    progress.add(len(messages))
-                    yield partition, messages
+    def read(self, topic: str, ranges: OffsetRanges) -> Iterator[tuple[int, list[Message]]]:
+        """Yield the records of these offsets: a partition and some of its messages, in order."""
+        for partition, (start, end) in ranges.items():
+            for messages in self._read_partition(topic, partition, start, end):
+                yield partition, messages
 
     def _read_partition(
         self, topic: str, partition: int, start: int, end: int
@@ -99,33 +104,37 @@ class TopicReader:
         if start >= end:
             return
         self._consumer.assign([TopicPartition(topic, partition, start)])
-        heard = time.monotonic()
+        last_message = time.monotonic()
         ended = False
         while not ended:
             try:
-                messages = self._consumer.consume(_MOST_RECORDS, _POLL_SECONDS)
+                fetched = self._consumer.consume(_MAX_RECORDS, _POLL_SECONDS)
             except KafkaException as error:
                 raise self._cannot_read(topic, partition, error_text(error)) from error
-            # After `assign`, some of the last partition may still be on their way.
-            mine = [one for one in messages if (one.topic(), one.partition()) == (topic, partition)]
-            found = [one for one in mine if one.error() is None]
-            ended = self._is_end(topic, partition, mine, end)
-            if found:
-                yield [one for one in found if (one.offset() or 0) < end]
-            if mine:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > _STALLED_SECONDS:
+            # After `assign`, messages of the partition before may still arrive.
+            messages = [
+                message
+                for message in fetched
+                if (message.topic(), message.partition()) == (topic, partition)
+            ]
+            records = [message for message in messages if message.error() is None]
+            ended = self._is_end(topic, partition, messages, end)
+            if records:
+                yield [record for record in records if (record.offset() or 0) < end]
+            if messages:
+                last_message = time.monotonic()
+            elif time.monotonic() - last_message > _STALLED_SECONDS:
                 raise self._cannot_read(topic, partition, "no more records come")
 
     def _is_end(self, topic: str, partition: int, messages: list[Message], end: int) -> bool:
-        """Whether nothing below `end` can come after these.  Raises SourceError for errors."""
+        """Whether no record below `end` can follow these messages.  Raises SourceError."""
         for message in messages:
-            event = message.error()
-            if event is None:
+            error = message.error()
+            if error is None:
                 if (message.offset() or 0) >= end - 1:
                     return True
-            elif event.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                raise self._cannot_read(topic, partition, error_text(event))
+            elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                raise self._cannot_read(topic, partition, error_text(error))
             elif (message.offset() or 0) >= end:
                 return True
         return False
@@ -144,10 +153,10 @@ class TopicReader:
     ) -> Offsets:
         if not partitions:
             return {}
-        found, errors = ask_offsets(self._admin, partitions, which, isolation, REQUEST_SECONDS)
+        offsets, errors = ask_offsets(self._admin, partitions, which, isolation, REQUEST_SECONDS)
         if errors:
             raise unreachable_error(self._access, next(iter(errors.values())))
-        return found
+        return offsets
 
     def _cannot_read(self, topic: str, partition: int, why: str) -> SourceError:
         return SourceError(f"cannot read topic {topic}, partition {partition}: {why}")

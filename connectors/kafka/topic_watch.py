@@ -1,6 +1,6 @@
 """Notices that the input topic was deleted and created again while the job reads it.
 
-A client goes on at its offset in the new topic as if nothing had happened.
+A client does not notice it: it reads on at its offset in the new topic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from operators.errors import DedupError, SourceError
 
 log = logging.getLogger("dedup.source")
 
-_LOOK_SECONDS = 5.0
+_CHECK_SECONDS = 5.0
 
 
 def watch_topic(
@@ -26,10 +26,10 @@ def watch_topic(
     known: str,
     end: Callable[[DedupError], object] = exit_with_error,
 ) -> None:
-    """Look every five seconds whether a topic still has its id, on a thread of its own.
+    """Check every five seconds, on a separate thread, whether a topic still has its id.
 
-    known: the id that it had.  end: is given the error if it has another one; ends the process.
-    What was read since the last look is not taken back: the line says so.
+    known: the topic's id at the start.  end: called with the error if the id has changed; ends
+    the process.  Records that were read since the last check may be wrong: the error says so.
     """
     Thread(target=_watch, args=(access, topic, known, end), name="topic-watch", daemon=True).start()
 
@@ -38,21 +38,21 @@ def _watch(
     access: KafkaAccess, topic: str, known: str, end: Callable[[DedupError], object]
 ) -> None:
     admin = access.admin()
-    while not stop_requested.wait(_LOOK_SECONDS):
+    while not stop_requested.wait(_CHECK_SECONDS):
         try:
-            now = topic_id(access, admin, topic)
+            current = topic_id(access, admin, topic)
         except KafkaUnreachableError as error:
-            # It is gone, or nobody answers: the source has its own words for that.
+            # The topic is gone, or no broker answers: the source reports that itself.
             log.debug("cannot ask for the id of %s: %s", topic, error)
             continue
-        if now not in {known, None}:
+        if current not in {known, None}:
             end(
                 SourceError(
-                    f"topic {topic} was deleted and created again while the job read it (Kafka's "
-                    f"id of it was {known} and is {now}): its first records may have been taken "
-                    "for answered ones, and later ones may be in the outputs. To read it from "
-                    "its start, choose another DEDUP_APP_ID (and recovery directory), and other "
-                    "output topics if none may come twice."
+                    f"topic {topic} was deleted and created again while the job read it (its id "
+                    f"was {known} and is {current}): the job may have skipped its first records "
+                    "as if they were answered, and later records may be in the outputs. To read "
+                    "it from its start, choose another DEDUP_APP_ID (and recovery directory), "
+                    "and other output topics if no record may come twice."
                 )
             )
             return

@@ -1,4 +1,4 @@
-"""Topics: which there are, with how many partitions; missing outputs are created, inputs never."""
+"""Topics: which exist, with how many partitions.  Missing outputs are created, inputs never."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from connectors.kafka.client_errors import error_text
 from connectors.kafka.requests import REQUEST_SECONDS, list_topics, retrying, unreachable_error
 from operators.errors import DedupError
 
-# What our headers add to a record, with room: topic names are at most 249 bytes,
-# and the message of an invalid record is cut to fit.
+# Our headers add less than this to a record: topic names have at most 249 bytes, and the
+# message of an invalid record is cut to fit.
 HEADER_ROOM_BYTES = 16_384
 _MAX_MESSAGE = "max.message.bytes"
 _BROKER_DEFAULT = -1
 _NO_ID = "A" * 22  # sixteen bytes of zero
-_MOST_ALIKE = 3
+_MAX_SIMILAR_NAMES = 3
 
 
 class TopicError(DedupError):
-    """A topic is missing or cannot be made."""
+    """A topic is missing or cannot be created."""
 
 
 def partition_counts(admin: AdminClient, access: KafkaAccess) -> dict[str, int]:
-    """Partitions of every topic.  Raises KafkaUnreachableError."""
+    """Return the number of partitions of every topic.  Raises KafkaUnreachableError."""
     topics = list_topics(access, admin).topics
     return {name: len(topic.partitions) for name, topic in topics.items() if topic.partitions}
 
@@ -41,35 +41,34 @@ def partition_counts(admin: AdminClient, access: KafkaAccess) -> dict[str, int]:
 def ensure_topics(
     access: KafkaAccess, input_topic: str, output_topics: Iterable[str], *, create: bool
 ) -> int:
-    """Check that the topics are there, and create the outputs that are not.
+    """Check that the topics exist, and create missing outputs.
 
-    The input is never created: a misspelt one would be empty, and the job would read
-    it without a word.  New output topics get as many partitions as the input, and
-    room for our headers on a record as large as the input allows.  Existing topics
-    are never altered.  Returns the number of partitions of the input topic.  Raises
-    TopicError for a missing topic that may not or cannot be created,
-    KafkaUnreachableError.
+    The input is never created: a misspelt topic would be empty, and the job would read it
+    without an error.  New output topics get as many partitions as the input, and room for
+    our headers on a record as large as the input allows.  Existing topics are never altered.
+    Returns the number of partitions of the input topic.  Raises TopicError for a missing
+    topic that may not or cannot be created, KafkaUnreachableError.
     """
     admin = access.admin()
     counts = partition_counts(admin, access)
-    wanted = list(dict.fromkeys(output_topics))
+    outputs = list(dict.fromkeys(output_topics))
     if input_topic not in counts:
-        # What this application writes cannot be its input.
+        # Topics that this application writes cannot be its input.
         msg = (
-            f"{no_such_topic(input_topic, counts, {*wanted, *own_topics(access.app_id)})}. Set "
+            f"{no_such_topic(input_topic, counts, {*outputs, *own_topics(access.app_id)})}. Set "
             "DEDUP_INPUT_TOPIC to one that does, or create it: the job never creates its input"
         )
         raise TopicError(msg)
-    outputs = [topic for topic in wanted if topic not in counts]
-    if outputs and not create:
+    missing = [topic for topic in outputs if topic not in counts]
+    if missing and not create:
         msg = (
-            f"topic {', '.join(outputs)} does not exist and DEDUP_CREATE_TOPICS is false: "
+            f"topic {', '.join(missing)} does not exist and DEDUP_CREATE_TOPICS is false: "
             "create it, or name another in the settings"
         )
         raise TopicError(msg)
-    if outputs:
+    if missing:
         config = _room_for_headers(access, admin, input_topic)
-        for topic in outputs:
+        for topic in missing:
             create_topic(
                 admin, NewTopic(topic, counts[input_topic], _BROKER_DEFAULT, config=config)
             )
@@ -77,60 +76,60 @@ def ensure_topics(
 
 
 def own_topics(app_id: str) -> tuple[str, str]:
-    """Topics in which an application remembers: its changelog and the log of `dedup replay`."""
+    """Return the topics of an application's own: its changelog and the log of `dedup replay`."""
     return f"{app_id}-changelog", f"{app_id}-replayed"
 
 
 def no_such_topic(topic: str, existing: Iterable[str], unlike: Collection[str] = ()) -> str:
-    """Say that a topic does not exist, and which have names like it.
+    """Return the message that a topic does not exist, with up to three similar names.
 
     existing: names of topics; Kafka's own, which begin with `__`, are not proposed.
-    unlike: others that are not.
+    unlike: other names that are not proposed.
     """
     names = {
         name.casefold(): name
         for name in sorted(existing)
         if not name.startswith("__") and name not in unlike
     }
-    alike = get_close_matches(topic.casefold(), names, _MOST_ALIKE)
-    if not alike:
+    similar = get_close_matches(topic.casefold(), names, _MAX_SIMILAR_NAMES)
+    if not similar:
         return f"topic {topic} does not exist, nor one with a name like it"
-    return f"topic {topic} does not exist; like it: {', '.join(names[name] for name in alike)}"
+    return f"topic {topic} does not exist; like it: {', '.join(names[name] for name in similar)}"
 
 
 def create_topic(admin: AdminClient, topic: NewTopic) -> None:
-    """Create a topic; that another process was first is no error."""
+    """Create a topic, if no other process has created it already.  Raises TopicError."""
     try:
         admin.create_topics([topic], request_timeout=REQUEST_SECONDS)[topic.topic].result()
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             msg = (
                 f"cannot create topic {topic.topic}: {error_text(error)}. "
-                "Create it by hand, or allow this user to."
+                "Create it by hand, or allow this user to do so."
             )
             raise TopicError(msg) from error
 
 
 def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
-    """Settings of a topic.  Raises KafkaException: not allowed to look, or no answer in time."""
+    """Return a topic's settings.  Raises KafkaException: not allowed, or no answer in time."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    asked = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)
-    return {name: entry.value for name, entry in asked[resource].result().items()}
+    futures = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)
+    return {name: entry.value for name, entry in futures[resource].result().items()}
 
 
 def topic_id(access: KafkaAccess, admin: AdminClient, topic: str) -> str | None:
-    """Kafka's id of a topic (KIP-516), another one for each that was ever created with its name.
+    """Return Kafka's id of a topic (KIP-516): a topic that is created again gets another one.
 
     None from brokers that know no ids (before 2.8).  Raises KafkaUnreachableError.
     """
 
     def describe() -> TopicDescription:
-        asked = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_SECONDS)
-        described: TopicDescription = asked[topic].result()
-        return described
+        futures = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_SECONDS)
+        description: TopicDescription = futures[topic].result()
+        return description
 
-    found = str(retrying(access, describe).topic_id)
-    return None if found == _NO_ID else found
+    identity = str(retrying(access, describe).topic_id)
+    return None if identity == _NO_ID else identity
 
 
 def _room_for_headers(access: KafkaAccess, admin: AdminClient, input_topic: str) -> dict[str, str]:
@@ -139,8 +138,8 @@ def _room_for_headers(access: KafkaAccess, admin: AdminClient, input_topic: str)
     except KeyError:
         return {}
     except KafkaException as error:
-        # Without room the job would be refused a record, weeks later perhaps.
+        # Without this room a broker would reject a large record, perhaps weeks later.
         if error.args[0].code() == KafkaError._TIMED_OUT:  # noqa: SLF001 - its public name
             raise unreachable_error(access, error) from error
-        return {}  # not allowed to look: the broker's default is what it is
+        return {}  # this user may not ask: the broker's default applies
     return {_MAX_MESSAGE: str(largest + HEADER_ROOM_BYTES)}

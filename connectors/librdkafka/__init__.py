@@ -1,1 +1,1 @@
-"""librdkafka by columns: records are read and produced without an object for each."""
+"""Reads and produces records by columns, without a Python object for each."""

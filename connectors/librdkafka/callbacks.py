@@ -1,4 +1,4 @@
-"""What librdkafka calls of a client's: `error_cb` and `logger`, as confluent_kafka has them."""
+"""The callbacks of a client: `error_cb` and `logger`, as confluent_kafka has them."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ _LEVELS: Final = (
     *(logging.INFO,) * 2,
     logging.DEBUG,
 )
-"""Python's level for each of syslog's, as librdkafka has them."""
+"""Python's level for each syslog level, which librdkafka logs with."""
 
 
 class ClientCallbacks:
-    """A client's `error_cb` and `logger`.  Hold on to it until the client is destroyed."""
+    """A client's `error_cb` and `logger`.  Keep it until the client is destroyed."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """settings: both are taken out of them, where they are."""
+        """settings: `logger` and `error_cb` are removed from them."""
         logger: logging.Logger | None = settings.pop("logger", None)
         error_cb: Callable[[KafkaError], object] | None = settings.pop("error_cb", None)
         self._error, self._log = _on_error(error_cb), None
         if logger is not None:
-            settings["log.queue"] = True  # else threads of librdkafka's call whenever they like
+            settings["log.queue"] = True  # otherwise librdkafka's own threads call the logger
             self._log = _on_log(logger)
 
-    def set_up(self, conf: int) -> None:
-        """Add them to `rd_kafka_conf_t`."""
+    def add_to(self, conf: int) -> None:
+        """Add the callbacks to `rd_kafka_conf_t`."""
         LIBRARY.conf_set_error_cb(conf, self._error)
         if self._log is not None:
             LIBRARY.conf_set_log_cb(conf, self._log)
 
-    def begin(self, handle: int) -> None:
-        """Have `rd_kafka_t` call them from now on, whenever it is polled."""
+    def start(self, handle: int) -> None:
+        """Let `rd_kafka_t` call them whenever it is polled."""
         if self._log is not None:
             LIBRARY.set_log_queue(handle, None)
 
 
-# They hold on to nothing but what they are given, so that a client that nobody needs any
-# more goes at once.
+# These functions hold no reference to the client: without garbage collection it is freed as
+# soon as nobody uses it.
 
 
 def _on_error(error_cb: Callable[[KafkaError], object] | None) -> Any:  # noqa: ANN401 - ctypes' own
-    def met(handle: int, code: int, reason: bytes, _: int) -> None:
+    def on_error(handle: int, code: int, reason: bytes, _: int) -> None:
         if error_cb is not None:
-            error_cb(LIBRARY.met(handle, code, reason))
+            error_cb(LIBRARY.client_error(handle, code, reason))
 
-    return ErrorCallback(met)
+    return ErrorCallback(on_error)
 
 
 def _on_log(logger: logging.Logger) -> Any:  # noqa: ANN401

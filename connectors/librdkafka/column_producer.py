@@ -1,8 +1,8 @@
-"""A producer that takes columns of records: one compiled loop instead of a call for each.
+"""A producer that takes columns of records: one compiled loop instead of a call per record.
 
-confluent_kafka's own producer takes a record a call, makes an object for it, and takes the
-interpreter's lock once more to report that it was delivered, asked or not.  That was a
-third of the deciding thread's time (docs/adr/0005).
+confluent_kafka's own producer takes one record per call, makes an object for it, and takes the
+interpreter's lock again to report its delivery, even if nobody asked.  That was a third of the
+deciding thread's time (docs/adr/0005).
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from operators.columns.jit import jit_nogil
 
 ANY_PARTITION: Final = -1
 
-# `rd_kafka_vu_t`: what it is, then up to 64 bytes of it; here as words of 8 bytes.
+# `rd_kafka_vu_t` as words of 8 bytes: one word for its kind, then a union of 64 bytes.
 _WORDS: Final = 9
 _RKT, _PARTITION, _VALUE, _KEY, _FLAGS, _TIMESTAMP, _HEADER = 2, 3, 4, 5, 7, 8, 9
 _LENT: Final = 0
 _COPY: Final = 2  # RD_KAFKA_MSG_F_COPY
-# Of values that the client reads where they are.  A column is held as long as any of the
-# columns: more of them, and it is given copies, which go one by one.
-_MOST_LENT_BYTES: Final = 16 << 20
+# Memory of values that the client reads in place.  All of it is held until the client has
+# delivered everything, so beyond this limit it gets copies, which it frees one by one.
+_MAX_LENT_BYTES: Final = 16 << 20
 _FULL_POLL_SECONDS: Final = 0.01
-# A commit waits so long by `_flush`; what takes longer is seen soon enough by librdkafka's own.
+# A commit first flushes with `_flush` for this long; then librdkafka's own flush is exact enough.
 _FLUSH_BEFORE_COMMIT_SECONDS: Final = 0.25
-_SHORTEST_FLUSH_MILLISECONDS: Final = 2
+_MIN_FLUSH_MILLISECONDS: Final = 2
 _TOO_LARGE: Final = (
     "larger than the client's queue: raise queue.buffering.max.kbytes in DEDUP_PRODUCER"
 )
-_BEFORE_HEADERS: Final = 6
+_UNITS_BEFORE_HEADERS: Final = 6
 
 llvm.add_symbol("rd_kafka_flush", LIBRARY.address("flush"))
 _flush_for: Any = types.ExternalFunction("rd_kafka_flush", types.int32(types.intp, types.int32))
@@ -51,7 +51,7 @@ _produceva: Any = types.ExternalFunction(
 
 
 class NotTakenError(Exception):
-    """A record that the client does not take.  row: which one; those before it were taken."""
+    """The client does not take a record.  row: its index; the records before it were taken."""
 
     def __init__(self, row: int, error: KafkaError) -> None:
         super().__init__(error.str())
@@ -59,7 +59,7 @@ class NotTakenError(Exception):
 
 
 class Failure(NamedTuple):
-    """A record that was not delivered, and why.  size: of its key and value, in bytes."""
+    """A record that was not delivered, and why.  size: bytes of its key and value."""
 
     topic: str
     error: KafkaError
@@ -69,11 +69,11 @@ class Failure(NamedTuple):
 class ColumnProducer:
     """librdkafka's producer, with or without transactions.
 
-    Promises what librdkafka does; errors are confluent_kafka's.  Only records that were not
-    delivered are reported: they are in `failures` after `poll`, `flush`, or a transaction's end.
+    Promises what librdkafka promises; errors are confluent_kafka's.  Only undelivered records are
+    reported: they are in `failures` after `poll`, `flush`, or the end of a transaction.
 
-    Values are lent to the client, not copied: whoever produces them must not change them.
-    They are held until it has nothing left to deliver.
+    Values are lent to the client, not copied: the caller must not change them afterwards.
+    They are held until the client has nothing left to deliver.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -81,30 +81,31 @@ class ColumnProducer:
 
         Raises KafkaException for a setting that librdkafka does not take.
         """
-        rest = dict(settings)
-        # In the order that they were met.
+        settings = dict(settings)
+        # In the order in which they were reported.
         self.failures: list[Failure] = []
         self._handle = 0
         self._topics: dict[str, int] = {}
-        # What was lent must not go before the client, not even when modules are empty already.
+        # Lent memory must outlive the client.  At interpreter exit the module's globals may be
+        # gone before it, so keep what `__del__` needs.
         self._destroys = LIBRARY.topic_destroy, LIBRARY.destroy
         self._lent: list[ByteColumn] = []
         self._lent_bytes = 0
-        rest["delivery.report.only.error"] = True
-        # librdkafka calls them until it is destroyed.
-        self._callbacks = ClientCallbacks(rest)
+        settings["delivery.report.only.error"] = True
+        # librdkafka calls them until the client is destroyed.
+        self._callbacks = ClientCallbacks(settings)
         self._on_failure = _on_failure(self.failures)
-        conf = LIBRARY.settings(rest)
-        self._callbacks.set_up(conf)
+        conf = LIBRARY.settings(settings)
+        self._callbacks.add_to(conf)
         LIBRARY.conf_set_dr_msg_cb(conf, self._on_failure)
-        # Of each kind, by how many the client has sent.
+        # How many requests of each kind the client has sent.
         self.sent = RequestCounts(conf)
         self._handle = LIBRARY.client(PRODUCER, conf)
-        self._callbacks.begin(self._handle)
+        self._callbacks.start(self._handle)
         self._units = NOTHING
 
     def __del__(self) -> None:
-        """Let go of it; what was not flushed is lost."""
+        """Destroy the client; records that were not flushed are lost."""
         if self._handle:
             topic_destroy, destroy = self._destroys
             for topic in self._topics.values():
@@ -112,25 +113,25 @@ class ColumnProducer:
             destroy(self._handle)
 
     def __len__(self) -> int:
-        """Return of how many records nobody knows yet whether they are delivered.
+        """Number of records not acknowledged yet.
 
-        It is more while errors wait for `poll`: librdkafka has but one number for both.
+        Errors that wait for `poll` count too: librdkafka has one number for both.
         """
         waiting: int = LIBRARY.outq_len(self._handle)
         return waiting
 
     def produce(self, topic: str, records: PackedRecords, partition: int = ANY_PARTITION) -> None:
-        """Add records with their key, value, headers and timestamp; wait while there is no room.
+        """Add records with their key, value, headers and timestamp; wait while the queue is full.
 
-        partition: of the topic; the partitioner chooses without one.  Raises NotTakenError.
+        partition: without one the partitioner chooses.  Raises NotTakenError.
         """
         values, keys, headers = records.values, records.keys, records.headers
         flags = self._lend(values)
-        units = self._units_for(headers.most)
+        units = self._units_for(headers.max_per_record)
         rkt = self._topic(topic)
-        row, empty = 0, False
+        row, was_empty = 0, False
         while True:
-            begin = row
+            first = row
             row, error = _produce(
                 *(self._handle, rkt, partition, flags, row, units, records.stamps),
                 *(values.addresses(), values.sizes, keys.addresses(), keys.sizes),
@@ -141,26 +142,26 @@ class ColumnProducer:
             try:
                 LIBRARY.check(error)
             except KafkaException as exception:
-                why = exception.args[0]
-                if why.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 - its public name
-                    raise NotTakenError(row, why) from exception
-                if empty and row == begin:
-                    raise NotTakenError(row, KafkaError(why.code(), _TOO_LARGE)) from exception
+                cause = exception.args[0]
+                if cause.code() != KafkaError._QUEUE_FULL:  # noqa: SLF001 - its public name
+                    raise NotTakenError(row, cause) from exception
+                if was_empty and row == first:
+                    raise NotTakenError(row, KafkaError(cause.code(), _TOO_LARGE)) from exception
             self.poll(_FULL_POLL_SECONDS)
-            # If this is so and the next one is refused too, it will never have room.
-            empty = not len(self)
+            # A record that an empty queue does not take will never have room.
+            was_empty = not len(self)
 
     def _lend(self, values: ByteColumn) -> int:
-        """Hold on to values, if there is room; return how the client shall take them."""
-        self._take_back()
-        if self._lent_bytes + values.memory.nbytes > _MOST_LENT_BYTES:
+        """Hold values while there is room; return the flag for lending or copying them."""
+        self._release_lent()
+        if self._lent_bytes + values.memory.nbytes > _MAX_LENT_BYTES:
             return _COPY
         self._lent.append(values)
         self._lent_bytes += values.memory.nbytes
         return _LENT
 
-    def _take_back(self) -> None:
-        """Let go of what was lent, if the client has nothing left to deliver."""
+    def _release_lent(self) -> None:
+        """Release lent values once the client has nothing left to deliver."""
         if self._lent and not len(self):
             self._lent.clear()
             self._lent_bytes = 0
@@ -175,19 +176,19 @@ class ColumnProducer:
         return topic
 
     def _units_for(self, headers: int) -> Ints:
-        """Memory for a record with so many headers."""
-        if len(self._units) < (_BEFORE_HEADERS + headers) * _WORDS:
-            self._units = np.zeros((_BEFORE_HEADERS + headers) * _WORDS, np.int64)
+        """Memory for the units of one record with this many headers."""
+        if len(self._units) < (_UNITS_BEFORE_HEADERS + headers) * _WORDS:
+            self._units = np.zeros((_UNITS_BEFORE_HEADERS + headers) * _WORDS, np.int64)
         return self._units
 
     def poll(self, seconds: float = 0.0) -> None:
-        """Take what the client has to tell: failures, errors, log.  Waits if there is nothing."""
+        """Serve the client's callbacks: failures, errors, log.  Waits while there are none."""
         LIBRARY.poll(self._handle, milliseconds(seconds))
 
     def flush(self, seconds: float) -> int:
-        """Wait until everything is with the brokers; return how many are not, as `len` has it."""
+        """Wait until every record is acknowledged; return how many are not, as `len` does."""
         _flush(self._handle, milliseconds(seconds))
-        self._take_back()
+        self._release_lent()
         return len(self)
 
     def init_transactions(self, seconds: float) -> None:
@@ -202,27 +203,27 @@ class ColumnProducer:
         """Flush, and commit the transaction.  Raises KafkaException."""
         _flush(self._handle, milliseconds(min(seconds, _FLUSH_BEFORE_COMMIT_SECONDS)))
         LIBRARY.check(LIBRARY.commit_transaction(self._handle, milliseconds(seconds)))
-        self._take_back()
+        self._release_lent()
 
     def abort_transaction(self, seconds: float) -> None:
-        """Throw away what waits, and abort the transaction.  Raises KafkaException."""
+        """Drop unsent records and abort the transaction.  Raises KafkaException."""
         LIBRARY.check(LIBRARY.abort_transaction(self._handle, milliseconds(seconds)))
-        self._take_back()
+        self._release_lent()
 
 
 @jit_nogil
-def _flush(handle: int, most: int) -> None:
-    """Wait until everything is with the brokers, for so many milliseconds at most.
+def _flush(handle: int, limit: int) -> None:
+    """Wait until every record is acknowledged, for at most `limit` milliseconds.
 
-    librdkafka's own looks again every 10 ms, unless there is something to report, which a
-    record that is with the brokers is not.  So it is called for a moment, then for a quarter
-    of what was waited already; not more often, as each call wakes its threads.
+    librdkafka's own flush checks every 10 ms, unless there is something to report, and an
+    acknowledged record is not reported.  So it is called for a moment at first, then for a
+    quarter of the time waited so far; not more often, because each call wakes its threads.
     """
     waited = 0
     while True:
-        moment = min(max(_SHORTEST_FLUSH_MILLISECONDS, waited // 4), most - waited)
+        moment = min(max(_MIN_FLUSH_MILLISECONDS, waited // 4), limit - waited)
         waited += moment
-        if not _flush_for(handle, moment) or waited >= most:
+        if not _flush_for(handle, moment) or waited >= limit:
             return
 
 
@@ -244,7 +245,7 @@ def _produce(  # noqa: PLR0913, PLR0917 - columns, and where they go
     header_values: Ints,
     header_sizes: Ints,
 ) -> tuple[int, int]:
-    """Produce from a row on; return the row that was not taken and `rd_kafka_error_t`, or 0.
+    """Produce from `row` on.  Returns the row that was not taken and its `rd_kafka_error_t`, or 0.
 
     units: memory for the `rd_kafka_vu_t` of one record, its headers last.
     """
@@ -254,7 +255,7 @@ def _produce(  # noqa: PLR0913, PLR0917 - columns, and where they go
     units[3 * _WORDS] = _VALUE
     units[4 * _WORDS] = _KEY
     units[5 * _WORDS] = _TIMESTAMP
-    for header in range(_BEFORE_HEADERS * _WORDS, len(units), _WORDS):
+    for header in range(_UNITS_BEFORE_HEADERS * _WORDS, len(units), _WORDS):
         units[header] = _HEADER
     header = 0
     if row and len(header_ends):
@@ -263,7 +264,7 @@ def _produce(  # noqa: PLR0913, PLR0917 - columns, and where they go
         units[3 * _WORDS + 1], units[3 * _WORDS + 2] = values[row], value_sizes[row]
         units[4 * _WORDS + 1], units[4 * _WORDS + 2] = keys[row], key_sizes[row]
         units[5 * _WORDS + 1] = stamps[row]
-        count = _BEFORE_HEADERS
+        count = _UNITS_BEFORE_HEADERS
         if len(header_ends):
             while header < header_ends[row]:
                 at = count * _WORDS
@@ -280,16 +281,16 @@ def _produce(  # noqa: PLR0913, PLR0917 - columns, and where they go
 
 
 def _on_failure(failures: list[Failure]) -> Any:  # noqa: ANN401 - ctypes' own
-    """Make what librdkafka calls.  It holds on to nothing but `failures`.
+    """Make the delivery callback.  It references only `failures`.
 
-    So a producer that nobody needs any more goes at once.
+    So an unused producer is freed at once, without garbage collection.
     """
 
-    def failed(_: int, message: Any, __: int) -> None:  # noqa: ANN401
+    def on_failure(_: int, message: Any, __: int) -> None:  # noqa: ANN401
         record = message.contents
-        said = LIBRARY.message_produce_errstr(message)  # mostly nothing
-        why = KafkaError(record.err, LIBRARY.text(said)) if said else KafkaError(record.err)
+        reason = LIBRARY.message_produce_errstr(message)  # usually None
+        cause = KafkaError(record.err, LIBRARY.text(reason)) if reason else KafkaError(record.err)
         size = record.value_size + record.key_size
-        failures.append(Failure(LIBRARY.text(LIBRARY.topic_name(record.topic)), why, size))
+        failures.append(Failure(LIBRARY.text(LIBRARY.topic_name(record.topic)), cause, size))
 
-    return DeliveryCallback(failed)
+    return DeliveryCallback(on_failure)

@@ -1,7 +1,7 @@
-"""librdkafka's own interface, for what its Python side can only do record by record.
+"""librdkafka's C interface, for calls that confluent_kafka makes only record by record.
 
-The library is the one that confluent_kafka has loaded; its names, types and constants are
-those of `rdkafka.h`, which are kept from version to version.
+The library is the one that confluent_kafka has loaded.  Names, types and constants are those
+of `rdkafka.h`, which stay the same from version to version.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, cimpl
 
 POINTER = ctypes.c_void_p
-NUMBER = ctypes.c_int
+INT = ctypes.c_int
 TEXT = ctypes.c_char_p
 SIZE = ctypes.c_size_t
 LONG = ctypes.c_int64
@@ -27,7 +27,7 @@ class Message(ctypes.Structure):
     """`rd_kafka_message_t`."""
 
     _fields_ = (
-        ("err", NUMBER),
+        ("err", INT),
         ("topic", POINTER),
         ("partition", ctypes.c_int32),
         ("value", POINTER),
@@ -39,74 +39,74 @@ class Message(ctypes.Structure):
 
 
 DeliveryCallback = ctypes.CFUNCTYPE(None, POINTER, ctypes.POINTER(Message), POINTER)
-ErrorCallback = ctypes.CFUNCTYPE(None, POINTER, NUMBER, TEXT, POINTER)
-# Of an interceptor, the one in which others are added.
-NewCallback = ctypes.CFUNCTYPE(NUMBER, POINTER, POINTER, POINTER, POINTER, SIZE)
-LogCallback = ctypes.CFUNCTYPE(None, POINTER, NUMBER, TEXT, TEXT)
+ErrorCallback = ctypes.CFUNCTYPE(None, POINTER, INT, TEXT, POINTER)
+# An interceptor's `on_new`: it adds the other interceptors.
+NewCallback = ctypes.CFUNCTYPE(INT, POINTER, POINTER, POINTER, POINTER, SIZE)
+LogCallback = ctypes.CFUNCTYPE(None, POINTER, INT, TEXT, TEXT)
 
-_TWO_NUMBERS: Final = (ctypes.POINTER(LONG), ctypes.POINTER(LONG))
+_TWO_LONGS: Final = (ctypes.POINTER(LONG), ctypes.POINTER(LONG))
 
-# name → what it returns, what it takes
+# name → result, arguments
 _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "conf_new": (POINTER, ()),
-    "conf_set": (NUMBER, (POINTER, TEXT, TEXT, TEXT, SIZE)),
+    "conf_set": (INT, (POINTER, TEXT, TEXT, TEXT, SIZE)),
     "conf_destroy": (None, (POINTER,)),
     "conf_set_dr_msg_cb": (None, (POINTER, DeliveryCallback)),
     "conf_set_error_cb": (None, (POINTER, ErrorCallback)),
     "conf_set_log_cb": (None, (POINTER, LogCallback)),
-    "conf_interceptor_add_on_new": (NUMBER, (POINTER, TEXT, NewCallback, POINTER)),
-    "interceptor_add_on_request_sent": (NUMBER, (POINTER, TEXT, POINTER, POINTER)),
-    "new": (POINTER, (NUMBER, POINTER, TEXT, SIZE)),
-    "set_log_queue": (NUMBER, (POINTER, POINTER)),
+    "conf_interceptor_add_on_new": (INT, (POINTER, TEXT, NewCallback, POINTER)),
+    "interceptor_add_on_request_sent": (INT, (POINTER, TEXT, POINTER, POINTER)),
+    "new": (POINTER, (INT, POINTER, TEXT, SIZE)),
+    "set_log_queue": (INT, (POINTER, POINTER)),
     "destroy": (None, (POINTER,)),
     "name": (TEXT, (POINTER,)),
-    "poll": (NUMBER, (POINTER, NUMBER)),
-    "flush": (NUMBER, (POINTER, NUMBER)),
-    "outq_len": (NUMBER, (POINTER,)),
+    "poll": (INT, (POINTER, INT)),
+    "flush": (INT, (POINTER, INT)),
+    "outq_len": (INT, (POINTER,)),
     "topic_new": (POINTER, (POINTER, TEXT, POINTER)),
     "topic_name": (TEXT, (POINTER,)),
     "message_errstr": (TEXT, (ctypes.POINTER(Message),)),
     "message_produce_errstr": (TEXT, (ctypes.POINTER(Message),)),
     "topic_destroy": (None, (POINTER,)),
-    "last_error": (NUMBER, ()),
-    "fatal_error": (NUMBER, (POINTER, TEXT, SIZE)),
-    "poll_set_consumer": (NUMBER, (POINTER,)),
+    "last_error": (INT, ()),
+    "fatal_error": (INT, (POINTER, TEXT, SIZE)),
+    "poll_set_consumer": (INT, (POINTER,)),
     "queue_get_consumer": (POINTER, (POINTER,)),
     "queue_destroy": (None, (POINTER,)),
-    "topic_partition_list_new": (POINTER, (NUMBER,)),
+    "topic_partition_list_new": (POINTER, (INT,)),
     "topic_partition_list_add": (POINTER, (POINTER, TEXT, ctypes.c_int32)),
-    "topic_partition_list_set_offset": (NUMBER, (POINTER, TEXT, ctypes.c_int32, LONG)),
+    "topic_partition_list_set_offset": (INT, (POINTER, TEXT, ctypes.c_int32, LONG)),
     "topic_partition_list_destroy": (None, (POINTER,)),
-    "assign": (NUMBER, (POINTER, POINTER)),
-    "consume_batch_queue": (ctypes.c_ssize_t, (POINTER, NUMBER, POINTER, SIZE)),
+    "assign": (INT, (POINTER, POINTER)),
+    "consume_batch_queue": (ctypes.c_ssize_t, (POINTER, INT, POINTER, SIZE)),
     "message_timestamp": (LONG, (POINTER, POINTER)),
-    "message_headers": (NUMBER, (POINTER, POINTER)),
-    "header_get_all": (NUMBER, (POINTER, SIZE, POINTER, POINTER, POINTER)),
+    "message_headers": (INT, (POINTER, POINTER)),
+    "header_get_all": (INT, (POINTER, SIZE, POINTER, POINTER, POINTER)),
     "message_destroy": (None, (POINTER,)),
-    "commit": (NUMBER, (POINTER, POINTER, NUMBER)),
-    "query_watermark_offsets": (NUMBER, (POINTER, TEXT, ctypes.c_int32, *_TWO_NUMBERS, NUMBER)),
-    "get_watermark_offsets": (NUMBER, (POINTER, TEXT, ctypes.c_int32, *_TWO_NUMBERS)),
-    "consumer_close": (NUMBER, (POINTER,)),
+    "commit": (INT, (POINTER, POINTER, INT)),
+    "query_watermark_offsets": (INT, (POINTER, TEXT, ctypes.c_int32, *_TWO_LONGS, INT)),
+    "get_watermark_offsets": (INT, (POINTER, TEXT, ctypes.c_int32, *_TWO_LONGS)),
+    "consumer_close": (INT, (POINTER,)),
     "produceva": (POINTER, (POINTER, POINTER, SIZE)),
-    "init_transactions": (POINTER, (POINTER, NUMBER)),
+    "init_transactions": (POINTER, (POINTER, INT)),
     "begin_transaction": (POINTER, (POINTER,)),
-    "commit_transaction": (POINTER, (POINTER, NUMBER)),
-    "abort_transaction": (POINTER, (POINTER, NUMBER)),
-    "error_code": (NUMBER, (POINTER,)),
+    "commit_transaction": (POINTER, (POINTER, INT)),
+    "abort_transaction": (POINTER, (POINTER, INT)),
+    "error_code": (INT, (POINTER,)),
     "error_string": (TEXT, (POINTER,)),
-    "error_is_fatal": (NUMBER, (POINTER,)),
-    "error_is_retriable": (NUMBER, (POINTER,)),
-    "error_txn_requires_abort": (NUMBER, (POINTER,)),
+    "error_is_fatal": (INT, (POINTER,)),
+    "error_is_retriable": (INT, (POINTER,)),
+    "error_txn_requires_abort": (INT, (POINTER,)),
     "error_destroy": (None, (POINTER,)),
 }
 
 
 class ClientLibrary:
-    """librdkafka's functions, without their prefix: `rd_kafka_poll` is `poll`."""
+    """librdkafka's functions without their prefix: `rd_kafka_poll` is `poll`."""
 
     def __init__(self) -> None:
-        """Raises ImportError where confluent_kafka was built without a library of its own."""
-        # Names are looked up in what it was linked with too.
+        """Raises ImportError if confluent_kafka was built without a shared librdkafka."""
+        # The lookup includes the libraries that cimpl is linked with.
         library = ctypes.CDLL(cimpl.__file__)
         for name, (result, arguments) in _FUNCTIONS.items():
             try:
@@ -121,52 +121,52 @@ class ClientLibrary:
             setattr(self, name, function)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - functions of many kinds
-        """Only for what is not there: all functions were set at the start."""
+        """Called only for unknown names: all functions are set in the constructor."""
         raise AttributeError(name)
 
     def address(self, name: str) -> int:
-        """Return where a function is, for compiled code."""
+        """Return a function's address, for compiled code."""
         return ctypes.cast(getattr(self, name), POINTER).value or 0
 
     def settings(self, settings: Mapping[str, object]) -> int:
-        """Make `rd_kafka_conf_t`.  Raises KafkaException for a name or value it does not take."""
+        """Make `rd_kafka_conf_t`.  Raises KafkaException for an invalid name or value."""
         conf: int = self.conf_new()
-        why = ctypes.create_string_buffer(_REASON_BYTES)
+        reason = ctypes.create_string_buffer(_REASON_BYTES)
         for name, value in settings.items():
             text = None if value is None else str(value).encode()
-            if self.conf_set(conf, name.encode(), text, why, len(why)):
+            if self.conf_set(conf, name.encode(), text, reason, len(reason)):
                 self.conf_destroy(conf)
-                raise KafkaException(KafkaError(KafkaError._INVALID_ARG, self.text(why.value)))  # noqa: SLF001
+                raise KafkaException(KafkaError(KafkaError._INVALID_ARG, self.text(reason.value)))  # noqa: SLF001
         return conf
 
     def client(self, kind: int, conf: int) -> int:
-        """Make `rd_kafka_t` of `rd_kafka_conf_t`, which belongs to it from now on."""
-        why = ctypes.create_string_buffer(_REASON_BYTES)
-        handle: int | None = self.new(kind, conf, why, len(why))
+        """Make `rd_kafka_t`.  From then on it owns `conf`, a `rd_kafka_conf_t`."""
+        reason = ctypes.create_string_buffer(_REASON_BYTES)
+        handle: int | None = self.new(kind, conf, reason, len(reason))
         if handle is None:
             code = self.last_error()
             self.conf_destroy(conf)
-            raise KafkaException(KafkaError(code, self.text(why.value)))
+            raise KafkaException(KafkaError(code, self.text(reason.value)))
         return handle
 
-    def met(self, handle: int, code: int, reason: bytes | None) -> KafkaError:
-        """Return the error that a client met outside of any call, what made it fatal if it is."""
+    def client_error(self, handle: int, code: int, reason: bytes | None) -> KafkaError:
+        """Return an error that a client met outside any call; for a fatal one its cause."""
         fatal = code == KafkaError._FATAL  # noqa: SLF001
         if fatal:
-            why = ctypes.create_string_buffer(_REASON_BYTES)
-            code, reason = self.fatal_error(handle, why, len(why)), why.value
+            cause = ctypes.create_string_buffer(_REASON_BYTES)
+            code, reason = self.fatal_error(handle, cause, len(cause)), cause.value
         return KafkaError(code, self.text(reason), fatal=fatal)
 
     @staticmethod
-    def text(what: bytes | None) -> str:
-        """Return what librdkafka says as text."""
-        return (what or b"").decode("utf-8", "replace")
+    def text(message: bytes | None) -> str:
+        """Decode a message of librdkafka's."""
+        return (message or b"").decode("utf-8", "replace")
 
     def check(self, error: int | None) -> None:
-        """Raise KafkaException for `rd_kafka_error_t`, if there is one, and destroy it."""
+        """Raise KafkaException for a `rd_kafka_error_t` and destroy it; 0 or None is success."""
         if not error:
             return
-        made = KafkaError(
+        kafka_error = KafkaError(
             self.error_code(error),
             self.text(self.error_string(error)),
             fatal=bool(self.error_is_fatal(error)),
@@ -174,11 +174,11 @@ class ClientLibrary:
             txn_requires_abort=bool(self.error_txn_requires_abort(error)),
         )
         self.error_destroy(error)
-        raise KafkaException(made)
+        raise KafkaException(kafka_error)
 
 
 def milliseconds(seconds: float) -> int:
-    """What librdkafka takes for a time."""
+    """Convert to whole milliseconds, as librdkafka takes times."""
     return round(1000 * seconds)
 
 

@@ -1,4 +1,4 @@
-"""Records as C code can read them: made once, produced as often as need be."""
+"""Records in a form that C code reads: packed once, produced once or repeatedly."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ NOTHING: Final = np.zeros(0, np.int64)
 
 
 class HeaderColumns:
-    """The headers of records, one after the other.
+    """The headers of all records, one after the other.
 
-    ends: for each record which header is the first after its own; empty without any.
-    most: what one record has at most.
+    names, places: addresses.  sizes: of the values.  ends: for each record the index after its
+    last header; empty if no record has any.  max_per_record: headers of the record with most.
     """
 
-    __slots__ = ("_held", "ends", "most", "names", "places", "sizes")
+    __slots__ = ("_held", "ends", "max_per_record", "names", "places", "sizes")
 
     def __init__(self, headers: Sequence[Headers] | None) -> None:
         self.ends = self.names = self.places = self.sizes = NOTHING
-        self.most = 0
+        self.max_per_record = 0
         if isinstance(headers, HeaderTable):
             self._of_table(headers)
         elif headers is not None:
-            self._of_each([one or () for one in headers])
+            self._of_each([own or () for own in headers])
 
     def _of_table(self, table: HeaderTable) -> None:
-        """Each column's places are a column, and the rows of these one after the other."""
+        """A column for each header, written out row by row."""
         count, width = len(table), len(table.columns)
         names = ByteColumn.of([name.encode() + b"\0" for name in table.columns])
         values = [
@@ -45,18 +45,18 @@ class HeaderColumns:
             places[:, at], sizes[:, at] = column.addresses(), column.sizes
         self.names = np.tile(names.addresses(), count)
         self.places, self.sizes = places.reshape(-1), sizes.reshape(-1)
-        self.ends, self.most = np.arange(1, count + 1) * width, width
+        self.ends, self.max_per_record = np.arange(1, count + 1) * width, width
         self._held = (names, *values)
 
     def _of_each(self, each: Sequence[Sequence[Header]]) -> None:
         counts = np.fromiter(map(len, each), np.int64, len(each))
-        self.ends, self.most = np.cumsum(counts), int(counts.max(initial=0))
+        self.ends, self.max_per_record = np.cumsum(counts), int(counts.max(initial=0))
         names: tuple[str, ...]
         texts: tuple[bytes | None, ...]
         names, texts = zip(*chain.from_iterable(each), strict=True) if any(each) else ((), ())
-        different = list(set(names))
-        held = ByteColumn.of([name.encode() + b"\0" for name in different])
-        places = dict(zip(different, held.addresses().tolist(), strict=True))
+        distinct = list(set(names))
+        held = ByteColumn.of([name.encode() + b"\0" for name in distinct])
+        places = dict(zip(distinct, held.addresses().tolist(), strict=True))
         self.names = np.fromiter(map(places.__getitem__, names), np.int64, len(names))
         values = ByteColumn.of(texts)
         self.places, self.sizes = values.addresses(), values.sizes
@@ -66,14 +66,14 @@ class HeaderColumns:
 class PackedRecords:
     """Key, value, headers and timestamp of records.
 
-    stamps: milliseconds since the epoch, 0 for the time of day, which a record gets whose
-    own is missing or negative.  offsets: of the input.
+    stamps: milliseconds since the epoch.  0 means now: for records whose own timestamp is
+    missing or negative.  offsets: of the input.
     """
 
     __slots__ = ("headers", "keys", "offsets", "size_bytes", "stamps", "values")
 
     def __init__(self, records: Records) -> None:
-        """Copy them, save what is in one piece of memory already."""
+        """Copy the records, except columns that are in one piece of memory already."""
         count = len(records)
         self.offsets = records.offsets
         self.values = ByteColumn.of(records.values)

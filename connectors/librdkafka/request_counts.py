@@ -1,4 +1,4 @@
-"""How many requests of a kind a client has sent: what librdkafka repeats by itself shows there."""
+"""Counts the requests that a client sends, by kind: librdkafka's own retries show there."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _KINDS: Final = 128
 
 
 class Request(IntEnum):
-    """Requests by their key in Kafka's protocol."""
+    """Kinds of requests, by their API key in Kafka's protocol."""
 
     PRODUCE = 0
     END_TXN = 26
 
 
-_number = types.int32
-_OF_REQUEST_SENT: Final = _number(
-    *(types.intp, _number, types.intp, _number),  # client, socket, broker's name and number
-    *(types.int16, types.int16, _number, types.uintp),  # key, version, number, size
+_int = types.int32
+_ON_REQUEST_SENT: Final = _int(
+    *(types.intp, _int, types.intp, _int),  # client, socket, broker's name and id
+    *(types.int16, types.int16, _int, types.uintp),  # API key, version, correlation id, size
     types.CPointer(types.int64),  # type: ignore[no-untyped-call]
 )
 
@@ -38,7 +38,7 @@ def _count(
     _broker: int,
     key: int,
     _version: int,
-    _number: int,
+    _correlation: int,
     _size: int,
     counts: Any,  # noqa: ANN401 - a pointer
 ) -> int:
@@ -49,15 +49,15 @@ def _count(
 
 @cache
 def _compiled() -> Any:  # noqa: ANN401 - numba's
-    # So that the client's threads, which call it, need not wait for the interpreter's lock.
-    return compiled_callback(_count, _OF_REQUEST_SENT)
+    # Compiled: the client's threads call it without waiting for the interpreter's lock.
+    return compiled_callback(_count, _ON_REQUEST_SENT)
 
 
 class RequestCounts:
-    """Counts what one client has sent whole.  Hold on to it until the client is destroyed."""
+    """Counts one client's fully sent requests.  Keep it until the client is destroyed."""
 
     def __init__(self, conf: int) -> None:
-        """conf: `rd_kafka_conf_t`, of which the client is made then."""
+        """conf: `rd_kafka_conf_t` that the client is made from afterwards."""
         self._counts = np.zeros(_KINDS, np.int64)
         self._compiled = _compiled()
         self._on_new = _on_new(self._compiled.address, self._counts.ctypes.data)

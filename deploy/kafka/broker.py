@@ -5,14 +5,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Protocol
-
-from typing_extensions import Self
 
 from deploy.kafka.errors import BrokerStartError, NoBrokerError
 from deploy.kafka.java import JavaServer
 from deploy.kafka.ports import wait_until_ready
+from deploy.kafka.scoped import Scoped
 
 __all__ = ["Broker", "BrokerStartError", "NoBrokerError", "start_broker"]
 
@@ -41,7 +39,7 @@ class _Server(Protocol):
 
 
 @dataclass(frozen=True)
-class Broker:
+class Broker(Scoped):
     """A broker that answers. As a context manager it is stopped at the end.
 
     bootstrap: `host:port,…` for clients; the same after every restart.
@@ -55,15 +53,8 @@ class Broker:
     kind: Literal["external", "docker", "java"]
     _server: _Server | None = field(default=None, repr=False)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
+        """Stop it."""
         self.stop()
 
     @property

@@ -1,1 +1,1 @@
-"""From settings to the parts of the dataflow."""
+"""From settings to the parts of the dataflow: specs, which are plain values, and parts."""

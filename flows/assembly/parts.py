@@ -1,9 +1,9 @@
-"""From settings to the parts of the dataflow."""
+"""From settings to the parts of the dataflow: of Kafka, or of the embedded mode."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from connectors.at_least_once.sink import KafkaSink, SinkSettings
 from connectors.at_least_once.statistics_sink import StatsSink
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.lane_opener import LaneOpener
-from connectors.exactly_once.lane_writer import WriterSettings
+from connectors.exactly_once.lane_transactions import WriterSettings
 from connectors.exactly_once.sink import (
     TransactionalKafkaSink,
     TransactionalSinkSettings,
@@ -23,114 +23,200 @@ from connectors.files.input_file import can_be_read_again
 from connectors.files.sink import LinesSink, LinesSinkSettings
 from connectors.files.source import LinesSource
 from connectors.files.statistics_sink import StatsLinesSink
+from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.permissions import CHANGELOG, READ, WRITE, check_permissions
 from connectors.kafka.source import KafkaSource, SourceSettings
 from connectors.kafka.timing import PollTiming
 from connectors.kafka.topic_watch import watch_topic
 from connectors.kafka.topics import ensure_topics, topic_id
-from flows.assembly.specs import exactly_once, kafka_access, lane_spec, output_topics
+from flows.assembly.specs import (
+    event_spec,
+    exactly_once,
+    kafka_access,
+    lane_spec,
+    output_topics,
+    statistics_settings,
+)
 from flows.launch import Launch
-from flows.process.recovery import recovery_identity
 from flows.settings.model import Settings
 from operators.batches import Batch
 from operators.coalesce import batch_limit
+from operators.decode.decoder import Decoder
 from operators.encode.encoder import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import SettingsError
-from operators.lanes.fingerprint import check_fingerprint
+from operators.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec, OpenLane
 from operators.lanes.placement import EVEN_WORKERS, lanes_meet
 from operators.lanes.snapshot import LaneSnapshot
 from operators.monitoring.observer import Observer
 from operators.similarity.near_duplicates import SIMILAR
 from operators.statistics.summarize import Statistic
+from operators.statistics.windowed import StatisticsSettings
 
 log = logging.getLogger("dedup")
 
 
-def _open_from_snapshot(spec: LaneSpec, number: int, snapshot: LaneSnapshot | None) -> Lane:
-    lane = Lane(number, spec)
-    if snapshot is not None:
-        lane.restore(snapshot)
-    return lane
+@dataclass(frozen=True, slots=True)
+class StatisticsParts:
+    """How statistics are counted, and where they go."""
+
+    settings: StatisticsSettings
+    sink: FixedPartitionedSink[Statistic, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the dataflow is put together from."""
+    """All parts of the dataflow.  statistics: None without `DEDUP_STATS_TOPIC`."""
 
     source: FixedPartitionedSource[Batch, Any]
+    decode: Decoder
     open_lane: OpenLane
     encode: Encoder
     sink: FixedPartitionedSink[Output, Any]
+    statistics: StatisticsParts | None
 
 
-def parts_for(settings: Settings, launch: Launch, observer: Observer) -> Parts:
-    """Kafka's parts, or those of the embedded mode.  Raises DedupError."""
-    parts = (_embedded if settings.embedded else _kafka)(settings, launch, observer)
+def parts_for(
+    settings: Settings, launch: Launch, observer: Observer, recovery: str | None = None
+) -> Parts:
+    """Make all parts of the dataflow.
 
-    def open_lane(number: int, snapshot: LaneSnapshot | None) -> Lane:
-        lane = parts.open_lane(number, snapshot)
-        observer.opened(lane)
-        return lane
+    recovery: identity of the recovery directory, which the embedded mode needs; None without
+    a directory.  Raises DedupError.
+    """
+    if settings.embedded:
+        return _embedded(settings, observer, recovery)
+    return _kafka(settings, launch, observer)
 
-    return replace(parts, open_lane=open_lane)
 
-
-def _names(settings: Settings) -> list[str]:
-    names = [combination.name for combination in settings.keys]
-    return names if settings.similarity is None else [*names, SIMILAR]
+def _embedded(settings: Settings, observer: Observer, recovery: str | None) -> Parts:
+    resumable = recovery is not None
+    if resumable and not can_be_read_again(settings.input_file):
+        msg = (
+            f"DEDUP_INPUT_FILE={settings.input_file} cannot be used with -r: standard input, or "
+            "a pipe, cannot be read again after a restart. Name a file, or leave out -r."
+        )
+        raise SettingsError(msg)
+    return Parts(
+        source=LinesSource(settings.input_file, resumable=resumable, observer=observer),
+        decode=Decoder(event_spec(settings)),
+        open_lane=_observed(partial(_open_from_snapshot, lane_spec(settings, observer)), observer),
+        encode=json_encoder(_names(settings)),
+        sink=LinesSink(LinesSinkSettings(settings.output_dir, settings.lanes, recovery), observer),
+        statistics=_statistics(settings, recovery),
+    )
 
 
 def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     access = kafka_access(settings)
     access.check()
-    topics = output_topics(settings)
-    wanted = [topic for topic in (*topics.values(), settings.stats_topic) if topic]
     changelog = Changelog(access, settings.lanes) if exactly_once(settings) else None
-    needs = {settings.input_topic: READ, **dict.fromkeys(wanted, WRITE)}
-    if changelog is not None:
-        needs[changelog.topic] = CHANGELOG
-    check_permissions(access, needs)
-    ensure_topics(access, settings.input_topic, wanted, create=settings.create_topics)
-    known = topic_id(access, access.admin(), settings.input_topic)
-    spec = lane_spec(settings, observer, known)
-    if known is not None:
-        watch_topic(access, settings.input_topic, known)
-    positions: list[dict[int, int]] = []
+    _prepare_topics(settings, access, changelog)
+    input_id = topic_id(access, access.admin(), settings.input_topic)
+    spec = lane_spec(settings, observer, input_id)
+    if input_id is not None:
+        watch_topic(access, settings.input_topic, input_id)
+    lane_positions: list[dict[int, int]] = []
     if changelog is not None:
         changelog.ensure(settings.input_topic)
-        positions = _lane_positions(changelog, spec.fingerprint)
-    interval = settings.commit_interval_ms / 1000.0
+        lane_positions = _lane_positions(changelog, spec.fingerprint)
     source = KafkaSource(
-        SourceSettings(
-            access=access,
-            topic=settings.input_topic,
-            start=settings.start,
-            stop_at_end=settings.stop_at_end,
-            idle_seconds=settings.idle_seconds,
-            reading=PollTiming() if changelog is None else PollTiming(interval),
-            limit=batch_limit(settings.lanes),
-            workers=launch.workers,
-            lane_positions=positions,
-        ),
-        observer=observer,
+        _source_settings(settings, access, launch, lane_positions), observer=observer
     )
-    encode = kafka_encoder(settings.input_topic, _names(settings))
+    topics = output_topics(settings)
+    open_lane: OpenLane
+    sink: FixedPartitionedSink[Output, Any]
     if changelog is None:
         access = fitted(access, settings.input_topic, topics.values())
+        open_lane = partial(_open_from_snapshot, spec)
         sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
-        return Parts(source, partial(_open_from_snapshot, spec), encode, sink)
-    access = fitted(access, settings.input_topic, [*topics.values(), changelog.topic])
-    opened = LaneOpener(access, changelog, spec.fingerprint, recovery=launch.recovery is not None)
-    writer = WriterSettings(
-        topics=topics,
-        interval_seconds=interval,
-        allowed_lateness_seconds=settings.allowed_lateness_seconds,
+    else:
+        access = fitted(access, settings.input_topic, [*topics.values(), changelog.topic])
+        opener = LaneOpener(
+            access, changelog, spec.fingerprint, recovery=launch.recovery is not None
+        )
+        open_lane = partial(_open_from_changelog, opener, spec)
+        sink = TransactionalKafkaSink(
+            TransactionalSinkSettings(
+                _writer_settings(settings, launch, spec),
+                settings.lanes,
+                _lanes_together(settings, launch),
+            ),
+            opener,
+            changelog,
+            observer,
+        )
+    return Parts(
+        source=source,
+        decode=Decoder(event_spec(settings)),
+        open_lane=_observed(open_lane, observer),
+        encode=kafka_encoder(settings.input_topic, _names(settings)),
+        sink=sink,
+        statistics=_statistics(settings),
+    )
+
+
+def _prepare_topics(settings: Settings, access: KafkaAccess, changelog: Changelog | None) -> None:
+    """Check permissions and topics; create the output topics that are missing."""
+    topics = [*output_topics(settings).values(), settings.stats_topic]
+    outputs = [topic for topic in topics if topic]
+    permissions = {settings.input_topic: READ, **dict.fromkeys(outputs, WRITE)}
+    if changelog is not None:
+        permissions[changelog.topic] = CHANGELOG
+    check_permissions(access, permissions)
+    ensure_topics(access, settings.input_topic, outputs, create=settings.create_topics)
+
+
+def _lane_positions(changelog: Changelog, fingerprint: dict[str, str]) -> list[dict[int, int]]:
+    """For each lane: input partition → offset up to which the lane has answered.
+
+    Raises StateError, before anything is read, if the changelog has another fingerprint: other
+    settings, or another input topic.
+    """
+    lane_positions = []
+    for record in changelog.last_records():
+        if record is not None:
+            check_fingerprint(record.fingerprint, fingerprint, changelog.topic)
+        lane_positions.append({} if record is None else record.change.progress.positions)
+    return lane_positions
+
+
+def _source_settings(
+    settings: Settings, access: KafkaAccess, launch: Launch, lane_positions: list[dict[int, int]]
+) -> SourceSettings:
+    return SourceSettings(
+        access=access,
+        topic=settings.input_topic,
+        start=settings.start,
+        stop_at_end=settings.stop_at_end,
+        idle_seconds=settings.idle_seconds,
+        reading=PollTiming(_commit_seconds(settings)) if exactly_once(settings) else PollTiming(),
+        limit=batch_limit(settings.lanes),
+        workers=launch.workers,
+        lane_positions=lane_positions,
+    )
+
+
+def _writer_settings(settings: Settings, launch: Launch, spec: LaneSpec) -> WriterSettings:
+    return WriterSettings(
+        topics=output_topics(settings),
+        interval_seconds=_commit_seconds(settings),
         is_expired=spec.expiry(),
         fingerprint=spec.fingerprint,
         workers=launch.workers,
     )
+
+
+def _commit_seconds(settings: Settings) -> float:
+    return settings.commit_interval_ms / 1000.0
+
+
+def _lanes_together(settings: Settings, launch: Launch) -> bool:
+    """Whether the state and the sink of each lane are on one worker.
+
+    Raises SettingsError if RocksDB needs that and the number of workers prevents it.
+    """
     if launch.workers > settings.lanes and launch.process == 0:
         log.warning(
             "%d workers, but DEDUP_LANES=%d: the others have nothing to decide",
@@ -140,69 +226,51 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     together = lanes_meet(settings.lanes, launch.workers)
     if settings.state == "rocksdb" and not together:
         msg = (
-            f"DEDUP_STATE=rocksdb needs each lane's state and output on one worker, which cannot "
-            f"be had with {launch.workers} workers: use at most {EVEN_WORKERS}, or "
+            f"DEDUP_STATE=rocksdb needs the state and the output of each lane on one worker, which "
+            f"{launch.workers} workers cannot give: use at most {EVEN_WORKERS}, or "
             "DEDUP_STATE=memory"
         )
         raise SettingsError(msg)
-    return Parts(
-        source,
-        lambda number, snapshot: opened.lane(number, spec, snapshot),
-        encode,
-        TransactionalKafkaSink(
-            TransactionalSinkSettings(writer, settings.lanes, together),
-            opened,
-            changelog,
-            observer,
-        ),
-    )
+    return together
 
 
-def _lane_positions(changelog: Changelog, wanted: dict[str, str]) -> list[dict[int, int]]:
-    """How far each lane has answered each partition.
-
-    Raises StateError, before anything is read, if the lanes were written with other
-    settings than those wanted, or of another input topic.
-    """
-    found = []
-    for record in changelog.last_records():
-        if record is not None:
-            check_fingerprint(record.fingerprint, wanted, changelog.topic)
-        found.append({} if record is None else record.change.progress.positions)
-    return found
+def _open_from_snapshot(spec: LaneSpec, index: int, snapshot: LaneSnapshot | None) -> Lane:
+    lane = Lane(index, spec)
+    if snapshot is not None:
+        lane.restore(snapshot)
+    return lane
 
 
-def _embedded(settings: Settings, launch: Launch, observer: Observer) -> Parts:
-    resumable = launch.recovery is not None
-    if resumable and not can_be_read_again(settings.input_file):
-        msg = (
-            f"DEDUP_INPUT_FILE={settings.input_file} cannot be used with -r: standard input, or "
-            "a pipe, cannot be read again after a restart. Name a file, or leave out -r."
-        )
-        raise SettingsError(msg)
-    sink = LinesSink(
-        LinesSinkSettings(
-            folder=settings.output_dir, lanes=settings.lanes, recovery=_identity(launch)
-        ),
-        observer,
-    )
-    return Parts(
-        LinesSource(settings.input_file, resumable=resumable, observer=observer),
-        partial(_open_from_snapshot, lane_spec(settings, observer)),
-        json_encoder(_names(settings)),
-        sink,
-    )
+def _open_from_changelog(
+    opener: LaneOpener, spec: LaneSpec, index: int, snapshot: LaneSnapshot | None
+) -> Lane:
+    return opener.open_for_deciding(index, spec, snapshot)
 
 
-def _identity(launch: Launch) -> str | None:
-    return None if launch.recovery is None else recovery_identity(launch.recovery)
+def _observed(open_lane: OpenLane, observer: Observer) -> OpenLane:
+    """Tell the observer about each lane that is opened."""
+
+    def open_observed(index: int, snapshot: LaneSnapshot | None) -> Lane:
+        lane = open_lane(index, snapshot)
+        observer.opened(lane)
+        return lane
+
+    return open_observed
 
 
-def stats_sink(settings: Settings, launch: Launch) -> FixedPartitionedSink[Statistic, Any] | None:
-    """Where statistics go; None where none are wanted."""
+def _names(settings: Settings) -> list[str]:
+    """Names of the key combinations, as `dedup.matched` gives them."""
+    names = [combination.name for combination in settings.keys]
+    return names if settings.similarity is None else [*names, SIMILAR]
+
+
+def _statistics(settings: Settings, recovery: str | None = None) -> StatisticsParts | None:
     if settings.stats_topic is None:
         return None
+    sink: FixedPartitionedSink[Statistic, Any]
     if settings.embedded:
-        return StatsLinesSink(settings.output_dir, _identity(launch))
-    access = fitted(kafka_access(settings), None, [settings.stats_topic])
-    return StatsSink(access, settings.stats_topic)
+        sink = StatsLinesSink(settings.output_dir, recovery)
+    else:
+        access = fitted(kafka_access(settings), None, [settings.stats_topic])
+        sink = StatsSink(access, settings.stats_topic)
+    return StatisticsParts(statistics_settings(settings), sink)

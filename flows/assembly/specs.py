@@ -1,8 +1,7 @@
-"""From settings to what each part of the dataflow is made of; no I/O."""
+"""From settings to the specs of the parts.  Nothing is opened here but a lane's disk store."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,22 +11,24 @@ from flows.settings.fingerprint import fingerprint
 from flows.settings.model import Settings
 from operators.decode.events import EventSpec
 from operators.errors import SettingsError
-from operators.lanes.fingerprint import TOPIC_ID
+from operators.fingerprint import TOPIC_ID
 from operators.lanes.lane import LaneSpec
 from operators.monitoring.observer import Observer
 from operators.similarity.near_duplicates import NearSpec
 from operators.statistics.windowed import StatisticsSettings
 from operators.verdicts import VERDICTS
 from operators.windows.bloom import BloomStore
-from operators.windows.key_table.table import Bound
-from operators.windows.session import SessionStore
-from operators.windows.sliding import SlidingStore
+from operators.windows.bound import Bound
+from operators.windows.kinds import KINDS
 from operators.windows.store import KeyStore
-from operators.windows.tumbling import TumblingStore
+
+# An old process that has lost its lanes to this one needs at most this long to notice and end.
+_MAX_IN_USE_SECONDS = 20.0
+_RETRY_SECONDS = 0.2
 
 
 def event_spec(settings: Settings) -> EventSpec:
-    """How records are read."""
+    """How records become events."""
     return EventSpec(
         combinations=settings.keys,
         shard=settings.shard,
@@ -43,32 +44,26 @@ def event_spec(settings: Settings) -> EventSpec:
 
 
 def bound_of(settings: Settings) -> Bound:
-    """How many keys a lane holds: an equal part."""
+    """How many keys a lane holds: each lane gets an equal part."""
     return Bound(settings.max_keys // settings.lanes, renew=settings.eviction == "lru")
 
 
 def new_store(settings: Settings) -> KeyStore:
-    """Make an empty store of the window kind asked for."""
-    seconds = settings.window_seconds
-    bound = bound_of(settings)
+    """Make an empty store for the window and state of the settings."""
+    kind, bound = KINDS[settings.window], bound_of(settings)
     if settings.state == "bloom":
-        length = math.inf if settings.window == "forever" else seconds
-        return BloomStore(length, bound, settings.bloom_error)
-    if settings.window == "sliding":
-        return SlidingStore(seconds, bound)
-    if settings.window == "session":
-        return SessionStore(seconds, bound)
-    return TumblingStore(math.inf if settings.window == "forever" else seconds, bound)
+        return BloomStore(kind.length(settings.window_seconds), bound, settings.bloom_error)
+    return kind.new_store(settings.window_seconds, bound)
 
 
 def lane_spec(settings: Settings, observer: Observer, topic_id: str | None = None) -> LaneSpec:
-    """How a lane judges.  topic_id: Kafka's id of the input topic, where there is one."""
-    known = {} if topic_id is None else {TOPIC_ID: topic_id}
+    """How a lane decides.  topic_id: Kafka's id of the input topic, None if there is none."""
+    topic = {} if topic_id is None else {TOPIC_ID: topic_id}
     return LaneSpec(
         new_store=partial(new_store, settings),
         allowed_lateness_seconds=settings.allowed_lateness_seconds,
         idle_seconds=settings.idle_seconds,
-        fingerprint=fingerprint(settings) | known,
+        fingerprint=fingerprint(settings) | topic,
         changelog=exactly_once(settings),
         snapshot_max_bytes=settings.snapshot_max_bytes,
         stats_seconds=None if settings.stats_topic is None else settings.stats_seconds,
@@ -79,7 +74,7 @@ def lane_spec(settings: Settings, observer: Observer, topic_id: str | None = Non
 
 
 def near_spec(settings: Settings) -> NearSpec | None:
-    """How near duplicates are looked for; None where they are not."""
+    """How near duplicates are searched for; None without `DEDUP_SIMILARITY`."""
     if settings.similarity is None:
         return None
     return NearSpec(
@@ -87,18 +82,18 @@ def near_spec(settings: Settings) -> NearSpec | None:
         metric=settings.similarity_metric,
         shingle=settings.similarity_shingle,
         seconds=settings.similarity_seconds,
-        most_records=settings.max_keys // settings.lanes,
+        max_records=settings.max_keys // settings.lanes,
         one_shard=not settings.shard.fields and not settings.shard.content,
     )
 
 
 def exactly_once(settings: Settings) -> bool:
-    """Whether lanes write in transactions; the files of the embedded mode are exact without."""
+    """Whether lanes write in transactions.  Embedded mode needs none: its files are exact."""
     return not settings.embedded and settings.guarantee == "exactly_once"
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
-    """Where Kafka is and how to get in."""
+    """Addresses of the brokers, and how to sign in.  Raises SettingsError without brokers."""
     if settings.brokers is None:
         msg = "DEDUP_BROKERS is not set: name the brokers as host:port,…"
         raise SettingsError(msg)
@@ -112,7 +107,7 @@ def kafka_access(settings: Settings) -> KafkaAccess:
 
 
 def output_topics(settings: Settings) -> dict[str, str]:
-    """Verdict → topic; empty for count and drop."""
+    """Verdict → topic; an empty name means count and drop."""
     topics = (
         settings.unique_topic,
         settings.duplicate_topic,
@@ -123,26 +118,18 @@ def output_topics(settings: Settings) -> dict[str, str]:
 
 
 def statistics_settings(settings: Settings) -> StatisticsSettings:
-    """How statistics are counted."""
-    return StatisticsSettings(
-        settings.stats_seconds, settings.lanes, settings.allowed_lateness_seconds
-    )
-
-
-# An old process that has lost its lanes to this one needs so long to notice and end.
-_IN_USE_SECONDS = 20.0
-_AGAIN_SECONDS = 0.2
+    """Windows of the statistics."""
+    return StatisticsSettings(settings.stats_seconds, settings.lanes)
 
 
 def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] | None:
-    """What opens the store of a lane; None where state is not kept on disk.
+    """Return a function that opens a lane's store on disk; None if keys are not kept on disk.
 
     Raises SettingsError if RocksDB is not installed.
     """
     if settings.state != "rocksdb":
         return None
-    try:  # an extra
-        from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout  # noqa: PLC0415
+    try:  # RocksDB is an optional extra.
         from operators.windows.disk.rocksdb import InUseError, RocksDatabase, RocksMemory  # noqa: PLC0415
         from operators.windows.disk.store import DiskStore  # noqa: PLC0415
     except ImportError as error:
@@ -151,22 +138,20 @@ def disk_stores(settings: Settings, bound: Bound) -> Callable[[int], KeyStore] |
             "'bytewax-dedup[rocksdb]', or use DEDUP_STATE=memory"
         )
         raise SettingsError(msg) from error
-    seconds = math.inf if settings.window == "forever" else settings.window_seconds
-    layouts = {"sliding": SlidingLayout, "session": SessionLayout}
-    layout = layouts.get(settings.window, KeyLayout)(seconds)
+    layout = KINDS[settings.window].new_layout(settings.window_seconds)
     memory = RocksMemory()
     identity = {"DEDUP_APP_ID": settings.app_id, **fingerprint(settings)}
 
     def open_store(lane: int) -> KeyStore:
         folder = settings.state_dir / settings.app_id / f"lane-{lane:03d}"
-        deadline = time.monotonic() + _IN_USE_SECONDS
+        deadline = time.monotonic() + _MAX_IN_USE_SECONDS
         while True:
             try:
                 database = RocksDatabase(folder, memory, {**identity, "lane": lane})
             except InUseError:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(_AGAIN_SECONDS)
+                time.sleep(_RETRY_SECONDS)
             else:
                 return DiskStore(layout, bound, database)
 

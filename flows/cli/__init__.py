@@ -1,1 +1,1 @@
-"""The `dedup` command: one module or package a sub-command."""
+"""The `dedup` command: each sub-command is one module or one package."""

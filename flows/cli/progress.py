@@ -1,4 +1,4 @@
-"""Progress on a terminal: one line on stderr that is written over, nothing elsewhere."""
+"""Progress on a terminal: one line on stderr, overwritten; nothing where stderr is no terminal."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-# Often enough to look alive, seldom enough to cost nothing.
-_EVERY_SECONDS = 0.2
+# Often enough to look alive, rarely enough to cost nothing.
+_UPDATE_SECONDS = 0.2
 
 
 class Progress:
-    """Counts up to a total; as a context manager it wipes its line at the end.
+    """Counts up to a total.  As a context manager, it clears its line at the end.
 
-    title: what is being done.  total: how many there will be, 0 if that is not known.
+    title: names the work.  total: the final count; 0 if it is not known.
     """
 
     def __init__(self, title: str, total: int = 0) -> None:
@@ -23,12 +23,12 @@ class Progress:
         self._total = total
         self._count = 0
         self._shown_at = 0.0
-        self._wanted = sys.stderr.isatty()
+        self._on_terminal = sys.stderr.isatty()
 
     def add(self, count: int) -> None:
-        """Count some more, and show it if the last time was a while ago."""
+        """Add to the count; show it unless it was shown a moment ago."""
         self._count += count
-        if self._wanted and time.monotonic() - self._shown_at >= _EVERY_SECONDS:
+        if self._on_terminal and time.monotonic() - self._shown_at >= _UPDATE_SECONDS:
             share = f" of {self._total:,}" if self._total else ""
             print(f"\r{self._title}: {self._count:,}{share}\x1b[K", end="", file=sys.stderr)
             sys.stderr.flush()

@@ -22,7 +22,7 @@ from operators.monitoring.metrics import Metrics
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table; cells may hold `|` and line breaks."""
+    """Yield the lines of a Markdown table.  Cells may hold `|` and line breaks."""
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
     for row in rows:
@@ -33,8 +33,11 @@ def _cell(text: str) -> str:
     return text.replace("\n", " ").replace("|", r"\|")
 
 
-class _Declared(CollectorRegistry):
-    """Remembers what was registered, in that order: labels show in no sample until they are set."""
+class _DeclaredMetrics(CollectorRegistry):
+    """Remembers metrics in the order of their registration.
+
+    Samples would not do: a metric with labels has none until a label is set.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,8 +50,8 @@ class _Declared(CollectorRegistry):
 
 
 def metric_lines() -> Iterator[str]:
-    """Yield the lines of the table, in the order in which the metrics are declared."""
-    declared = _Declared()
+    """Yield the lines of the metrics' table, in the order of their declaration."""
+    declared = _DeclaredMetrics()
     Metrics(declared)
     yield from markdown_table(
         ("metric", "type", "labels", "what it is", "when it moves, or does not"),
@@ -58,15 +61,15 @@ def metric_lines() -> Iterator[str]:
 
 def _metric_row(metric: MetricWrapperBase) -> tuple[str, ...]:
     family = next(iter(metric.collect()))
-    # As Prometheus shows it; the client leaves the ending of a counter to the exposition.
+    # As Prometheus shows it: the client adds `_total` only when it exposes a counter.
     name = f"{family.name}_total" if family.type == "counter" else family.name
     labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - no other way
-    what, _, then = family.documentation.partition(". ")
-    return f"`{name}`", family.type, labels, f"{what.removesuffix('.')}.", then
+    meaning, _, when = family.documentation.partition(". ")
+    return f"`{name}`", family.type, labels, f"{meaning.removesuffix('.')}.", when
 
 
-def table_lines() -> Iterator[str]:
-    """Yield the lines of the table, in the order in which the settings are declared."""
+def setting_lines() -> Iterator[str]:
+    """Yield the lines of the settings' table, in the order of their declaration."""
     yield from markdown_table(
         ("variable", "default", "values", "meaning"), starmap(_setting_row, FIELD_OF.items())
     )
@@ -76,14 +79,14 @@ def _setting_row(name: str, field_name: str) -> tuple[str, ...]:
     field = Settings.model_fields[field_name]
     return (
         f"`{variable(name)}`",
-        _shown(field.get_default()),
+        _default_text(field.get_default()),
         _values(field.annotation),
         field.description or "",
     )
 
 
 def _values(annotation: Any) -> str:  # noqa: ANN401 - any type
-    """Name the values that can be chosen from; for other types how a value is written."""
+    """List the possible values of a choice or a switch; nothing for other types."""
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
     if annotation is bool:
@@ -91,20 +94,20 @@ def _values(annotation: Any) -> str:  # noqa: ANN401 - any type
     return ""
 
 
-def _shown(default: Any) -> str:  # noqa: ANN401 - any setting's value
+def _default_text(default: Any) -> str:  # noqa: ANN401 - any setting's value
     if default is None:
         return "unset"
     if isinstance(default, str | Path):
         return f"`{default}`"
     if isinstance(default, float) and default.is_integer():
         default = int(default)
-    return f"`{json.dumps(_plain(default), separators=(',', ':'))}`"
+    return f"`{json.dumps(_json_value(default), separators=(',', ':'))}`"
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any setting's value
+def _json_value(value: Any) -> Any:  # noqa: ANN401 - any setting's value
     if isinstance(value, Combination):
         return list(value.fields)
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    return [_json_value(item) for item in value] if isinstance(value, tuple) else value
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What runs beside the dataflow."""
+"""What runs beside the dataflow: health, watchdog, peers, recovery, logs, malloc."""

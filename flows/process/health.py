@@ -1,4 +1,4 @@
-"""Whether a process lives and is ready, in words: what probes and the status page show."""
+"""Whether a process is alive and ready, for probes and the status page."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from flows.settings.model import Settings
 from operators.lanes.placement import lanes_on
 from operators.monitoring.observer import Observer
 
-# A commit is tried for 60 s and a call of 15, then the changelog's end is asked for,
-# for 30: a job that only waits for its brokers must not be killed for it.
+# A commit is retried for 60 s, and its last call may take 15 s more; then the changelog's end
+# is asked for, for 30 s.  A job that only waits for its brokers must not be killed for that.
 LIVE_SECONDS = 120.0
-# Up to its first snapshot a process may restore its lanes, or wait while another
-# process of the cluster restores its own.
+# Before its first snapshot a process may restore its lanes, or wait while another process of
+# the cluster restores its own.
 RESTORE_SECONDS = 1800.0
-_BROKER_SECONDS = 2.0
-# Probes and pages may ask often: the brokers are asked as often as this.
-_ASK_AGAIN_SECONDS = 5.0
+_REQUEST_SECONDS = 2.0
+# Probes and pages may ask often; the brokers are asked once in this time.
+_CHECK_SECONDS = 5.0
 
 
 class BrokerCheck:
-    """Asks the brokers now and then whether they answer; callable from any thread."""
+    """Asks the brokers from time to time whether they answer; callable from any thread."""
 
     def __init__(self, access: KafkaAccess, topic: str) -> None:
-        """topic: asked about, since all topics may be many."""
+        """topic: the topic to ask about, since a list of all topics may be long."""
         self._access = access
         self._topic = topic
         self._lock = threading.Lock()
@@ -43,13 +43,13 @@ class BrokerCheck:
         self._admin: AdminClient | None = None
 
     def __call__(self) -> str | None:
-        """Return what is wrong, None if they answer."""
+        """Return what is wrong, None if the brokers answer."""
         with self._lock:
-            if time.monotonic() - self._asked >= _ASK_AGAIN_SECONDS:
+            if time.monotonic() - self._asked >= _CHECK_SECONDS:
                 try:
                     if self._admin is None:
                         self._admin = self._access.admin()
-                    self._admin.list_topics(self._topic, timeout=_BROKER_SECONDS)
+                    self._admin.list_topics(self._topic, timeout=_REQUEST_SECONDS)
                 except KafkaException as error:
                     self._problem = f"{self._access.brokers}: {error_text(error)}"
                 else:
@@ -60,11 +60,11 @@ class BrokerCheck:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is wrong with a process.
+    """Says what is wrong with a process.
 
-    lanes: those that this process decides.  brokers: says what is wrong with them;
-    None in the embedded mode, where lanes are opened by the first record and hear
-    nothing while there is none.
+    lanes: the lanes that this process decides.  brokers: says what is wrong with the brokers;
+    None in the embedded mode, where the first record opens the lanes and they show no
+    activity while there is none.
     """
 
     observer: Observer
@@ -73,31 +73,31 @@ class Health:
 
     @property
     def stage(self) -> str:
-        """`waiting` for the other processes, `starting` up to the first snapshot, `running`."""
+        """`waiting` for the other processes, `starting` before the first snapshot, `running`."""
         if not started.is_set():
             return "waiting"
         return "running" if self.observer.liveness.epochs else "starting"
 
     @property
-    def expected(self) -> bool:
-        """Whether signs of life are to be expected."""
+    def is_activity_expected(self) -> bool:
+        """Whether the process should read, decide or write now."""
         liveness = self.observer.liveness
         return liveness.reads or (liveness.decides and self.brokers is not None)
 
     @property
     def silent_seconds(self) -> float:
-        """Since the last sign of life; 0 where none is to be expected."""
-        return self.observer.liveness.silent_seconds if self.expected else 0.0
+        """Seconds since the last activity; 0 if none is expected."""
+        return self.observer.liveness.silent_seconds if self.is_activity_expected else 0.0
 
     def not_alive(self) -> list[str]:
-        """What is wrong so that only a restart can help."""
+        """Return the problems that only a restart can fix."""
         silent = self.silent_seconds
         if silent < (LIVE_SECONDS if self.observer.liveness.epochs else RESTORE_SECONDS):
             return []
         return [f"nothing was read, decided or written for {silent:.0f} s"]
 
     def not_ready(self) -> list[str]:
-        """What is still missing for work, or missing again."""
+        """Return the problems that keep the process from work now."""
         problems = self.not_alive()
         if not started.is_set():
             problems.append("waiting for the other processes of the cluster, or for the brokers")
@@ -111,13 +111,13 @@ class Health:
 
 
 def health_of(settings: Settings, launch: Launch, observer: Observer) -> Health:
-    """Make the health of a process, from what it was started with."""
+    """Make the health of a process from its settings and launch options."""
     if settings.embedded:
         return Health(observer)
     first = launch.process * launch.workers_per_process
-    mine = range(first, first + launch.workers_per_process)
+    own_workers = range(first, first + launch.workers_per_process)
     return Health(
         observer,
-        lanes_on(settings.lanes, launch.workers, mine),
+        lanes_on(settings.lanes, launch.workers, own_workers),
         BrokerCheck(kafka_access(settings), settings.input_topic),
     )

@@ -1,4 +1,4 @@
-"""The log: to stderr, as text or JSON, with a line a minute on how the job does."""
+"""The log on stderr, as text or JSON, with a progress line once a minute."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Literal
 from operators.monitoring.observer import Observer
 
 log = logging.getLogger("dedup")
-_LINE_SECONDS = 60.0
+_PROGRESS_SECONDS = 60.0
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Writes one JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record with its extra fields."""
@@ -32,7 +32,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def set_up_logging(kind: Literal["text", "json"], level: str) -> None:
-    """Send the log to stderr."""
+    """Write the log to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         _JsonFormatter()
@@ -46,27 +46,27 @@ def set_up_logging(kind: Literal["text", "json"], level: str) -> None:
 
 
 class ProgressLog:
-    """Logs a line once a minute, and one at the end."""
+    """Logs a progress line once a minute, and one at the end."""
 
     def __init__(self, observer: Observer) -> None:
-        """observer: knows what was done."""
+        """observer: knows the counts."""
         self._observer = observer
         self._began = self._last = time.monotonic()
         self._last_processed = 0
 
     def start(self) -> None:
-        """Begin to log; the last line comes when the process ends."""
+        """Begin to log; the last line is logged when the process ends."""
         thread = threading.Thread(target=self._run, name="progress-log", daemon=True)
         thread.start()
         atexit.register(self.line, final=True)
 
     def _run(self) -> None:
         while True:
-            time.sleep(_LINE_SECONDS)
+            time.sleep(_PROGRESS_SECONDS)
             self.line()
 
     def line(self, *, final: bool = False) -> None:
-        """Log what was done so far; the rate is since the last line, or of the whole run."""
+        """Log the counts; the rate is that since the last line, at the end of the whole run."""
         observer = self._observer
         now = time.monotonic()
         processed = observer.processed

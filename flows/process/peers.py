@@ -1,4 +1,4 @@
-"""The other processes of a cluster: waited for at the start, and missed when they end."""
+"""Watches the other processes of a cluster: logs the wait for them, and ends when one ends."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from flows.launch import Launch
 from operators.errors import DedupError
 
 log = logging.getLogger("dedup")
-_FIRST_SECONDS = 3.0
-_AGAIN_SECONDS = 30.0
-_LOOK_SECONDS = 1.0
-# Bytewax panics by itself once it writes to a process that is gone; and at the end of
-# the input all processes end within moments of each other.
+_FIRST_LOG_SECONDS = 3.0
+_LOG_SECONDS = 30.0
+_CHECK_SECONDS = 1.0
+# Bytewax itself panics when it writes to a process that is gone.  At the end of the input all
+# processes end within a moment of each other.
 _GRACE_SECONDS = 8.0
 _DESCRIPTORS = Path("/dev/fd")
 
@@ -31,31 +31,31 @@ class PeerError(DedupError):
 
 
 def watch_peers(launch: Launch) -> None:
-    """Say now and then that the other processes are waited for; end when one of them is gone.
+    """Log that this process waits for the others; end it when one of them is gone.
 
-    Bytewax only finds out when it writes, and one that waits for what the other was
-    to do writes nothing: it would wait for ever.  A host that loses power closes no
-    connection, and is not missed before something is written.
+    Bytewax notices that a process is gone only when it writes to it.  A process that waits for
+    the other one's work writes nothing, and would wait forever.  A host that loses power closes
+    no connection, so it is not missed before a write.
     """
     if launch.processes > 1:
         threading.Thread(target=_watch, args=(launch,), name="peers", daemon=True).start()
 
 
 def _watch(launch: Launch) -> None:
-    pause = _FIRST_SECONDS
+    pause = _FIRST_LOG_SECONDS
     while not started.wait(pause):
         log.info(
             "process %d waits for the other %d of the cluster",
             launch.process,
             launch.processes - 1,
         )
-        pause = _AGAIN_SECONDS
+        pause = _LOG_SECONDS
     ports = [int(address.rpartition(":")[2]) for address in launch.addresses]
-    missed = float("inf")
-    while time.monotonic() < missed + _GRACE_SECONDS:
-        time.sleep(_LOOK_SECONDS)
-        gone = any(map(_closed, connections(ports, launch.process)))
-        missed = min(missed, time.monotonic()) if gone else float("inf")
+    missed_since = float("inf")
+    while time.monotonic() < missed_since + _GRACE_SECONDS:
+        time.sleep(_CHECK_SECONDS)
+        is_missing = any(map(_is_closed, connections(ports, launch.process)))
+        missed_since = min(missed_since, time.monotonic()) if is_missing else float("inf")
     exit_with_error(
         PeerError(
             "another process of the cluster has ended, so this one ends too: its own message says "
@@ -67,8 +67,8 @@ def _watch(launch: Launch) -> None:
 def connections(ports: list[int], process: int) -> Iterator[socket.socket]:
     """Yield this process's connections to the others of its cluster, one at a time.
 
-    ports: where each process listens.  A process has connected to those before it and
-    was connected to by those after it.
+    ports: where each process listens.  A process connects to those before it; those after it
+    connect to this one.
     """
     for descriptor in [int(path.name) for path in _DESCRIPTORS.iterdir()]:
         try:
@@ -76,7 +76,7 @@ def connections(ports: list[int], process: int) -> Iterator[socket.socket]:
                 continue
             connection = socket.socket(fileno=os.dup(descriptor))
         except OSError:
-            continue  # closed meanwhile
+            continue  # closed in the meantime
         with connection, contextlib.suppress(OSError, IndexError, TypeError):
             if connection.type == socket.SOCK_STREAM and (
                 connection.getpeername()[1] in ports[:process]
@@ -85,8 +85,8 @@ def connections(ports: list[int], process: int) -> Iterator[socket.socket]:
                 yield connection
 
 
-def _closed(connection: socket.socket) -> bool:
-    """Whether the other side has closed it; nothing is taken from it."""
+def _is_closed(connection: socket.socket) -> bool:
+    """Whether the other side has closed a connection; reads no byte from it."""
     try:
         return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:

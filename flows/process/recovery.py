@@ -1,36 +1,40 @@
-"""The recovery directory, looked at before Bytewax does, which would panic."""
+"""Checks the recovery directory before Bytewax opens it, since Bytewax would panic."""
 
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.files.lock import open_locked
 from flows.launch import Launch
+from flows.process.snapshot_classes import unknown_classes
 from operators.errors import StateError
 
-# Whoever lives holds a lock for as long as the disk takes.
+# A running job holds a lock for one write to the disk only.
 _LOCK_SECONDS = 10.0
 _PARTITIONS = "part-*.sqlite3"
 _LOCK = ".lock-"
+# A pickle names the class of its object first; the keys of a lane may be hundreds of megabytes.
+_HEAD_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class _Partition:
-    """index: from 0.  count: of how many it is one.  made: when, as text."""
+    """index: from 0.  count: number of partitions of its set.  created_at: time, as text."""
 
     index: int
     count: int
-    made: str
+    created_at: str
 
 
 def check_recovery_directory(launch: Launch) -> None:
-    """Raise StateError, which says how to go on, for one that cannot be used.
+    """Raise StateError, which says what to do, for a directory that cannot be used.
 
-    Where a cluster runs on several hosts each may hold some of the partitions:
-    then only what is here is looked at.
+    If the cluster runs on several hosts, each may hold some of the partitions: then only
+    those here are checked.  Changes nothing in the directory.
     """
     folder = launch.recovery
     if folder is None:
@@ -38,24 +42,26 @@ def check_recovery_directory(launch: Launch) -> None:
     if not folder.is_dir():
         msg = f"the recovery directory {folder} does not exist: {_make(folder, 'N')}"
         raise StateError(msg)
-    found = sorted(folder.glob(_PARTITIONS))
-    if not found and launch.one_host:
+    paths = sorted(folder.glob(_PARTITIONS))
+    if not paths and launch.one_host:
         msg = f"the recovery directory {folder} has no partitions: {_make(folder, 'N')}"
         raise StateError(msg)
-    counts = [_partition(path) for path in found]
-    for path in found:
+    partitions = [_partition(path) for path in paths]
+    for path, partition in zip(paths, partitions, strict=True):
+        # Before the check for a lock, which opens the file to write.
+        _check_version(path, partition)
         _check_lock(path)
-    if not launch.one_host or not counts:
+    if not launch.one_host or not partitions:
         return
-    count = counts[0].count
-    missing = set(range(count)) - {one.index for one in counts}
-    if missing or any(one.count != count for one in counts):
+    count = partitions[0].count
+    missing = set(range(count)) - {partition.index for partition in partitions}
+    if missing or any(partition.count != count for partition in partitions):
         names = ", ".join(f"part-{index}.sqlite3" for index in sorted(missing))
-        what = f"{names} is missing" if missing else "its partitions are not of one set"
+        problem = f"{names} is missing" if missing else "its partitions are not of one set"
         msg = (
-            f"the recovery directory {folder} cannot be used: {what}. Put it back from a backup, "
-            "or begin an empty directory: with DEDUP_GUARANTEE=exactly_once nothing is lost by "
-            f"that. Move {folder} away and {_make(folder, str(count))}"
+            f"the recovery directory {folder} cannot be used: {problem}. Put it back from a "
+            "backup, or begin an empty directory: with DEDUP_GUARANTEE=exactly_once nothing is "
+            f"lost by that. Move {folder} away and {_make(folder, str(count))}"
         )
         raise StateError(msg)
 
@@ -63,27 +69,28 @@ def check_recovery_directory(launch: Launch) -> None:
 def hold_recovery_directory(launch: Launch) -> None:
     """Keep other runs away from the recovery directory until this process ends.
 
-    For the embedded mode, whose files and snapshots have no other protection: a second
-    run would put its own epochs beside those of the first, and a restart would read
-    them.  Processes of one cluster share the directory: each has a lock of its own, and
-    the first also looks for what is left of a larger cluster.  A directory that is not
-    there is left to `check_recovery_directory`.  Raises StateError.
+    The embedded mode needs this: nothing else protects its files and snapshots.  A second run
+    would add its own epochs to those of the first, and a restart would read them.  Processes
+    of a cluster share the directory: each has its own lock, and the first process also checks
+    the locks of a larger cluster.  `check_recovery_directory` reports a missing directory.
+    Raises StateError.
     """
     folder = launch.recovery
     if folder is None or not folder.is_dir():
         return
-    numbers = {launch.process}
+    processes = {launch.process}
     if launch.process == 0:
-        left = (path.name.removeprefix(_LOCK) for path in folder.glob(f"{_LOCK}*"))
-        numbers |= {int(text) for text in left if text.isdecimal()} - set(range(launch.processes))
-    for number in sorted(numbers):
-        path = folder / f"{_LOCK}{number}"
+        locks = (path.name.removeprefix(_LOCK) for path in folder.glob(f"{_LOCK}*"))
+        others = {int(text) for text in locks if text.isdecimal()}
+        processes |= others - set(range(launch.processes))
+    for process in sorted(processes):
+        path = folder / f"{_LOCK}{process}"
         try:
-            held = open_locked(path) is not None
+            is_held = open_locked(path) is not None
         except OSError as error:
             msg = f"{path} cannot be written: {error.strerror}"
             raise StateError(msg) from error
-        if not held:
+        if not is_held:
             msg = (
                 f"another run is using the recovery directory {folder}: wait until it has ended, "
                 "or end it, or start this one with another recovery directory and output folder"
@@ -92,29 +99,61 @@ def hold_recovery_directory(launch: Launch) -> None:
 
 
 def recovery_identity(folder: Path) -> str:
-    """Tell a recovery directory from any other, also from a later one of the same name.
+    """Return a text that tells a recovery directory from every other, even of the same name.
 
-    A file system gives the inode of a directory that was deleted to the next one; so
-    the times at which its partitions were made belong to it.
+    A file system may give the inode of a deleted directory to the next one.  So the identity
+    includes the times at which the partitions were made.
     """
-    made = " ".join(_partition(path).made for path in sorted(folder.glob(_PARTITIONS)))
-    return f"{folder.resolve()} {folder.stat().st_ino} {made}\n"
+    times = " ".join(_partition(path).created_at for path in sorted(folder.glob(_PARTITIONS)))
+    return f"{folder.resolve()} {folder.stat().st_ino} {times}\n"
 
 
 def _make(folder: Path, count: str) -> str:
     return f"mkdir -p {folder} && python -m bytewax.recovery {folder} {count}"
 
 
-def _partition(path: Path) -> _Partition:
+@contextmanager
+def _open(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a partition to read it.  Raises StateError for what is none."""
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            index, count, made = database.execute(
-                "SELECT part_index, part_count, created_at FROM parts"
-            ).fetchone()
+            yield database
     except (sqlite3.Error, TypeError) as error:
         msg = f"{path} is no recovery partition, or cannot be read: {error}"
         raise StateError(msg) from error
-    return _Partition(int(index), int(count), str(made))
+
+
+def _partition(path: Path) -> _Partition:
+    with _open(path) as database:
+        index, count, created_at = database.execute(
+            "SELECT part_index, part_count, created_at FROM parts"
+        ).fetchone()
+    return _Partition(int(index), int(count), str(created_at))
+
+
+def _check_version(path: Path, partition: _Partition) -> None:
+    """Raise StateError if the snapshots are of another version: Bytewax would panic."""
+    heads: list[bytes] = []
+    with _open(path) as database:
+        # All states of a step have the same class, so one of each is enough.
+        for step in database.execute("SELECT DISTINCT step_id FROM snaps").fetchall():
+            row = database.execute(
+                "SELECT substr(ser_change, 1, ?) FROM snaps "
+                "WHERE step_id = ? AND ser_change IS NOT NULL LIMIT 1",
+                (_HEAD_BYTES, *step),
+            ).fetchone()
+            heads += row or ()
+    unknown = [name for head in heads for name in unknown_classes(head)]
+    if unknown:
+        folder = path.parent
+        msg = (
+            f"the recovery directory {folder} was written by another version of this job, and "
+            f"this one cannot read it (it holds {unknown[0]}). With Kafka and "
+            "DEDUP_GUARANTEE=exactly_once nothing is lost without it: move it away and "
+            f"{_make(folder, str(partition.count))}. Otherwise go on with the version that wrote "
+            "it, or begin again with another recovery directory and output folder"
+        )
+        raise StateError(msg)
 
 
 def _check_lock(path: Path) -> None:
@@ -129,7 +168,7 @@ def _check_lock(path: Path) -> None:
         msg = f"{path} cannot be written: {error}"
         if "locked" in str(error):
             msg = (
-                f"{path} is locked by another process, for longer than {_LOCK_SECONDS:.0f} s: an "
+                f"{path} is locked by another process, for more than {_LOCK_SECONDS:.0f} s: an "
                 "old job that was stopped, or whose disk hangs? End it with kill -9 and start "
                 "again; with DEDUP_GUARANTEE=exactly_once nothing is lost by that"
             )

@@ -1,8 +1,8 @@
-"""Ends a process whose dataflow stands still: a restart is exact, a wait may be endless.
+"""Ends a process whose dataflow stands still: a restart is exact, waiting may never end.
 
-What it is for: another host of the cluster that lost power or was frozen, which
-closes no connection, so that this one waits for the end of its epoch; a call into a
-library that does not come back.
+Two things make a dataflow stand still.  Another host of the cluster lost power or was frozen:
+it closes no connection, so this process waits for the end of its epoch.  Or a call into a
+library does not return.
 """
 
 from __future__ import annotations
@@ -14,60 +14,62 @@ from connectors.shutdown import exit_with_error, started
 from flows.process.health import LIVE_SECONDS, RESTORE_SECONDS, Health
 from operators.errors import DedupError
 
-_LOOK_SECONDS = 5.0
-# Probes act after LIVE_SECONDS, and brokers that are away for longer than a commit is
-# tried end the job by themselves: here something else is wrong.
+_CHECK_SECONDS = 5.0
+# Probes act after LIVE_SECONDS, and brokers that are away for longer than a commit is retried
+# end the job by themselves.  After this time something else is wrong.
 _SILENT_SECONDS = 2.5 * LIVE_SECONDS
-# At least once, the end of an epoch may wait for brokers for 330 s, and is followed by
-# another at once.
+# With at_least_once, the end of an epoch may wait 330 s for brokers, and the next epoch may
+# end right after it.
 _EPOCH_SECONDS = 900.0
-# A worker that is busy, or an epoch that ends late, is not one that stands still.
+# A busy worker or a late epoch is not a stall, so allow ten epochs.
 _EPOCHS = 10
 
 
 class StandstillError(DedupError):
-    """The dataflow has stood still for long."""
+    """The dataflow has stood still for too long."""
 
 
 class Watchdog:
-    """Counts how long nothing has happened, look by look.
+    """Counts the seconds without activity, and without the end of an epoch, by checks.
 
-    A process that was stopped and continued has not looked meanwhile: that time does
-    not count, and it gets its chance to go on.
+    A process that was stopped and continued has made no checks meanwhile: that time does not
+    count, so it gets its chance to go on.
     """
 
-    def __init__(self, health: Health, epoch_seconds: float, look_seconds: float) -> None:
-        """epoch_seconds: how long an epoch is to be.  look_seconds: between two looks."""
+    def __init__(self, health: Health, epoch_seconds: float, check_seconds: float) -> None:
+        """epoch_seconds: configured length of an epoch.  check_seconds: between two checks."""
         self._health = health
-        self._look = look_seconds
-        self._longest_epoch = max(_EPOCH_SECONDS, _EPOCHS * epoch_seconds)
-        self._seen = (-1.0, -1)
-        self._silent = self._epoch = 0.0
+        self._check_seconds = check_seconds
+        self._max_epoch_seconds = max(_EPOCH_SECONDS, _EPOCHS * epoch_seconds)
+        self._last_activity, self._epochs = -1.0, -1
+        self._silent_seconds = self._epoch_seconds = 0.0
 
-    def look(self) -> str | None:
-        """Look once; return what is wrong, None if nothing is."""
+    def check(self) -> str | None:
+        """Check once; return what is wrong, None if nothing is."""
         liveness = self._health.observer.liveness
-        if not self._health.expected:
-            self._silent = self._epoch = 0.0
+        if not self._health.is_activity_expected:
+            self._silent_seconds = self._epoch_seconds = 0.0
             return None
         last_activity, epochs = liveness.last_activity, liveness.epochs
-        self._silent = self._silent + self._look if last_activity == self._seen[0] else 0.0
-        self._epoch = self._epoch + self._look if epochs == self._seen[1] else 0.0
-        self._seen = (last_activity, epochs)
-        silent_limit = _SILENT_SECONDS if epochs else RESTORE_SECONDS
-        epoch_limit = self._longest_epoch if epochs else RESTORE_SECONDS
-        if self._silent >= silent_limit:
-            return f"nothing was read, decided or written for {self._silent:.0f} s"
-        if self._epoch >= epoch_limit:
-            return f"no epoch has ended for {self._epoch:.0f} s"
+        self._silent_seconds += self._check_seconds
+        self._epoch_seconds += self._check_seconds
+        if last_activity != self._last_activity:
+            self._silent_seconds = 0.0
+        if epochs != self._epochs:
+            self._epoch_seconds = 0.0
+        self._last_activity, self._epochs = last_activity, epochs
+        if self._silent_seconds >= (_SILENT_SECONDS if epochs else RESTORE_SECONDS):
+            return f"nothing was read, decided or written for {self._silent_seconds:.0f} s"
+        if self._epoch_seconds >= (self._max_epoch_seconds if epochs else RESTORE_SECONDS):
+            return f"no epoch has ended for {self._epoch_seconds:.0f} s"
         return None
 
 
 def start_watchdog(health: Health, epoch_seconds: float) -> None:
-    """Watch from when this process has met the others; it may wait for them for ever."""
+    """Watch the process once it has met the others: before that it may wait forever."""
     threading.Thread(
         target=_run,
-        args=(Watchdog(health, epoch_seconds, _LOOK_SECONDS),),
+        args=(Watchdog(health, epoch_seconds, _CHECK_SECONDS),),
         name="watchdog",
         daemon=True,
     ).start()
@@ -75,8 +77,8 @@ def start_watchdog(health: Health, epoch_seconds: float) -> None:
 
 def _run(watchdog: Watchdog) -> None:
     started.wait()
-    while (problem := watchdog.look()) is None:
-        time.sleep(_LOOK_SECONDS)
+    while (problem := watchdog.check()) is None:
+        time.sleep(_CHECK_SECONDS)
     exit_with_error(
         StandstillError(
             f"{problem}: this process ends. Does another process or host of the cluster stand "

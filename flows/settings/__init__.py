@@ -1,1 +1,1 @@
-"""What may be set, where it comes from, and what goes together."""
+"""The settings: where they come from, their values, and which of them conflict."""

@@ -1,44 +1,35 @@
-"""Settings against each other: what does not go together.
+"""Conflicts: settings that are valid alone but not together.
 
-In these texts `<keys>` stands for a setting, by the name under which the user
-knows it.
+In the texts `<keys>` stands for a setting, by the name that the user gave it:
+`DEDUP_KEYS` or `keys`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from flows.settings.model import Settings
 from operators.keys.paths import NoCommonFieldError, needs_kafka
+from operators.windows.kinds import KINDS
 
-if TYPE_CHECKING:
-    from flows.settings.model import Settings
-
-# In memory a lane numbers its keys with 32 bits, and with as many when each came: of these
-# numbers half are given out again (operators/windows/key_table/table.py).
-_MOST_KEYS_A_LANE = 2**31
+# In memory each key of a lane has a 32-bit number and a 32-bit stamp of its arrival.  When the
+# stamps run out, half of them are used again (operators/windows/key_table/table.py).
+_MAX_KEYS_PER_LANE = 2**31
+_IN_BUCKETS = " or ".join(name for name, kind in KINDS.items() if kind.in_buckets)
 
 
 class Conflict(NamedTuple):
-    """A setting that does not go with another one, and what to do about it."""
+    """A setting that conflicts with another one, and what to do about it."""
 
     setting: str
     text: str
 
 
-class ConflictError(ValueError):
-    """Settings are right one by one but not together."""
-
-    def __init__(self, misfits: Sequence[Conflict]) -> None:
-        """misfits: at least one."""
-        super().__init__("; ".join(f"{setting}: {text}" for setting, text in misfits))
-        self.misfits = tuple(misfits)
-
-
 def find_conflicts(settings: Settings) -> list[Conflict]:
-    """Check settings against each other; return what does not fit, in order of the table."""
+    """Check settings against each other; return what conflicts, at most once a setting."""
     return list(
         chain(
             _without_kafka(settings) if settings.embedded else _topics(settings),
@@ -49,25 +40,23 @@ def find_conflicts(settings: Settings) -> list[Conflict]:
 
 
 def _without_kafka(settings: Settings) -> Iterator[Conflict]:
-    named = {
+    paths_of = {
         "keys": [path for key in settings.keys for path in key.fields],
         "shard_by": settings.shard_by or (),
         "time": (settings.time,),
     }
-    for setting, paths in named.items():
+    for setting, paths in paths_of.items():
         for path in filter(needs_kafka, paths):
             yield Conflict(
                 setting,
-                f"has {path}, which only a Kafka record has, not a line; set <brokers>, or "
-                "name fields of the event",
+                f"has {path}, which Kafka records have, but lines of a file do not; set <brokers>, "
+                "or name fields of the event",
             )
             break
     for verdict in ("unique", "duplicate", "late", "invalid"):
         output = settings.output_dir / f"{verdict}.jsonl"
         if Path(settings.input_file).absolute() == output.absolute():
-            yield Conflict(
-                "input_file", "is an output in <output_dir> too; name another of the two"
-            )
+            yield Conflict("input_file", "is also an output in <output_dir>; change one of them")
 
 
 def _topics(settings: Settings) -> Iterator[Conflict]:
@@ -87,8 +76,8 @@ def _topics(settings: Settings) -> Iterator[Conflict]:
         if other == "input_topic":
             yield Conflict(
                 setting,
-                "is the topic of <input_topic> too, so that the job would read what it wrote; name "
-                "another topic",
+                "is the topic of <input_topic> too, so that the job would read its own output; "
+                "name another topic",
             )
         elif other != setting:
             yield Conflict(
@@ -104,7 +93,7 @@ def _topics(settings: Settings) -> Iterator[Conflict]:
 
 def _lanes(settings: Settings) -> Iterator[Conflict]:
     try:
-        settings.shard  # noqa: B018 - asked whether it can be told
+        settings.shard  # noqa: B018 - only to see whether it raises
     except NoCommonFieldError:
         yield Conflict(
             "shard_by",
@@ -123,36 +112,35 @@ def _lanes(settings: Settings) -> Iterator[Conflict]:
 
 
 def _state(settings: Settings) -> Iterator[Conflict]:
-    if settings.state == "memory" and settings.max_keys // settings.lanes > _MOST_KEYS_A_LANE:
+    if settings.state == "memory" and settings.max_keys // settings.lanes > _MAX_KEYS_PER_LANE:
         yield Conflict(
             "max_keys",
-            f"must be at most {_MOST_KEYS_A_LANE} times <lanes> with <state>=memory: make it "
-            "smaller, take more lanes, or another state",
+            f"must be at most {_MAX_KEYS_PER_LANE} times <lanes> with <state>=memory: lower it, "
+            "raise <lanes>, or use another state",
         )
     if settings.state == "rocksdb" and settings.embedded:
         yield Conflict("state", "needs Kafka and its changelog; set <brokers>, or use memory")
     elif settings.state == "rocksdb" and settings.guarantee != "exactly_once":
         yield Conflict("state", "needs <guarantee> to be exactly_once; set that, or use memory")
-    if settings.state == "bloom" and settings.window not in {"tumbling", "forever"}:
+    if settings.state == "bloom" and not KINDS[settings.window].in_buckets:
         yield Conflict(
             "state",
-            "cannot tell when a key was seen, which this <window> asks; use tumbling or forever, "
-            "or another state",
+            f"does not store when a key was seen, which this <window> needs; use {_IN_BUCKETS}, or "
+            "another state",
         )
     elif settings.state == "bloom" and settings.max_keys >= settings.lanes:
         yield from _bloom(settings)
 
 
 def _bloom(settings: Settings) -> Iterator[Conflict]:
-    # Compiled loops come with it: not for everybody who reads settings.
+    # Imported here because its compiled loops are slow to load.
     from operators.windows.bloom import check_error  # noqa: PLC0415
-    from operators.windows.key_table.table import Bound  # noqa: PLC0415
+    from operators.windows.bound import Bound  # noqa: PLC0415
 
     try:
         check_error(Bound(settings.max_keys // settings.lanes), settings.bloom_error)
     except ValueError as error:
         yield Conflict(
             "bloom_error",
-            f"is too small for <max_keys>: {error}; set it larger, or <max_keys> lower, or more "
-            "<lanes>",
+            f"is too small for <max_keys>: {error}; raise it, lower <max_keys>, or raise <lanes>",
         )

@@ -1,4 +1,4 @@
-"""librdkafka settings that users hand in: which are refused, and which are secret."""
+"""librdkafka settings of the user: which are refused, and which are secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Scalar = str | bool | int | float
 
 MASK = "***"
 
-# Parts of names of librdkafka settings whose values nobody should see in a log.
+# A librdkafka setting is secret if its name contains one of these.
 _SECRET = re.compile(
     r"password|passphrase|secret|token|credential|private|key\.pem|ssl\.key|jaas|oauth",
     re.IGNORECASE,
@@ -20,7 +20,7 @@ _COMMITS = "the job commits offsets itself, and only those of finished records"
 _ACKS = "an output record counts as written when all in-sync replicas have it"
 _BROKERS = "set <brokers> instead"
 
-# Settings that the job owns: the values that change nothing, and why others would.
+# Settings that the job makes itself: the values that agree with it, and why no others may stand.
 _OWNED: dict[str, tuple[tuple[str, ...], str]] = {
     "acks": (("all", "-1"), _ACKS),
     "auto.commit.enable": (("false",), _COMMITS),
@@ -46,9 +46,9 @@ _OWNED: dict[str, tuple[tuple[str, ...], str]] = {
 def parse_properties(value: object) -> dict[str, Scalar]:
     """Check an object of librdkafka settings and return it.
 
-    Raises ValueError for what is no such object and for settings that the job
-    owns; the text names the setting of librdkafka, its value only if that is no
-    secret, and `<app_id>` and the like where the name of one of ours belongs.
+    Raises ValueError if the value is no such object, or has settings that the job makes
+    itself.  The text names librdkafka's setting, never its value.  `<app_id>` stands for
+    one of our settings.
     """
     if not isinstance(value, Mapping):
         msg = 'must be an object of librdkafka settings, as in {"security.protocol": "SSL"}'
@@ -61,8 +61,8 @@ def parse_properties(value: object) -> dict[str, Scalar]:
         if not isinstance(scalar, str | bool | int | float):
             msg = f"has {name!r}, whose value must be text, a number, true or false"
             raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueError only
-        harmless, why = _OWNED.get(name, (None, ""))
-        if harmless is not None and str(scalar).lower() not in harmless:
+        allowed, why = _OWNED.get(name, (None, ""))
+        if allowed is not None and str(scalar).lower() not in allowed:
             msg = f"has {name!r}, which the job sets itself: {why}; leave it out"
             raise ValueError(msg)
         properties[name] = scalar
@@ -70,5 +70,5 @@ def parse_properties(value: object) -> dict[str, Scalar]:
 
 
 def masked(properties: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return a copy that can be shown: values of secret settings are `***`."""
+    """Return a copy for logs and terminals: values of secret settings are `***`."""
     return {name: MASK if _SECRET.search(name) else value for name, value in properties.items()}

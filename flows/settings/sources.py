@@ -1,4 +1,4 @@
-"""Where settings are written: environment and file, and what is wrong there, in words."""
+"""Where settings come from: environment and YAML file, and what is wrong there, in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from flows.settings.conflicts import ConflictError
 from operators.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,22 +20,22 @@ if TYPE_CHECKING:
 
 PREFIX = "DEDUP_"
 CONFIG = "DEDUP_CONFIG"
-# The test-suite's own variables.
+# Variables of the test suite.
 _TESTS = "DEDUP_TEST_"
-# Their values may hold passwords, wherever something is wrong in them.
-_UNSHOWN = frozenset({"kafka", "consumer", "producer"})
-# Enough to recognise a value by.
-_SHOWN_CHARACTERS = 80
-# Kubernetes sets these in every pod for services whose names begin with "dedup".
+# Errors do not show these values: they may hold passwords.
+_HIDDEN = frozenset({"kafka", "consumer", "producer"})
+# Enough to recognise a value.
+_MAX_SHOWN_CHARACTERS = 80
+# Kubernetes sets these in every pod if the namespace has services whose names begin with "dedup".
 _SERVICE_LINK = re.compile(
     r"DEDUP_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
 )
 _SERVICE_URL = re.compile(r"(?:tcp|udp|sctp)://")
 
-# How a setting is named in the text of a rule.
+# Stands for a setting in the text of an error.
 _SETTING = re.compile(r"<([a-z_]+)>")
 
-# What pydantic finds wrong with one value, as an instruction.
+# pydantic's error type → what the value must be.
 _RULES = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
@@ -60,12 +59,12 @@ _RULES = {
 
 @dataclass(frozen=True)
 class RawSettings:
-    """What environment and file say.
+    """Values from environment and file, not yet checked.
 
-    values: by lower-case name, the environment's before the file's.
-    file: path of the file, empty if there is none.
-    from_file: names whose value is the file's.
-    unknown: names that are no setting's, as problems in words.
+    values: by lower-case name; the environment wins.
+    file: path of the file, empty without one.
+    from_file: names whose value comes from the file.
+    unknown: a text for each name that is not a setting.
     """
 
     values: dict[str, Any]
@@ -74,15 +73,19 @@ class RawSettings:
     unknown: list[str]
 
     def name(self, setting: str) -> str:
-        """Name of a setting as the user knows it: the file's only if it is written there."""
+        """Name of a setting as the user knows it: the file's name if its value is from the file."""
         return setting if setting in self.from_file else variable(setting)
 
     def place(self, setting: str) -> str:
-        """Name of a setting with the value that was written, and in which file."""
+        """Name of a setting, with its value as written, and the file if it is from there."""
         shown = self.name(setting)
-        if setting in self.values and setting not in _UNSHOWN:
+        if setting in self.values and setting not in _HIDDEN:
             shown += f"={_shorten(_text(self.values[setting]))}"
         return f"{shown} (in {self.file})" if setting in self.from_file else shown
+
+    def problem(self, setting: str, text: str) -> str:
+        """Say what is wrong with a setting.  text: may name other settings, as in `<keys>`."""
+        return f"{self.place(setting)}: {_SETTING.sub(lambda match: self.name(match[1]), text)}"
 
 
 def variable(setting: str) -> str:
@@ -91,9 +94,9 @@ def variable(setting: str) -> str:
 
 
 def read_raw(environ: Mapping[str, str], known: Collection[str]) -> RawSettings:
-    """Collect what is set.
+    """Collect the values that are set.
 
-    environ: environment variables.  known: names of all settings, lower case.
+    environ: environment variables.  known: lower-case names of all settings.
     Raises SettingsError if the file cannot be read.
     """
     path = environ.get(CONFIG, "")
@@ -119,25 +122,19 @@ def read_raw(environ: Mapping[str, str], known: Collection[str]) -> RawSettings:
     )
 
 
-def explain_errors(error: ValidationError, written: RawSettings) -> list[str]:
-    """Say what is wrong with settings, one text for each, by the names the user gave them.
+def explain_errors(error: ValidationError, raw: RawSettings) -> list[str]:
+    """Say what is wrong with values, one text for each setting.
 
-    error: from making the Settings.  written: what they were made from.
+    error: raised when Settings were made from `raw`.
     """
     texts: dict[str, str] = {}
     for detail in error.errors(include_url=False):
-        cause = detail.get("ctx", {}).get("error")
-        if not isinstance(cause, ConflictError):
-            texts.setdefault(str(detail["loc"][0]), _rule(detail))
-        elif not written.unknown:  # One of those may be meant to make the others fit.
-            texts.update(cause.misfits)
-    return [
-        f"{written.place(setting)}: {_with_names(text, written)}" for setting, text in texts.items()
-    ]
+        texts.setdefault(str(detail["loc"][0]), _rule(detail))
+    return [raw.problem(setting, text) for setting, text in texts.items()]
 
 
 def one_line(problems: Iterable[str]) -> str:
-    """Join problems to one line that can be printed."""
+    """Join problems into one printable line."""
     return "".join(
         character if character.isprintable() else _escaped(character)
         for character in " | ".join(problems)
@@ -154,22 +151,18 @@ def _rule(detail: ErrorDetails) -> str:
     return rule.format_map(context) if rule else detail["msg"]
 
 
-def _with_names(text: str, written: RawSettings) -> str:
-    return _SETTING.sub(lambda match: written.name(match[1]), text)
-
-
 def _unknown(name: str, known: Iterable[str]) -> str:
-    # Someone may have written the name as the other source would have it.
-    ours = {option.removeprefix(PREFIX).lower(): option for option in known}
-    near = difflib.get_close_matches(name.removeprefix(PREFIX).lower(), ours, n=1)
-    meant = f"did you mean {ours[near[0]]}?" if near else "leave it out"
-    return f"{_shorten(name)} is not a setting; {meant}"
+    # Names are compared without the prefix: the user may have mixed up the two sources.
+    by_plain_name = {setting.removeprefix(PREFIX).lower(): setting for setting in known}
+    near = difflib.get_close_matches(name.removeprefix(PREFIX).lower(), by_plain_name, n=1)
+    advice = f"did you mean {by_plain_name[near[0]]}?" if near else "leave it out"
+    return f"{_shorten(name)} is not a setting; {advice}"
 
 
 def _is_service_link(name: str, value: str) -> bool:
     if _SERVICE_LINK.fullmatch(name):
         return True
-    # Too like a setting's name to pass with any value.
+    # The name is too close to `DEDUP_METRICS_PORT`: only a service's address excuses it.
     return name.endswith("_PORT") and _SERVICE_URL.match(value) is not None
 
 
@@ -180,14 +173,14 @@ def _read_file(path: str) -> dict[str, Any]:
     except OSError as error:
         msg = f"{CONFIG}={path}: cannot be read ({error.strerror}); name a file that can"
     except UnicodeDecodeError:
-        msg = f"{CONFIG}={path}: is not UTF-8 text; save it as that"
+        msg = f"{CONFIG}={path}: is not UTF-8 text; save it as UTF-8"
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        msg = f"{CONFIG}={path}: is not YAML{line} ({error.problem}); mend it there"
+        msg = f"{CONFIG}={path}: is not YAML{line} ({error.problem}); correct it there"
     except yaml.reader.ReaderError as error:
-        msg = f"{CONFIG}={path}: is not YAML ({error.reason}); mend it there"
+        msg = f"{CONFIG}={path}: is not YAML ({error.reason}); correct it there"
     except (ValueError, RecursionError) as error:
-        msg = f"{CONFIG}={path}: is not YAML ({error}); mend it there"
+        msg = f"{CONFIG}={path}: is not YAML ({error}); correct it there"
     else:
         if content is None:
             return {}
@@ -198,7 +191,7 @@ def _read_file(path: str) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a name that comes twice is an error: the last would win in silence."""
+    """YAML in which a repeated name is an error; plain YAML silently takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - the signature of PyYAML
         seen: set[object] = set()
@@ -213,14 +206,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def _text(value: object) -> str:
-    """Show a value much as it was written in YAML."""
+    """Show a value about as it was written in YAML."""
     if isinstance(value, str):
         return value
     return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}…"
 
 
 def _escaped(character: str) -> str:

@@ -1,8 +1,8 @@
-"""Single settings: from what a user wrote to a checked value.
+"""Single values: from text or YAML to a checked value.
 
-Each function takes text (from the environment) or what YAML made of it, and
-raises ValueError with a text that says what to write instead.  `<app_id>` in
-such a text stands for a setting, by the name under which the user knows it.
+Each function takes text (from the environment) or a value that YAML has parsed.  It
+raises ValueError with a text that says what to write instead.  In such a text `<app_id>`
+stands for the setting, by the name that the user gave it: `DEDUP_APP_ID` or `app_id`.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from flows.settings.kafka_properties import Scalar, parse_properties
 from operators.keys.combination import RECORD_KEY, Combination
 from operators.keys.paths import parse_event_path, parse_keys, parse_paths
 
-# Kafka's own rule for topic names; "." and ".." are refused besides.
+# Kafka's own rule for topic names; it also refuses "." and "..".
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-# A topic and transactional ids are made from it: "-changelog" must still fit.
+# Topics and transactional ids are named after it: "-changelog" must still fit.
 _APP_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:,/\[\]]+):([0-9]{1,5})")
 _SHINGLE = re.compile(r"[1-9][0-9]*[cw]", re.ASCII)
-_LARGEST_PORT = 65_535
+_MAX_PORT = 65_535
 
 
 def none_if_empty(value: object) -> object:
-    """Read an empty text as unset: compose files write `${NAME:-}` for that."""
+    """Read empty text as unset: compose files write `${NAME:-}` for an unset variable."""
     return None if isinstance(value, str) and not value.strip() else value
 
 
 def not_bool(value: object) -> object:
-    """Let no `true` or `yes` of a YAML file pass for the number 1."""
+    """Keep YAML's `true` and `yes` from passing as the number 1."""
     return str(value) if isinstance(value, bool) else value
 
 
@@ -38,14 +38,14 @@ def brokers(value: str) -> str:
     addresses = [address.strip() for address in value.split(",")]
     for address in addresses:
         match = _BROKER.fullmatch(address)
-        if match is None or not 0 < int(match[1]) <= _LARGEST_PORT:
+        if match is None or not 0 < int(match[1]) <= _MAX_PORT:
             msg = f"has {address!r} where host:port belongs, as in kafka-1:9092,kafka-2:9092"
             raise ValueError(msg)
     return ",".join(addresses)
 
 
 def metrics_port(value: object) -> object:
-    """Explain the one odd value that nobody wrote."""
+    """Explain the value that Kubernetes sets for a service named `dedup-metrics`."""
     if isinstance(value, str) and value.startswith("tcp://"):
         msg = (
             "was set by Kubernetes for a service of that name: set enableServiceLinks: false in "
@@ -72,7 +72,7 @@ def topic(value: str) -> str:
 
 
 def droppable_topic(value: str) -> str:
-    """Check a topic's name, or nothing: what would go there is counted and dropped."""
+    """Check a topic's name; it may be empty: its records are then counted and dropped."""
     return value and topic(value)
 
 
@@ -85,7 +85,7 @@ def path(value: object) -> object:
 
 
 def shingle(value: str) -> str:
-    """Check the kind of shingles."""
+    """Check the length and unit of shingles."""
     if not _SHINGLE.fullmatch(value):
         msg = "must be a length and c (characters) or w (words), as in 3c or 2w"
         raise ValueError(msg)
@@ -98,7 +98,7 @@ def keys(value: object) -> tuple[Combination, ...]:
 
 
 def shard_by(value: object) -> tuple[str, ...] | None:
-    """Read the fields of the shard; None means that the keys say it."""
+    """Read the fields of the shard; None means that they follow from the keys."""
     if value is None:
         return None
     if isinstance(value, str) and value.strip() == RECORD_KEY:
@@ -114,7 +114,7 @@ def shard_by(value: object) -> tuple[str, ...] | None:
 
 
 def content_ignore(value: object) -> tuple[str, ...]:
-    """Read the names of top-level fields, each as it is: a dot is part of the name."""
+    """Read names of top-level fields; a dot is part of a name here."""
     example = '["event_id","timestamp"]'
     parsed = _from_json(value, example)
     if not isinstance(parsed, list | tuple) or not all(
@@ -126,7 +126,7 @@ def content_ignore(value: object) -> tuple[str, ...]:
 
 
 def event_fields(value: object) -> tuple[str, ...]:
-    """Read a list of at least one path of the event."""
+    """Read a list of at least one field path; `@key` and headers are refused."""
     parsed = parse_paths(_from_json(value, '["data"]'))
     if not parsed:
         msg = 'must name at least one field, as in ["data"]'
@@ -140,7 +140,7 @@ def properties(value: object) -> dict[str, Scalar]:
 
 
 def _from_json(value: object, example: str) -> object:
-    """Read JSON from text; what YAML has read already stays as it is."""
+    """Parse text as JSON; return values that YAML has parsed as they are."""
     if not isinstance(value, str):
         return value
     try:
@@ -153,15 +153,15 @@ def _from_json(value: object, example: str) -> object:
 
 
 class _RepeatedNameError(ValueError):
-    """An object names a setting of librdkafka twice."""
+    """A JSON object has the same name twice."""
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
-        again = next(name for name in names if names.count(name) > 1)
-        msg = f"has {again!r} twice: leave one out"
+        repeated = next(name for name in names if names.count(name) > 1)
+        msg = f"has {repeated!r} twice: leave one out"
         raise _RepeatedNameError(msg)
     return members
 

@@ -1,1 +1,1 @@
-"""What a process serves on DEDUP_METRICS_PORT."""
+"""The web server of a process, on DEDUP_METRICS_PORT: metrics, probes, status."""

@@ -1,4 +1,4 @@
-"""What a process answers on DEDUP_METRICS_PORT."""
+"""The paths that a process serves on DEDUP_METRICS_PORT."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAGE = "status_page.html"
 
 
 def serve_endpoints(settings: Settings, launch: Launch, health: Health) -> None:
-    """Serve metrics, health and status.  Raises DedupError if the port cannot be had."""
+    """Serve metrics, probes and status.  Raises DedupError if the port is not available."""
     if settings.metrics_port is None:
         return
     status = StatusReport(settings, launch, health)

@@ -1,4 +1,4 @@
-"""What a process does right now, as plain JSON: for the status page and `dedup status`."""
+"""The status of a process as JSON, for the status page and `dedup status`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from prometheus_client import CollectorRegistry
 from flows.launch import Launch
 from flows.process.health import Health
 from flows.settings.model import Settings
+from operators.lanes.hot_keys import HotKey
 from operators.monitoring.metrics import DISTRIBUTION
 from operators.verdicts import VERDICTS
 
-# As often as the page draws; ten minutes of it are kept, some 30 kB.
+# The page redraws as often.  300 samples are ten minutes, about 30 kB.
 _SAMPLE_SECONDS = 2.0
-_SAMPLES = 300
-# Rates and latencies are of about the last ten seconds.
+_MAX_SAMPLES = 300
+# Rates and latencies cover about the last ten seconds.
 _RATE_SAMPLES = 5
 
 Report: TypeAlias = dict[str, Any]
@@ -30,9 +31,9 @@ Report: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Figures at a moment; counts are since the process began.
+    """Figures at one moment; counts begin with the process.
 
-    at: epoch seconds.  counts: by verdict, in the order of `VERDICTS`.
+    at: epoch seconds.  counts: records by verdict, in the order of `VERDICTS`.
     """
 
     at: float
@@ -46,7 +47,7 @@ class Sample:
 
 
 class StatusReport:
-    """Makes reports, and keeps the figures of the last ten minutes for the charts."""
+    """Makes reports, and keeps samples of the last ten minutes for the charts."""
 
     def __init__(self, settings: Settings, launch: Launch, health: Health) -> None:
         self._settings = settings
@@ -54,10 +55,10 @@ class StatusReport:
         self._observer = health.observer
         self._health = health
         self._began = time.time()
-        self._samples: deque[Sample] = deque([self._sample()], maxlen=_SAMPLES)
+        self._samples: deque[Sample] = deque([self._sample()], maxlen=_MAX_SAMPLES)
 
     def start(self) -> None:
-        """Begin to take samples."""
+        """Start taking samples."""
         threading.Thread(target=self._run, name="status", daemon=True).start()
 
     def _run(self) -> None:
@@ -80,10 +81,7 @@ class StatusReport:
         )
 
     def report(self, *, history: bool = False) -> Report:
-        """Return what a process does right now.
-
-        history: with the samples of the last ten minutes.
-        """
+        """Return the present status.  history: include the samples of the last ten minutes."""
         observer, settings, health = self._observer, self._settings, self._health
         registry = observer.metrics.registry
         now = self._sample()
@@ -120,6 +118,7 @@ class StatusReport:
             "commit_seconds_total": now.commit_seconds,
             "checkpoint_age_seconds": observer.liveness.epoch_seconds,
             "lanes": [self._lane(lane) for lane in sorted(observer.restored_keys.copy())],
+            "hot_keys": [self._hot_key(lane, key) for lane, key in observer.hot_keys()],
         }
         if history:
             report["history"] = [asdict(sample) for sample in samples]
@@ -136,14 +135,22 @@ class StatusReport:
             "restored_keys": observer.restored_keys.get(lane, 0),
         }
 
+    def _hot_key(self, lane: int, key: HotKey) -> Report:
+        return {
+            "lane": lane,
+            "matched": self._settings.keys[key.combination].name,
+            "example": f"{key.partition}:{key.offset}",
+            "duplicates": key.duplicates,
+        }
+
 
 def to_json(report: Report) -> bytes:
-    """Write a report; NaN would not be JSON, and is a bug."""
+    """Write a report as JSON.  Raises ValueError for NaN and infinity, which JSON lacks."""
     return json.dumps(report, allow_nan=False).encode()
 
 
 def by_label(registry: CollectorRegistry, name: str, label: str) -> dict[str, int]:
-    """Values of a counter, by the values of its label; empty if there is none."""
+    """Values of a counter: label value → count; empty if it has not counted yet."""
     return {
         sample.labels[label]: int(sample.value)
         for family in registry.collect()

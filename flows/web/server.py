@@ -1,4 +1,4 @@
-"""The small web server of a process: metrics for Prometheus, health, the status page."""
+"""A small web server for metrics, probes and the status page."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dedup.serving")
 
-# A client that has not sent its whole request by then is let go, and so is one that
-# has not taken its answer in as long again.
+# The server drops a client that has not sent its whole request within this time, or has not
+# read the response within as long again.
 _CLIENT_SECONDS = 10.0
-# Prometheus, two probes and some open pages; a flood of connections must not
-# become a flood of threads beside the workers.
-_MOST_CLIENTS = 32
-# Of these, kept for clients on this machine: the probes of a container come from there.
-_KEPT_CLIENTS = 2
-_HIGHEST_PORT = 65_535
-# The page is whole in itself: a browser that honours this asks nobody else.
+# Prometheus, two probes and some open pages.  Each client has a thread: too many would take
+# processor time from the workers.
+_MAX_CLIENTS = 32
+# Reserved for clients on this machine, as a container's probes are.
+_RESERVED_CLIENTS = 2
+_MAX_PORT = 65_535
+# The page needs nothing from other hosts; this forbids browsers to ask them.
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -47,7 +47,7 @@ _PAGE_POLICY = (
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a route answers.  kind: the content type."""
+    """The answer of a route.  kind: the content type."""
 
     body: bytes
     kind: str = "text/plain; charset=utf-8"
@@ -56,7 +56,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks.  query: what follows `?`.  accept: the formats it takes."""
+    """The request of a client.  query: the text after `?`.  accept: its `Accept` header."""
 
     query: str
     accept: str
@@ -66,7 +66,7 @@ Route = Callable[[Request], Response]
 
 
 def metrics_route(registry: CollectorRegistry) -> Route:
-    """Make `/metrics`, in the format that the scraper asks for."""
+    """Make the route of `/metrics`; it answers in the format that the scraper asks for."""
 
     def metrics(request: Request) -> Response:
         encode, kind = choose_encoder(request.accept)
@@ -76,13 +76,13 @@ def metrics_route(registry: CollectorRegistry) -> Route:
 
 
 def health_route(problems: Callable[[], list[str]]) -> Route:
-    """Make a probe: 200 while there are no problems, else 503 and the problems, one a line."""
+    """Make the route of a probe: 200 without problems, else 503 and a line for each problem."""
 
     def health(request: Request) -> Response:
         del request
-        found = problems()
-        status = HTTPStatus.SERVICE_UNAVAILABLE if found else HTTPStatus.OK
-        return Response(("\n".join(found or ["ok"]) + "\n").encode(), status=status)
+        lines = problems()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if lines else HTTPStatus.OK
+        return Response(("\n".join(lines or ["ok"]) + "\n").encode(), status=status)
 
     return health
 
@@ -92,7 +92,7 @@ def _is_local(host: str) -> bool:
 
 
 class _Server(ThreadingHTTPServer):
-    """One thread a client, up to a number; the next ones are turned away."""
+    """Serves each client in a thread, up to `_MAX_CLIENTS`; closes further connections."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -100,26 +100,26 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, port: int, routes: Mapping[str, Route]) -> None:
         self.routes = routes
         self._clients = 0
-        self._counting = threading.Lock()
+        self._clients_lock = threading.Lock()
         super().__init__(("", port), _Handler)
 
     def server_bind(self) -> None:
-        """Bind without asking the DNS for our own name, which can take seconds."""
+        """Bind without asking the DNS for this host's name, which can take seconds."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = "dedup", int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's
-        """Begin a thread for a client if there is one left."""
-        kept = 0 if _is_local(client_address[0]) else _KEPT_CLIENTS
-        with self._counting:
-            served = self._clients < _MOST_CLIENTS - kept
-            self._clients += served
-        if not served:
+        """Start a thread for a client unless there are too many."""
+        reserved = 0 if _is_local(client_address[0]) else _RESERVED_CLIENTS
+        with self._clients_lock:
+            accepted = self._clients < _MAX_CLIENTS - reserved
+            self._clients += accepted
+        if not accepted:
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
-        except RuntimeError:  # no thread can be had
+        except RuntimeError:  # The system has no thread left.
             self._client_left()
             raise
 
@@ -131,20 +131,20 @@ class _Server(ThreadingHTTPServer):
             self._client_left()
 
     def _client_left(self) -> None:
-        with self._counting:
+        with self._clients_lock:
             self._clients -= 1
 
     def handle_error(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:  # noqa: ANN401
-        """A client that goes away is no news; a bug of ours has been answered with 500."""
+        """Log at debug level: the client went away.  Bugs were answered with 500 before."""
         del request
         log.debug("client %s: %s", client_address, sys.exc_info()[1])
 
 
-class _Request(io.RawIOBase):
-    """What a client sends, as long as it is whole within some seconds.
+class _RequestStream(io.RawIOBase):
+    """The bytes of a request, with a deadline for all of them.
 
-    A timeout of the socket alone is one for each read: a client that sends a byte now
-    and then could stay for days.
+    A socket's timeout applies to each read alone: a client that sends a byte now and then
+    could stay for days.
     """
 
     def __init__(self, connection: socket, seconds: float) -> None:
@@ -157,7 +157,7 @@ class _Request(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            msg = "the request is not whole in time"
+            msg = "the request did not arrive in time"
             raise TimeoutError(msg)
         self._connection.settimeout(left)
         return self._connection.recv_into(buffer)
@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Read with a deadline."""
         super().setup()
         self.rfile.close()
-        self.rfile = io.BufferedReader(_Request(self.connection, self.timeout))
+        self.rfile = io.BufferedReader(_RequestStream(self.connection, self.timeout))
 
     def do_GET(self) -> None:
         """Answer with the body."""
@@ -189,12 +189,12 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         route = self.server.routes.get(address.path)
         if route is None:
-            there = ", ".join(self.server.routes)
-            response = Response(f"there is {there}\n".encode(), status=HTTPStatus.NOT_FOUND)
+            body = f"not found: try {', '.join(self.server.routes)}\n".encode()
+            response = Response(body, status=HTTPStatus.NOT_FOUND)
         else:
             try:
                 response = route(Request(address.query, self.headers.get("Accept", "")))
-            except Exception:  # a bug, which must not end in a closed connection
+            except Exception:  # A bug must not look like a closed connection.
                 log.exception("cannot answer %s", address.path)
                 response = Response(b"see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
         self.connection.settimeout(self.timeout)
@@ -209,20 +209,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(response.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Log nothing: scrapes are not news."""
+        """Log nothing: scrapes are frequent."""
 
 
 def serve(port: int, routes: Mapping[str, Route]) -> int:
-    """Serve in threads of its own until the process ends; return the port.
+    """Serve in the background until the process ends; return the port.
 
-    port: 0 for any that is free.  routes: path → what answers it.  Raises
-    DedupError if the port cannot be had.
+    port: 0 for any free port.  routes: path → route.  Raises DedupError if the port is not
+    available.
     """
     try:
-        if port > _HIGHEST_PORT:
+        if port > _MAX_PORT:
             msg = (
                 f"port {port} (DEDUP_METRICS_PORT plus the number of the process) is higher than "
-                f"{_HIGHEST_PORT}. Choose a lower one."
+                f"{_MAX_PORT}. Choose a lower one."
             )
             raise DedupError(msg)
         server = _Server(port, routes)

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from operators.keys.combination import RECORD_KEY
 
+REASONS = {
+    "tombstone": "the record has no value",
+    "json": "the value is not JSON in UTF-8",
+    "schema": "the value is not an object; with `DEDUP_SCHEMA=event`: one of the five fields is "
+    "missing or has the wrong JSON type",
+    "key": "a field of a combination is missing",
+    "time": "the event time is missing, not finite, or a string that is not RFC 3339",
+    "future": "the event time is more than `DEDUP_MAX_FUTURE_SECONDS` ahead of the wall clock",
+}
+"""Every reason and its meaning, in the order in which they are tried."""
+
 NO_RECORD_TIME = ("time", "the record has no timestamp (@record)")
 
 

@@ -1,4 +1,4 @@
-"""Encode: from verdicts to the records that are written."""
+"""Encodes verdicts: makes the output records that are written."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from operators.changes import LaneChange
 from operators.columns.references import NO_REFERENCE, partition_and_offset
 from operators.encode.headers import OutputHeaders
 from operators.split import Part
-from operators.verdicts import DUPLICATE, INVALID, LATE, VERDICTS
+from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VERDICTS
 
 
 @dataclass(slots=True)
 class Progress:
-    """What a verdict batch changes in its lane, besides the records it writes."""
+    """What a verdict batch changes in its lane, besides the records that it writes.
+
+    matched: duplicates by the name of the combination that matched.
+    """
 
     change: LaneChange
     keys_held: int
@@ -29,12 +32,13 @@ class Progress:
 class Output:
     """The records of one verdict of one batch, ready to be written.
 
-    number, parts: which batch of the lane, and how many outputs it has in all.
-    progress: on the part that carries it (`unique`), None on the others.
+    sequence: of the verdict batch in its lane.  parts: number of outputs of that batch.
+    read_at: wall clock when its first record was read.  progress: only the unique part
+    carries it.
     """
 
     lane: int
-    number: int
+    sequence: int
     parts: int
     verdict: int
     records: Records
@@ -65,12 +69,12 @@ def _output(part: Part, records: Records, names: Sequence[str]) -> Output:
     batch = part.batch
     return Output(
         lane=batch.lane,
-        number=batch.change.progress.sequence,
+        sequence=batch.change.progress.sequence,
         parts=part.parts,
         verdict=part.verdict,
         records=records,
         read_at=batch.slice.spans.read_at,
-        progress=_progress(part, names) if part.verdict == 0 else None,
+        progress=_progress(part, names) if part.verdict == UNIQUE else None,
     )
 
 
@@ -78,16 +82,16 @@ Encoder = Callable[[Part], Output]
 
 
 def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
-    """Make the encoder for Kafka: records as they came, with headers that say why.
+    """Make the encoder for Kafka: input records, with headers that explain the verdict.
 
-    topic: the input topic.  names: what `dedup.matched` says for each combination
-    (and last, for near duplicates).  Unique records pass through untouched.
+    topic: the input topic.  names: values of `dedup.matched`, one for each combination and
+    a last one for near duplicates.  Unique records pass through unchanged.
     """
     headers = OutputHeaders(topic, names)
 
     def encode(part: Part) -> Output:
         records = _records(part)
-        if part.verdict:
+        if part.verdict != UNIQUE:
             records.headers = headers.of(part, records.offsets)
         return _output(part, records, names)
 
@@ -95,7 +99,7 @@ def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
 
 
 def json_encoder(names: Sequence[str]) -> Encoder:
-    """Make the encoder for files: unique lines as they are, the others as JSON objects."""
+    """Make the encoder for files: unique lines unchanged, other lines as JSON objects."""
 
     def line_of(part: Part, row: int, offset: int, value: bytes) -> bytes:
         batch = part.batch
@@ -121,7 +125,7 @@ def json_encoder(names: Sequence[str]) -> Encoder:
 
     def encode(part: Part) -> Output:
         records = _records(part)
-        if part.verdict:
+        if part.verdict != UNIQUE:
             rows = zip(part.rows.tolist(), records.offsets.tolist(), records.values, strict=True)
             records.values = [
                 line_of(part, row, offset, value or b"") for row, offset, value in rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from operators.columns.arrays import Ints
 from operators.columns.byte_column import ByteColumn
@@ -13,6 +14,61 @@ from operators.split import Part
 from operators.verdicts import DUPLICATE, INVALID, LATE, VERDICTS, VerdictBatch
 
 VERDICT_HEADER = "dedup.verdict"
+_NOT_UNIQUE = "duplicate, late, invalid"
+
+
+class HeaderMeaning(NamedTuple):
+    """A header, the records that have it, and what its value says, as Markdown."""
+
+    name: str
+    on: str
+    value: str
+
+
+HEADERS = (
+    HeaderMeaning(VERDICT_HEADER, _NOT_UNIQUE, "`duplicate`, `late` or `invalid`"),
+    HeaderMeaning("dedup.topic", _NOT_UNIQUE, "the input topic"),
+    HeaderMeaning("dedup.partition", _NOT_UNIQUE, "the record's partition in the input topic"),
+    HeaderMeaning("dedup.offset", _NOT_UNIQUE, "the record's offset in that partition"),
+    HeaderMeaning(
+        "dedup.matched",
+        "duplicate",
+        "the combination that matched, its fields joined by `,`; `content`; or `similar`",
+    ),
+    HeaderMeaning(
+        "dedup.original",
+        "duplicate",
+        "`partition:offset` of the unique record that it repeats; not with `dedup.probable`",
+    ),
+    HeaderMeaning(
+        "dedup.probable",
+        "duplicate, `DEDUP_STATE=bloom`",
+        "`true`: the key may be a false positive, and no original is known",
+    ),
+    HeaderMeaning("dedup.similarity", "near duplicate", "similarity to the original, a number"),
+    HeaderMeaning(
+        "dedup.reason",
+        "late, invalid",
+        "late: seconds behind the watermark, a number; invalid: the reason",
+    ),
+    HeaderMeaning(
+        "dedup.replays",
+        "replayed records, in every topic",
+        "how often `dedup replay` has sent the record",
+    ),
+    HeaderMeaning(
+        "__connect.errors.topic", "invalid", "as `dedup.topic`, for Kafka Connect's tools"
+    ),
+    HeaderMeaning("__connect.errors.partition", "invalid", "as `dedup.partition`"),
+    HeaderMeaning("__connect.errors.offset", "invalid", "as `dedup.offset`"),
+    HeaderMeaning(
+        "__connect.errors.exception.class.name",
+        "invalid",
+        "`dedup.Invalid` and the reason: `dedup.InvalidJson`, `dedup.InvalidSchema`, …",
+    ),
+    HeaderMeaning("__connect.errors.exception.message", "invalid", "what is wrong, in words"),
+)
+"""All headers that the job adds."""
 
 
 class OutputHeaders:

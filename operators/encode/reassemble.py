@@ -1,4 +1,4 @@
-"""Puts the outputs of a verdict batch together again (protocol rule 1)."""
+"""Reassembles a verdict batch from the outputs of its parts (rule 1 of connectors/exactly_once)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from operators.encode.encoder import Output
 
 
 class BatchReassembler:
-    """Collects the outputs of a lane's batches; gives each batch out whole, in order.
+    """Collects the outputs of a lane's batches; returns each batch whole, in order.
 
-    Branches of the dataflow may run at different speeds: an output waits until all
-    parts of its number are there, and for all numbers before it.
+    Branches of the dataflow may run at different speeds.  An output waits for all other
+    parts of its batch, and for all batches before it.
     """
 
     def __init__(self) -> None:
-        """Nothing has been written yet; the first number seen is taken as the first."""
+        """Start before the first batch; the first sequence seen is the first batch."""
         self._waiting: dict[int, list[Output]] = {}
         self._next: int | None = None
 
     def add(self, output: Output) -> list[list[Output]]:
         """Take an output; return the batches that are now whole, unique records first."""
-        self._waiting.setdefault(output.number, []).append(output)
-        # Numbers of a lane come in order in each branch, so that the smallest is first.
+        self._waiting.setdefault(output.sequence, []).append(output)
+        # Each branch keeps a lane's batches in order, so the smallest sequence comes first.
         if self._next is None:
-            self._next = output.number
-        self._next = min(self._next, output.number)
+            self._next = output.sequence
+        self._next = min(self._next, output.sequence)
         whole = []
         while (parts := self._waiting.get(self._next)) and len(parts) == parts[0].parts:
             whole.append(sorted(parts, key=lambda part: part.verdict))
@@ -32,5 +32,5 @@ class BatchReassembler:
         return whole
 
     def __len__(self) -> int:
-        """Return the number of batches that still wait for parts."""
+        """Return the number of batches that wait for more parts."""
         return len(self._waiting)

@@ -1,8 +1,8 @@
-"""The keys that are repeated most, of one lane."""
+"""The keys of one lane that are repeated most."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,69 +10,76 @@ from operators.columns.arrays import Codes, Hashes, Ints
 from operators.columns.references import partition_and_offset
 from operators.lanes.count_min import CountMinSketch
 
-MOST = 20
-"""How many are kept."""
-# After so many repeats all counts are halved: what was hot yesterday cools down.
-_HALVED_AFTER = 1 << 20
+MAX_HOT_KEYS = 20
+# All counts are halved after this many duplicates, so that yesterday's hot keys cool down.
+_HALVE_AFTER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class HotKey:
-    """A key with many repeats.
+    """A key with many duplicates.
 
     combination: index of the key combination that matched.  partition, offset: of a
-    record with the key, where it can be looked at.  repeats: about how many
-    duplicates it had lately.
+    duplicate with the key, as an example.  duplicates: estimated count of recent ones.
     """
 
     combination: int
-    key: str
     partition: int
     offset: int
-    repeats: int
+    duplicates: int
 
 
 class HotKeys:
-    """Counts duplicates by key, in a sketch, and keeps the largest.
+    """Counts duplicates by key in a sketch, and keeps the keys with the largest counts.
 
-    The sketch's estimates are at most 0.05 % of the duplicates too large, but for one
-    key in a hundred; they count the last one to two million duplicates.
+    For 99 keys of 100 the estimate is at most 0.05 % of all counted duplicates too high.
+    Counts are halved every 2^20 duplicates, so old ones fade.
     """
 
     def __init__(self) -> None:
+        """Start with no duplicates counted."""
         self._sketch = CountMinSketch()
-        self._top: dict[bytes, HotKey] = {}
-        self._least = 0
+        self._hottest: dict[bytes, HotKey] = {}
+        self._min_duplicates = 0
 
-    def add(self, hashes: Hashes, combinations: Codes, references: Ints) -> None:
-        """Count duplicates.
+    def add(self, hashes: Hashes, references: Ints, duplicates: Ints, combinations: Codes) -> None:
+        """Count duplicates.  Near duplicates have no key in common and are not counted.
 
-        hashes: of the keys that matched, shape (n, 2).  combinations: which those
-        are.  references: of the duplicates.
+        hashes: keys of a batch's records, shape (n, combinations, 2).  references: of the
+        records.  duplicates: which rows are duplicates.  combinations: the combination that
+        matched for each of these; the one after the last is a near duplicate.
         """
-        rows, estimates = self._sketch.add(hashes)
-        large = np.flatnonzero(estimates > self._least)
-        if len(large) > MOST:
-            large = large[np.argpartition(estimates[large], -MOST)[-MOST:]]
+        if len(duplicates) and combinations.max() >= hashes.shape[1]:
+            by_key = combinations < hashes.shape[1]
+            duplicates, combinations = duplicates[by_key], combinations[by_key]
+        if not len(duplicates):
+            return
+        keys = hashes[duplicates, combinations]
+        rows, estimates = self._sketch.add(keys)
+        large = np.flatnonzero(estimates > self._min_duplicates)
+        if len(large) > MAX_HOT_KEYS:
+            large = large[np.argpartition(estimates[large], -MAX_HOT_KEYS)[-MAX_HOT_KEYS:]]
         for at in large.tolist():
             row = int(rows[at])
-            key = hashes[row].tobytes()
-            partition, offset = partition_and_offset(int(references[row]))
-            self._top[key] = HotKey(
-                int(combinations[row]), key.hex(), partition, offset, int(estimates[at])
+            partition, offset = partition_and_offset(int(references[duplicates[row]]))
+            self._hottest[keys[row].tobytes()] = HotKey(
+                int(combinations[row]), partition, offset, int(estimates[at])
             )
-        if len(self._top) > MOST:
-            kept = sorted(self._top.items(), key=lambda item: -item[1].repeats)[:MOST]
-            self._top = dict(kept)
-            self._least = kept[-1][1].repeats
-        if self._sketch.total >= _HALVED_AFTER:
-            self._sketch.halve()
-            self._top = {
-                key: HotKey(one.combination, one.key, one.partition, one.offset, one.repeats // 2)
-                for key, one in self._top.items()
-            }
-            self._least //= 2
+        if len(self._hottest) > MAX_HOT_KEYS:
+            items = sorted(self._hottest.items(), key=lambda item: -item[1].duplicates)
+            self._hottest = dict(items[:MAX_HOT_KEYS])
+            self._min_duplicates = items[MAX_HOT_KEYS - 1][1].duplicates
+        if self._sketch.total >= _HALVE_AFTER:
+            self._halve()
 
-    def top(self) -> list[HotKey]:
-        """The keys repeated most, the largest first; from any thread."""
-        return sorted(list(self._top.values()), key=lambda one: -one.repeats)  # noqa: C414 - a copy
+    def _halve(self) -> None:
+        self._sketch.halve()
+        self._hottest = {
+            key: replace(hot, duplicates=hot.duplicates // 2) for key, hot in self._hottest.items()
+        }
+        self._min_duplicates //= 2
+
+    def hottest(self) -> list[HotKey]:
+        """Return the hottest keys, most duplicates first; from any thread."""
+        # `list` copies in one step; the lane's thread may be adding keys.
+        return sorted(list(self._hottest.values()), key=lambda hot: -hot.duplicates)  # noqa: C414

@@ -1,40 +1,44 @@
-"""One lane: it decides batches of its keys and tells what changed."""
+"""One lane: it decides slices of its keys and reports what changed."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from operators.batches import Slice, Span, select_rows
+from operators.batches import Slice
 from operators.changes import NO_SEQUENCE, Delta, LaneChange, LaneProgress, Summary
-from operators.columns.arrays import Codes, Floats, Hashes, Ints
+from operators.columns.arrays import Codes, Floats
 from operators.columns.references import NO_REFERENCE, references
 from operators.errors import StateError
-from operators.lanes.fingerprint import check_fingerprint
+from operators.fingerprint import check_fingerprint
 from operators.lanes.hot_keys import HotKeys
+from operators.lanes.marks import advance
+from operators.lanes.positions import Positions
 from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
 from operators.lanes.watermark import Watermark
-from operators.similarity.near_duplicates import Asked, NearSpec, decide_near
-from operators.statistics.summarize import summarize, without_watermark
-from operators.verdicts import DUPLICATE, INVALID, LATE, Matches, VerdictBatch
+from operators.similarity.near_duplicates import NearSpec, UndecidedRecords, decide_near
+from operators.statistics.summarize import summarize
+from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, Matches, VerdictBatch
 from operators.windows.store import DurableStore, KeyStore
+
+_Times = TypeVar("_Times", float, Floats)
 
 
 @dataclass(frozen=True, slots=True)
 class LaneSpec:
-    """How a lane judges.
+    """How a lane decides.
 
-    new_store: makes an empty store of keys.  open_store: opens that of a lane, where it
-    outlives the process; None where it does not.  Durations in seconds.
-    fingerprint: setting → text, of the settings that change what the state means.
-    changelog: whether what the lane knows is in a changelog too; then a snapshot
-    holds the keys only up to `snapshot_max_bytes`.  on_snapshot: called when one is
-    taken, since Bytewax tells nobody else that an epoch ends.  near: how near
-    duplicates are looked for, None where they are not.
+    new_store: makes an empty store of keys.  open_store: opens the store of a lane that is
+    kept on disk, None in memory.  Durations in seconds.  fingerprint: setting → text, of
+    the settings that change the meaning of the state.  changelog: whether the lane has a
+    changelog; then a snapshot holds the keys only up to `snapshot_max_bytes`.
+    stats_seconds: length of the statistics' windows, None without statistics.  on_snapshot:
+    called for each snapshot, the only sign that an epoch ends.  near: how near duplicates
+    are found, None if they are not.
     """
 
     new_store: Callable[[], KeyStore]
@@ -48,79 +52,98 @@ class LaneSpec:
     near: NearSpec | None = None
     open_store: Callable[[int], KeyStore] | None = None
 
+    def horizon(self, watermark: _Times) -> _Times:
+        """Return the event time before which a record is late.
+
+        watermark: one, or an array with one for each record.  Nothing else computes the
+        horizon: it travels in verdict batches and changes.
+        """
+        return watermark - self.allowed_lateness_seconds
+
     def expiry(self) -> Callable[[float, float], bool]:
-        """Return what tells of state up to an event time whether it is of use at a horizon."""
-        keys = self.new_store().is_expired
+        """Return a function (newest event time, horizon) → whether such state is expired."""
+        keys_expired = self.new_store().is_expired
         if self.near is None:
-            return keys
-        texts = self.near.index().is_expired
-        return lambda newest, horizon: keys(newest, horizon) and texts(newest, horizon)
+            return keys_expired
+        texts_expired = self.near.index().is_expired
+        return lambda newest, horizon: (
+            keys_expired(newest, horizon) and texts_expired(newest, horizon)
+        )
 
 
 class Lane:
-    """Decides slices one after another; everything that must agree is in here.
+    """Decides slices one after another; it holds everything that must agree.
 
-    Promises: rows that were answered before are skipped; a span that does not
-    begin where the last one of its partition ended raises StateError (a gap is a
-    bug or a foreign recovery directory, never data to guess about); a slice of many
-    spans is answered as one slice of each would be, in their order.
+    Promises: what `Positions` promises; a slice of many spans gets the same answer as one
+    slice for each span, in their order.
+
+    index: of the lane, from 0.  sequence: of the last verdict batch, from 1.  generation:
+    names this opening of the lane; its opener sets it.
     """
 
-    def __init__(self, lane: int, spec: LaneSpec) -> None:
-        """lane: its number, from 0."""
-        self.lane = lane
-        self.number = 0
-        self.run = 0
-        self.progress: dict[int, int] = {}
+    def __init__(self, index: int, spec: LaneSpec) -> None:
+        """index: of the lane, from 0."""
+        self.index = index
+        self.sequence = 0
+        self.generation = 0
         self.watermark = Watermark()
-        self.store = spec.new_store() if spec.open_store is None else spec.open_store(lane)
-        self._durable = self.store if isinstance(self.store, DurableStore) else None
-        self.hot_keys = HotKeys()
+        self.store = spec.new_store() if spec.open_store is None else spec.open_store(index)
         self.near = None if spec.near is None else spec.near.index()
+        self.hot_keys = HotKeys()
         self._spec = spec
-        self._position: dict[int, int] = {}
+        self._durable = self.store if isinstance(self.store, DurableStore) else None
+        self._positions = Positions(index)
         self._recovered: list[Summary] = []
 
+    @property
+    def progress(self) -> dict[int, int]:
+        """Input partition → first offset that is not answered."""
+        return self._positions.progress
+
     def decide(self, slice_: Slice) -> VerdictBatch:
-        """Give each record of a slice that was not answered before its verdict."""
+        """Give each record of a slice its verdict, except those answered before."""
         before = (dict(self.progress), self.watermark.value)
-        slice_, skipped = self._unanswered(slice_)
-        decided = slice_.decided
+        slice_, skipped = self._positions.skip_answered(slice_)
+        columns = slice_.decided
         count = len(slice_)
-        marks, current = self._advance(slice_)
+        statistics = self._spec.stats_seconds is not None
+        marks, statistics_marks = advance(
+            self.watermark, slice_, self._spec.idle_seconds, statistics=statistics
+        )
         verdicts = np.zeros(count, np.int8)
         behind = np.full(count, np.nan)
         matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
         delta, similarity = Delta.empty(), None
         if count:
-            # Differences of the largest doubles may be infinite, which no JSON can say.
+            # The difference of two huge doubles may be infinite, which JSON cannot express.
             with np.errstate(over="ignore"):
-                # NaN, the time of an invalid record, compares as not late.
-                late = decided.times < marks - self._spec.allowed_lateness_seconds
-                behind[late] = np.minimum(marks[late] - decided.times[late], sys.float_info.max)
+                # An invalid record has time NaN, which compares as not late.
+                late = columns.times < self._spec.horizon(marks)
+                behind[late] = np.minimum(marks[late] - columns.times[late], sys.float_info.max)
             verdicts[late] = LATE
-            if decided.invalid:
-                verdicts[list(decided.invalid)] = INVALID
+            if columns.invalid:
+                verdicts[list(columns.invalid)] = INVALID
             delta, similarity = self._match(slice_, verdicts, matches)
-        self._expire()
-        # A heartbeat that changes nothing is not worth a number, and is not written.
+        horizon = self._expire()
+        # A heartbeat that changes nothing gets no sequence and is not written.
         moved = before != (self.progress, self.watermark.value)
-        self.number += moved
+        self.sequence += moved
         summary = None
         if count and self._spec.stats_seconds is not None:
-            summary = summarize(slice_, verdicts, current, self._spec.stats_seconds)
+            summary = summarize(slice_, verdicts, statistics_marks, self._spec.stats_seconds)
         recovered, self._recovered = self._recovered, []
         return VerdictBatch(
-            lane=self.lane,
+            lane=self.index,
             change=LaneChange(
                 LaneProgress(
-                    sequence=self.number if moved else NO_SEQUENCE,
+                    sequence=self.sequence if moved else NO_SEQUENCE,
                     positions=dict(self.progress),
-                    max_event_times=dict(self.watermark.largest),
+                    max_event_times=dict(self.watermark.max_event_times),
                     watermark=self.watermark.value,
                 ),
                 delta,
                 summary,
+                horizon,
             ),
             slice=slice_,
             verdicts=verdicts,
@@ -132,185 +155,77 @@ class Lane:
             recovered=recovered,
         )
 
-    def _advance(self, slice_: Slice) -> tuple[Floats, Floats]:
-        """Move the watermark to the slice's end; return it as each record meets it.
-
-        And the same for statistics, which need a time also where there is no watermark yet.
-        """
-        watermark = self.watermark
-        marks = np.empty(len(slice_))
-        stand_ins = []
-        for (span, rows), largest in zip(slice_.spans, slice_.max_event_times, strict=True):
-            watermark.idle_ended(span.read_at, self._spec.idle_seconds)
-            if rows.start < rows.stop:
-                before = slice_.decided.running_max[rows]
-                marks[rows] = watermark.before_each(span, before)
-                if self._spec.stats_seconds is not None and marks[rows.start] == -np.inf:
-                    own = watermark.largest_before_each(span, before)
-                    times = without_watermark(slice_, rows, marks[rows], own, span.read_at)
-                    stand_ins.append((rows, times))
-            watermark.advance(span, largest)
-        if not stand_ins:
-            return marks, marks
-        current = marks.copy()
-        for rows, times in stand_ins:
-            current[rows] = times
-        return marks, current
-
-    def _expire(self) -> None:
-        horizon = self.watermark.value - self._spec.allowed_lateness_seconds
+    def _expire(self) -> float:
+        """Drop the state that no later record can match; return the horizon."""
+        horizon = self._spec.horizon(self.watermark.value)
         self.store.expire(horizon)
         if self.near is not None:
             self.near.expire(horizon)
+        return horizon
 
     def _match(
         self, slice_: Slice, verdicts: Codes, matches: Matches
     ) -> tuple[Delta, Floats | None]:
-        """Rule 3 for the records that are neither invalid nor late."""
-        decided = slice_.decided
-        asked = np.flatnonzero(verdicts == 0)
-        if not len(asked):
+        """Apply rule 3 (duplicate) to the records that are neither invalid nor late.
+
+        Fills in their verdicts and matches; returns what was added, and the similarities.
+        """
+        columns = slice_.decided
+        rows = np.flatnonzero(verdicts == UNIQUE)
+        if not len(rows):
             return Delta.empty(), None
-        everything = len(asked) == len(verdicts)
-        hashes = decided.hashes if everything else decided.hashes[asked]
-        times = decided.times if everything else decided.times[asked]
+        all_rows = len(rows) == len(verdicts)
+        hashes = columns.hashes if all_rows else columns.hashes[rows]
+        times = columns.times if all_rows else columns.times[rows]
         refs = references(slice_.spans.partitions, slice_.offsets)
-        refs = refs if everything else refs[asked]
+        refs = refs if all_rows else refs[rows]
         similarity = None
-        if self.near is None or self._spec.near is None or decided.texts is None:
-            found = self.store.decide(hashes, times, refs)
-            delta = self.store.delta(hashes, times, refs, found)
+        if self.near is None or self._spec.near is None or columns.texts is None:
+            key_matches, delta = self.store.decide(hashes, times, refs)
         else:
-            shards = self._spec.near.shards(decided)[asked]
-            decision = decide_near(
-                self.store,
-                self.near,
-                Asked(hashes, times, refs, shards, decided.texts[asked].tolist()),
-            )
-            found, delta = decision.matches, decision.delta
+            shards = self._spec.near.shards(columns)[rows]
+            records = UndecidedRecords(hashes, times, refs, shards, columns.texts[rows].tolist())
+            decision = decide_near(self.store, self.near, records)
+            key_matches, delta = decision.matches, decision.delta
             similarity = np.full(len(verdicts), np.nan)
-            similarity[asked] = decision.similarity
-        repeated = np.flatnonzero(found.combination >= 0)
-        verdicts[asked[repeated]] = DUPLICATE
-        self._count_hot(hashes, refs, found, repeated)
-        matches.combination[asked] = found.combination
-        matches.originals[asked] = found.originals
+            similarity[rows] = decision.similarity
+        duplicates = np.flatnonzero(key_matches.combination >= 0)
+        verdicts[rows[duplicates]] = DUPLICATE
+        self.hot_keys.add(hashes, refs, duplicates, key_matches.combination[duplicates])
+        matches.combination[rows] = key_matches.combination
+        matches.originals[rows] = key_matches.originals
         return delta, similarity
 
-    def _count_hot(self, hashes: Hashes, refs: Ints, found: Matches, repeated: Ints) -> None:
-        """Count repeats by key; near duplicates (a combination more) have none."""
-        combinations = found.combination[repeated]
-        if len(repeated) and combinations.max() >= hashes.shape[1]:
-            repeated = repeated[combinations < hashes.shape[1]]
-            combinations = found.combination[repeated]
-        if len(repeated):
-            self.hot_keys.add(hashes[repeated, combinations], combinations, refs[repeated])
-
-    def _unanswered(self, slice_: Slice) -> tuple[Slice, int]:
-        """Check that a slice follows on the last one, and leave out what was answered."""
-        kept = np.ones(len(slice_), np.bool_)
-        for span, rows in slice_.spans:
-            reached = self._follow(span)
-            if span.start < reached:
-                kept[rows] = slice_.offsets[rows] >= reached
-        skipped = len(slice_) - int(kept.sum())
-        return (select_rows(slice_, kept) if skipped else slice_), skipped
-
-    def _follow(self, span: Span) -> int:
-        """Go on with the next span of a partition; return up to where it was answered."""
-        partition = span.partition
-        reached = self.progress.get(partition, span.start)
-        position = self._position.get(partition)
-        # The first slice after a restart may begin earlier than needed, never later.
-        if span.start > reached or (position is not None and span.start != position):
-            msg = (
-                f"lane {self.lane} has read partition {partition} up to offset "
-                f"{reached if position is None else position}, but the next records begin at "
-                f"{span.start}: records are missing between. Is the recovery directory another "
-                "application's, or the consumer group's offsets set by hand?"
-            )
-            raise StateError(msg)
-        self._position[partition] = span.end
-        self.progress[partition] = max(reached, span.end)
-        return reached
-
     def snapshot(self) -> LaneSnapshot:
-        """Copy what a restart needs; cheap where the keys are left to the changelog."""
+        """Copy what a restart needs; cheap if the keys are left to the changelog."""
         spec = self._spec
         size = len(self.store) * BYTES_PER_KEY
         if self.near is not None:
             size += self.near.packed_bytes()
-        whole = size <= spec.snapshot_max_bytes or not spec.changelog
-        whole = whole and self._durable is None
+        with_keys = self._durable is None and (
+            size <= spec.snapshot_max_bytes or not spec.changelog
+        )
         return LaneSnapshot(
-            lane=self.lane,
-            number=self.number,
+            index=self.index,
+            sequence=self.sequence,
             progress=dict(self.progress),
             watermark=self.watermark.value,
-            largest=dict(self.watermark.largest),
+            max_event_times=dict(self.watermark.max_event_times),
             fingerprint=spec.fingerprint,
-            keys=self.store.dump() if whole else None,
+            keys=self.store.dump() if with_keys else None,
             changelog=spec.changelog,
-            run=self.run,
-            near=self.near.records() if whole and self.near is not None else None,
+            generation=self.generation,
+            near=self.near.records() if with_keys and self.near is not None else None,
         )
 
-    def apply(self, changes: Sequence[LaneChange]) -> None:
-        """Take over what one transaction of an earlier run changed, as its changelog has it.
-
-        Only the last of its records says how far it went.
-        """
-        last = changes[-1].progress
-        kept = None if self._durable is None else self._durable.progress
-        for change in changes:
-            if kept is None or last.sequence > kept.sequence:
-                self.store.apply(change.delta)
-                self.committed(replace(change, progress=last))
-            if self.near is not None and change.delta.near is not None:
-                self.near.apply(change.delta.near)
-        self.number = last.sequence
-        self.progress.update(last.positions)
-        self.watermark = Watermark(last.watermark, dict(last.max_event_times))
-        self._expire()
-
-    def resume(self) -> LaneProgress | None:
-        """Go on from what a store on disk has; return how far that goes, None for nothing.
-
-        The texts of near duplicates are in the changelog only: with them it is read whole.
-        """
-        kept = None if self._durable is None else self._durable.progress
-        if kept is None or self.near is not None:
-            return None
-        self.number = kept.sequence
-        self.progress = dict(kept.positions)
-        self.watermark = Watermark(kept.watermark, dict(kept.max_event_times))
-        return kept
-
-    def committed(self, change: LaneChange) -> None:
-        """Take note that a transaction of this lane is committed; from any thread."""
-        if self._durable is not None:
-            horizon = change.progress.watermark - self._spec.allowed_lateness_seconds
-            self._durable.committed(change, horizon)
-
-    def marked(self, end: int) -> None:
-        """Take note of where the changelog ended after that; from any thread."""
-        if self._durable is not None:
-            self._durable.marked(end)
-
-    def recover(self, summaries: Iterable[Summary | None]) -> None:
-        """Take over what statistics still have to count: the next verdict batch carries it.
-
-        summaries: of changes that are committed, but younger than the recovery snapshot.
-        """
-        if self._spec.stats_seconds is not None:
-            self._recovered += [summary for summary in summaries if summary is not None]
-
     def restore(self, snapshot: LaneSnapshot) -> None:
-        """Take over a snapshot.  Raises StateError if it was made with other settings."""
+        """Continue from a snapshot.  Raises StateError if other settings made it."""
         check_fingerprint(snapshot.fingerprint, self._spec.fingerprint, "the recovery directory")
-        self.number = snapshot.number
-        self.progress = dict(snapshot.progress)
-        self.watermark = Watermark(snapshot.watermark, dict(snapshot.largest))
+        self._continue_from(
+            LaneProgress(
+                snapshot.sequence, snapshot.progress, snapshot.max_event_times, snapshot.watermark
+            )
+        )
         if snapshot.keys is None:
             msg = (
                 "the recovery directory was made with DEDUP_GUARANTEE=exactly_once and left the "
@@ -322,8 +237,59 @@ class Lane:
         if self.near is not None and snapshot.near is not None:
             self.near.apply(snapshot.near)
 
+    def resume(self) -> LaneProgress | None:
+        """Continue from the store on disk; return how far it goes, None if it holds nothing.
+
+        Only the changelog has the texts of near duplicates: with them it is read whole.
+        """
+        on_disk = None if self._durable is None else self._durable.progress
+        if on_disk is None or self.near is not None:
+            return None
+        self._continue_from(on_disk)
+        return on_disk
+
+    def apply(self, changes: Sequence[LaneChange]) -> None:
+        """Apply the changelog records of one transaction of an earlier run.
+
+        Only the last record says how far the transaction went.
+        """
+        last = changes[-1].progress
+        horizon = self._spec.horizon(last.watermark)
+        on_disk = None if self._durable is None else self._durable.progress
+        for change in changes:
+            if on_disk is None or last.sequence > on_disk.sequence:
+                self.store.apply(change.delta)
+                self.committed(replace(change, progress=last, horizon=horizon))
+            if self.near is not None and change.delta.near is not None:
+                self.near.apply(change.delta.near)
+        self._continue_from(last._replace(positions=self.progress | last.positions))
+        self._expire()
+
+    def _continue_from(self, progress: LaneProgress) -> None:
+        self.sequence = progress.sequence
+        self._positions.progress = dict(progress.positions)
+        self.watermark = Watermark(progress.watermark, dict(progress.max_event_times))
+
+    def recover(self, summaries: Iterable[Summary | None]) -> None:
+        """Pass summaries on to the statistics, with the next verdict batch.
+
+        summaries: of committed changes that are newer than the recovery snapshot.
+        """
+        if self._spec.stats_seconds is not None:
+            self._recovered += [summary for summary in summaries if summary is not None]
+
+    def committed(self, change: LaneChange) -> None:
+        """Note that a transaction of this lane is committed; from any thread."""
+        if self._durable is not None:
+            self._durable.committed(change)
+
+    def marked(self, end: int) -> None:
+        """Note where the changelog ended after the last commit; from any thread."""
+        if self._durable is not None:
+            self._durable.marked(end)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> LaneSnapshot:
-        """Bytewax copies a state at the end of an epoch: the copy is the snapshot."""
+        """Return a snapshot: Bytewax copies the state at the end of an epoch."""
         del memo
         if self._spec.on_snapshot is not None:
             self._spec.on_snapshot()

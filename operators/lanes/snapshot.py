@@ -1,4 +1,4 @@
-"""What a lane's recovery snapshot holds."""
+"""The recovery snapshot of a lane."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from typing import Any
 
 from operators.changes import NearRecords
 
-# 16 of hash, 8 of event time, 8 of reference: a key in a snapshot or the changelog.
+# A key in a snapshot or the changelog: 16 bytes of hash, 8 of event time, 8 of reference.
 BYTES_PER_KEY = 32
 
 
 @dataclass(frozen=True, slots=True)
 class LaneSnapshot:
-    """What a recovery snapshot holds of a lane.
+    """The recovery snapshot of a lane; Bytewax pickles it.
 
-    keys: None where they are left to the changelog.  changelog: whether there is one.
-    run: which opening of the lane it is of, as whoever opened it says.  near: the
-    unique records with their texts, if near duplicates are looked for.
+    index, sequence, progress, generation: as in `Lane`.  watermark, max_event_times: as in
+    `Watermark`.  keys: None where a restart reads them from the changelog.  changelog:
+    whether the lane has a changelog.  near: the unique records with their texts, if the
+    lane searches for near duplicates.
     """
 
-    lane: int
-    number: int
+    index: int
+    sequence: int
     progress: dict[int, int]
     watermark: float
-    largest: dict[int, float]
+    max_event_times: dict[int, float]
     fingerprint: dict[str, str]
     keys: dict[str, Any] | None
     changelog: bool = False
-    run: int = 0
+    generation: int = 0
     near: NearRecords | None = None

@@ -13,67 +13,70 @@ from operators.columns.arrays import Floats
 
 @dataclass(slots=True)
 class Watermark:
-    """The smallest, over the partitions that are not idle, of their largest event times.
+    """The smallest of the partitions' largest event times; idle partitions do not count.
 
-    Until every partition has been heard from, or is idle, it is −inf: nothing is
-    late.  It never goes back, and stays where it is while all are idle.
+    It is −inf, so that nothing is late, until every partition was heard from or is idle.
+    It never goes back, and does not move while all partitions are idle.
 
-    value: the watermark, epoch seconds.  largest: largest event time of each
-    partition, −inf for one that gave only invalid records.
+    value: the watermark, epoch seconds.  max_event_times: largest event time of each
+    partition, −inf for a partition that had only invalid records.
     """
 
     value: float = -math.inf
-    largest: dict[int, float] = field(default_factory=dict)
+    max_event_times: dict[int, float] = field(default_factory=dict)
     _idle: set[int] = field(default_factory=set)
     _ended: dict[int, float] = field(default_factory=dict)
 
     def before_each(self, span: Span, running_max: Floats) -> Floats:
-        """Watermark as each record of a span meets it.
+        """Return the watermark before each record of a span.
 
-        largest_before: for each record the largest event time before it in its
-        span.  Moves the watermark only as far as the last record's.
+        running_max: for each record the largest event time before it in the span.
+        Does not move the watermark.
         """
-        mine = self.largest_before_each(span, running_max)
-        others = self._smallest_of_others(span)
-        marks: Floats = np.maximum(np.minimum(mine, others), self.value)
+        own = self.max_event_time_before_each(span, running_max)
+        others = self._min_of_others(span)
+        marks: Floats = np.maximum(np.minimum(own, others), self.value)
         np.maximum.accumulate(marks, out=marks)
         return marks
 
-    def largest_before_each(self, span: Span, running_max: Floats) -> Floats:
-        """Largest event time of its own partition as each record of a span meets it."""
-        return np.maximum(running_max, self.largest.get(span.partition, -math.inf))
+    def max_event_time_before_each(self, span: Span, running_max: Floats) -> Floats:
+        """Return the largest event time of the partition before each record of a span."""
+        return np.maximum(running_max, self.max_event_times.get(span.partition, -math.inf))
 
-    def advance(self, span: Span, largest: float) -> None:
-        """Take note of a span, records or not: its largest event time, idle, ended."""
+    def advance(self, span: Span, max_event_time: float) -> None:
+        """Move the watermark past a span, which may have no records.
+
+        max_event_time: the largest of the span, −inf if it has no valid record.
+        """
         partition = span.partition
-        if largest > self.largest.get(partition, -math.inf):
-            self.largest[partition] = largest
+        if max_event_time > self.max_event_times.get(partition, -math.inf):
+            self.max_event_times[partition] = max_event_time
         if span.idle:
             self._idle.add(partition)
         else:
             self._idle.discard(partition)
         if span.ended:
             self._ended[partition] = span.read_at
-        own = self.largest.get(partition, -math.inf)
-        others = self._smallest_of_others(span)
+        own = self.max_event_times.get(partition, -math.inf)
+        others = self._min_of_others(span)
         smallest = others if partition in self._idle else min(own, others)
         if smallest < math.inf:
             self.value = max(self.value, smallest)
 
     def idle_ended(self, now: float, idle_seconds: float) -> None:
-        """Count partitions that ended `idle_seconds` ago as idle: they send no more word."""
+        """Count partitions that ended `idle_seconds` ago as idle: they send nothing more."""
         for partition, since in list(self._ended.items()):
             if now - since >= idle_seconds:
                 self._idle.add(partition)
                 del self._ended[partition]
 
-    def _smallest_of_others(self, span: Span) -> float:
-        """Smallest of the largest event times of the other partitions that are not idle.
+    def _min_of_others(self, span: Span) -> float:
+        """Return the smallest of the other partitions' largest event times, without idle ones.
 
-        +inf if there is none, −inf while one has not been heard from.
+        +inf if there is no other partition, −inf while one has not been heard from.
         """
         smallest = math.inf
         for partition in range(span.partitions):
             if partition != span.partition and partition not in self._idle:
-                smallest = min(smallest, self.largest.get(partition, -math.inf))
+                smallest = min(smallest, self.max_event_times.get(partition, -math.inf))
         return smallest

@@ -1,4 +1,4 @@
-"""Whether the loop of this process moves, and how far it has come since it was started."""
+"""Liveness: when this process last gave a sign of life, and when its last epoch ended."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 
 class Liveness:
-    """Takes note of every sign of life of the dataflow, from whichever thread.
+    """Notes every sign of life of the dataflow, from any thread.
 
-    A sign of life is a source being asked for records, a lane deciding a slice, an
-    epoch ending, or a try to reach the brokers.  A process that neither reads nor
-    decides has nothing to do, and is not expected to give any.
+    A sign of life is a poll of a source, a decided slice, the end of an epoch, or an
+    attempt to reach the brokers.  A process that neither reads nor decides has nothing
+    to do; nobody expects a sign of life from it.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class Liveness:
         self.note_activity()
 
     def source_ended(self) -> None:
-        """Note an input partition that gives no more."""
+        """Note an input partition that has ended."""
         self._sources -= 1
         self.note_activity()
 
@@ -42,7 +42,7 @@ class Liveness:
         self.note_activity()
 
     def epoch_ended(self) -> None:
-        """Note that an epoch has ended: a snapshot is taken."""
+        """Note the end of an epoch: Bytewax takes a snapshot."""
         self.epochs += 1
         self.note_activity()
         self._epoch_ended = self.last_activity
@@ -59,10 +59,10 @@ class Liveness:
 
     @property
     def silent_seconds(self) -> float:
-        """Since the last sign of life."""
+        """Seconds since the last sign of life."""
         return self._clock() - self.last_activity
 
     @property
     def epoch_seconds(self) -> float:
-        """Since the last epoch ended, or the process began."""
+        """Seconds since the last epoch ended, or since the process began."""
         return self._clock() - self._epoch_ended

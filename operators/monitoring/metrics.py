@@ -14,26 +14,26 @@ from prometheus_client import (
 
 from operators.verdicts import VERDICTS
 
-# From one poll of the broker to a stuck transaction.
+# From one poll of a broker to a transaction that is stuck.
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 DISTRIBUTION = "bytewax-dedup"
 
 
 class Metrics:
-    """The metrics of one process; `registry` is what `/metrics` shows.
+    """The metrics of one process; `/metrics` shows its `registry`.
 
-    Each process shows its own part: its lanes, its input partitions.  Counts, keys,
-    bytes and lag add up over the processes; of the watermark the smallest counts.
+    Each process shows its own lanes and input partitions.  Over all processes, add up
+    counts, keys, bytes and lag, and take the smallest watermark.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """registry: a new one unless given."""
-        # A `_created` beside every counter is a second name nobody asked for.
+        # Otherwise each counter gets a `_created` series, which nobody needs.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry or CollectorRegistry()
         self.processed = Counter(
             "dedup_events_processed",
-            "Records whose verdict has been written. Stands still: the job does not get on.",
+            "Records whose verdict has been written. Stands still: the job makes no progress.",
             ["verdict"],
             registry=self.registry,
         )
@@ -41,7 +41,7 @@ class Metrics:
             self.processed.labels(verdict)
         self.duplicates = Counter(
             "dedup_duplicates_found",
-            "Duplicates by the keys that matched. Jumps: an upstream retries or replays.",
+            "Duplicates by the combination that matched. Jumps: an upstream retries or replays.",
             ["matched"],
             registry=self.registry,
         )
@@ -51,19 +51,19 @@ class Metrics:
         )
         self.state_bytes = self._gauge(
             "dedup_state_bytes",
-            "About what the keys held take, of memory or disk. Grows as the keys do: see there.",
+            "Estimated bytes of the keys held, in memory or on disk. Grows with dedup_state_size.",
         )
         self.evictions = Counter(
             "dedup_evictions",
-            "Keys given up before their time. Grows: DEDUP_MAX_KEYS is too low for the window; "
+            "Keys evicted before they expired. Grows: DEDUP_MAX_KEYS is too low for the window; "
             "repeats of these keys pass as unique.",
             ["reason"],
             registry=self.registry,
         )
         self.similarity_capped = Counter(
             "dedup_similarity_capped",
-            "Records with more candidates for near duplicates than are looked at, or too long a "
-            "text. Grows: texts are too alike (a template); a near duplicate may pass as unique.",
+            "Records with too many candidates for near duplicates, or too long a text. Grows: "
+            "texts are too alike (a template); a near duplicate may pass as unique.",
             registry=self.registry,
         )
         self.false_positive_rate = self._gauge(
@@ -73,44 +73,45 @@ class Metrics:
         )
         self.restored_keys = self._gauge(
             "dedup_restored_keys",
-            "Keys that the lanes knew when they were opened. 0 after a restart: nothing was kept.",
+            "Keys that the lanes held when they were opened. 0 after a restart: nothing was kept.",
         )
         self.latency = Histogram(
             "dedup_processing_latency_seconds",
-            "From a record being read to its output being committed. Grows: the job falls behind.",
+            "Time from reading a record to committing its output. Grows: the job falls behind.",
             buckets=_LATENCY_BUCKETS,
             registry=self.registry,
         )
         self.watermark = self._gauge(
             "dedup_watermark_seconds",
             "How far event time has come, epoch seconds; NaN until every partition was heard "
-            "from. Stands still: a partition sends old events, or none and is not idle yet.",
+            "from. Stands still: a partition sends old events, or sends none and is not idle yet.",
         )
         self.watermark_lag = self._gauge(
             "dedup_watermark_lag_seconds",
-            "Wall clock less watermark. Grows: old events, a stuck partition, or the job is slow.",
+            "Wall clock minus watermark. Grows: old events, a stuck partition, or a slow job.",
         )
         self.input_lag = Gauge(
             "dedup_input_lag",
-            "Records in an input partition that have not been read. Grows: more comes than the "
-            "job can do; add processes.",
+            "Records of an input partition that have not been read. Grows: more records arrive "
+            "than the job can process; add processes.",
             ["partition"],
             registry=self.registry,
         )
         self.commits = Counter(
             "dedup_commits",
-            "Commits of a lane's output. Stands still while the input lag grows: the brokers.",
+            "Commits of a lane's output. Stands still while input lag grows: look at the brokers.",
             registry=self.registry,
         )
         self.commit_seconds = Histogram(
             "dedup_commit_seconds",
-            "How long a commit took. Grows: the brokers are slow, or a disk is.",
+            "Duration of a commit. Grows: the brokers are slow, or a disk is.",
             buckets=_LATENCY_BUCKETS,
             registry=self.registry,
         )
         self.checkpoint_age = self._gauge(
             "dedup_checkpoint_age_seconds",
-            "Since an epoch ended with its snapshot. Grows past a few epochs: the job hangs.",
+            "Time since the last epoch ended with a snapshot. Grows past a few epochs: the job "
+            "hangs.",
         )
         info = Gauge(
             "dedup_build_info",

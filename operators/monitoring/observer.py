@@ -1,4 +1,4 @@
-"""What the job has done so far: counted once a batch, shown in the log and as metrics."""
+"""Observes the job: counts its work once per batch, for the log, metrics and status."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threading import Lock
 from prometheus_client import Histogram
 
 from operators.encode.encoder import Output
-from operators.lanes.hot_keys import MOST, HotKey, HotKeys
+from operators.lanes.hot_keys import MAX_HOT_KEYS, HotKey, HotKeys
 from operators.lanes.lane import Lane
 from operators.monitoring.evictions import Evictions, NearCounts
 from operators.monitoring.liveness import Liveness
@@ -22,10 +22,10 @@ from operators.verdicts import VERDICTS
 
 @dataclass(frozen=True, slots=True)
 class WrittenBatch:
-    """What counts of an output once it is written; its records need not be held for that.
+    """What is counted of an output once it is written; it does not hold the records.
 
-    records: how many there are.  read_at: wall clock, epoch seconds.  matched: duplicates
-    of the batch by the combination that matched.
+    records: their number.  read_at: wall clock, epoch seconds.  matched: duplicates of
+    the batch by the name of the combination that matched.
     """
 
     lane: int
@@ -36,7 +36,7 @@ class WrittenBatch:
 
     @classmethod
     def of(cls, output: Output) -> WrittenBatch:
-        """Take what counts from an output."""
+        """Take what is counted from an output."""
         matched = {} if output.progress is None else output.progress.matched
         return cls(output.lane, output.verdict, len(output.records), output.read_at, matched)
 
@@ -44,12 +44,12 @@ class WrittenBatch:
 class Observer:
     """Counts what was decided and written, for all workers of a process.
 
-    A lane's state is told by whoever decides, what was written by whoever writes:
-    with more workers than lanes meet on, these are different processes.
+    The worker that decides a lane reports its state, the worker that writes it reports
+    what is written.  With many workers these may be in different processes.
     """
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.time) -> None:
-        """metrics: what is shown to Prometheus.  clock: wall clock, epoch seconds."""
+        """metrics: shown to Prometheus.  clock: wall clock, epoch seconds."""
         self.metrics = metrics
         self.liveness = Liveness()
         self.counts = dict.fromkeys(VERDICTS, 0)
@@ -66,7 +66,7 @@ class Observer:
         self._near = NearCounts(metrics)
         self._clock = clock
         self._lock = Lock()
-        # Asked for when somebody looks, so that they cost a batch nothing.
+        # Computed when Prometheus reads them, so that they cost a batch nothing.
         metrics.state_size.set_function(lambda: _total(self.keys_held))
         metrics.state_bytes.set_function(lambda: _total(self.state_bytes))
         metrics.restored_keys.set_function(lambda: _total(self.restored_keys))
@@ -78,33 +78,33 @@ class Observer:
         metrics.checkpoint_age.set_function(lambda: self.liveness.epoch_seconds)
 
     def opened(self, lane: Lane) -> None:
-        """Take note of a lane that is ready to decide, with what it was restored to."""
-        self.restored_keys[lane.lane] = len(lane.store)
-        self.records_written.setdefault(lane.lane, 0)
-        self._hot_keys[lane.lane] = lane.hot_keys
-        self._evictions.opened(lane.lane, lane.store.evicted)
+        """Note a lane that is ready to decide, with its restored state."""
+        self.restored_keys[lane.index] = len(lane.store)
+        self.records_written.setdefault(lane.index, 0)
+        self._hot_keys[lane.index] = lane.hot_keys
+        self._evictions.opened(lane.index, lane.store.evicted)
         if lane.near is not None:
-            self._near.opened(lane.lane, lane.near)
+            self._near.opened(lane.index, lane.near)
         self.liveness.lane_opened()
         self.decided(lane)
 
     def decided(self, lane: Lane) -> None:
-        """Take note of a lane that has decided a slice."""
-        number, store = lane.lane, lane.store
-        self.keys_held[number] = len(store)
-        self.state_bytes[number] = store.size_bytes()
-        self.watermarks[number] = lane.watermark.value
-        self.false_positive_rates[number] = store.false_positive_rate
-        self._evictions.decided(number, store.evicted)
+        """Note that a lane has decided a slice."""
+        index, store = lane.index, lane.store
+        self.keys_held[index] = len(store)
+        self.state_bytes[index] = store.size_bytes()
+        self.watermarks[index] = lane.watermark.value
+        self.false_positive_rates[index] = store.false_positive_rate
+        self._evictions.decided(index, store.evicted)
         if lane.near is not None:
-            self.state_bytes[number] += lane.near.size_bytes()
-            self._near.decided(number, lane.near)
+            self.state_bytes[index] += lane.near.size_bytes()
+            self._near.decided(index, lane.near)
         self.liveness.note_activity()
 
     def written(self, batch: Sequence[WrittenBatch], now: float) -> None:
-        """Take note of a verdict batch, at least one output, whose records are all written.
+        """Note that all records of a verdict batch are written.
 
-        now: wall clock, epoch seconds.
+        batch: at least one output.  now: wall clock, epoch seconds.
         """
         metrics = self.metrics
         with self._lock:
@@ -124,46 +124,47 @@ class Observer:
                 observe_many(metrics.latency, now - batch[0].read_at, records)
 
     def committed(self, seconds: float) -> None:
-        """Take note of a commit, and of how long it took."""
+        """Note a commit, and how long it took."""
         self.metrics.commits.inc()
         self.metrics.commit_seconds.observe(seconds)
 
     def lagging(self, partition: int, records: int) -> None:
-        """Take note of how many records of an input partition have not been read."""
+        """Note how many records of an input partition have not been read."""
         self.input_lag[partition] = records
         self.metrics.input_lag.labels(partition).set(records)
 
-    def hot_keys(self) -> list[HotKey]:
-        """The keys repeated most, over all lanes of this process, the largest first."""
-        hot = [key for keys in list(self._hot_keys.values()) for key in keys.top()]
-        return sorted(hot, key=lambda key: -key.repeats)[:MOST]
+    def hot_keys(self) -> list[tuple[int, HotKey]]:
+        """Return the hottest keys of this process with the lane of each, hottest first."""
+        lanes = list(self._hot_keys.items())
+        hot = [(lane, key) for lane, keys in lanes for key in keys.hottest()]
+        return sorted(hot, key=lambda item: -item[1].duplicates)[:MAX_HOT_KEYS]
 
     @property
     def processed(self) -> int:
-        """Records whose verdict has been written."""
+        """Number of records whose verdict has been written."""
         return sum(self.counts.values())
 
     @property
     def watermark(self) -> float:
-        """The smallest of this process' lanes, epoch seconds; NaN while it is not known."""
+        """The smallest watermark of this process' lanes, epoch seconds; NaN while unknown."""
         smallest = min(list(self.watermarks.values()), default=-math.inf)
         return smallest if math.isfinite(smallest) else math.nan
 
     @property
     def watermark_lag(self) -> float:
-        """Seconds that the watermark is behind the wall clock, NaN while it is not known."""
+        """Seconds that the watermark is behind the wall clock; NaN while unknown."""
         return self._clock() - self.watermark
 
 
 def _total(counts: dict[int, int]) -> int:
-    """Sum of the values, which another thread may be adding to: `list` takes them at once."""
+    """Sum the values.  `list` copies them in one step, since another thread may add more."""
     return sum(list(counts.values()))
 
 
 def observe_many(histogram: Histogram, seconds: float, count: int) -> None:
-    """Observe one value for many records, without a call for each.
+    """Observe one value for many records, in one call.
 
-    The client library has no such call; this does what its `observe` does.
+    The client library has no such call; this repeats what its `observe` does.
     """
     histogram._sum.inc(seconds * count)  # noqa: SLF001
     for bound, bucket in zip(histogram._upper_bounds, histogram._buckets, strict=True):  # noqa: SLF001

@@ -1,5 +1,5 @@
 """Near duplicates: found without missing one, compared exactly.
 
-An index proposes the few records that can be similar enough; what is compared is
-their text.  No Kafka, no Bytewax, no clock.
+An index proposes the few records that can be similar enough; then their texts are
+compared.  No Kafka, no Bytewax, no clock.
 """

@@ -28,14 +28,14 @@ def mix(words: Words) -> Words:
     return mixed
 
 
-# Adds up the four bytes of a word in its highest one.
+# A product with this has the sum of the word's four bytes in its highest byte.
 _SUM_OF_BYTES, _HIGHEST = np.uint32(0x01010101), np.uint32(24)
 
 
 def bits_set(words: Words) -> npt.NDArray[np.uint32]:
     """Count the bits set in each row of an array of shape (n, 4), modulo 256.
 
-    256 of 256 bits count as none: for a bound from above that is the safe side.
+    256 set bits count as 0.  The count is compared with an upper bound, so the pair passes.
     """
     counts = _bits_in_each(words)
     return (counts.view(np.uint32)[:, 0] * _SUM_OF_BYTES) >> _HIGHEST
@@ -48,7 +48,7 @@ if hasattr(np, "bitwise_count"):
         return counts
 
 else:  # numpy 1.26
-    _BITS = np.array([number.bit_count() for number in range(256)], np.uint8)
+    _BITS = np.array([byte.bit_count() for byte in range(256)], np.uint8)
 
     def _bits_in_each(words: Words) -> npt.NDArray[np.uint8]:
         octets = np.ascontiguousarray(words).view(np.uint8).reshape(*words.shape, 8)

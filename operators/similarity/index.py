@@ -1,4 +1,4 @@
-"""The unique records that a near duplicate may be one of."""
+"""The index of near duplicates: the unique records that a record may repeat."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ import numpy as np
 
 from operators.changes import BYTES_PER_RECORD, NearRecords
 from operators.columns.arrays import Floats, Hashes, Ints
-from operators.similarity.buckets import Bucket, Columns, chunks, read
+from operators.similarity.buckets import Bucket, TextColumns, chunks, read_columns
 from operators.similarity.search import Search
-from operators.similarity.signatures import Measure, Reading, Signatures, join
+from operators.similarity.signatures import Features, Measure, Signatures, concat
 
-# Counts of texts by signature; what shares a count is taken for less rare than it is.
+# Texts per signature, counted in a hash table without collision handling: colliding
+# signatures look more common than they are.
 _COUNTS = 1 << 20
 _HALVE_AFTER = 1 << 22
 _NO_BOUND = 1 << 62
 
 
 class NearIndex:
-    """Unique records of the last while, by buckets of event time that are dropped whole.
+    """Recent unique records, in buckets of event time that are dropped as a whole.
 
-    Promises: `Search.find` names the most similar unique record of the same shard at
-    most `seconds` away, and of several the one decided first, if its similarity is
-    at least the threshold.  None is missed, save where a record has more candidates
-    than `MOST_CANDIDATES`, `MOST_EFFORT` or `LONGEST_TEXT` allow: `Search.capped`
-    counts those.
+    Promises: `Search.find` returns the most similar unique record of the same shard at
+    most `seconds` away, if its similarity reaches the threshold; of equals the one decided
+    first.  It misses none, unless a record exceeds `MAX_CANDIDATES`, `MAX_EFFORT` or
+    `MAX_TEXT_LENGTH`: `Search.capped` counts those records.
     """
 
-    def __init__(self, measure: Measure, seconds: float, most: int = _NO_BOUND) -> None:
-        """measure: of similarity.  seconds: how far away in event time, ≥ 0.
+    def __init__(self, measure: Measure, seconds: float, max_records: int = _NO_BOUND) -> None:
+        """measure: of similarity.  seconds: largest distance in event time, ≥ 0.
 
-        most: past so many records the oldest bucket is evicted.
+        max_records: the oldest bucket is evicted when more are held.
         """
         self.measure = measure
         self.seconds = seconds
         self.capped = 0
         self.evicted = 0
-        self._most = most
+        self._max_records = max_records
         self._buckets: dict[float, Bucket] = {}
         self._counts = np.zeros(_COUNTS, np.uint32)
         self._counted = 0
@@ -49,20 +49,20 @@ class NearIndex:
         return self._records
 
     def size_bytes(self) -> int:
-        """Return about how much memory the records take."""
+        """Estimate the memory that the records take."""
         return sum(bucket.size_bytes() for bucket in self._buckets.values())
 
     def packed_bytes(self) -> int:
-        """Return how much the records take in a snapshot."""
+        """Return how many bytes the records take in a snapshot."""
         characters = sum(bucket.characters for bucket in self._buckets.values())
         return characters + len(self) * BYTES_PER_RECORD
 
     def search(self, texts: list[str], times: Floats, shards: Hashes, references: Ints) -> Search:
-        """Look up some records, at least one, at most what `chunks` puts together."""
+        """Look up the records of a chunk (`chunks`)."""
         return Search(self, texts, times, shards, references)
 
     def add(self, search: Search) -> NearRecords:
-        """Add the records that a search has kept; return them."""
+        """Add the records that a search kept; return them."""
         self.capped += search.capped
         columns, rows = search.columns, np.array(search.kept, np.int64)
         rows = rows[columns.sizes[rows] >= 0]
@@ -74,47 +74,48 @@ class NearIndex:
             [columns.texts[row] for row in rows.tolist()],
         )
 
-    def _put(self, columns: Columns, rows: Ints, offered: Signatures) -> None:
-        """Add rows, with the signatures that they are found by."""
+    def _put(self, columns: TextColumns, rows: Ints, offered: Signatures) -> None:
+        """Add rows, with the signatures that find them."""
         if not len(rows):
             return
         columns.orders[rows] = np.arange(self._next, self._next + len(rows))
         self._next += len(rows)
         self._records += len(rows)
         with np.errstate(over="ignore"):
-            numbers = np.floor(columns.times[rows] / (self.seconds or 1.0))
-        for number in np.unique(numbers).tolist():
-            mine = rows[numbers == number]
-            wanted = np.zeros(len(columns), np.bool_)
-            wanted[mine] = True
-            theirs = wanted[offered.rows]
+            buckets = np.floor(columns.times[rows] / (self.seconds or 1.0))
+        for number in np.unique(buckets).tolist():
+            bucket_rows = rows[buckets == number]
+            in_bucket = np.zeros(len(columns), np.bool_)
+            in_bucket[bucket_rows] = True
+            chosen = in_bucket[offered.rows]
             bucket = self._buckets.setdefault(number, Bucket())
-            bucket.add(columns, mine, Signatures(offered.rows[theirs], offered.hashes[theirs]))
-        while self._records > self._most:
+            signatures = Signatures(offered.rows[chosen], offered.hashes[chosen])
+            bucket.add(columns, bucket_rows, signatures)
+        while self._records > self._max_records:
             oldest = min(self._buckets, key=lambda number: self._buckets[number].newest)
             self.evicted += self._drop(oldest)
 
-    def _drop(self, number: float) -> int:
-        count = len(self._buckets.pop(number))
+    def _drop(self, bucket: float) -> int:
+        count = len(self._buckets.pop(bucket))
         self._records -= count
         return count
 
-    def choose(self, reading: Reading) -> Signatures:
-        """Choose for each text as many signatures as it needs: those that fewest had so far."""
-        ways = [self._rarest(offered, reading.needed) for offered in reading.offered]
+    def choose(self, features: Features) -> Signatures:
+        """Choose the rarest signatures for each text, as many as it needs."""
+        ways = [self._rarest(offered, features.needed) for offered in features.offered]
         if len(ways) == 1:
             return ways[0][0]
         best = np.argmin([cost for _, cost in ways], axis=0)
         of_best = [best[chosen.rows] == way for way, (chosen, _) in enumerate(ways)]
-        return join(
+        return concat(
             [
-                Signatures(chosen.rows[mine], chosen.hashes[mine])
-                for (chosen, _), mine in zip(ways, of_best, strict=True)
+                Signatures(chosen.rows[is_best], chosen.hashes[is_best])
+                for (chosen, _), is_best in zip(ways, of_best, strict=True)
             ]
         )
 
     def _rarest(self, offered: Signatures, needed: Ints) -> tuple[Signatures, Floats]:
-        """The signatures that fewest texts had so far, and how many had them; count them all."""
+        """Return each text's rarest signatures, and how many texts had them; count all."""
         at = (offered.hashes & np.uint64(_COUNTS - 1)).astype(np.intp)
         counts = self._counts[at]
         order = np.lexsort((counts, offered.rows))
@@ -131,9 +132,9 @@ class NearIndex:
         return Signatures(rows, offered.hashes[chosen]), cost
 
     def near(self, times: Floats) -> Iterator[Bucket]:
-        """Buckets that may have a record near one of some times, in event time."""
+        """Yield the buckets that may have a record near one of some event times."""
         first, last = float(times.min()), float(times.max())
-        # Differences of times are rounded.
+        # Differences of event times are rounded.
         slack = (max(abs(first), abs(last)) + self.seconds) * 1e-12
         first, last = first - self.seconds - slack, last + self.seconds + slack
         for bucket in self._buckets.values():
@@ -141,39 +142,43 @@ class NearIndex:
                 yield bucket
 
     def expire(self, horizon: float) -> None:
-        """Drop the buckets that no record with an event time ≥ horizon could match."""
-        gone = [n for n, bucket in self._buckets.items() if self.is_expired(bucket.newest, horizon)]
-        for number in gone:
+        """Drop the buckets that no record with an event time ≥ horizon can match."""
+        expired = [
+            number
+            for number, bucket in self._buckets.items()
+            if self.is_expired(bucket.newest, horizon)
+        ]
+        for number in expired:
             self._drop(number)
 
     def is_expired(self, newest: float, horizon: float) -> bool:
-        """Tell whether records up to `newest` are of no more use at a horizon."""
-        # Rounding is monotonic: what is too far from the horizon is so from later times.
+        """Tell whether no later record can match records up to `newest`."""
+        # Rounding is monotonic: what is too far from the horizon is too far from later times.
         return horizon - newest > self.seconds
 
     def records(self) -> NearRecords:
-        """Everything held, in the order in which it was decided."""
+        """Return all records held, in the order of decision."""
         held = [bucket.columns for bucket in self._buckets.values()]
         if not held:
             return NearRecords.empty()
-        order = np.argsort(np.concatenate([one.orders[: len(one)] for one in held]))
-        texts = [text for one in held for text in one.texts]
+        order = np.argsort(np.concatenate([columns.orders[: len(columns)] for columns in held]))
+        texts = [text for columns in held for text in columns.texts]
         return NearRecords(
-            np.concatenate([one.times[: len(one)] for one in held])[order],
-            np.concatenate([one.references[: len(one)] for one in held])[order],
-            np.concatenate([one.shards[: len(one)] for one in held])[order],
+            np.concatenate([columns.times[: len(columns)] for columns in held])[order],
+            np.concatenate([columns.references[: len(columns)] for columns in held])[order],
+            np.concatenate([columns.shards[: len(columns)] for columns in held])[order],
             [texts[row] for row in order.tolist()],
         )
 
     def apply(self, records: NearRecords) -> None:
-        """Add records that an earlier run has decided, in that order."""
-        for piece in chunks(records.texts):
-            columns, reading = read(
+        """Add unique records of an earlier run, in the order of decision."""
+        for chunk in chunks(records.texts):
+            columns, features = read_columns(
                 self.measure,
-                records.texts[piece],
-                records.times[piece],
-                records.shards[piece],
-                records.references[piece],
+                records.texts[chunk],
+                records.times[chunk],
+                records.shards[chunk],
+                records.references[chunk],
             )
             rows = np.arange(len(columns))
-            self._put(columns, rows, self.choose(reading))
+            self._put(columns, rows, self.choose(features))

@@ -1,9 +1,9 @@
 """Levenshtein similarity: (length − distance) / length, of the longer text, in code points.
 
-Signatures: of n pieces of a text that do not overlap, d edits leave at least n − d
-as they were, though they may move.  So a text is found by d + 1 of its pieces of w
-characters, those that fewest others have, and looks for all of its windows of w; in
-long texts near where they are, since d edits move a piece by d characters at most.
+Signatures are pieces of w characters that do not overlap.  d edits leave all but d of a
+text's pieces unchanged, though they may move them.  So the index stores the d + 1 rarest
+pieces of a text, and a text searches for all of its windows of w characters.  d edits
+move a piece by at most d characters, so long texts search only near each position.
 Source: Li, Deng, Wang & Feng 2011 (PassJoin) for pieces; Qin, Wang, Lu, Xiao & Lin
 2011 for windows on one side and pieces on the other.
 """
@@ -20,35 +20,35 @@ from operators.columns.arrays import Bools, Floats, Ints
 from operators.errors import SettingsError
 from operators.similarity.hashing import GOLDEN, Words, mix
 from operators.similarity.signatures import (
-    Groups,
-    Reading,
+    Features,
     Signatures,
+    SizeGroups,
     code_points,
+    concat,
+    expand_ranges,
     floor_of,
-    join,
     lowered,
     parity_sketches,
-    spread,
 )
 
-# Long pieces are rare in prose; of short ones, some are rare in texts made from a template.
+# Long pieces are rare in prose; in texts made from a template, only some short ones are.
 _LONG_PIECE, _SHORT_PIECE = 14, 6
-# For each so many pieces another one that similar texts share, if there are as many to
-# spare: one may be shared by chance, and a few more among many cost little.
-_PIECES_A_SHARED = 16
-# From so many texts on, comparing them in one call is faster.
-_TOGETHER = 4
+# For each 16 pieces a candidate must share one piece more, where there are pieces to
+# spare.  Texts share a piece by chance; a few more stored pieces among many cost little.
+_PIECES_PER_SHARED = 16
+# From this many texts on, one call that compares them all is faster.
+_MIN_TEXTS_FOR_CDIST = 4
 _SLACK = 1e-9
 _EFFORT = 100
 _GRAM = 2
-# An edit touches two grams of two characters, and puts two in their place.
-_BITS_AN_EDIT = 2 * _GRAM
+# An edit removes two grams of two characters and adds two.
+_BITS_PER_EDIT = 2 * _GRAM
 _BASE = 0x9E3779B97F4A7C15 | 1
 _INVERSE = pow(_BASE, -1, 1 << 64)
-# Stands for "any text of this group": no piece of it need be left as it was.
+# Stands for "any text of this size group": edits may change each of its pieces.
 _ANY = 0
-# Where a piece may be: in texts of many edits a zone of 2 ** n characters, or the next one,
-# which leaves a part of the candidates at the price of twice the look-ups.
+# Texts with many edits are cut into zones of 2 ** n characters; a moved piece is in its own
+# zone or the next one.  That leaves fewer candidates, for twice the look-ups.
 _MANY_EDITS = 20
 _ONE_ZONE, _ZONE_BITS = 62, 6
 _ZONE = np.uint64(0xD1342543DE82EF95)
@@ -60,120 +60,122 @@ class LevenshteinSimilarity:
     def __init__(self, threshold: float) -> None:
         """threshold: in (0, 1].  Raises SettingsError if rapidfuzz is not installed."""
         self.threshold = threshold
-        self._least = lowered(threshold)
-        self._groups = Groups(threshold, smallest=0)
+        self._lowered = lowered(threshold)
+        self._groups = SizeGroups(threshold, smallest=0)
         self._edits = np.zeros(0, np.int64)
-        self._shared = self._zones = self._edits
+        self._min_shared = self._zones = self._edits
         self._widths: list[Ints] = []
         self._powers, self._inverses = np.ones(1, np.uint64), np.ones(1, np.uint64)
         self._distance, self._distances = _rapidfuzz()
 
-    def read(self, texts: Sequence[str]) -> Reading:
-        """Read some texts."""
+    def read(self, texts: Sequence[str]) -> Features:
+        """Extract the features of some texts."""
         codes, starts = code_points(texts)
         sizes = np.diff(starts)
         self._prepare(int(sizes.max()), len(codes))
         own = self._groups.of(sizes)
         windows = _Windows(codes, self._powers, self._inverses)
-        return Reading(
+        return Features(
             sizes=sizes,
             bit_sketches=self._sketches(codes, starts, sizes),
-            asked=self._asked(windows, starts, sizes),
+            probes=self._probes(windows, starts, sizes),
             offered=[self._pieces(windows, starts, widths[own], own) for widths in self._widths],
-            needed=np.where(self._widths[0][own] == _ANY, 1, self._edits[own] + self._shared[own]),
+            needed=np.where(
+                self._widths[0][own] == _ANY, 1, self._edits[own] + self._min_shared[own]
+            ),
         )
 
-    def _asked(self, windows: _Windows, starts: Ints, sizes: Ints) -> Signatures:
-        """All windows of the widths of pieces that similar texts may be found by."""
+    def _probes(self, windows: _Windows, starts: Ints, sizes: Ints) -> Signatures:
+        """Return all windows as wide as the pieces that the index stores of similar texts."""
         first, last = self._groups.similar(sizes)
         steps = int((last - first).max()) + 1
         groups = np.stack([np.minimum(first + step, last) for step in range(steps)])
         any_, of_any = np.nonzero(self._widths[0][groups] == _ANY)
-        asked = [Signatures(of_any, _any_of(groups[any_, of_any]))]
+        probes = [Signatures(of_any, _any_of(groups[any_, of_any]))]
         widths = np.concatenate([widths[groups] for widths in self._widths])
         kinds = widths << _ZONE_BITS | np.tile(self._zones[groups], (len(self._widths), 1))
         for kind in np.unique(kinds[widths != _ANY]).tolist():
             width, zone = np.array([kind >> _ZONE_BITS]), kind & (1 << _ZONE_BITS) - 1
             rows = np.flatnonzero((kinds == kind).any(axis=0))
-            number, at = spread(starts[rows], np.maximum(sizes[rows] - width + 1, 0))
-            rows = rows[number]
+            text_of, at = expand_ranges(starts[rows], np.maximum(sizes[rows] - width + 1, 0))
+            rows = rows[text_of]
             place, moved = at - starts[rows], (1 << zone - 1) - 1
             first, last = np.maximum(place - moved, 0) >> zone, (place + moved) >> zone
-            asked.append(Signatures(rows, windows.hashes(at, width, first)))
+            probes.append(Signatures(rows, windows.hashes(at, width, first)))
             two = np.flatnonzero(first != last)
-            asked.append(Signatures(rows[two], windows.hashes(at[two], width, last[two])))
-        return join(asked)
+            probes.append(Signatures(rows[two], windows.hashes(at[two], width, last[two])))
+        return concat(probes)
 
     def _prepare(self, longest: int, total: int) -> None:
         if self._groups.reach(longest):
             edges = self._groups.edges
             smallest, largest = edges[:-1], (edges[1:] - 1).astype(np.float64)
-            self._edits = floor_of(largest * (1 - self._least) / self._least)
+            self._edits = floor_of(largest * (1 - self._lowered) / self._lowered)
             # More than twice as wide as a piece can move.
             zones = np.frexp(2.0 * self._edits)[1].astype(np.int64)
             self._zones = np.where(self._edits < _MANY_EDITS, _ONE_ZONE, zones)
-            chunks = self._edits + 1
-            long = np.minimum(smallest // chunks, _LONG_PIECE)
+            pieces = self._edits + 1
+            long = np.minimum(smallest // pieces, _LONG_PIECE)
             short = np.minimum(long, _SHORT_PIECE)
             self._widths = [long] if (long == short).all() else [long, short]
-            wanted = 1 + chunks // _PIECES_A_SHARED
-            left = smallest // np.maximum(long, 1) - self._edits
-            self._shared = np.where(long == _ANY, 1, np.minimum(left, wanted))
+            desired = 1 + pieces // _PIECES_PER_SHARED
+            unchanged = smallest // np.maximum(long, 1) - self._edits
+            self._min_shared = np.where(long == _ANY, 1, np.minimum(unchanged, desired))
         if len(self._powers) <= total:
             size = 1 << total.bit_length()
             self._powers = _powers(_BASE, size)
             self._inverses = _powers(_INVERSE, size)
 
     def _pieces(self, windows: _Windows, starts: Ints, widths: Ints, own: Ints) -> Signatures:
-        """Pieces that a text can be found by: one after another, from its start."""
+        """Cut each text into pieces from its start: the index may store any of them."""
         counts = np.where(widths == _ANY, 0, np.diff(starts) // np.maximum(widths, 1))
-        number, piece = spread(np.zeros(len(own), np.int64), counts)
-        width = widths[number]
+        text_of, piece = expand_ranges(np.zeros(len(own), np.int64), counts)
+        width = widths[text_of]
         place = piece * width
-        zones = place >> self._zones[own][number]
-        hashes = windows.hashes(starts[number] + place, width, zones)
+        zones = place >> self._zones[own][text_of]
+        hashes = windows.hashes(starts[text_of] + place, width, zones)
         any_ = np.flatnonzero(widths == _ANY)
-        return join([Signatures(number, hashes), Signatures(any_, _any_of(own[any_]))])
+        return concat([Signatures(text_of, hashes), Signatures(any_, _any_of(own[any_]))])
 
     @staticmethod
     def _sketches(codes: Words, starts: Ints, sizes: Ints) -> Words:
-        rows, at = spread(starts[:-1], np.maximum(sizes - _GRAM + 1, 0))
+        rows, at = expand_ranges(starts[:-1], np.maximum(sizes - _GRAM + 1, 0))
         grams = mix(codes[at] << np.uint64(32) | codes[at + 1])
         return parity_sketches(len(sizes), rows, grams)
 
-    def _most_edits(self, sizes: Ints, others: Ints) -> Ints:
-        return floor_of(np.maximum(sizes, others) * (1 - self._least))
+    def _max_edits(self, sizes: Ints, others: Ints) -> Ints:
+        return floor_of(np.maximum(sizes, others) * (1 - self._lowered))
 
     def possible(self, sizes: Ints, others: Ints) -> Bools:
         """Tell which pairs of lengths can be similar enough."""
-        fits: Bools = np.abs(sizes - others) <= self._most_edits(sizes, others)
+        fits: Bools = np.abs(sizes - others) <= self._max_edits(sizes, others)
         return fits
 
     def shared(self, sizes: Ints) -> Ints:
-        """How many of its pieces in an index a text shares with a similar one, at least."""
-        return self._shared[self._groups.of(sizes)]
+        """Return the least number of indexed pieces that a similar text shares."""
+        return self._min_shared[self._groups.of(sizes)]
 
-    def most_bits(self, sizes: Ints, others: Ints) -> Floats:
-        """How many grams only one of two similar texts has, at most."""
-        return self._most_edits(sizes, others).astype(np.float64) * _BITS_AN_EDIT
+    def max_different_bits(self, sizes: Ints, others: Ints) -> Floats:
+        """Return the largest number of grams that only one of two similar texts has."""
+        return self._max_edits(sizes, others).astype(np.float64) * _BITS_PER_EDIT
 
     def effort(self, length: int, others: Ints) -> Floats:
-        """Steps that it takes to compare a text with others by their lengths."""
+        """Estimate the steps that comparing a text with others takes, by their lengths."""
         longer = np.maximum(length, others).astype(np.float64)
-        # rapidfuzz goes along one text with as many words as the edits allowed need bits.
-        words = 1 + longer * (1 - self._least) / 64
+        # rapidfuzz scans one text with as many 64-bit words as the allowed edits need bits.
+        words = 1 + longer * (1 - self._lowered) / 64
         return longer * words + _EFFORT
 
     def similarities(self, text: str, others: Sequence[str]) -> list[float]:
-        """Similarities of a text to others; less than the threshold where they are not so."""
+        """Return the similarity to each of others; below the threshold any lower number."""
         longer = [max(len(text), len(other)) for other in others]
-        # One more than the bound stands for "more".
-        most = int(max(longer) * (1 - self._least) + _SLACK)
-        if len(others) < _TOGETHER:
-            distances = [self._distance(text, other, score_cutoff=most) for other in others]
+        # rapidfuzz returns one more than the bound for any larger distance.
+        max_distance = int(max(longer) * (1 - self._lowered) + _SLACK)
+        if len(others) < _MIN_TEXTS_FOR_CDIST:
+            distances = [self._distance(text, other, score_cutoff=max_distance) for other in others]
         else:
-            distances = self._distances([text], others, score_cutoff=most)
-        # One rounding: 93 of 100 are 0.93, and 1 − 7 / 100 is a little less.
+            distances = self._distances([text], others, score_cutoff=max_distance)
+        # Rounded once: 93 / 100 is 0.93, but 1 − 7 / 100 is a little less.
         return [
             (length - distance) / length if length else 1.0
             for distance, length in zip(distances, longer, strict=True)
@@ -189,13 +191,13 @@ class _Windows:
         self._inverses = inverses
 
     def hashes(self, at: Ints, width: Ints, zones: Ints) -> Words:
-        """Hashes of the windows that begin at some positions, in some zones of their texts."""
+        """Hash the windows that begin at some positions, with the zones that they are in."""
         windows = (self._sums[at + width] - self._sums[at]) * self._inverses[at]
         return mix(windows + width.astype(np.uint64) * GOLDEN + zones.astype(np.uint64) * _ZONE)
 
 
 def _rapidfuzz() -> tuple[Any, Callable[..., list[int]]]:
-    """Distance of two texts, and of one text to many."""
+    """Import functions for the distance of two texts, and of one text to many."""
     try:
         distance = import_module("rapidfuzz.distance.Levenshtein").distance
         cdist = import_module("rapidfuzz.process").cdist
@@ -206,9 +208,9 @@ def _rapidfuzz() -> tuple[Any, Callable[..., list[int]]]:
         )
         raise SettingsError(msg) from None
 
-    def distances(one: list[str], others: Sequence[str], **options: int) -> list[int]:
-        found: list[int] = cdist(one, others, scorer=distance, **options)[0].tolist()
-        return found
+    def distances(text: list[str], others: Sequence[str], **options: int) -> list[int]:
+        row: list[int] = cdist(text, others, scorer=distance, **options)[0].tolist()
+        return row
 
     return distance, distances
 

@@ -29,7 +29,7 @@ class NearSpec:
     """How near duplicates are looked for.
 
     threshold: in (0, 1].  metric: `jaccard` or `levenshtein`.  shingle: `Nc` or `Nw`.
-    seconds: how far away in event time.  most_records: more are not held.
+    seconds: how far away in event time.  max_records: more are not held.
     one_shard: whether everything is one shard.
     """
 
@@ -37,7 +37,7 @@ class NearSpec:
     metric: str
     shingle: str
     seconds: float
-    most_records: int
+    max_records: int
     one_shard: bool
 
     def index(self) -> NearIndex:
@@ -47,7 +47,7 @@ class NearSpec:
             measure = LevenshteinSimilarity(self.threshold)
         else:
             measure = Jaccard(self.threshold, self.shingle)
-        return NearIndex(measure, self.seconds, self.most_records)
+        return NearIndex(measure, self.seconds, self.max_records)
 
     def shards(self, decided: DecisionColumns) -> Hashes:
         """128-bit hash of each record's shard, zeros if there is but one."""
@@ -57,7 +57,7 @@ class NearSpec:
 
 
 @dataclass(slots=True)
-class Asked:
+class UndecidedRecords:
     """Records to be decided, in their order: keys, times, references, shards, texts."""
 
     hashes: Hashes
@@ -88,7 +88,7 @@ class NearDecision:
 class _Keys:
     """Matches some of the records by their keys, adds those that are new, and notes both."""
 
-    def __init__(self, store: KeyStore, asked: Asked, decision: NearDecision) -> None:
+    def __init__(self, store: KeyStore, asked: UndecidedRecords, decision: NearDecision) -> None:
         self._store = store
         self._asked = asked
         self._decision = decision
@@ -106,14 +106,14 @@ class _Keys:
             return
         asked, decision = self._asked, self._decision
         hashes, times, references = asked.hashes[rows], asked.times[rows], asked.references[rows]
-        found = self._store.decide(hashes, times, references)
+        found, delta = self._store.decide(hashes, times, references)
         if not unique:
             decision.matches.combination[rows] = found.combination
             decision.matches.originals[rows] = found.originals
-        decision.deltas.append(self._store.delta(hashes, times, references, found))
+        decision.deltas.append(delta)
 
 
-def decide_near(store: KeyStore, index: NearIndex, asked: Asked) -> NearDecision:
+def decide_near(store: KeyStore, index: NearIndex, asked: UndecidedRecords) -> NearDecision:
     """Match records by their keys, the others by their texts; add the unique ones to both.
 
     A near duplicate is not unique: its keys are not added, for later records of the

@@ -1,4 +1,4 @@
-"""Postings: which records have a signature, in sorted columns."""
+"""Postings: the records that have a signature, in sorted columns."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ import numpy.typing as npt
 
 from operators.columns.arrays import Bools, Ints
 from operators.similarity.hashing import Words
-from operators.similarity.signatures import spread
+from operators.similarity.signatures import expand_ranges
 
-# Bits of the filter for each signature, of which two are set: 1 in 60 of those that
-# are not there passes.
+# Filter bits for each signature.  A signature sets two of them, so 1 in 60 of the absent
+# signatures passes.
 _FILTER_BITS = 16
-_SMALLEST_FILTER = 1 << 13
-# A run is merged into the one before it unless that is so many times longer: few runs
-# to look into, at the price of moving each signature a dozen times in its life.
+_MIN_FILTER_BITS = 1 << 13
+# A run is merged into the one before it unless that is 6 times longer.  So there are few
+# runs to search, and each signature is moved about a dozen times in its life.
 _RATIO = 6
-# A signature in the columns, if no other text has it: 8 of hash, 4 of start, 4 of row;
-# and its bits of the filter.
+# A signature that one text has: 8 bytes of hash, 4 of start, 4 of row, and its filter bits.
 BYTES_PER_SIGNATURE = 16 + 2 * _FILTER_BITS // 8
 
 _OCTET, _IN_OCTET, _SECOND = np.uint64(3), np.uint64(7), np.uint64(32)
@@ -30,21 +29,21 @@ _Rows: TypeAlias = npt.NDArray[np.int32]
 
 
 @dataclass(slots=True)
-class Lists:
-    """Lists of postings that were asked for: those of `rows[first : first + count]`.
+class PostingLists:
+    """Postings of the probes that were found: `rows[first : first + count]` for each.
 
-    asked: position of the signature in what was asked.
+    probes: position of each list's signature among the probes.
     """
 
     rows: _Rows
-    asked: Ints
+    probes: Ints
     firsts: _Rows
     counts: _Rows
 
 
 @dataclass(slots=True)
 class _Run:
-    """Signatures in order, each once; number n is that of rows[starts[n] : starts[n + 1]]."""
+    """Sorted signatures, each once; rows[starts[n] : starts[n + 1]] have signature n."""
 
     signatures: Words
     starts: _Rows
@@ -57,17 +56,16 @@ class _Run:
 class Postings:
     """A multimap from 64-bit signatures to rows.
 
-    Sorted runs, merged as they grow (a log-structured merge: each signature is
-    moved a few times), behind a filter of bits, since most of what is
-    asked for is not there.  4 bytes for each row of a signature and 12 for the
-    signature, and 2 to 4 of filter.
+    It holds sorted runs, which are merged as they grow (a log-structured merge).  A bit
+    filter comes first, since most probes are absent.  A signature takes 12 bytes, 4 more
+    for each row that has it, and 2 to 4 of filter.
     """
 
     def __init__(self) -> None:
         self._runs: list[_Run] = []
         self._count = 0
-        self._filter = np.zeros(_SMALLEST_FILTER // 8, np.uint8)
-        self._mask = np.uint64(_SMALLEST_FILTER - 1)
+        self._filter = np.zeros(_MIN_FILTER_BITS // 8, np.uint8)
+        self._mask = np.uint64(_MIN_FILTER_BITS - 1)
 
     def __len__(self) -> int:
         """Return the number of signatures."""
@@ -100,29 +98,29 @@ class Postings:
             np.bitwise_or.at(self._filter, (bits >> _OCTET).astype(np.intp), masks)
 
     def maybe(self, signatures: Words) -> Ints:
-        """Positions of the signatures that are there, and of a few that are not."""
-        found = np.flatnonzero(self._marked(signatures & self._mask))
-        return found[self._marked(signatures[found] >> _SECOND & self._mask)]
+        """Return the positions of the signatures that are held, and of a few that are not."""
+        passed = np.flatnonzero(self._marked(signatures & self._mask))
+        return passed[self._marked(signatures[passed] >> _SECOND & self._mask)]
 
     def _marked(self, bits: Words) -> Bools:
         octets = self._filter[(bits >> _OCTET).astype(np.intp)]
         octets >>= (bits & _IN_OCTET).astype(np.uint8)
         return (octets & np.uint8(1)).astype(np.bool_)
 
-    def find(self, signatures: Words) -> Iterator[Lists]:
-        """Lists of the rows that have each of the signatures, one run after another."""
+    def find(self, signatures: Words) -> Iterator[PostingLists]:
+        """Yield the rows that have each of the signatures, run by run."""
         for run in self._runs:
             at = run.signatures.searchsorted(signatures)
             at[at == len(run.signatures)] = 0
-            asked = np.flatnonzero(run.signatures[at] == signatures)
-            if len(asked):
-                at = at[asked]
+            probes = np.flatnonzero(run.signatures[at] == signatures)
+            if len(probes):
+                at = at[probes]
                 firsts = run.starts[at]
-                yield Lists(run.rows, asked, firsts, run.starts[at + 1] - firsts)
+                yield PostingLists(run.rows, probes, firsts, run.starts[at + 1] - firsts)
 
 
 def _run(signatures: Words, counts: Ints, rows: _Rows) -> _Run:
-    """Make a run of signatures in order, which may be there more than once."""
+    """Make a run of sorted signatures, which may repeat."""
     new = np.ones(len(signatures), np.bool_)
     new[1:] = signatures[1:] != signatures[:-1]
     ends = np.cumsum(counts)
@@ -131,11 +129,11 @@ def _run(signatures: Words, counts: Ints, rows: _Rows) -> _Run:
     return _Run(signatures[first], starts.astype(np.int32), rows)
 
 
-def _merge(one: _Run, other: _Run) -> _Run:
-    signatures = np.concatenate((one.signatures, other.signatures))
-    # Two sorted runs: the stable sort finds them and merges.
+def _merge(left: _Run, right: _Run) -> _Run:
+    signatures = np.concatenate((left.signatures, right.signatures))
+    # The stable sort finds the two sorted runs and merges them.
     order = np.argsort(signatures, kind="stable")
-    counts = np.concatenate((np.diff(one.starts), np.diff(other.starts)))[order]
-    firsts = np.concatenate((one.starts[:-1], other.starts[:-1] + len(one)))[order]
-    _, at = spread(firsts, counts)
-    return _run(signatures[order], counts, np.concatenate((one.rows, other.rows))[at])
+    counts = np.concatenate((np.diff(left.starts), np.diff(right.starts)))[order]
+    firsts = np.concatenate((left.starts[:-1], right.starts[:-1] + len(left)))[order]
+    _, at = expand_ranges(firsts, counts)
+    return _run(signatures[order], counts, np.concatenate((left.rows, right.rows))[at])

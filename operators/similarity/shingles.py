@@ -13,10 +13,10 @@ import numpy as np
 
 from operators.columns.arrays import Ints
 from operators.similarity.hashing import Words, mix
-from operators.similarity.signatures import code_points, spread
+from operators.similarity.signatures import code_points, expand_ranges
 
-# A code point has 21 bits: as many fit into 64, with one to spare.
-_PACKED = 3
+# A code point has 21 bits, so three fit into 64.
+_MAX_PACKED = 3
 _CODE_BITS = 21
 _SHORT = 1 << 63
 _LENGTH_AT = 60
@@ -24,10 +24,10 @@ _LENGTH_AT = 60
 
 @dataclass(slots=True)
 class ShingleSets:
-    """Sets of shingles of some texts, as numbers that rise within a row.
+    """Sets of shingles of some texts, as hashes that rise within a row.
 
     starts: where each row begins in `hashes`, and where the last ends.  sizes: of the
-    sets; hashes may be fewer only where two shingles met in one.
+    sets; a row has fewer hashes only where two shingles have the same hash.
     """
 
     rows: Ints
@@ -37,48 +37,48 @@ class ShingleSets:
 
 
 class Overlap(Protocol):
-    """Compares one set of shingles with that of other texts."""
+    """Compares the shingles of one text with those of other texts."""
 
     def __call__(self, other: str) -> tuple[int, int]:
-        """Sizes of the intersection and of the union."""
+        """Return the sizes of the intersection and of the union."""
         ...
 
 
 class Shingles(Protocol):
-    """A kind of shingles.  A text shorter than one is its own single shingle."""
+    """A kind of shingles.  A text shorter than a shingle is its own single shingle."""
 
     def read(self, texts: Sequence[str]) -> ShingleSets:
-        """Sets of shingles of some texts."""
+        """Make the sets of shingles of some texts."""
         ...
 
     def overlap(self, text: str) -> Overlap:
-        """Return what compares a text with others, exactly."""
+        """Return a function that compares a text with others, exactly."""
         ...
 
 
 def shingles_of(shingle: str) -> Shingles:
-    """Return the kind of shingles that `Nc` (characters) or `Nw` (words) names."""
+    """Make shingles of N characters (`Nc`) or N words (`Nw`)."""
     size = int(shingle[:-1])
     if shingle.endswith("w"):
         return GramSets(WordGrams(size))
-    return PackedGrams(size) if size <= _PACKED else GramSets(CharacterGrams(size))
+    return PackedGrams(size) if size <= _MAX_PACKED else GramSets(CharacterGrams(size))
 
 
 class PackedGrams:
-    """Up to three characters: packed into 64 bits and mixed, one number for one shingle."""
+    """n-grams of up to three characters; each is packed into 64 bits and mixed, without loss."""
 
     def __init__(self, size: int) -> None:
         """size: characters of a shingle, 1 to 3."""
         self._size = size
 
     def read(self, texts: Sequence[str]) -> ShingleSets:
-        """Sets of shingles of some texts."""
+        """Make the sets of shingles of some texts."""
         codes, borders = code_points(texts)
         lengths = np.diff(borders)
         counts = np.maximum(lengths - self._size + 1, 1)
-        rows, at = spread(borders[:-1], counts)
+        rows, at = expand_ranges(borders[:-1], counts)
         packed = np.zeros(len(at), np.uint64)
-        # The last of a row of short texts may be beyond the end of all.
+        # Short texts at the end read up to `size` code points past the last one.
         padded = np.concatenate((codes, np.zeros(self._size, np.uint64)))
         for offset in range(self._size):
             packed <<= np.uint64(_CODE_BITS)
@@ -89,29 +89,29 @@ class PackedGrams:
         return _distinct(mix(packed), rows, counts)
 
     def overlap(self, text: str) -> Overlap:
-        """Return what compares a text with others, as sorted integers."""
-        mine = self.read([text]).hashes
+        """Return a function that compares a text with others, as sorted integers."""
+        own = self.read([text]).hashes
 
         def compare(other: str) -> tuple[int, int]:
-            theirs = self.read([other]).hashes
-            at = mine.searchsorted(theirs)
-            at[at == len(mine)] = 0
-            common = int(np.count_nonzero(mine[at] == theirs))
-            return common, len(mine) + len(theirs) - common
+            others = self.read([other]).hashes
+            at = own.searchsorted(others)
+            at[at == len(own)] = 0
+            common = int(np.count_nonzero(own[at] == others))
+            return common, len(own) + len(others) - common
 
         return compare
 
 
 def _short(codes: list[int]) -> np.uint64:
-    """Number of a text shorter than a shingle: the length keeps a U+0000 in front apart."""
-    number = 0
+    """Pack a text shorter than a shingle; the length tells leading U+0000 apart."""
+    packed = 0
     for code in codes:
-        number = number << _CODE_BITS | code
-    return np.uint64(_SHORT | len(codes) << _LENGTH_AT | number)
+        packed = packed << _CODE_BITS | code
+    return np.uint64(_SHORT | len(codes) << _LENGTH_AT | packed)
 
 
 def _distinct(hashes: Words, rows: Ints, counts: Ints) -> ShingleSets:
-    """Sort within each row, and leave out what is there twice."""
+    """Sort within each row, and drop repeated hashes."""
     ends = np.cumsum(counts)
     begin = 0
     for end in ends.tolist():
@@ -126,42 +126,42 @@ def _distinct(hashes: Words, rows: Ints, counts: Ints) -> ShingleSets:
 
 
 class Grams(Protocol):
-    """Shingles as Python values; those of different texts are equal when the shingles are."""
+    """Shingles as Python values, which are equal where the shingles are."""
 
     def __call__(self, text: str) -> set[Hashable]:
-        """Set of shingles of a text."""
+        """Make the set of shingles of a text."""
         ...
 
 
 class GramSets:
-    """Any shingles, compared as sets of Python values; their hashes only lead to candidates."""
+    """Any shingles, compared as sets of Python values; hashes only find candidates."""
 
     def __init__(self, grams: Grams) -> None:
         self._grams = grams
 
     def read(self, texts: Sequence[str]) -> ShingleSets:
-        """Sets of shingles of some texts."""
+        """Make the sets of shingles of some texts."""
         sets = [self._grams(text) for text in texts]
-        sizes = np.array([len(one) for one in sets], np.int64)
-        hashes = np.concatenate([_hashes(one) for one in sets])
-        found = _distinct(hashes, np.repeat(np.arange(len(sets)), sizes), sizes)
-        found.sizes = sizes
-        return found
+        sizes = np.array([len(grams) for grams in sets], np.int64)
+        hashes = np.concatenate([_hashes(grams) for grams in sets])
+        shingle_sets = _distinct(hashes, np.repeat(np.arange(len(sets)), sizes), sizes)
+        shingle_sets.sizes = sizes
+        return shingle_sets
 
     def overlap(self, text: str) -> Overlap:
-        """Return what compares a text with others, as sets."""
-        mine = self._grams(text)
+        """Return a function that compares a text with others, as sets."""
+        own = self._grams(text)
 
         def compare(other: str) -> tuple[int, int]:
-            theirs = self._grams(other)
-            common = len(mine & theirs)
-            return common, len(mine) + len(theirs) - common
+            others = self._grams(other)
+            common = len(own & others)
+            return common, len(own) + len(others) - common
 
         return compare
 
 
 def _hashes(grams: Iterable[Hashable]) -> Words:
-    """Hash shingles, the same in every process."""
+    """Hash shingles to the same values in every process."""
     digests = [mmh3.hash_bytes(repr(gram).encode())[:8] for gram in grams]
     return np.frombuffer(b"".join(digests), "<u8").copy()
 
@@ -173,7 +173,7 @@ class CharacterGrams:
         self._size = size
 
     def __call__(self, text: str) -> set[Hashable]:
-        """Set of the n-grams of a text."""
+        """Make the set of the n-grams of a text."""
         size = self._size
         return {text[at : at + size] for at in range(max(len(text) - size + 1, 1))}
 
@@ -185,11 +185,11 @@ class WordGrams:
         self._size = size
 
     def __call__(self, text: str) -> set[Hashable]:
-        """Set of the n-grams of a text; of one with too few words, the text."""
-        found, size = words(text), self._size
-        if len(found) < size:
+        """Make the set of the n-grams of a text; the text itself if it has too few words."""
+        all_words, size = words(text), self._size
+        if len(all_words) < size:
             return {text}
-        return {tuple(found[at : at + size]) for at in range(len(found) - size + 1)}
+        return {tuple(all_words[at : at + size]) for at in range(len(all_words) - size + 1)}
 
 
 class _LetterOrSpace(dict[int, str]):
@@ -202,16 +202,16 @@ class _LetterOrSpace(dict[int, str]):
         return kept
 
 
-_KEPT = _LetterOrSpace()
-# More than a language has; all there are would take 100 MB.
-_MOST_KEPT = 100_000
+_CHARACTERS = _LetterOrSpace()
+# More characters than a language has; all of Unicode would take 100 MB.
+_MAX_CACHED = 100_000
 _ASCII_WORD = re.compile("[A-Za-z0-9]+")
 
 
 def words(text: str) -> list[str]:
-    """Words of a text."""
+    """Split a text into words."""
     if text.isascii():
         return _ASCII_WORD.findall(text)
-    if len(_KEPT) > _MOST_KEPT:
-        _KEPT.clear()
-    return text.translate(_KEPT).split()
+    if len(_CHARACTERS) > _MAX_CACHED:
+        _CHARACTERS.clear()
+    return text.translate(_CHARACTERS).split()

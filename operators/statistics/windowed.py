@@ -53,7 +53,6 @@ class StatisticsSettings:
 
     seconds: float
     lanes: int
-    allowed_lateness_seconds: float
 
 
 def pieces_of(batch: VerdictBatch, settings: StatisticsSettings) -> Iterator[tuple[float, Piece]]:
@@ -68,9 +67,8 @@ def pieces_of(batch: VerdictBatch, settings: StatisticsSettings) -> Iterator[tup
                 yield summary.seconds, Piece(batch.lane, window, counts)
     seconds, progress = settings.seconds, batch.change.progress
     if progress.sequence != NO_SEQUENCE and progress.watermark > float("-inf"):
-        horizon = progress.watermark - settings.allowed_lateness_seconds
         now = window_of(progress.watermark, seconds)
-        yield seconds, Piece(batch.lane, now, {}, window_of(horizon, seconds))
+        yield seconds, Piece(batch.lane, now, {}, window_of(batch.change.horizon, seconds))
 
 
 _Horizons: TypeAlias = dict[int, int]

@@ -1,4 +1,4 @@
-"""Tumbling windows, or for ever, held in Bloom filters: two bytes a key, a few false repeats."""
+"""Tumbling or endless windows in Bloom filters: two bytes a key, and a few false repeats."""
 
 from __future__ import annotations
 
@@ -13,77 +13,83 @@ from operators.columns.first_occurrences import first_occurrences
 from operators.columns.references import NO_REFERENCE
 from operators.verdicts import Matches
 from operators.windows.bloom_filter import BloomFilter, BloomSize
+from operators.windows.bound import Bound
 from operators.windows.key_table.batch_repeats import resolve
-from operators.windows.key_table.table import Bound
-from operators.windows.store import Renewals, bucket_numbers, renewing_delta
+from operators.windows.store import (
+    Decision,
+    Renewals,
+    bucket_numbers,
+    renewing_delta,
+    window_is_past,
+    window_numbers,
+)
 
-# A filter cannot forget a key, so a whole one is evicted: the larger the part of all
-# keys in it, the more go at once; the smaller, the more filters must be looked into.
+# A filter cannot forget a key, so a whole filter is evicted.  With fewer parts more keys go
+# at once, with more parts a search must look into more filters.
 _PARTS = 8
-# A window's first filter is small; with more windows than a few it is smaller still, since
-# memory has to go by keys and not by windows.  Each further one is larger, up to one part of
+# A window's first filter is small, and smaller still with more than a few windows: memory
+# must depend on keys, not on windows.  Each further filter is larger, up to one part of
 # all keys.
 _FIRST_KEYS = 4096
-_FEWEST_KEYS = 4
+_MIN_FIRST_KEYS = 4
 _FEW_WINDOWS = 8
 _GROWTH = 4
-_LARGEST_AFTER = 13  # from the fewest keys to `_MAX_FILTER_KEYS`
+_MAX_GROWTHS = 13  # from _MIN_FIRST_KEYS to _MAX_FILTER_KEYS
 _MAX_FILTER_KEYS = 1 << 26
 
 
-class _Aged(NamedTuple):
-    """A filter, and when it was made: a running number."""
+class _Filter(NamedTuple):
+    """A filter.  number: a running number from when it was made.  capacity: in keys."""
 
-    born: int
-    filter: BloomFilter
-    keys: int
+    number: int
+    bits: BloomFilter
+    capacity: int
 
 
 def _part(bound: Bound) -> int:
-    """Keys of the largest filter."""
+    """Return the capacity of the largest filter, in keys."""
     return min(-(-bound.max_keys // _PARTS), _MAX_FILTER_KEYS)
 
 
 def _size(keys: int, bound: Bound, error: float) -> BloomSize:
-    """Size of a filter, with that part of the error which its keys are of all."""
+    """Return the size of a filter: its share of the error is its share of all keys."""
     return BloomSize.of(keys, error * keys / bound.max_keys)
 
 
 def check_error(bound: Bound, error: float) -> None:
-    """Raise ValueError if no filter can be as large as a store's largest one has to be."""
+    """Raise ValueError if the store's largest filter would be too large."""
     _size(_part(bound), bound, error)
 
 
 def _first_keys(windows: int) -> int:
-    """Keys of the first filter of the last of some windows."""
+    """Return the capacity of a window's first filter, given the number of windows."""
     keys = _FIRST_KEYS
-    while windows > _FEW_WINDOWS and keys > _FEWEST_KEYS:
+    while windows > _FEW_WINDOWS and keys > _MIN_FIRST_KEYS:
         keys //= _GROWTH
         windows //= _GROWTH
     return keys
 
 
 class BloomStore:
-    """A row of Bloom filters for each window `floor(t / W)`.
+    """A list of Bloom filters for each window `floor(t / W)`, the oldest first.
 
-    A record all of whose bits are set counts as a repeat: certain for a repeat,
-    wrong for one in 1 / `error` of the others at most.  A filter gets that part of
-    `error` which its keys are of `max_keys`, so a window that has all of the keys
-    keeps to it, and so do many windows that share them.  Says no original.
+    A record whose bits are all set counts as a repeat.  A repeat always does; of the
+    other records at most a share of `error`.  A filter's part of `error` is its part of
+    `max_keys`.  So the share holds for one window with all keys, and for many windows
+    that share them.  The store does not know originals.
 
-    Evicts whole filters, the oldest first.  With `renew`, a repeat that is only in
-    filters of the older half is added to the newest, and takes room there.
+    Evicts whole filters, the oldest first.  With `renew`, a repeat that only filters of
+    the older half hold is added to the newest filter, and takes room there.
     """
 
     def __init__(self, seconds: float, bound: Bound | None = None, error: float = 0.001) -> None:
-        """seconds: length of the window, > 0; infinite for ever.  error: in (0, 1)."""
+        """seconds: length, > 0; infinite if the window never ends.  error: in (0, 1)."""
         self._seconds = seconds
         self._bound = bound or Bound()
         self._error = error
-        self._windows: dict[float, list[_Aged]] = {}
-        self._born = 0
+        self._windows: dict[float, list[_Filter]] = {}
+        self._filters_made = 0
         self._keys = 0
-        self._renewed: list[Renewals] = []
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -92,104 +98,103 @@ class BloomStore:
 
     def size_bytes(self) -> int:
         """Return how much memory the filters take."""
-        return sum(one.filter.size_bytes for row in self._windows.values() for one in row)
+        return sum(
+            filter_.bits.size_bytes for filters in self._windows.values() for filter_ in filters
+        )
 
     @property
     def false_positive_rate(self) -> float:
         """Expected share of unseen keys that count as repeats, in the fullest window."""
         rates = [
-            -math.expm1(sum(math.log1p(-one.filter.false_positive_rate) for one in list(row)))
-            for row in list(self._windows.values())
+            -math.expm1(sum(math.log1p(-each.bits.false_positive_rate) for each in filters))
+            for filters in self._windows.values()
         ]
         return max(rates, default=0.0)
 
-    def _window(self, times: Floats) -> Floats:
-        return (
-            np.zeros(len(times))
-            if np.isinf(self._seconds)
-            else bucket_numbers(times, self._seconds)
-        )
-
     def _room(self, window: float, at_least: int) -> int:
-        """How many keys a window's newest filter takes; a record's keys go into one."""
-        row = self._windows.get(window)
-        if row is None or row[-1].filter.count >= row[-1].keys:
+        """Return how many keys a window's newest filter takes; all keys of a record go into one."""
+        filters = self._windows.get(window)
+        if filters is None or filters[-1].bits.count >= filters[-1].capacity:
             return 0
-        room = max(row[-1].keys - row[-1].filter.count, at_least)
+        room = max(filters[-1].capacity - filters[-1].bits.count, at_least)
         return min(room, self._bound.max_keys - self._keys)
 
     def _make_room(self, window: float, at_least: int) -> None:
-        """Have a filter that takes a window's next keys, evicting the oldest for it."""
+        """Make sure that a window's newest filter has room; evict the oldest filters for it."""
         while self._keys + at_least > self._bound.max_keys:
             self._evict()
-        row = self._windows.setdefault(window, [])
-        if not row or row[-1].filter.count >= row[-1].keys:
+        filters = self._windows.setdefault(window, [])
+        if not filters or filters[-1].bits.count >= filters[-1].capacity:
             first = max(_first_keys(len(self._windows)), at_least)
-            keys = first * _GROWTH ** min(len(row), _LARGEST_AFTER)
-            # Nor more than will go into it before the oldest one is evicted.
+            keys = first * _GROWTH ** min(len(filters), _MAX_GROWTHS)
+            # It never takes more keys than there is room for before the next eviction.
             keys = min(keys, _part(self._bound), max(self._bound.max_keys - self._keys, first))
             size = _size(keys, self._bound, self._error)
-            self._born += 1
-            row.append(_Aged(self._born, BloomFilter(size), keys))
+            self._filters_made += 1
+            filters.append(_Filter(self._filters_made, BloomFilter(size), keys))
 
     def _evict(self) -> None:
         """Drop the oldest filter."""
-        window = min(self._windows, key=lambda number: self._windows[number][0].born)
-        gone = self._windows[window].pop(0)
+        window = min(self._windows, key=lambda number: self._windows[number][0].number)
+        oldest = self._windows[window].pop(0)
         if not self._windows[window]:
             del self._windows[window]
-        self._keys -= gone.filter.count
-        self.evicted += gone.filter.count
+        self._keys -= oldest.bits.count
+        self.evicted += oldest.bits.count
 
-    def _ages(self, window: float, keys: Hashes) -> Ints:
-        """How new the newest filter with each key is: 0 the oldest of the row, −1 for none."""
-        ages = np.full(len(keys), -1, np.int64)
-        row = self._windows.get(window, ())
+    def _find(self, window: float, keys: Hashes) -> Ints:
+        """Return which filter of a window has each key: the newest one's place, −1 for none."""
+        places = np.full(len(keys), -1, np.int64)
+        filters = self._windows.get(window, ())
         left = np.arange(len(keys))
-        for age in reversed(range(len(row))):
-            has = row[age].filter.contains(keys[left])
-            ages[left[has]] = age
+        for place in reversed(range(len(filters))):
+            has = filters[place].bits.contains(keys[left])
+            places[left[has]] = place
             left = left[~has]
-        return ages
+        return places
 
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
         """Match each record against earlier unique ones, and add those that are unique."""
+        matches, renewed = self._match(hashes, times)
+        rows = renewed // hashes.shape[1]
+        renewals = [Renewals(renewed, times[rows], references[rows])] if len(rows) else []
+        return Decision(matches, renewing_delta(hashes, times, references, matches, renewals))
+
+    def _match(self, hashes: Hashes, times: Floats) -> tuple[Matches, Ints]:
+        """Decide records; return also the places in the batch of the keys that they renewed."""
         combinations = hashes.shape[1]
         self._bound.check(combinations)
         matches = Matches(
             np.full(len(times), -1, np.int8), np.full(len(times), NO_REFERENCE, np.int64)
         )
         renewed = []
-        windows = self._window(times)
+        windows = window_numbers(times, self._seconds)
         for window in np.unique(windows).tolist():
             rows = np.flatnonzero(windows == window)
             while len(rows):
-                done, again = self._decide_some(window, hashes[rows], rows, matches)
-                renewed.append(again)
+                done, renewed_places = self._decide_part(window, hashes[rows], rows, matches)
+                renewed.append(renewed_places)
                 rows = rows[done:]
-        places = np.concatenate(renewed) if renewed else np.zeros(0, np.int64)
-        rows = places // combinations
-        self._renewed = [Renewals(places, times[rows], references[rows])] if len(places) else []
-        return matches
+        return matches, np.concatenate(renewed) if renewed else np.zeros(0, np.int64)
 
-    def _decide_some(
+    def _decide_part(
         self, window: float, hashes: Hashes, rows: Ints, matches: Matches
     ) -> tuple[int, Ints]:
         """Decide records of one window until its newest filter is full.
 
-        rows: of the records in the batch.  Returns how many were decided, and the
+        rows: of the records in the batch.  Returns how many records it decided, and the
         places in the batch of the keys that they renewed.
         """
         count, combinations = hashes.shape[:2]
         room = self._room(window, combinations)
         keys = hashes.reshape(-1, 2)
-        ages = self._ages(window, keys)
-        settled = resolve(ages.reshape(-1, combinations) >= 0, first_occurrences(keys))
-        places = settled.added
+        filters = self._find(window, keys)
+        resolution = resolve(filters.reshape(-1, combinations) >= 0, first_occurrences(keys))
+        places = resolution.added
         if self._bound.renew:
-            old = (settled.chosen >= 0) & (settled.sources < 0)
-            chosen = (np.arange(count) * combinations + settled.chosen)[old]
-            chosen = chosen[ages[chosen] < len(self._windows.get(window, ())) // 2]
+            held = (resolution.chosen >= 0) & (resolution.sources < 0)
+            chosen = (np.arange(count) * combinations + resolution.chosen)[held]
+            chosen = chosen[filters[chosen] < len(self._windows.get(window, ())) // 2]
             chosen = chosen[np.unique(first_occurrences(keys[chosen]))]
             places = np.sort(np.concatenate([places, chosen]))
         if len(places) > room:
@@ -197,61 +202,58 @@ class BloomStore:
             if not count:
                 self._make_room(window, combinations)
             places = places[places < count * combinations]
-        matches.combination[rows[:count]] = settled.chosen[:count]
+        matches.combination[rows[:count]] = resolution.chosen[:count]
         if len(places):
-            self._windows[window][-1].filter.add(keys[places])
+            self._windows[window][-1].bits.add(keys[places])
             self._keys += len(places)
-        again = places[settled.chosen[places // combinations] >= 0]
-        return count, rows[again // combinations] * combinations + again % combinations
+        renewed = places[resolution.chosen[places // combinations] >= 0]
+        return count, rows[renewed // combinations] * combinations + renewed % combinations
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
-        """Tell which records repeat a unique one, each for itself; add nothing."""
-        found = np.zeros(hashes.shape[:2], np.bool_)
-        windows = self._window(times)
+        """Tell which records repeat a unique one, each by itself; add nothing."""
+        held = np.zeros(hashes.shape[:2], np.bool_)
+        windows = window_numbers(times, self._seconds)
         for window in np.unique(windows).tolist():
-            mine = windows == window
-            keys = hashes[mine].reshape(-1, 2)
-            found[mine] = (self._ages(window, keys) >= 0).reshape(-1, hashes.shape[1])
-        repeats: Bools = np.logical_or.reduce(found, axis=1)
+            rows = windows == window
+            keys = hashes[rows].reshape(-1, 2)
+            held[rows] = (self._find(window, keys) >= 0).reshape(-1, hashes.shape[1])
+        repeats: Bools = np.logical_or.reduce(held, axis=1)
         return repeats
 
-    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` did: the keys of the unique records, and keys that were renewed."""
-        return renewing_delta(hashes, times, references, matches, self._renewed)
-
     def apply(self, delta: Delta) -> None:
-        """Add and renew what an earlier `decide` did."""
-        self.decide(delta.hashes[:, None], delta.times, delta.references)
+        """Add and renew the keys that an earlier `decide` added and renewed."""
+        self._match(delta.hashes[:, None], delta.times)
 
     def expire(self, horizon: float) -> None:
-        """Drop the windows that lie before the one of the horizon."""
+        """Drop the windows before the horizon's window."""
         if np.isinf(self._seconds) or not np.isfinite(horizon):
             return
         first = float(bucket_numbers(np.array([horizon]), self._seconds)[0])
         for window in [window for window in self._windows if window < first]:
-            self._keys -= sum(one.filter.count for one in self._windows.pop(window))
+            self._keys -= sum(filter_.bits.count for filter_ in self._windows.pop(window))
 
     def is_expired(self, newest: float, horizon: float) -> bool:
-        """Tell whether the windows up to that of `newest` have been left by the horizon."""
-        if np.isinf(self._seconds) or not np.isfinite(horizon):
-            return False
-        return bool(np.floor(newest / self._seconds) < np.floor(horizon / self._seconds))
+        """Tell whether the horizon has left the window of `newest`, and so all before it."""
+        return window_is_past(newest, horizon, self._seconds)
 
     def dump(self) -> dict[str, Any]:
         """Compact copy of the state."""
         return {
             "filters": {
-                window: [(one.born, one.keys, one.filter.dump()) for one in row]
-                for window, row in self._windows.items()
+                window: [(number, capacity, bits.dump()) for number, bits, capacity in filters]
+                for window, filters in self._windows.items()
             }
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over a state that `dump` made."""
         self._windows = {
-            window: [_Aged(born, BloomFilter.load(dumped), keys) for born, keys, dumped in row]
-            for window, row in state["filters"].items()
+            window: [
+                _Filter(number, BloomFilter.load(bits), capacity)
+                for number, capacity, bits in filters
+            ]
+            for window, filters in state["filters"].items()
         }
-        filters = [one for row in self._windows.values() for one in row]
-        self._born = max((one.born for one in filters), default=0)
-        self._keys = sum(one.filter.count for one in filters)
+        loaded = [filter_ for filters in self._windows.values() for filter_ in filters]
+        self._filters_made = max((filter_.number for filter_ in loaded), default=0)
+        self._keys = sum(filter_.bits.count for filter_ in loaded)

@@ -1,4 +1,4 @@
-"""A Bloom filter for batches of keys: says which may have been added, in two bytes a key."""
+"""A Bloom filter for batches of keys: tells which may have been added, in two bytes a key."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from operators.columns.arrays import Bools, Hashes, Ints
 
 Bytes = npt.NDArray[np.uint8]
 
-# Positions are taken from the high half of a 64-bit product.
+# The high half of a 64-bit product is a bit's position.
 MAX_BITS = 1 << 32
 _MAX_HASHES = 32
-# Half of the bits are set in a full filter: these few hashes clear all but an
-# eighth of the unseen keys, and only those look at the others.
-_FIRST_LOOK = 3
+# Half of the bits are set in a full filter, so three hashes rule out 7/8 of the unseen
+# keys.  Only the others need all hashes.
+_FIRST_HASHES = 3
 _HALF = np.uint64(32)
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
 _BITS_SET = np.array([byte.bit_count() for byte in range(256)], np.uint8)
 
 
@@ -47,10 +47,10 @@ class BloomSize:
 
     @staticmethod
     def of(keys: int, error: float) -> BloomSize:
-        """Smallest size at which that many keys are told from others with that error.
+        """Return the smallest size for that many keys with that error.
 
         keys: ≥ 1.  error: share of unseen keys reported as seen, in (0, 1).
-        Raises ValueError for what is out of range, or takes more than 2^32 bits.
+        Raises ValueError if one is out of range, or the size is over 2^32 bits.
         Source: Bloom 1970; m = −n ln ε / ln² 2, k = −log2 ε.
         """
         if keys < 1 or not 0 < error < 1:
@@ -66,9 +66,9 @@ class BloomSize:
 
 
 class BloomFilter:
-    """Keys that may have been added; never one too few, seldom one too many.
+    """A set of keys: it always reports an added key, and rarely one that was not added.
 
-    `count` is how many distinct keys were added, by whoever adds them.
+    `count`: distinct keys added, by what `add` was given.
     """
 
     def __init__(self, size: BloomSize) -> None:
@@ -87,40 +87,40 @@ class BloomFilter:
         return false_positive_rate(self.size.bits, self.size.hashes, self.count)
 
     def _positions(self, keys: Hashes, first: int, last: int) -> Ints:
-        """Bits of hash functions from `first` up to `last`, of shape (functions, n).
+        """Return the bits of hash functions `first` to `last` (excluded), shape (functions, n).
 
         The i-th is hash 1 + i · hash 2 (Kirsch & Mitzenmacher 2006), mixed and scaled to
-        the size: in a small filter a bare progression comes back to its own bits.
+        the size: in a small filter the progression alone would hit its own bits again.
         """
         functions = np.arange(first, last, dtype=np.uint64)[:, None]
         hashes = keys[:, 0] + functions * (keys[:, 1] | np.uint64(1))
         hashes ^= hashes >> _HALF
-        hashes *= _SPREAD
+        hashes *= _MULTIPLIER
         hashes ^= hashes >> _HALF
-        hashes *= _SPREAD
+        hashes *= _MULTIPLIER
         scaled: Ints = ((hashes >> _HALF) * np.uint64(self.size.bits) >> _HALF).view(np.int64)
         return scaled
 
     def _has(self, keys: Hashes, first: int, last: int) -> Bools:
         positions = self._positions(keys, first, last)
         bits = self._bytes[positions >> 3] >> (positions & 7).astype(np.uint8)
-        every: Bools = (np.bitwise_and.reduce(bits, axis=0) & 1).view(np.bool_)
-        return every
+        all_set: Bools = (np.bitwise_and.reduce(bits, axis=0) & 1).view(np.bool_)
+        return all_set
 
     def contains(self, keys: Hashes) -> Bools:
         """Tell which keys, of shape (n, 2), may have been added."""
-        look = min(_FIRST_LOOK, self.size.hashes)
-        maybe = self._has(keys, 0, look)
+        first = min(_FIRST_HASHES, self.size.hashes)
+        maybe = self._has(keys, 0, first)
         rows = np.flatnonzero(maybe)
-        if len(rows) and look < self.size.hashes:
-            maybe[rows] = self._has(keys[rows], look, self.size.hashes)
+        if len(rows) and first < self.size.hashes:
+            maybe[rows] = self._has(keys[rows], first, self.size.hashes)
         return maybe
 
     def add(self, keys: Hashes) -> None:
-        """Add keys, and count them; they differ and were not added before."""
+        """Add keys that differ and were not added before, and count them."""
         positions = self._positions(keys, 0, self.size.hashes).reshape(-1)
         at, bits = positions >> 3, np.uint8(1) << (positions & 7).astype(np.uint8)
-        # Of two that write one byte the last wins; the other sees that its bit is not there.
+        # Two bits may be in one byte: the last write wins, and the loop repeats the other.
         while len(at):
             self._bytes[at] |= bits
             lost = (self._bytes[at] & bits) == 0
@@ -128,7 +128,7 @@ class BloomFilter:
         self.count += len(keys)
 
     def merge(self, other: BloomFilter) -> None:
-        """Take in the keys of a filter of the same size; the count is then an estimate.
+        """Add the keys of a filter of the same size; the count is an estimate from then on.
 
         Raises ValueError for another size.  Source: Swamidass & Baldi 2007 for the count.
         """
@@ -141,7 +141,7 @@ class BloomFilter:
         self.count = round(-bits / hashes * math.log(unset / bits))
 
     def dump(self) -> dict[str, Any]:
-        """Copy it."""
+        """Copy the filter: numbers and bytes, safe to pickle."""
         return {
             "bits": self.size.bits,
             "hashes": self.size.hashes,
@@ -151,7 +151,7 @@ class BloomFilter:
 
     @staticmethod
     def load(state: dict[str, Any]) -> BloomFilter:
-        """Make a filter of what `dump` copied."""
+        """Make a filter from a state that `dump` made."""
         loaded = BloomFilter(BloomSize(state["bits"], state["hashes"]))
         loaded.count = state["count"]
         loaded._bytes = np.frombuffer(state["bytes"], np.uint8).copy()

@@ -12,8 +12,9 @@ from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.columns.growable_column import Column
 from operators.columns.references import NO_REFERENCE
 from operators.verdicts import Matches
-from operators.windows.key_table.index import KeyIndex, spread
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
+from operators.windows.key_table.index import KeyIndex
+from operators.windows.key_table.probing import mix_keys
 from operators.windows.session_table import decide_loop as loops
 from operators.windows.session_table.ring import (
     BEGUN,
@@ -27,31 +28,33 @@ from operators.windows.session_table.ring import (
     STAMP,
     Rules,
 )
+from operators.windows.store import Decision
 
-# Rows of a batch to itself; smaller ones would only be moved more often.
+# Rows of a batch of its own; the kernel would only move a smaller column more often.
 _FIRST_SIZE = 1024
-# What is out of reach is looked for in all sessions: a millisecond for a million.  Of few at
-# any time; else once the horizon moved by a part of the gap and some of them are new.
-_FEW = 4096
-_SHARE_OF_GAP = 16
-_SHARE_NEW = 64
-# So many are dropped at once, while a lane decides: in two or three milliseconds.  It is twice
-# what was decided where that is more: else memory would grow for as long as it goes on.
-_DROPPED_AT_ONCE = 16_384
-# Of more keys the oldest are told by a sample.
+# Finding expired sessions scans all of them (1 ms a million).  Small stores are scanned
+# every time, large ones when the horizon has moved by 1/16 of the gap and 1/64 of the
+# sessions are new.
+_SMALL_STORE = 4096
+_GAP_SHARE = 16
+_NEW_SHARE = 64
+# Sessions dropped at once, while a lane decides: two or three milliseconds.  It is twice the
+# number of keys decided if that is more, or memory would grow meanwhile.
+_MIN_DROPPED = 16_384
+# In larger stores a sample of this size says which keys are the oldest.
 _SAMPLE = 65_536
 
 
 class SessionStore:
     """The sessions of every key, in columns.
 
-    A record touches a session if it is less than G from it, on either side.  A
-    duplicate extends the session of the combination that it matched, and joins
-    two sessions if it touches both; the joined one keeps the record that was
-    decided first.  Sessions are dropped, in steps, when no record at the horizon could
-    touch them.  When there are too many the keys first seen, or last extended, longest ago
-    are evicted with all their sessions.  Memory is about 76 bytes a session; it is given
-    back when the last one goes.
+    A record touches a session if it is less than G away from it, on either side.  A
+    duplicate extends the session of the combination that it matched.  If it touches two,
+    it merges them, and the merged session keeps the record that was decided first.
+    Sessions that no record at the horizon can touch are dropped in steps.  When there are
+    too many, the keys that were first seen (or last extended) longest ago are evicted with
+    all their sessions.  Memory is about 76 bytes a session, and is given back when the
+    last session goes.
     """
 
     def __init__(self, seconds: float, bound: Bound | None = None) -> None:
@@ -60,7 +63,6 @@ class SessionStore:
         self._bound = bound or Bound()
         self._rules = Rules(seconds, self._bound.max_keys, self._bound.renew)
         self.evicted = 0
-        self._changed: list[Delta] = []
         self._clear()
 
     def _clear(self) -> None:
@@ -72,9 +74,9 @@ class SessionStore:
         self._counts = np.zeros(4, np.int64)
         self._newest = -math.inf
         self._leaving = np.zeros(0, np.int64)
-        self._looked_at = -math.inf
-        self._since_looked = 0
-        self._since_dropped = 0
+        self._scanned_at = -math.inf
+        self._new_since_scan = 0
+        self._new_since_drop = 0
 
     def __len__(self) -> int:
         """Return the number of sessions held."""
@@ -92,7 +94,7 @@ class SessionStore:
 
     @property
     def _sessions(self) -> loops.Sessions:
-        """The arrays as they are now."""
+        """The arrays, until the store grows."""
         return loops.Sessions(
             words=self._index.words,
             slots=self._index.slots,
@@ -105,7 +107,7 @@ class SessionStore:
         )
 
     def _make_room(self, count: int) -> None:
-        """Make room for so many sessions more, at most as many as may be held."""
+        """Make room for `count` more sessions, but for no more than may be held."""
         count = min(count, self._bound.max_keys - len(self))
         end = int(self._counts[END]) + count
         for column in (self._keys, self._spans, self._numbers, self._free):
@@ -113,28 +115,32 @@ class SessionStore:
         self._index.make_room(len(self) + count, self._keys.rows)
 
     def _evict(self) -> None:
-        """Drop some of the oldest keys."""
+        """Drop the oldest keys."""
         stamps = self._numbers.rows[: self._counts[END], STAMP]
         ages = stamps[stamps >= 0]
         sample = ages[:: max(1, len(ages) // _SAMPLE)]
-        wanted = self._bound.evicted_at_once * len(sample) // len(ages)
-        place = min(max(wanted, 1), len(sample)) - 1
+        count = self._bound.keys_per_eviction * len(sample) // len(ages)
+        place = min(max(count, 1), len(sample)) - 1
         border = np.partition(sample, place)[place]
         before = len(self)
         loops.drop_keys(self._sessions, np.flatnonzero((stamps >= 0) & (stamps <= border)))
         self.evicted += before - len(self)
 
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
         """Match each record against the sessions of its keys; extend or begin them."""
         count, combinations = hashes.shape[:2]
         self._bound.check(combinations)
+        if not count:
+            return Decision(Matches(np.zeros(0, np.int8), np.zeros(0, np.int64)), Delta.empty())
         hashes, times = np.ascontiguousarray(hashes), np.ascontiguousarray(times)
         references = np.ascontiguousarray(references)
         combination = np.full(count, -1, np.int8)
         originals = np.full(count, NO_REFERENCE, np.int64)
-        most = count * combinations
+        max_changed = count * combinations
         changes = loops.Changes(
-            np.empty((most, 2), np.uint64), np.empty((most, 2)), np.empty(most, np.int64)
+            np.empty((max_changed, 2), np.uint64),
+            np.empty((max_changed, 2)),
+            np.empty(max_changed, np.int64),
         )
         row = changed = 0
         while row < count:
@@ -145,41 +151,41 @@ class SessionStore:
             )
             if row < count:
                 self._evict()
-        if count:
-            self._since_looked += count
-            self._since_dropped += most
-            self._newest = max(self._newest, float(times.max()))
-            spans = changes.spans[:changed]
-            self._changed.append(
-                Delta(
-                    hashes=changes.keys[:changed],
-                    times=np.ascontiguousarray(spans[:, LAST]),
-                    references=changes.references[:changed],
-                    firsts=np.ascontiguousarray(spans[:, FIRST]),
-                )
-            )
-        return Matches(combination, originals)
+        self._new_since_scan += count
+        self._new_since_drop += max_changed
+        self._newest = max(self._newest, float(times.max()))
+        spans = changes.spans[:changed]
+        delta = Delta(
+            hashes=changes.keys[:changed],
+            times=np.ascontiguousarray(spans[:, LAST]),
+            references=changes.references[:changed],
+            firsts=np.ascontiguousarray(spans[:, FIRST]),
+        )
+        return Decision(Matches(combination, originals), delta)
+
+    @property
+    def crowded(self) -> bool:
+        """Return True: a key may have several sessions."""
+        return True
+
+    def holds(self, delta: Delta) -> Bools:
+        """Return False for each row: it may replace a session, however it is held."""
+        return np.zeros(len(delta), np.bool_)
 
     def known(self, keys: Hashes) -> Bools:
-        """Tell of which keys there is a session."""
-        found: Bools = self._index.find(spread(keys), keys, self._keys.rows) >= 0
-        return found
+        """Tell which keys have a session."""
+        known: Bools = self._index.find(mix_keys(keys), keys, self._keys.rows) >= 0
+        return known
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
-        """Tell which records repeat a unique one, each for itself; extend nothing."""
-        found = np.zeros(len(times), np.bool_)
+        """Tell which records repeat a unique one, each by itself; extend nothing."""
+        touched = np.zeros(len(times), np.bool_)
         hashes, times = np.ascontiguousarray(hashes), np.ascontiguousarray(times)
-        loops.touched(self._sessions, hashes, times, self._gap, found)
-        return found
-
-    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` did: each session that was begun or extended, as it became."""
-        del hashes, times, references, matches
-        changed, self._changed = self._changed, []
-        return Delta.concat(changed)
+        loops.find_touched(self._sessions, hashes, times, self._gap, touched)
+        return touched
 
     def apply(self, delta: Delta) -> None:
-        """Put sessions as they became into the place of those that went into them."""
+        """Replace sessions by those that absorbed them, as an earlier `decide` did."""
         firsts = delta.times if delta.firsts is None else delta.firsts
         self._put(delta.hashes, firsts, delta.times, delta.references)
 
@@ -193,57 +199,57 @@ class SessionStore:
             if row < count:
                 self._evict()
         if count:
-            self._since_looked += count
+            self._new_since_scan += count
             self._newest = max(self._newest, float(lasts.max()))
 
     def expire(self, horizon: float) -> None:
-        """Drop sessions that no record at the horizon or after it can touch; many in steps."""
+        """Drop sessions that no record at the horizon or after it can touch, in steps."""
         if not len(self):
             return
         if horizon - self._newest >= self._gap:
             self._clear()
             return
-        if not len(self._leaving) and self._due(horizon):
+        if not len(self._leaving) and self._scan_is_due(horizon):
             lasts = self._spans.rows[: self._counts[END], LAST]
             with np.errstate(over="ignore", invalid="ignore"):
                 self._leaving = np.flatnonzero(horizon - lasts >= self._gap)
-            self._looked_at, self._since_looked = horizon, 0
-        at_once = max(_DROPPED_AT_ONCE, 2 * self._since_dropped)
-        self._since_dropped = 0
+            self._scanned_at, self._new_since_scan = horizon, 0
+        limit = max(_MIN_DROPPED, 2 * self._new_since_drop)
+        self._new_since_drop = 0
         if len(self._leaving):
-            now, self._leaving = np.split(self._leaving, [at_once])
+            now, self._leaving = np.split(self._leaving, [limit])
             loops.drop(self._sessions, now, self._gap, horizon)
 
-    def _due(self, horizon: float) -> bool:
-        """Whether it is time to look for sessions that are out of reach."""
-        if len(self) <= _FEW:
+    def _scan_is_due(self, horizon: float) -> bool:
+        """Tell whether to look for expired sessions now."""
+        if len(self) <= _SMALL_STORE:
             return True
-        moved = horizon - self._looked_at >= self._gap / _SHARE_OF_GAP
-        return moved and self._since_looked >= len(self) // _SHARE_NEW
+        moved = horizon - self._scanned_at >= self._gap / _GAP_SHARE
+        return moved and self._new_since_scan >= len(self) // _NEW_SHARE
 
     def is_expired(self, newest: float, horizon: float) -> bool:
-        """Tell whether sessions that end at `newest` or before it are out of reach."""
+        """Tell whether no record at the horizon can touch sessions that end at `newest`."""
         return horizon - newest >= self._gap
 
     def dump(self) -> dict[str, Any]:
-        """Compact copy of the state: every session as a row, keys in their order.
+        """Compact copy of the state: a row for each session, the oldest keys first.
 
-        Those of a key are in the order in which they were begun.
+        The sessions of a key are in the order in which they began.
         """
         numbers = self._numbers.rows
         stamps = numbers[: self._counts[END], STAMP]
         heads = np.flatnonzero(stamps >= 0)
         heads = heads[np.argsort(stamps[heads], kind="stable")]
         entries, places = heads, np.arange(len(heads))
-        found = [(places, entries)]
+        parts = [(places, entries)]
         while len(entries):
             following = numbers[entries, RING] >> NEXT_SHIFT
             more = following != heads[places]
             places, entries = places[more], following[more]
-            found.append((places, entries))
-        rows = np.concatenate([one for _, one in found])
-        in_order = np.lexsort((numbers[rows, BEGUN], np.concatenate([one for one, _ in found])))
-        rows = rows[in_order]
+            parts.append((places, entries))
+        rows = np.concatenate([entries for _, entries in parts])
+        key_places = np.concatenate([places for places, _ in parts])
+        rows = rows[np.lexsort((numbers[rows, BEGUN], key_places))]
         return {
             "keys": self._keys.rows[rows].tobytes(),
             "first": self._spans.rows[rows, FIRST],

@@ -1,17 +1,26 @@
-"""What every store of keys can do."""
+"""The interface of every store of keys, and what they share."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.verdicts import Matches
+
+
+class Decision(NamedTuple):
+    """What a store answers for a batch of records, and what it changed.
+
+    delta: keys added and renewed, sessions as they became.  `apply` repeats the change.
+    """
+
+    matches: Matches
+    delta: Delta
 
 
 class KeyStore(Protocol):
@@ -28,27 +37,23 @@ class KeyStore(Protocol):
 
     @property
     def false_positive_rate(self) -> float:
-        """Expected share of unseen keys that count as repeats: 0 where keys are held exactly."""
+        """Expected share of unseen keys that count as repeats; 0 if keys are held exactly."""
         ...
 
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
         """Match each record against earlier unique ones, and add those that are unique."""
         ...
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
-        """Tell which records `decide` would call repeats, each for itself; add nothing."""
-        ...
-
-    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` added, given what it was asked and what it answered."""
+        """Tell which records `decide` would call repeats, each by itself; add nothing."""
         ...
 
     def apply(self, delta: Delta) -> None:
-        """Add what an earlier `decide` added, as the changelog has it."""
+        """Repeat the change of an earlier `decide`, as the changelog has it."""
         ...
 
     def expire(self, horizon: float) -> None:
-        """Drop what no record with an event time ≥ horizon (epoch seconds) could match."""
+        """Drop keys that no record with an event time ≥ horizon (epoch seconds) can match."""
         ...
 
     def is_expired(self, newest: float, horizon: float) -> bool:
@@ -74,27 +79,23 @@ class KeyStore(Protocol):
 
 @runtime_checkable
 class DurableStore(KeyStore, Protocol):
-    """A store that keeps what is committed, so that a restart goes on from there.
+    """A store that keeps committed keys, so that a restart goes on from there.
 
-    What is decided or applied waits for `committed`, in the same order; so does the
-    removal of what expired or was evicted meanwhile.
+    A change waits for `committed`, in the order in which it was decided or applied.  Keys
+    that expired or were evicted meanwhile are removed with it.
     """
 
     @property
     def progress(self) -> LaneProgress | None:
-        """How far what is kept goes, None if nothing is."""
+        """How far the kept keys go, None if there are none."""
         ...
 
-    def committed(self, change: LaneChange, horizon: float = -math.inf) -> None:
-        """Take note that a transaction is committed; from any thread.
-
-        horizon: its watermark less the allowed lateness.  No record that is decided after
-        it, in this run or the next, has an earlier event time.
-        """
+    def committed(self, change: LaneChange) -> None:
+        """Note that a transaction is committed; from any thread."""
         ...
 
     def marked(self, end: int) -> None:
-        """Take note of where the changelog ended after the last one; from any thread."""
+        """Note where the changelog ended after the last transaction; from any thread."""
         ...
 
 
@@ -105,14 +106,20 @@ def bucket_numbers(times: Floats, seconds: float) -> Floats:
     return numbers
 
 
-def key_bytes(hashes: Hashes) -> list[bytes]:
-    """16-byte keys of an array of shape (n, 2)."""
-    column: list[bytes] = np.ascontiguousarray(hashes).view("V16").reshape(-1).tolist()
-    return column
+def window_numbers(times: Floats, seconds: float) -> Floats:
+    """Return the tumbling window of each time: 0 for all if the window never ends."""
+    return np.zeros(len(times)) if np.isinf(seconds) else bucket_numbers(times, seconds)
+
+
+def window_is_past(newest: float, horizon: float, seconds: float) -> bool:
+    """Tell whether the tumbling window of `newest` ends at the horizon or before it."""
+    if np.isinf(seconds) or not np.isfinite(horizon):
+        return False
+    return bool(np.floor(newest / seconds) < np.floor(horizon / seconds))
 
 
 def unique_delta(hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-    """Every combination's key of every unique record."""
+    """Return the keys of all combinations of the unique records."""
     unique = matches.combination < 0
     combinations = hashes.shape[1]
     if unique.all():
@@ -130,8 +137,8 @@ def unique_delta(hashes: Hashes, times: Floats, references: Ints, matches: Match
 class Renewals:
     """Keys that duplicates renewed.
 
-    places: where in the batch, as row · combinations + combination.  times: under
-    which they are found again.  references: of the record that they came with.
+    places: in the batch, as row · combinations + combination.  times: event times under
+    which `apply` finds the keys again.  references: of the records that added the keys.
     """
 
     places: Ints
@@ -144,19 +151,19 @@ def renewing_delta(
     times: Floats,
     references: Ints,
     matches: Matches,
-    renewed: Sequence[Renewals],
+    renewals: Sequence[Renewals],
 ) -> Delta:
-    """Every combination's key of every unique record, and renewed keys, in one order."""
+    """Return the keys of the unique records and renewed keys, in the order of the records."""
     added = unique_delta(hashes, times, references, matches)
-    if not renewed:
+    if not renewals:
         return added
     combinations = hashes.shape[1]
     unique = np.flatnonzero(matches.combination < 0)[:, None]
     places = [(unique * combinations + np.arange(combinations)).reshape(-1)]
-    joined = np.concatenate(places + [one.places for one in renewed])
-    order = np.argsort(joined, kind="stable")
+    all_places = np.concatenate(places + [renewal.places for renewal in renewals])
+    order = np.argsort(all_places, kind="stable")
     return Delta(
-        hashes.reshape(-1, 2)[joined][order],
-        np.concatenate([added.times, *(one.times for one in renewed)])[order],
-        np.concatenate([added.references, *(one.references for one in renewed)])[order],
+        hashes.reshape(-1, 2)[all_places][order],
+        np.concatenate([added.times, *(renewal.times for renewal in renewals)])[order],
+        np.concatenate([added.references, *(renewal.references for renewal in renewals)])[order],
     )

@@ -1,4 +1,4 @@
-"""Settings as a test writes them, and what a refusal must look like."""
+"""Settings as tests write them, and the form that every refusal must have."""
 
 from __future__ import annotations
 

@@ -24,20 +24,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from operators.changes import Delta, LaneChange, LaneProgress
+from operators.windows.bound import Bound
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
 from operators.windows.store import KeyStore
-from tests.contract.test_stores import (
-    MANY,
-    SOME,
-    Kind,
-    Model,
-    every_eviction,
-    every_kind,
-    numbered,
-    words,
-)
+from tests.contract.kinds import MANY, SOME, Kind, every_eviction, every_kind, numbered
+from tests.contract.model import Model, words
 from tests.stores import Asked, hashes_of
 
 LATENESS = 5.0
@@ -82,12 +74,12 @@ class Killable:
     def _committed(self, number: int, delta: Delta, horizon: float) -> None:
         if isinstance(self.store, DiskStore):
             progress = LaneProgress(number, {0: number}, {0: horizon}, horizon)
-            self.store.committed(LaneChange(progress, delta), horizon)
+            self.store.committed(LaneChange(progress, delta, horizon=horizon))
 
     def decide(self, hashes: Any, times: Any, references: Any, horizon: float) -> list[str]:  # noqa: ANN401
         """Decide a batch, and drop what expired; answer as `Asking` does."""
-        matches = self.store.decide(hashes, times, references)
-        self.uncommitted.append((self.store.delta(hashes, times, references, matches), horizon))
+        matches, delta = self.store.decide(hashes, times, references)
+        self.uncommitted.append((delta, horizon))
         self.store.expire(horizon)
         rows = zip(matches.combination.tolist(), matches.originals.tolist(), strict=True)
         return [
@@ -291,7 +283,7 @@ class Bounded:
         if not before or (self._bound.renew and not self._store.kind.originals):
             return  # a Bloom filter takes a renewed key in once more
         since = {other for other, _ in self.answered[before[-1] + 1 :]} - {number}
-        assert len(since) >= self._max_keys - 2 * self._bound.evicted_at_once - 1
+        assert len(since) >= self._max_keys - 2 * self._bound.keys_per_eviction - 1
 
 
 @every_kind

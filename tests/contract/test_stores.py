@@ -1,212 +1,39 @@
 """What every store of keys promises, against a model that is slow and obvious.
 
 A store is asked in batches however they are cut; between batches it may be dumped and
-loaded, or its state made anew from deltas: the answers stay those of the model.
+loaded, or its state rebuilt from deltas: the answers stay those of the model.
 """
 
 from __future__ import annotations
 
-import math
 import pickle
-import shutil
-import tempfile
-import weakref
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from operators.changes import Delta, LaneChange, LaneProgress
-from operators.columns.arrays import Floats, Hashes, Ints
-from operators.verdicts import Matches
-from operators.windows.bloom import BloomStore
-from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout
-from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
-from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
-from operators.windows.session import SessionStore
-from operators.windows.sliding import SlidingStore
+from operators.changes import Delta
+from operators.windows.bound import Bound
 from operators.windows.store import KeyStore
-from operators.windows.tumbling import TumblingStore
-from tests.stores import Asked, Asking, hashes_of
-
-SECONDS = 10.0
-# So seldom wrong that a test never sees it.
-ERROR = 1e-9
-MANY = Bound(1_000_000)
-
-NewStore: TypeAlias = Callable[[Bound], KeyStore]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A store, its window, whether it can name the original, and where it lies on disk."""
-
-    window: str
-    new: NewStore
-    originals: bool = True
-    layout: KeyLayout | None = None
-
-
-class Committing:
-    """A store on disk, of which all that is decided or applied is committed at once."""
-
-    def __init__(self, layout: KeyLayout, bound: Bound, folder: Path | None = None) -> None:
-        self._made = (layout, bound)
-        if folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="dedup-store-"))
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self._folder = folder
-        database = RocksDatabase(folder / "lane-000", RocksMemory(8 << 20), {"lane": 0})
-        # Called before the one above: RocksDB crashes where its files go while it writes.
-        weakref.finalize(self, database.close)
-        self.store = DiskStore(layout, bound, database)
-        self._number = 0 if self.store.progress is None else self.store.progress.sequence
-        self._delta = Delta.empty()
-        self._opened_before: Committing | None = None  # which deletes the folder in the end
-        self._horizon = -math.inf
-        self.repeats, self.size_bytes = self.store.repeats, self.store.size_bytes
-        self.is_expired = self.store.is_expired
-
-    def __len__(self) -> int:
-        return len(self.store)
-
-    @property
-    def evicted(self) -> int:
-        return self.store.evicted
-
-    @property
-    def false_positive_rate(self) -> float:
-        return self.store.false_positive_rate
-
-    def _commit(self, delta: Delta) -> None:
-        self._number += 1
-        progress = LaneProgress(self._number, {0: self._number}, {0: 1.0}, 0.5)
-        self.store.committed(LaneChange(progress, delta), self._horizon)
-
-    def expire(self, horizon: float) -> None:
-        self._horizon = horizon
-        self._commit(Delta.empty())
-        self.store.expire(horizon)
-
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
-        matches = self.store.decide(hashes, times, references)
-        self._delta = self.store.delta(hashes, times, references, matches)
-        self._commit(self._delta)
-        return matches
-
-    def delta(self, *asked: object) -> Delta:
-        assert len(asked) == 4
-        return self._delta
-
-    def apply(self, delta: Delta) -> None:
-        self.store.apply(delta)
-        self._commit(delta)
-
-    def opened_again(self) -> Committing:
-        """Close the database, and open it as after a restart."""
-        self.store.close()
-        again = Committing(*self._made, self._folder)
-        again._opened_before = self
-        assert again._number == self._number
-        return again
-
-    def dump(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def load(self, state: dict[str, Any]) -> None:
-        raise NotImplementedError
-
-
-def on_disk(window: str, layout: KeyLayout) -> Kind:
-    return Kind(window, lambda bound: Committing(layout, bound), layout=layout)
-
-
-KINDS = {
-    "tumbling": Kind("tumbling", lambda bound: TumblingStore(SECONDS, bound)),
-    "forever": Kind("forever", lambda bound: TumblingStore(math.inf, bound)),
-    "sliding": Kind("sliding", lambda bound: SlidingStore(SECONDS, bound)),
-    "session": Kind("session", lambda bound: SessionStore(SECONDS, bound)),
-    "disk": on_disk("tumbling", KeyLayout(SECONDS)),
-    "disk-forever": on_disk("forever", KeyLayout(math.inf)),
-    "disk-sliding": on_disk("sliding", SlidingLayout(SECONDS)),
-    "disk-session": on_disk("session", SessionLayout(SECONDS)),
-    "bloom": Kind("tumbling", lambda bound: BloomStore(SECONDS, bound, ERROR), originals=False),
-    "bloom-forever": Kind(
-        "forever", lambda bound: BloomStore(math.inf, bound, ERROR), originals=False
-    ),
-}
-IN_MEMORY = {name: kind for name, kind in KINDS.items() if not name.startswith("disk")}
-every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-in_memory = pytest.mark.parametrize("kind", IN_MEMORY.values(), ids=IN_MEMORY)
-every_eviction = pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
-SOME = hypothesis_settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+from tests.contract.kinds import (
+    IN_MEMORY,
+    MANY,
+    SECONDS,
+    SOME,
+    Committing,
+    Kind,
+    every_eviction,
+    every_kind,
+    feed,
+    held_of,
+    in_memory,
+    numbered,
 )
-
-
-class Model:
-    """Every unique record and every session in a list; looks at all of them each time."""
-
-    def __init__(self, window: str) -> None:
-        self.window = window
-        self.unique: list[tuple[float, str]] = []
-        # Of a combination and key: first and last event time, and the record it began with.
-        self.sessions: list[tuple[int, str, float, float, int]] = []
-
-    def decide(self, time: float, name: str) -> tuple[int, int] | None:
-        """Combination and original of a duplicate, None for a unique record."""
-        found = next(filter(None, (self._match(i, key, time) for i, key in enumerate(name))), None)
-        if found is None:
-            row = len(self.unique)
-            self.sessions += [(i, key, time, time, row) for i, key in enumerate(name)]
-        self.unique.append((time, name if found is None else ""))
-        return found
-
-    def _match(self, index: int, key: str, time: float) -> tuple[int, int] | None:
-        if self.window == "session":
-            return self._in_session(index, key, time)
-        for row, (seen, name) in enumerate(self.unique):
-            if name and name[index] == key and self._near(time, seen):
-                return index, row
-        return None
-
-    def _near(self, time: float, seen: float) -> bool:
-        if self.window == "tumbling":
-            return math.floor(time / SECONDS) == math.floor(seen / SECONDS)
-        return self.window == "forever" or abs(time - seen) < SECONDS
-
-    def _in_session(self, index: int, key: str, time: float) -> tuple[int, int] | None:
-        touched = [
-            one
-            for one in self.sessions
-            if one[:2] == (index, key) and one[2] - time < SECONDS and time - one[3] < SECONDS
-        ]
-        if not touched:
-            return None
-        first = min(time, *(one[2] for one in touched))
-        last = max(time, *(one[3] for one in touched))
-        row = min(one[4] for one in touched)
-        self.sessions = [one for one in self.sessions if one not in touched]
-        self.sessions.append((index, key, first, last, row))
-        return index, row
-
-
-def words(kind: Kind, answers: Sequence[tuple[int, int] | None]) -> list[str]:
-    """The model's answers as `Asking` says them."""
-    return [
-        "u"
-        if answer is None
-        else f"d{answer[1] if kind.originals else -1}" + (f".{answer[0]}" if answer[0] else "")
-        for answer in answers
-    ]
+from tests.contract.model import Model, words
+from tests.stores import Asked, Asking, hashes_of
 
 
 class AskingAny(Asking):
@@ -217,8 +44,8 @@ class AskingAny(Asking):
         hashes = hashes_of([name for _, name in events])
         references = np.arange(self._next, self._next + len(events))
         self._next += len(events)
-        matches = self.store.decide(hashes, times, references)
-        self.deltas.append(self.store.delta(hashes, times, references, matches))
+        matches, delta = self.store.decide(hashes, times, references)
+        self.deltas.append(delta)
         return " ".join(
             "u" if index < 0 else f"d{original}" + (f".{index}" if index else "")
             for index, original in zip(
@@ -258,7 +85,7 @@ def copied(store: KeyStore, new: KeyStore) -> KeyStore:
 def test_answers_are_those_of_the_model(
     kind: Kind, renew: bool, events: list[Asked], cuts: set[int], again: int
 ) -> None:
-    """again: 0 the store goes on, 1 it is loaded from its dump, 2 made anew from its deltas."""
+    """again: 0 the store goes on, 1 it is loaded from its dump, 2 it is rebuilt from its deltas."""
     bound = Bound(MANY.max_keys, renew)
     model = Model(kind.window)
     asking = AskingAny(kind.new(bound))
@@ -308,33 +135,12 @@ def test_big_batches_with_many_repeats(kind: Kind) -> None:
             expected.append(row in seen)
             seen.add(row)
         hashes = known[rows][:, None]
-        answers = store.decide(hashes, np.full(4000, 1.0), np.arange(4000))
+        answers = store.decide(hashes, np.full(4000, 1.0), np.arange(4000)).matches
         assert ((answers.combination == 0) == expected).all()
         assert ((answers.combination == -1) != expected).all()
     assert len(store) == len(seen)
     assert store.repeats(known[sorted(seen)][:, None], np.full(len(seen), 2.0)).all()
     assert store.size_bytes() > 0
-
-
-def numbered(numbers: Sequence[int]) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint64]]:
-    """Keys that look random, by number."""
-    low = np.asarray(numbers, np.uint64)
-    words = np.stack([low * np.uint64(0x9E3779B97F4A7C15), low * np.uint64(0xC2B2AE3D27D4EB4F)])
-    return np.ascontiguousarray((words ^ (words >> np.uint64(29))).T)[:, None]
-
-
-def feed(store: KeyStore, numbers: Sequence[int], time: float = 1.0) -> tuple[list[int], Delta]:
-    """Ask about numbered keys; return those that are repeats, and the delta."""
-    hashes, times = numbered(numbers), np.full(len(numbers), time)
-    references = np.asarray(numbers, np.int64)
-    matches = store.decide(hashes, times, references)
-    repeats = [n for n, c in zip(numbers, matches.combination.tolist(), strict=True) if c >= 0]
-    return repeats, store.delta(hashes, times, references, matches)
-
-
-def held_of(store: KeyStore, numbers: Sequence[int]) -> list[int]:
-    repeats = store.repeats(numbered(numbers), np.full(len(numbers), 1.0))
-    return np.asarray(numbers)[repeats].tolist()  # type: ignore[no-any-return]
 
 
 @every_kind
@@ -468,8 +274,8 @@ def test_more_keys_than_a_record_may_have(kind: Kind) -> None:
 @every_kind
 def test_no_records_and_no_keys(kind: Kind) -> None:
     store = kind.new(MANY)
-    matches = store.decide(hashes_of(["ab"])[:0], np.zeros(0), np.zeros(0, np.int64))
-    assert len(matches.combination) == 0
+    matches, delta = store.decide(hashes_of(["ab"])[:0], np.zeros(0), np.zeros(0, np.int64))
+    assert len(matches.combination) == len(delta) == 0
     store.apply(Delta.empty())
     store.expire(0.0)
     assert (len(store), store.evicted) == (0, 0)
@@ -481,7 +287,7 @@ def test_a_record_may_have_one_key_twice(kind: Kind) -> None:
     """Hashes of two combinations never agree, but a store need not know."""
     store = kind.new(MANY)
     twice = np.repeat(numbered([1]), 2, axis=1)
-    first = store.decide(twice, np.zeros(1), np.zeros(1, np.int64))
-    both = store.decide(np.repeat(twice, 2, axis=0), np.zeros(2), np.arange(1, 3))
+    first = store.decide(twice, np.zeros(1), np.zeros(1, np.int64)).matches
+    both = store.decide(np.repeat(twice, 2, axis=0), np.zeros(2), np.arange(1, 3)).matches
     assert first.combination.tolist() == [-1]
     assert both.combination.tolist() == [0, 0]

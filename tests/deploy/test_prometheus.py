@@ -21,7 +21,7 @@ from tests.deploy.promql import (
 )
 from tests.integration.job import ROOT
 
-# Declared where a Bloom filter is in use; INTERFACE.md names it.
+# Declared where a Bloom filter is in use; docs/reference/metrics.md names it.
 ELSEWHERE: Final = {"dedup_bloom_false_positive_rate"}
 RUNBOOK: Final = ROOT / "docs" / "runbook.md"
 

@@ -16,8 +16,7 @@ from operators.similarity import buckets, search
 from operators.similarity.near_duplicates import NearSpec
 from operators.verdicts import VERDICTS
 from operators.windows.tumbling import TumblingStore
-from tests.docs.guide import GUIDE
-from tests.docs.test_guide import rows
+from tests.docs.guide import GUIDE, rows
 from tests.model import Settings
 from tests.model.similarity import similarity
 
@@ -32,7 +31,7 @@ _WORDS = re.findall(
 
 
 def _sentences() -> str:
-    """A thousand characters of sentences that are not each other's copies."""
+    """A thousand characters of sentences that do not repeat each other."""
     text = ""
     for number in range(20):
         one, two, three, four, five = (_WORDS[(number * k + k * 3) % 25] for k in range(1, 6))
@@ -74,13 +73,13 @@ _HEADER = "| change | characters | `jaccard`, `3c` | `jaccard`, `2w` | `levensht
 
 @pytest.mark.parametrize("row", rows(PAGE, _HEADER))
 def test_similarities(row: tuple[str, ...]) -> None:
-    change, characters, *wanted = row
+    change, characters, *cells = row
     text = TEXTS[characters]
-    for number, (metric, shingle) in zip(
-        wanted, [("jaccard", "3c"), ("jaccard", "2w"), ("levenshtein", "3c")], strict=True
+    for cell, (metric, shingle) in zip(
+        cells, [("jaccard", "3c"), ("jaccard", "2w"), ("levenshtein", "3c")], strict=True
     ):
         settings = Settings(similarity=0.9, similarity_metric=metric, shingle=shingle)  # type: ignore[arg-type]
-        assert f"{similarity(text, changed(text, change), settings):.3f}" == number
+        assert f"{similarity(text, changed(text, change), settings):.3f}" == cell
 
 
 _ALLOWED = (
@@ -92,16 +91,15 @@ _ALLOWED = (
 @pytest.mark.parametrize("row", rows(PAGE, _ALLOWED))
 def test_replaced_characters(row: tuple[str, ...]) -> None:
     size = int(row[0].replace(",", ""))
-    wanted = [int(cell) for cell in row[1:]]
-    # Each one replaced spoils three shingles, and makes three others.
-    found = [
+    # A replaced character spoils three shingles, and makes three others.
+    replaceable = [
         most(lambda count, limit=limit: (size - 2 - 3 * count) / (size - 2 + 3 * count) >= limit)
         if jaccard
         else most(lambda count, limit=limit: 1 - count / size >= limit)
         for limit in (0.95, 0.8)
         for jaccard in (True, False)
     ]
-    assert found == wanted
+    assert replaceable == [int(cell) for cell in row[1:]]
 
 
 def most(fits: object) -> int:
@@ -110,9 +108,9 @@ def most(fits: object) -> int:
 
 
 def test_the_objects_that_are_too_alike() -> None:
-    one, other = re.findall(r"`(\{.price.+?\})`", TEXT)
+    first, second = re.findall(r"`(\{.price.+?\})`", TEXT)
     settings = Settings(similarity=0.9, similarity_metric="levenshtein")
-    assert f"{similarity(one, other, settings):.3f}" == "0.958"
+    assert f"{similarity(first, second, settings):.3f}" == "0.958"
     assert "0.958 alike by `levenshtein`" in TEXT
 
 
@@ -160,16 +158,16 @@ def test_bytes_a_record(row: tuple[str, ...]) -> None:
         index = NearSpec(0.95, metric, "3c", 300.0, 10**9, one_shard=True).index()
         for piece in buckets.chunks(texts):
             rows_ = np.arange(piece.start, piece.stop)
-            found = index.search(
+            search_ = index.search(
                 texts[piece], rows_ * 0.01, np.zeros((len(rows_), 2), np.uint64), rows_
             )
             for place in range(len(rows_)):
-                found.keep(place)
-            index.add(found)
+                search_.keep(place)
+            index.add(search_)
         said = int(cell.removesuffix(" bytes").replace(",", ""))
         assert index.size_bytes() / len(index) == pytest.approx(said, rel=0.08)
 
 
 def test_caps() -> None:
-    assert f"{search.MOST_CANDIDATES:,} candidates" in TEXT
-    assert f"more than {buckets.LONGEST_TEXT:,} characters" in TEXT
+    assert f"{search.MAX_CANDIDATES:,} candidates" in TEXT
+    assert f"more than {buckets.MAX_TEXT_LENGTH:,} characters" in TEXT

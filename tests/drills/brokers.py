@@ -53,7 +53,8 @@ def _running(stage: Stage, job: Job | None) -> Job:
     if job is not None:
         job = _goes_on(stage, job)
     if job is None:
-        job = stage.start().__enter__()
+        job = stage.start()
+        job.begin()
         stage.run_on(job, seconds=_CATCH_UP_SECONDS)
     return job
 

@@ -16,7 +16,7 @@ def old_cluster(stage: Stage, scale: Scale) -> None:
             stage.run_on(old)
             old.send(signal.SIGSTOP)
             stage.fault()
-            # State on disk is locked by whoever has it: the new one is on another machine.
+            # State on disk is locked by its process: the new one is on another machine.
             elsewhere = {"DEDUP_STATE_DIR": str(stage.folder / f"state-{turn}")}
             with stage.start(stage.draw.choice((1, 2)), elsewhere) as new:
                 if not _takes_over(stage, new):

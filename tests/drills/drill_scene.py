@@ -10,12 +10,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from bytewax.recovery import init_db_dir
-from typing_extensions import Self
 
+from deploy.kafka.scoped import Scoped
 from tests.drills.reader import NUMBER, Reader
 from tests.integration.job import ROOT, Ended, Job
 from tests.integration.paced_producer import PacedProducer
@@ -89,7 +88,7 @@ class Outcome:
         return "\n".join([line, *(f"     {one}" for one in (*self.notes, *self.wrong))])
 
 
-class Stage:
+class Stage(Scoped):
     """A drill's own application, fed and watched; as a context manager it leaves nothing running.
 
     bootstrap: of the broker, for the feed and the reader.  settings: `DEDUP_*` variables besides
@@ -127,19 +126,15 @@ class Stage:
         self._feed = PacedProducer(self.topics, self._numbered(drafts), rate)
         self._began = time.monotonic()
 
-    def __enter__(self) -> Self:
-        self.reader.__enter__()
-        self._feed.__enter__()
-        return self
+    def begin(self) -> None:
+        """Start reading and writing."""
+        self.reader.begin()
+        self._feed.begin()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._feed.__exit__(kind, error, traceback)
-        self.reader.__exit__(kind, error, traceback)
+    def end(self) -> None:
+        """Stop writing and reading."""
+        self._feed.end()
+        self.reader.end()
 
     def make_recovery(self) -> None:
         """Make an empty recovery directory."""

@@ -4,16 +4,15 @@ import contextlib
 import socket
 import threading
 import time
-from types import TracebackType
 from typing import Final
 
-from typing_extensions import Self
+from deploy.kafka.scoped import Scoped
 
 _CHUNK: Final = 65_536
 _POLL_SECONDS: Final = 0.2
 
 
-class Proxy:
+class Proxy(Scoped):
     """Forwards connections from one port of 127.0.0.1 to another."""
 
     def __init__(self, port: int, target: int) -> None:
@@ -25,16 +24,12 @@ class Proxy:
         self._open.set()
         self._delay_seconds = 0.0
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Take connections."""
         self.restore()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
+        """Break all connections and take no more."""
         self.cut()
         self._open.set()
 

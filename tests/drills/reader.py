@@ -4,12 +4,11 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
-from typing_extensions import Self
 
+from deploy.kafka.scoped import Scoped
 from tests.integration.topics import Topics
 
 NUMBER: Final = "drill.number"
@@ -25,7 +24,7 @@ class Answer:
     original: str = ""
 
 
-class Reader:
+class Reader(Scoped):
     """Reads the output topics in a thread, from before the first record to after the last.
 
     What a reader has seen committed must stand: nothing twice, and offsets that only grow.
@@ -39,16 +38,12 @@ class Reader:
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reader")
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Start reading."""
         self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
+        """Stop reading."""
         self._enough.set()
         self._thread.join()
 

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.kafka import Broker
 from operators.errors import DedupError
-from tests.integration.lane_harness import Rig, raising
+from tests.integration.lane_harness import LaneHarness, raising
 from tests.integration.topics import Topics
 
 
@@ -17,8 +17,8 @@ class MakeTopics(Protocol):
     def __call__(self, partitions: int = 1) -> Topics: ...
 
 
-MakeRig = Callable[..., Rig]
-"""Makes an application of lanes; its keywords are `Rig`'s."""
+MakeHarness = Callable[..., LaneHarness]
+"""Makes an application of lanes; its keywords are `LaneHarness`'s."""
 
 
 @pytest.fixture
@@ -48,21 +48,21 @@ def failures(monkeypatch: pytest.MonkeyPatch) -> list[DedupError]:
 
 
 @pytest.fixture
-def make_rig(make_topics: MakeTopics, failures: list[DedupError]) -> Iterator[MakeRig]:
+def make_harness(make_topics: MakeTopics, failures: list[DedupError]) -> Iterator[MakeHarness]:
     """Lanes on a real broker, with settings of the test's own."""
     topics = make_topics(1)
-    made: list[Rig] = []
+    made: list[LaneHarness] = []
 
-    def make(**settings: Any) -> Rig:  # noqa: ANN401 - whatever a rig has
-        made.append(Rig(topics, failures=failures, **settings))
+    def make(**settings: Any) -> LaneHarness:  # noqa: ANN401 - whatever a harness has
+        made.append(LaneHarness(topics, failures=failures, **settings))
         return made[-1]
 
     yield make
-    for rig in made:
-        rig.end()
+    for harness in made:
+        harness.end()
 
 
 @pytest.fixture
-def rig(make_rig: MakeRig) -> Rig:
+def harness(make_harness: MakeHarness) -> LaneHarness:
     """Lanes on a real broker."""
-    return make_rig()
+    return make_harness()

@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from bytewax.recovery import init_db_dir
-from typing_extensions import Self
 
 from deploy.kafka.ports import free_ports
+from deploy.kafka.scoped import Scoped
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 # A start takes a second or two; a machine that builds something else meanwhile, many.
@@ -31,7 +30,7 @@ class Ended:
 
     @property
     def error(self) -> str:
-        """The one line of an error that a user can mend; fails if there is none, or more."""
+        """The one line of an error that a user can fix; fails if there is none, or more."""
         lines = [line for line in self.stderr.splitlines() if line.startswith("dedup: ")]
         assert len(lines) == 1, self.stderr
         assert "Traceback" not in self.stderr, self.stderr
@@ -39,7 +38,7 @@ class Ended:
         return lines[0]
 
 
-class Job:
+class Job(Scoped):
     """One run of the job; as a context manager nothing of it is left at the end.
 
     settings: `DEDUP_*` variables; those of the caller's environment do not count.
@@ -73,7 +72,8 @@ class Job:
         self._stderr = [folder / f"{run:03d}-{number}.stderr" for number in range(processes)]
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Start all processes."""
         try:
             for command, stderr in zip(self._commands, self._stderr, strict=True):
                 with stderr.open("wb") as log, (self._stdin or Path(os.devnull)).open("rb") as text:
@@ -90,14 +90,9 @@ class Job:
         except BaseException:
             self.kill()
             raise
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
+        """Kill all processes that are left."""
         self.kill()
 
     @property

@@ -1,4 +1,4 @@
-"""Lanes on a real broker without Bytewax: epochs and crashes come when a test says so."""
+"""Lanes on a real broker without Bytewax: a test decides when epochs end and processes die."""
 
 import copy
 import time
@@ -13,7 +13,8 @@ from bytewax.inputs import StatefulSourcePartition
 
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.lane_opener import LaneOpener, SinkSnapshot
-from connectors.exactly_once.lane_writer import LaneWriter, WriterSettings
+from connectors.exactly_once.lane_transactions import WriterSettings
+from connectors.exactly_once.lane_writer import LaneWriter
 from connectors.exactly_once.sink import TransactionalKafkaSink, TransactionalSinkSettings
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.source import KafkaSource, SourceSettings
@@ -35,14 +36,14 @@ from tests.pipeline import event_spec, records_of
 
 WINDOW_SECONDS = 3600.0
 LATENESS_SECONDS = 300.0
-# No commit but those that a test asks for, and those at the end of an epoch.
+# Lanes commit only when a test asks for it, and at the end of an epoch.
 _NEVER_SECONDS = 3600.0
 _SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a recovery directory would hold: of each lane's state and sink, and of the source."""
+    """What a recovery directory would hold: snapshots of states, sinks and the source."""
 
     states: Mapping[int, LaneSnapshot]
     sinks: Mapping[int, SinkSnapshot | None]
@@ -50,8 +51,8 @@ class Snapshot:
 
 
 @dataclass
-class Rig:
-    """An application whose processes are `Run`s, one after another or at a time.
+class LaneHarness:
+    """An application; each `Run` is one of its processes, one after another or at a time.
 
     together: whether a lane's state and sink are in one process, as with few workers.
     """
@@ -83,14 +84,14 @@ class Rig:
 
     def run(self, snapshot: Snapshot | None = None, **changed: object) -> "Run":
         """Start a process, from a snapshot or without a recovery directory."""
-        rig = copy.copy(self)
+        application = copy.copy(self)
         for name, value in changed.items():
-            setattr(rig, name, value)
-        self.runs.append(Run(rig, snapshot))
+            setattr(application, name, value)
+        self.runs.append(Run(application, snapshot))
         return self.runs[-1]
 
     def end(self) -> None:
-        """End the threads of all processes: none may write, or fail, in another test's time."""
+        """End the threads of all processes: none may write, or fail, during another test."""
         for run in self.runs:
             run.end()
 
@@ -99,7 +100,7 @@ class Rig:
         return KafkaSource(SourceSettings(self.access, self.topics.input, start))
 
     def changelog_span(self, lane: int) -> tuple[int, int]:
-        """First offset of a lane's changelog that is there, and the one after its last."""
+        """First offset of a lane's changelog that still exists, and the offset after its last."""
         consumer = self.changelog.consumer()
         try:
             return self.changelog.ends(consumer, lane)
@@ -107,61 +108,63 @@ class Rig:
             consumer.close()
 
     def check(self, records: Iterable[Record]) -> None:
-        """Every record is in the outputs exactly once."""
+        """Assert that every record is in the outputs exactly once."""
         assert self.doubled(records) == (0, 0)
 
     def doubled(self, records: Iterable[Record]) -> tuple[int, int]:
         """How many records are lost and doubled, by their values, which must all differ."""
-        wanted = Counter(record.value for record in records)
-        assert wanted.total() == len(wanted)
-        found = Counter(one.value for read in self.topics.read().values() for one in read)
-        return (wanted - found).total(), (found - wanted).total()
+        given = Counter(record.value for record in records)
+        assert given.total() == len(given)
+        outputs = self.topics.read().values()
+        written = Counter(record.value for topic in outputs for record in topic)
+        return (given - written).total(), (written - given).total()
 
 
 class Run:
-    """One process with all lanes, until it is left alone, as if killed."""
+    """One process with all lanes.  A test that stops using it has killed it."""
 
-    def __init__(self, rig: Rig, snapshot: Snapshot | None) -> None:
-        self._rig = rig
+    def __init__(self, harness: LaneHarness, snapshot: Snapshot | None) -> None:
+        self._rig = harness
         self._spec = LaneSpec(
-            lambda: TumblingStore(rig.window_seconds),
+            lambda: TumblingStore(harness.window_seconds),
             LATENESS_SECONDS,
             30.0,
-            rig.fingerprint,
+            harness.fingerprint,
             changelog=True,
-            snapshot_max_bytes=rig.snapshot_max_bytes,
+            snapshot_max_bytes=harness.snapshot_max_bytes,
         )
         self.observer = Observer(Metrics())
-        self._opened = LaneOpener(rig.access, rig.changelog, rig.fingerprint)
+        self._opener = LaneOpener(harness.access, harness.changelog, harness.fingerprint)
         writing = (
-            self._opened if rig.together else LaneOpener(rig.access, rig.changelog, rig.fingerprint)
+            self._opener
+            if harness.together
+            else LaneOpener(harness.access, harness.changelog, harness.fingerprint)
         )
-        outputs = rig.topics.outputs
+        outputs = harness.topics.outputs
         self.sink = TransactionalKafkaSink(
             TransactionalSinkSettings(
                 WriterSettings(
                     topics={verdict: outputs[verdict] for verdict in VERDICTS},
                     interval_seconds=_NEVER_SECONDS,
-                    allowed_lateness_seconds=LATENESS_SECONDS,
                     is_expired=self._spec.new_store().is_expired,
-                    fingerprint=rig.fingerprint,
+                    fingerprint=harness.fingerprint,
                     workers=1,
-                    trim_seconds=rig.trim_seconds,
+                    trim_seconds=harness.trim_seconds,
                 ),
-                rig.lanes,
-                together=rig.together,
+                harness.lanes,
+                together=harness.together,
             ),
             writing,
-            rig.changelog,
+            harness.changelog,
             self.observer,
         )
-        self._decode = Decoder(event_spec(rig.settings, rig.lanes))
-        self._encode = kafka_encoder(rig.topics.input, ["event_id"])
+        self._decode = Decoder(event_spec(harness.settings, harness.lanes))
+        self._encode = kafka_encoder(harness.topics.input, ["event_id"])
         self.parts = {
             lane: self.sink.build_part(
                 "sink", name, None if snapshot is None else snapshot.sinks.get(lane)
             )
-            for lane, name in enumerate(lane_names(rig.lanes))
+            for lane, name in enumerate(lane_names(harness.lanes))
         }
         self._states = {} if snapshot is None else dict(snapshot.states)
         self.lanes: dict[int, Lane] = {}
@@ -169,27 +172,29 @@ class Run:
         self.positions = {} if snapshot is None else dict(snapshot.positions)
         self._reading: StatefulSourcePartition[Batch, int] | None = None
 
-    def lane(self, number: int) -> Lane:
-        """A lane, opened when it is first asked for."""
-        if number not in self.lanes:
-            self.lanes[number] = self._opened.lane(number, self._spec, self._states.get(number))
-        return self.lanes[number]
+    def lane(self, index: int) -> Lane:
+        """Return a lane; the first call opens it."""
+        if index not in self.lanes:
+            self.lanes[index] = self._opener.open_for_deciding(
+                index, self._spec, self._states.get(index)
+            )
+        return self.lanes[index]
 
     def wait_until_opened(self) -> None:
-        """Wait for the threads that open the lanes: a process that is dead opens none later."""
-        wait(self._opened._producers.values(), _SECONDS)
+        """Wait for the threads that open the lanes: a dead process must open none later."""
+        wait(self._opener._producers.values(), _SECONDS)
 
     def feed(self, records: Sequence[Record], start: int | None = None) -> None:
         """Answer records of one partition, and wait until they are in transactions.
 
-        start: where the source begins, if not where it got to; records before it are left out.
+        start: where the source begins instead of its last position; earlier records are left out.
         """
         self.hand_over(records, start)
         for writer in self._writers():
             _wait_until_added(writer)
 
     def hand_over(self, records: Sequence[Record], start: int | None = None) -> None:
-        """The same, without waiting for the lanes' threads."""
+        """Answer records of one partition, without waiting for the lanes' threads."""
         partition = records[0].partition
         begin = self.positions.get(partition, 0) if start is None else start
         rows = [record for record in records if record.offset >= begin]
@@ -207,12 +212,12 @@ class Run:
             self.positions[span.partition] = span.end
 
     def begin(self, source: KafkaSource) -> None:
-        """Let a source begin partition 0, at the snapshot or where it chooses."""
+        """Let a source begin partition 0, at the snapshot or where the source chooses."""
         [name] = source.list_parts()
         self._reading = source.build_part("source", name, self.positions.get(0))
 
     def read(self, end: int) -> None:
-        """Answer what the source gives, up to an offset."""
+        """Answer the source's records, up to an offset."""
         assert self._reading is not None
         deadline = time.monotonic() + _SECONDS
         while self.positions.get(0, 0) < end:
@@ -222,7 +227,7 @@ class Run:
             time.sleep(0.01)
 
     def end_source_epoch(self) -> int:
-        """Have the source do what it does first when an epoch ends; its lanes follow."""
+        """End the source's epoch, as Bytewax does before it ends those of the lanes."""
         assert self._reading is not None
         return self._reading.snapshot()
 
@@ -236,22 +241,25 @@ class Run:
         self.parts[output.lane].write_batch([output])
 
     def settle(self) -> None:
-        """Commit everything before its time, and wait until the changelog shows it."""
+        """Commit everything now, and wait until the changelog shows it."""
         for writer in self._writers():
             writer.wait()
         wait_until_settled(self._rig.topics.bootstrap, [self._rig.changelog.topic])
 
     def snapshot(self) -> Snapshot:
         """End an epoch."""
-        # Bytewax copies a state so: a lane's copy is its snapshot.
-        states: dict[int, Any] = {
-            number: copy.deepcopy(lane) for number, lane in self.lanes.items()
-        }
+        # Bytewax copies states like this: a lane's copy is its snapshot.
+        states: dict[int, Any] = {index: copy.deepcopy(lane) for index, lane in self.lanes.items()}
         return Snapshot(
             states=states,
-            sinks={number: part.snapshot() for number, part in self.parts.items()},
+            sinks={index: part.snapshot() for index, part in self.parts.items()},
             positions=dict(self.positions),
         )
+
+    def flush(self) -> None:
+        """Send the records of all open transactions to the brokers."""
+        for writer in self._writers():
+            writer._transactions._producer._producer.flush(_SECONDS)
 
     def end(self) -> None:
         """End the lanes' threads, without a further commit."""
@@ -264,7 +272,7 @@ class Run:
             writer._thread.join(_SECONDS)
 
     def keys(self) -> int:
-        """How many keys the lanes hold."""
+        """Number of keys that the lanes hold."""
         return sum(len(lane.store) for lane in self.lanes.values())
 
 
@@ -276,7 +284,7 @@ def _wait_until_added(writer: LaneWriter) -> None:
 def make_records(
     begin: int, end: int, *, partition: int = 0, first_time: float = 1_700_000_000.0
 ) -> list[Record]:
-    """Records [begin, end) of a partition, each another unique event, a second apart."""
+    """Records [begin, end) of a partition: different events, one second apart."""
     return [
         Record(partition, offset, b"k", _value(partition, offset, first_time + offset))
         for offset in range(begin, end)
@@ -290,15 +298,20 @@ def _value(partition: int, offset: int, time: float) -> bytes:
 
 
 def repeats(records: Sequence[Record], offset: int) -> list[Record]:
-    """The same events again, at later offsets; told apart by white space."""
+    """The same events again, at later offsets; white space makes their values differ."""
     return [
-        Record(one.partition, offset + row, one.key, b" " * (1 + offset) + (one.value or b""))
-        for row, one in enumerate(records)
+        Record(
+            record.partition,
+            offset + row,
+            record.key,
+            b" " * (1 + offset) + (record.value or b""),
+        )
+        for row, record in enumerate(records)
     ]
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, failures: list[DedupError]) -> None:
-    """Let what would end the process raise instead, and in a lane's thread be noted."""
+    """Let errors that would end the process be raised; in a lane's thread only note them."""
 
     def end(error: DedupError) -> None:
         failures.append(error)
@@ -308,4 +321,4 @@ def raising(monkeypatch: pytest.MonkeyPatch, failures: list[DedupError]) -> None
     monkeypatch.setattr("connectors.exactly_once.lane_writer.exit_with_error", failures.append)
 
 
-__all__ = ["Rig", "Run", "Snapshot", "make_records", "raising", "repeats"]
+__all__ = ["LaneHarness", "Run", "Snapshot", "make_records", "raising", "repeats"]

@@ -3,18 +3,16 @@
 import threading
 import time
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Final
 
-from typing_extensions import Self
-
+from deploy.kafka.scoped import Scoped
 from tests.integration.topics import Filler, Topics
 from tests.model import Record
 
 _TICK_SECONDS: Final = 0.01
 
 
-class PacedProducer:
+class PacedProducer(Scoped):
     """Writes a stream to the input at a rate, in a thread; as a context manager it ends itself.
 
     rate: records a second.
@@ -25,18 +23,14 @@ class PacedProducer:
         self._drafts = drafts
         self._rate = rate
         self._enough = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="trickle")
+        self._thread = threading.Thread(target=self._run, name="paced-producer")
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Start writing."""
         self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
+        """Stop writing."""
         self._enough.set()
         self._thread.join()
 

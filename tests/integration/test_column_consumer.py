@@ -1,4 +1,4 @@
-"""Reading columns: every record as it was written, and what else a consumer meets."""
+"""Reading columns: every record as it was written, and the consumer's events."""
 
 import gc
 import logging
@@ -27,7 +27,7 @@ LOG = logging.getLogger("tests.column_consumer")
 
 @pytest.fixture
 def topics(make_topics: MakeTopics) -> Topics:
-    """A topic of two partitions: the second is the one that is read."""
+    """A topic of two partitions; tests read the second."""
     return make_topics(2)
 
 
@@ -38,27 +38,27 @@ def make_consumer(topics: Topics, **settings: object) -> ColumnConsumer:
 
 def fill(topics: Topics, count: int, **changed: object) -> list[Record]:
     drafts = events(count, seed=1)
-    return topics.produce(replace(one, partition=1, **changed) for one in drafts)  # type: ignore[arg-type]
+    return topics.produce(replace(draft, partition=1, **changed) for draft in drafts)  # type: ignore[arg-type]
 
 
 def read_to_end(
-    consumer: ColumnConsumer, most: int = 10_000, size_bytes: int = MANY
+    consumer: ColumnConsumer, max_records: int = 10_000, size_bytes: int = MANY
 ) -> tuple[list[Records], list[Event]]:
-    """Read until something is met that is not a record; return all that was read."""
-    found: list[Records] = []
+    """Read until an event; return all batches and the events."""
+    batches: list[Records] = []
     events_met: list[Event] = []
     deadline = time.monotonic() + SECONDS
     while not events_met:
         assert time.monotonic() < deadline, "no end"
-        records, events_met = consumer.read(most, size_bytes)
-        found.append(records)
-    return found, events_met
+        records, events_met = consumer.read(max_records, size_bytes)
+        batches.append(records)
+    return batches, events_met
 
 
-def rows_of(found: list[Records]) -> list[tuple[object, ...]]:
+def rows_of(batches: list[Records]) -> list[tuple[object, ...]]:
     """Offset, key, value, headers, timestamp of each record."""
     rows: list[tuple[object, ...]] = []
-    for records in found:
+    for records in batches:
         assert records.keys is not None
         assert records.timestamps is not None
         headers = records.headers or [None] * len(records)
@@ -68,43 +68,43 @@ def rows_of(found: list[Records]) -> list[tuple[object, ...]]:
     return [(*row[:3], list(row[3] or ()), row[4]) for row in rows]  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("most", [7, 10_000])
-def test_every_record_is_read_as_it_was_written(topics: Topics, most: int) -> None:
-    """Values, keys and headers that are empty or none, of all sizes, in their order."""
+@pytest.mark.parametrize("max_records", [7, 10_000])
+def test_every_record_is_read_as_it_was_written(topics: Topics, max_records: int) -> None:
+    """Values, keys and headers may be empty or None, and keep their order."""
     fill(topics, 3_000)
-    wanted = [record for _, record in read_topics(topics.bootstrap, [topics.input])]
+    written = [record for _, record in read_topics(topics.bootstrap, [topics.input])]
     consumer = make_consumer(topics)
     consumer.assign(0)
-    found, events_met = read_to_end(consumer, most)
+    batches, events_met = read_to_end(consumer, max_records)
 
-    assert rows_of(found) == [
-        (one.offset, one.key, one.value, list(one.headers or ()), one.timestamp_ms)
-        for one in wanted
+    assert rows_of(batches) == [
+        (record.offset, record.key, record.value, list(record.headers or ()), record.timestamp_ms)
+        for record in written
     ]
-    assert max(map(len, found)) <= most
+    assert max(map(len, batches)) <= max_records
     [end] = events_met
     assert (end.error.code(), end.offset) == (KafkaError._PARTITION_EOF, 3_000)
 
 
-def test_it_reads_from_where_it_is_told(topics: Topics) -> None:
+def test_it_reads_from_the_assigned_offset(topics: Topics) -> None:
     fill(topics, 50)
     consumer = make_consumer(topics)
     consumer.assign(20)
     assert [row[0] for row in rows_of(read_to_end(consumer)[0])] == list(range(20, 50))
 
 
-def test_of_large_records_it_takes_few(topics: Topics) -> None:
+def test_a_batch_of_large_records_is_small(topics: Topics) -> None:
     fill(topics, 4_000, value=b"x" * 1_000)
     consumer = make_consumer(topics)
     consumer.assign(0)
-    found, _ = read_to_end(consumer, size_bytes=1_500_000)
+    batches, _ = read_to_end(consumer, size_bytes=1_500_000)
 
-    assert sum(map(len, found)) == 4_000
-    # It looks at the size after each thousand.
-    assert max(map(len, found)) <= 2_000
+    assert sum(map(len, batches)) == 4_000
+    # It checks the size after each thousand.
+    assert max(map(len, batches)) <= 2_000
 
 
-def test_what_was_aborted_is_not_read(topics: Topics) -> None:
+def test_aborted_records_are_not_read(topics: Topics) -> None:
     filler = Filler(topics, transactional_id=f"{topics.prefix}-filler")
     for value, end in (
         (b"aborted", filler.producer.abort_transaction),
@@ -116,25 +116,25 @@ def test_what_was_aborted_is_not_read(topics: Topics) -> None:
         end(SECONDS)
     consumer = make_consumer(topics)
     consumer.assign(0)
-    found, events_met = read_to_end(consumer)
+    batches, events_met = read_to_end(consumer)
 
-    assert [(row[0], row[1], row[2]) for row in rows_of(found)] == [(2, None, b"committed")]
-    # Behind the marker of the commit.
+    assert [(row[0], row[1], row[2]) for row in rows_of(batches)] == [(2, None, b"committed")]
+    # After the marker of the commit.
     assert events_met[0].offset == 4
 
 
-def test_an_offset_that_is_gone_is_told(topics: Topics) -> None:
+def test_an_offset_out_of_range_is_an_event(topics: Topics) -> None:
     fill(topics, 5)
     consumer = make_consumer(topics)
     consumer.assign(1_000)
-    found, events_met = read_to_end(consumer)
+    batches, events_met = read_to_end(consumer)
 
-    assert not any(map(len, found))
+    assert not any(map(len, batches))
     assert events_met[0].error.code() == KafkaError._AUTO_OFFSET_RESET
     assert "out of range" in events_met[0].error.str()
 
 
-def test_the_ends_are_asked_for_and_remembered(topics: Topics) -> None:
+def test_the_first_offset_and_the_end(topics: Topics) -> None:
     fill(topics, 30)
     consumer = make_consumer(topics)
     assert consumer.known_end() < 0
@@ -144,12 +144,12 @@ def test_the_ends_are_asked_for_and_remembered(topics: Topics) -> None:
     assert consumer.known_end() == 30
 
 
-def test_ends_of_a_topic_that_is_not_there_are_an_error(topics: Topics) -> None:
+def test_the_ends_of_a_missing_topic_are_an_error(topics: Topics) -> None:
     access = KafkaAccess(topics.bootstrap, topics.prefix)
     consumer = ColumnConsumer(access.consumer_settings(), "nowhere", 0)
-    with pytest.raises(KafkaException) as told:
+    with pytest.raises(KafkaException) as raised:
         consumer.ask_ends(5.0)
-    assert told.value.args[0].code() in (
+    assert raised.value.args[0].code() in (
         KafkaError._UNKNOWN_PARTITION,
         KafkaError._UNKNOWN_TOPIC,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -157,7 +157,7 @@ def test_ends_of_a_topic_that_is_not_there_are_an_error(topics: Topics) -> None:
 
 
 @pytest.mark.parametrize("wait", [True, False])
-def test_the_group_is_told_where_to_go_on(topics: Topics, wait: bool) -> None:
+def test_the_next_offset_is_committed_to_the_group(topics: Topics, wait: bool) -> None:
     fill(topics, 5)
     consumer = make_consumer(topics)
     consumer.assign(0)
@@ -170,32 +170,32 @@ def test_the_group_is_told_where_to_go_on(topics: Topics, wait: bool) -> None:
 
 
 def test_without_a_group_it_is_refused(topics: Topics) -> None:
-    with pytest.raises(KafkaException) as told:
+    with pytest.raises(KafkaException) as raised:
         make_consumer(topics, **{"group.id": ""})
-    assert told.value.args[0].code() == KafkaError._UNKNOWN_GROUP
+    assert raised.value.args[0].code() == KafkaError._UNKNOWN_GROUP
 
 
-def test_what_cannot_be_committed_is_an_error() -> None:
+def test_a_failed_commit_is_an_error() -> None:
     with mock_brokers() as brokers:
         settings = {"bootstrap.servers": brokers.bootstrap, "group.id": "g"}
         consumer = ColumnConsumer(settings, "t", 0)
         brokers.answer(Request.OFFSET_COMMIT, [KafkaError.GROUP_AUTHORIZATION_FAILED])
-        with pytest.raises(KafkaException) as told:
+        with pytest.raises(KafkaException) as raised:
             consumer.commit(3, wait=True)
-    assert told.value.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+    assert raised.value.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
 
 
-def test_messages_are_given_back(topics: Topics) -> None:
-    """Read again and again, the same records take no more memory."""
+def test_messages_are_freed(topics: Topics) -> None:
+    """Reading the same records again and again takes no more memory."""
     fill(topics, 3_000, value=b"x" * 10_000)
     consumer = make_consumer(topics)
     process = psutil.Process()
 
     def read_all() -> int:
         consumer.assign(0)
-        found, _ = read_to_end(consumer, 500)
-        assert sum(map(len, found)) == 3_000
-        del found
+        batches, _ = read_to_end(consumer, 500)
+        assert sum(map(len, batches)) == 3_000
+        del batches
         gc.collect()
         return int(process.memory_info().rss)
 
@@ -204,28 +204,28 @@ def test_messages_are_given_back(topics: Topics) -> None:
     assert after - before < 60_000_000
 
 
-def test_a_setting_that_is_not_there_is_named(topics: Topics) -> None:
+def test_an_unknown_setting_is_named(topics: Topics) -> None:
     with pytest.raises(KafkaException, match='No such configuration property: "ftch"'):
         make_consumer(topics, ftch=1)
 
 
-def test_errors_and_log_come_when_it_is_read(caplog: pytest.LogCaptureFixture) -> None:
+def test_reading_serves_errors_and_log(caplog: pytest.LogCaptureFixture) -> None:
     met: list[KafkaError] = []
     settings = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "error_cb": met.append}
     with caplog.at_level(logging.DEBUG, LOG.name):
         consumer = ColumnConsumer({**settings, "logger": LOG}, "t", 0)
         deadline = time.monotonic() + SECONDS
         while not (met and caplog.records):
-            assert time.monotonic() < deadline, "nothing was told"
+            assert time.monotonic() < deadline, "no error and no log"
             consumer.read(10, MANY)
             time.sleep(0.05)
 
     assert met[0].code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
-    assert any("Connection refused" in one.getMessage() for one in caplog.records)
+    assert any("Connection refused" in record.getMessage() for record in caplog.records)
 
 
-def test_a_consumer_that_nobody_needs_goes_at_once() -> None:
-    """Without the garbage collector, which the job keeps off."""
+def test_an_unused_consumer_is_freed_at_once() -> None:
+    """Without garbage collection, which the job turns off."""
     gc.disable()
     try:
         settings = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "logger": LOG}
@@ -237,7 +237,7 @@ def test_a_consumer_that_nobody_needs_goes_at_once() -> None:
         gc.enable()
 
 
-def test_nothing_to_read_is_no_record(topics: Topics) -> None:
+def test_without_records_the_batch_is_empty(topics: Topics) -> None:
     consumer = make_consumer(topics)
     records, events_met = consumer.read(10, MANY)
     assert (len(records), events_met) == (0, [])

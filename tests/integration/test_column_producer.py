@@ -1,4 +1,4 @@
-"""Producing columns: every record as it was given, and what is said of those that are not taken."""
+"""Producing columns: every record as it was given, and errors of records that are not taken."""
 
 import ctypes
 import gc
@@ -58,7 +58,7 @@ def written(topics: Topics) -> list[Record]:
 
 @pytest.mark.parametrize("partition", [0, 1, 2])
 def test_every_record_is_written_as_it_was_given(topics: Topics, partition: int) -> None:
-    """Values, keys and headers that are empty or none, of all sizes, in their order."""
+    """Values, keys and headers may be empty or None, and keep their order."""
     given = events(2_000, seed=partition)
     producer = make_producer(topics.bootstrap)
     for begin in range(0, len(given), 300):
@@ -67,28 +67,29 @@ def test_every_record_is_written_as_it_was_given(topics: Topics, partition: int)
     assert producer.flush(SECONDS) == len(producer) == 0
     assert producer.failures == []
 
-    found = written(topics)
-    assert {record.partition for record in found} == {partition}
-    assert [(r.key, r.value, r.headers or None) for r in found] == [
-        (r.key, r.value, r.headers or None) for r in given
+    read = written(topics)
+    assert {record.partition for record in read} == {partition}
+    assert [(record.key, record.value, record.headers or None) for record in read] == [
+        (record.key, record.value, record.headers or None) for record in given
     ]
-    stamps = [(r.timestamp_ms, f.timestamp_ms) for r, f in zip(given, found, strict=True)]
-    assert all(was == now for was, now in stamps if was is not None and was > 0)
+    for before, after in zip(given, read, strict=True):
+        if before.timestamp_ms is not None and before.timestamp_ms > 0:
+            assert after.timestamp_ms == before.timestamp_ms
 
 
 def java_partition(key: bytes, partitions: int) -> int:
-    """Where kafka-clients' partitioner puts a record (`Utils.murmur2` of its source)."""
+    """The partition that kafka-clients chooses (`Utils.murmur2` in its source)."""
     low, mixer = 0xFFFFFFFF, 0x5BD1E995
-    number = (0x9747B28C ^ len(key)) & low
+    hashed = (0x9747B28C ^ len(key)) & low
     whole = len(key) // 4 * 4
     for at in range(0, whole, 4):
         word = int.from_bytes(key[at : at + 4], "little") * mixer & low
         word = (word ^ word >> 24) * mixer & low
-        number = (number * mixer & low) ^ word
+        hashed = (hashed * mixer & low) ^ word
     if len(key) > whole:
-        number = (number ^ int.from_bytes(key[whole:], "little")) * mixer & low
-    number = (number ^ number >> 13) * mixer & low
-    return ((number ^ number >> 15) & 0x7FFFFFFF) % partitions
+        hashed = (hashed ^ int.from_bytes(key[whole:], "little")) * mixer & low
+    hashed = (hashed ^ hashed >> 13) * mixer & low
+    return ((hashed ^ hashed >> 15) & 0x7FFFFFFF) % partitions
 
 
 def test_a_record_key_has_the_partition_that_java_clients_give_it(topics: Topics) -> None:
@@ -98,12 +99,12 @@ def test_a_record_key_has_the_partition_that_java_clients_give_it(topics: Topics
     producer.produce(topics.outputs["unique"], PackedRecords(records))
     producer.flush(SECONDS)
 
-    found = {record.key: record.partition for record in written(topics)}
-    assert found == {key: java_partition(key, 3) for key in keys}
-    assert set(found.values()) == {0, 1, 2}
+    partitions = {record.key: record.partition for record in written(topics)}
+    assert partitions == {key: java_partition(key, 3) for key in keys}
+    assert set(partitions.values()) == {0, 1, 2}
 
 
-def test_it_waits_while_there_is_no_room(topics: Topics) -> None:
+def test_it_waits_while_the_queue_is_full(topics: Topics) -> None:
     producer = make_producer(topics.bootstrap, **{"queue.buffering.max.messages": 10})
     values = [b"%d" % number for number in range(500)]
     producer.produce(topics.outputs["unique"], values_of(values), 0)
@@ -113,18 +114,18 @@ def test_it_waits_while_there_is_no_room(topics: Topics) -> None:
     assert [record.value for record in written(topics)] == values
 
 
-def test_a_record_that_there_is_never_room_for_is_not_waited_for(topics: Topics) -> None:
+def test_a_record_larger_than_the_queue_is_refused(topics: Topics) -> None:
     producer = make_producer(topics.bootstrap, **{"queue.buffering.max.kbytes": 1})
     values = [b"a" * 900, b"b" * 900, b"x" * 2_000, b"c"]
-    with pytest.raises(NotTakenError, match="larger than the client's queue") as told:
+    with pytest.raises(NotTakenError, match="larger than the client's queue") as raised:
         producer.produce(topics.outputs["unique"], values_of(values), 0)
     producer.flush(SECONDS)
 
-    assert told.value.row == 2
+    assert raised.value.row == 2
     assert [record.value for record in written(topics)] == values[:2]
 
 
-def test_headers_of_records_that_had_to_wait_are_their_own(topics: Topics) -> None:
+def test_records_that_had_to_wait_keep_their_headers(topics: Topics) -> None:
     producer = make_producer(topics.bootstrap, **{"queue.buffering.max.messages": 3})
     headers = [[(f"h{n}", b"%d" % n) for n in range(number % 4)] for number in range(50)]
     records = Records(offsets=np.arange(50), values=[b"v"] * 50, headers=headers)
@@ -134,57 +135,57 @@ def test_headers_of_records_that_had_to_wait_are_their_own(topics: Topics) -> No
     assert [record.headers or [] for record in written(topics)] == headers
 
 
-def test_a_record_that_is_not_taken_is_told_by_its_row(topics: Topics) -> None:
+def test_an_error_names_the_row_of_a_refused_record(topics: Topics) -> None:
     producer = make_producer(topics.bootstrap, **{"message.max.bytes": 1_500})
     values = [b"a", b"b", b"x" * 3_000, b"c"]
-    with pytest.raises(NotTakenError, match="too large") as told:
+    with pytest.raises(NotTakenError, match="too large") as raised:
         producer.produce(topics.outputs["unique"], values_of(values), 0)
     producer.flush(SECONDS)
 
-    assert (told.value.row, told.value.error.code()) == (2, KafkaError.MSG_SIZE_TOO_LARGE)
+    assert (raised.value.row, raised.value.error.code()) == (2, KafkaError.MSG_SIZE_TOO_LARGE)
     assert [record.value for record in written(topics)] == [b"a", b"b"]
 
 
-def test_a_topic_that_cannot_be_takes_no_record() -> None:
+def test_an_invalid_topic_name_is_refused() -> None:
     producer = make_producer("127.0.0.1:1")
-    with pytest.raises(NotTakenError, match="Invalid argument") as told:
+    with pytest.raises(NotTakenError, match="Invalid argument") as raised:
         producer.produce("t" * 600, values_of([b"v"]))
-    assert told.value.row == 0
+    assert raised.value.row == 0
 
 
-def test_only_what_was_not_delivered_is_reported(topics: Topics) -> None:
+def test_only_undelivered_records_are_reported(topics: Topics) -> None:
     soon = {"topic.metadata.propagation.max.ms": 100}
     producer = make_producer(topics.bootstrap, **soon)
     producer.produce(topics.outputs["unique"], values_of([b"there"]), 0)
     producer.produce("nowhere", values_of([b"one", b"two"]))
     producer.flush(SECONDS)
 
-    told = [(one.topic, one.error.code()) for one in producer.failures]
-    assert told == [("nowhere", KafkaError.UNKNOWN_TOPIC_OR_PART)] * 2
+    failed = [(failure.topic, failure.error.code()) for failure in producer.failures]
+    assert failed == [("nowhere", KafkaError.UNKNOWN_TOPIC_OR_PART)] * 2
     assert "unknown topic" in producer.failures[0].error.str().lower()
     assert [record.value for record in written(topics)] == [b"there"]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.3])
-def test_a_flush_waits_no_shorter_than_asked_while_something_waits(seconds: float) -> None:
+def test_a_flush_waits_as_long_as_asked_while_records_wait(seconds: float) -> None:
     producer = make_producer("127.0.0.1:1")
     producer.produce("nowhere", values_of([b"one", b"two"]))
     began = time.monotonic()
-    assert producer.flush(seconds) >= 2  # an error that came meanwhile counts too
+    assert producer.flush(seconds) >= 2  # an error that arrived meanwhile counts too
     assert time.monotonic() - began >= seconds
 
 
-def test_a_setting_that_is_not_there_is_named() -> None:
+def test_an_unknown_setting_is_named() -> None:
     with pytest.raises(KafkaException, match='No such configuration property: "lingr"'):
         ColumnProducer({"lingr": 1})
 
 
-def test_settings_that_do_not_go_together_are_named() -> None:
+def test_conflicting_settings_are_named() -> None:
     with pytest.raises(KafkaException, match="acks"):
         make_producer("127.0.0.1:1", acks=1)
 
 
-def test_errors_and_log_come_with_the_next_poll(caplog: pytest.LogCaptureFixture) -> None:
+def test_polling_serves_errors_and_log(caplog: pytest.LogCaptureFixture) -> None:
     met: list[KafkaError] = []
     with caplog.at_level(logging.DEBUG, LOG.name):
         producer = make_producer("127.0.0.1:1", logger=LOG, error_cb=met.append)
@@ -195,13 +196,13 @@ def test_errors_and_log_come_with_the_next_poll(caplog: pytest.LogCaptureFixture
 
     assert met[0].code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
     assert "Connection refused" in " ".join(error.str() for error in met)
-    record = next(one for one in caplog.records if "Connection refused" in one.getMessage())
+    record = next(line for line in caplog.records if "Connection refused" in line.getMessage())
     assert record.levelno == logging.ERROR
     assert "[rdkafka#producer-" in record.getMessage()
 
 
-def test_a_producer_that_nobody_needs_goes_at_once() -> None:
-    """Without the garbage collector, which the job keeps off."""
+def test_an_unused_producer_is_freed_at_once() -> None:
+    """Without garbage collection, which the job turns off."""
     gc.disable()
     try:
         producer = make_producer("127.0.0.1:1", logger=LOG, error_cb=print)
@@ -212,8 +213,8 @@ def test_a_producer_that_nobody_needs_goes_at_once() -> None:
         gc.enable()
 
 
-def test_a_producer_that_has_failed_says_so_first(brokers: MockBrokers) -> None:
-    """Not of each record that it is refused: none of them is to blame."""
+def test_a_failed_producer_reports_that_first(brokers: MockBrokers) -> None:
+    """It does not name a refused record: none of them is to blame."""
     access = KafkaAccess(brokers.bootstrap, "app")
     producer = AcknowledgedProducer(access, "sink", LOG)
     records = Records(offsets=np.arange(1), values=[b"v"])
@@ -226,7 +227,7 @@ def test_a_producer_that_has_failed_says_so_first(brokers: MockBrokers) -> None:
         producer.flush()
 
 
-def test_it_tells_how_many_records_are_delivered(brokers: MockBrokers) -> None:
+def test_it_counts_delivered_records(brokers: MockBrokers) -> None:
     producer = AcknowledgedProducer(KafkaAccess(brokers.bootstrap, "app"), "sink", LOG)
     assert (producer.produced, producer.check()) == (0, 0)
     producer.produce("out", Records(offsets=np.arange(3), values=[b"v"] * 3))
@@ -239,12 +240,12 @@ def test_it_tells_how_many_records_are_delivered(brokers: MockBrokers) -> None:
 
 
 @pytest.mark.parametrize("records", [0, 3])
-def test_an_error_that_waits_to_be_told_is_not_a_record_less(
+def test_an_error_that_waits_for_poll_is_not_an_undelivered_record(
     brokers: MockBrokers, monkeypatch: pytest.MonkeyPatch, records: int
 ) -> None:
-    """Both are in one number of librdkafka; here brokers go just after errors were told."""
+    """Both are in one number of librdkafka; here the brokers go away just after a poll."""
 
-    def nothing_yet(client: ColumnProducer, seconds: float = 0.0) -> None:
+    def poll_and_lose_brokers(client: ColumnProducer, seconds: float = 0.0) -> None:
         del seconds
         brokers.go_away()
         deadline = time.monotonic() + SECONDS
@@ -257,17 +258,17 @@ def test_an_error_that_waits_to_be_told_is_not_a_record_less(
     producer.flush()
     for _ in range(records):
         producer.produce("out", Records(offsets=np.arange(1), values=[b"v"]))
-    monkeypatch.setattr(ColumnProducer, "poll", nothing_yet)
+    monkeypatch.setattr(ColumnProducer, "poll", poll_and_lose_brokers)
     producer.flush()
     assert (producer.produced, producer.check()) == (1 + records, 1 + records)
 
 
-def test_an_answer_that_may_come_yet_can_be_asked_for_again() -> None:
+def test_a_time_out_is_retriable() -> None:
     producer = make_producer("127.0.0.1:1", **{"transactional.id": "t"})
-    with pytest.raises(KafkaException) as told:
+    with pytest.raises(KafkaException) as raised:
         producer.init_transactions(0.05)
 
-    error = told.value.args[0]
+    error = raised.value.args[0]
     assert error.code() == KafkaError._TIMED_OUT
     assert (error.retriable(), error.fatal(), error.txn_requires_abort()) == (True, False, False)
 
@@ -275,16 +276,18 @@ def test_an_answer_that_may_come_yet_can_be_asked_for_again() -> None:
 def test_after_a_fatal_error_no_record_is_taken(brokers: MockBrokers) -> None:
     producer = make_producer(brokers.bootstrap)
     code = KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
-    break_for_good = ctypes.CDLL(cimpl.__file__).rd_kafka_test_fatal_error
-    break_for_good(ctypes.c_void_p(producer._handle), code, b"as tests do")
+    break_client = ctypes.CDLL(cimpl.__file__).rd_kafka_test_fatal_error
+    break_client(ctypes.c_void_p(producer._handle), code, b"as tests do")
 
-    with pytest.raises(NotTakenError, match="as tests do") as told:
+    with pytest.raises(NotTakenError, match="as tests do") as raised:
         producer.produce("out", values_of([b"v"]))
-    assert (told.value.row, told.value.error.code()) == (0, code)
-    assert told.value.error.fatal()
+    assert (raised.value.row, raised.value.error.code()) == (0, code)
+    assert raised.value.error.fatal()
 
 
-def test_a_client_without_a_library_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_without_a_shared_library_is_an_import_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(library._FUNCTIONS, "not_there", (None, ()))
     with pytest.raises(ImportError, match="rd_kafka_not_there is not in confluent_kafka's library"):
         ClientLibrary()

@@ -5,71 +5,21 @@ import json
 import os
 import random
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.integration.embedded import check, event, outputs, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.streams import events
 from tests.integration.topics import VERDICTS
-from tests.model import Model, Record, Settings, output_line
 
 KILLS: Final = 6
 
 
-def settings_for(folder: Path, lines: bytes | None = None) -> dict[str, str]:
-    """Settings of a job on files in a folder."""
-    if lines is not None:
-        (folder / "in.jsonl").write_bytes(lines)
-    return {
-        "DEDUP_INPUT_FILE": str(folder / "in.jsonl"),
-        "DEDUP_OUTPUT_DIR": str(folder / "out"),
-    }
-
-
-def outputs(folder: Path) -> dict[str, bytes]:
-    return {verdict: (folder / "out" / f"{verdict}.jsonl").read_bytes() for verdict in VERDICTS}
-
-
-def check(folder: Path, lines: Sequence[bytes]) -> None:
-    """The four files are what the model says of some lines, in their order."""
-    model = Model(Settings(), [0])
-    unique, others = [], {verdict: [] for verdict in VERDICTS[1:]}  # type: ignore[var-annotated]
-    for offset, line in enumerate(lines):
-        if not line.strip(b" \t\r"):
-            continue
-        record = Record(0, offset, None, line)
-        verdict = model.decide(record, time.time())
-        if verdict.kind == "unique":
-            unique.append(line + b"\n")
-        else:
-            others[verdict.kind].append(output_line(record, verdict))
-    found = outputs(folder)
-    assert found["unique"] == b"".join(unique)
-    for kind, wanted in others.items():
-        parsed = [json.loads(line) for line in found[kind].splitlines()]
-        if kind == "late":
-            for one in (*parsed, *wanted):
-                one["reason"] = round(one["reason"], 6)
-        assert parsed == wanted
-
-
-def event(event_id: str, timestamp: float = 1_700_000_000) -> bytes:
-    return json.dumps(
-        {
-            "event_id": event_id,
-            "user_id": "u",
-            "event_type": "t",
-            "timestamp": timestamp,
-            "data": {},
-        }
-    ).encode()
-
-
 def stream_of_lines(count: int, seed: int) -> list[bytes]:
-    """Lines of a stream with every verdict; what was a tombstone is a blank line."""
+    """Lines of a stream with every verdict; a tombstone becomes a blank line."""
     return [
         (record.value or b"").replace(b"\n", b" ") for record in events(count, seed=seed, late=True)
     ]
@@ -126,12 +76,12 @@ def test_blank_lines_count_and_a_cr_belongs_to_its_line(tmp_path: Path) -> None:
     finish(Job(settings_for(tmp_path, b"\n".join(lines)), tmp_path))
 
     check(tmp_path, lines)
-    found = outputs(tmp_path)
-    assert found["unique"] == event("a") + b"\n" + event("b") + b"\r\n" + event("c") + b"\n"
-    duplicates = [json.loads(line) for line in found["duplicate"].splitlines()]
+    written = outputs(tmp_path)
+    assert written["unique"] == event("a") + b"\n" + event("b") + b"\r\n" + event("c") + b"\n"
+    duplicates = [json.loads(line) for line in written["duplicate"].splitlines()]
     assert [line["offset"] for line in duplicates] == [3, 9]
     assert duplicates[0]["value"] == event("a").decode() + "\r"
-    invalid = json.loads(found["invalid"].splitlines()[0])
+    invalid = json.loads(written["invalid"].splitlines()[0])
     assert base64.b64decode(invalid["value_base64"]) == lines[6]
     assert "value" not in invalid
 
@@ -176,7 +126,7 @@ def test_killed_again_and_again_the_files_are_those_of_an_undisturbed_run(tmp_pa
         )
         for number in range(1_000_000)
     )
-    # Two combinations, one of them the content, so that there is work to be killed in.
+    # Two combinations, one of them the content: the job must be busy when it is killed.
     work = {"DEDUP_KEYS": '[["event_id"], "content"]', "DEDUP_SHARD_BY": "[]"}
     calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"
     calm.mkdir()
@@ -191,18 +141,18 @@ def test_killed_again_and_again_the_files_are_those_of_an_undisturbed_run(tmp_pa
 
     for kill in range(KILLS):
         with Job(settings, disturbed, recovery=recovery) as job:
-            if kill:  # the first one strikes at the start, before there is a snapshot
+            if kill:  # the first kill comes at the start, before the first snapshot
                 before = touched()
                 job.wait_until(lambda: touched() != before)  # noqa: B023
             time.sleep(draw.uniform(0, 1.4))
-            assert job.alive, "the input is too short for so many kills"
+            assert job.alive, "the input is too short for this many kills"
             job.kill()
     finish(Job(settings, disturbed, recovery=recovery))
 
-    wanted, found = outputs(calm), outputs(disturbed)
-    assert all(wanted[verdict] for verdict in ("unique", "duplicate", "late"))
+    expected, written = outputs(calm), outputs(disturbed)
+    assert all(expected[verdict] for verdict in ("unique", "duplicate", "late"))
     for verdict in VERDICTS:
-        assert found[verdict] == wanted[verdict], verdict
+        assert written[verdict] == expected[verdict], verdict
 
 
 def test_outputs_that_exist_are_not_overwritten(tmp_path: Path) -> None:
@@ -285,7 +235,7 @@ def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
 
 def test_an_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, event("a"))
-    # A folder below /proc can be written by nobody; a read-only one can by root.
+    # Nobody can write a folder below /proc; root can write a read-only folder.
     if os.geteuid() == 0:
         settings["DEDUP_OUTPUT_DIR"] = "/proc/out"
     else:

@@ -29,19 +29,19 @@ def settings_of(topics: Topics, guarantee: str, port: int) -> dict[str, str]:
         "DEDUP_GUARANTEE": guarantee,
         "DEDUP_METRICS_PORT": str(port),
         "DEDUP_STOP_AT_END": "false",
-        # A partition that turns idle moves the watermark, which tests compare.
+        # Tests compare the watermark, which an idle partition would move.
         "DEDUP_IDLE_SECONDS": "600",
     }
 
 
 def group_lag(topics: Topics) -> int:
-    """Lag of the group as ordinary tools see it: ends less committed offsets."""
+    """Lag of the group as ordinary tools see it: end offsets minus committed offsets."""
     admin = topics.admin()
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(topics.prefix)])
-    committed = asked[topics.prefix].result(SECONDS).topic_partitions
+    offsets = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(topics.prefix)])
+    committed = offsets[topics.prefix].result(SECONDS).topic_partitions
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     ends = admin.list_offsets(dict.fromkeys(committed, latest))
-    return sum(ends[one].result(SECONDS).offset - one.offset for one in committed)
+    return sum(ends[partition].result(SECONDS).offset - partition.offset for partition in committed)
 
 
 @pytest.mark.parametrize("processes, workers", [(1, 2), (2, 1)])
@@ -66,20 +66,20 @@ def test_metrics_add_up_over_workers_processes_and_restarts(
         first.wait_until(lambda: at.ready)
         first.wait_until(lambda: at.total("dedup_events_processed_total") == 3000)
         first.wait_until(lambda: group_lag(topics) == 0)
-        read = {verdict: len(found) for verdict, found in topics.read().items()}
-        counted = at.samples("dedup_events_processed_total")
-        assert {verdict: sum(one[verdict] for one in counted) for verdict in VERDICTS} == read
+        read = {verdict: len(records) for verdict, records in topics.read().items()}
+        samples = at.samples("dedup_events_processed_total")
+        assert {verdict: sum(s[verdict] for s in samples) for verdict in VERDICTS} == read
         assert at.total("dedup_duplicates_found_total") == read["duplicate"]
         assert at.total("dedup_processing_latency_seconds_count") == 3000
         assert at.total("dedup_commits_total") == at.total("dedup_commit_seconds_count") > 0
-        partitions = [partition for one in at.samples("dedup_input_lag") for partition in one]
+        partitions = [partition for lags in at.samples("dedup_input_lag") for partition in lags]
         assert sorted(partitions) == ["0", "1", "2"]
         first.wait_until(lambda: at.total("dedup_input_lag") == 0)
         keys = at.total("dedup_state_size")
         assert 0 < keys <= read["unique"]
         assert at.total("dedup_state_bytes") > 16 * keys
         assert at.total("dedup_restored_keys") == 0
-        [watermark] = {one[""] for one in at.samples("dedup_watermark_seconds")}
+        [watermark] = {sample[""] for sample in at.samples("dedup_watermark_seconds")}
         ages = at.samples("dedup_checkpoint_age_seconds")
         assert all(0 <= age[""] < SECONDS for age in ages)
         assert at.status_of("/livez") == [200] * processes
@@ -87,12 +87,12 @@ def test_metrics_add_up_over_workers_processes_and_restarts(
     with job() as second:
         second.wait_until(lambda: at.ready)
         assert at.total("dedup_restored_keys") == at.total("dedup_state_size") == keys
-        assert {one[""] for one in at.samples("dedup_watermark_seconds")} == {watermark}
+        assert {sample[""] for sample in at.samples("dedup_watermark_seconds")} == {watermark}
         assert at.total("dedup_events_processed_total") == 0
 
 
 @pytest.mark.parametrize(
-    "partitions, lanes, workers, most",
+    "partitions, lanes, workers, largest",
     [
         (1, 4, 1, 20_000),
         (1, 8, 1, 40_000),
@@ -101,8 +101,8 @@ def test_metrics_add_up_over_workers_processes_and_restarts(
         (9, 8, 2, 32_000),
     ],
 )
-def test_lag_is_what_has_not_been_read_and_batches_suit_lanes_and_workers(
-    partitions: int, lanes: int, workers: int, most: int, make_topics: MakeTopics
+def test_lag_counts_unread_records_and_batches_suit_lanes_and_workers(
+    partitions: int, lanes: int, workers: int, largest: int, make_topics: MakeTopics
 ) -> None:
     topics = make_topics(partitions)
     count = 65_000
@@ -118,11 +118,11 @@ def test_lag_is_what_has_not_been_read_and_batches_suit_lanes_and_workers(
             sizes.append(len(batch.records))
             partition.snapshot()
             assert observer.input_lag == {0: count - sum(sizes)}
-    assert max(sizes) == most
+    assert max(sizes) == largest
     partition._consumer.close()
 
 
-def test_a_job_is_not_ready_while_the_brokers_are_away_but_lives(
+def test_a_job_without_brokers_is_alive_but_not_ready(
     own_broker: Broker, topic_prefix: str, tmp_path: Path
 ) -> None:
     topics = Topics(own_broker.bootstrap, topic_prefix)
@@ -138,7 +138,7 @@ def test_a_job_is_not_ready_while_the_brokers_are_away_but_lives(
         job.wait_until(lambda: at.ready)
 
 
-def test_a_process_that_waits_for_the_others_lives_and_is_not_ready(
+def test_a_process_that_waits_for_the_others_is_alive_but_not_ready(
     make_topics: MakeTopics, tmp_path: Path
 ) -> None:
     topics = make_topics()

@@ -1,7 +1,7 @@
-"""Each row of the table in connectors/exactly_once/transaction_errors.py, met at a broker.
+"""Each row of the table in connectors/exactly_once/transaction_errors.py, with a broker's errors.
 
-tests/unit/connectors/exactly_once/test_transaction_errors.py has each code of it; what each means
-for the records is in test_exactly_once_errors.py, and rights that are missing in test_security.py.
+tests/unit/connectors/exactly_once/test_transaction_errors.py covers every code.  The consequences
+for records are in test_exactly_once_errors.py, missing permissions in test_security.py.
 """
 
 from collections.abc import Iterator
@@ -25,35 +25,35 @@ ADD, END = Request.ADD_PARTITIONS_TO_TXN, Request.END_TXN
 OUTPUT = "app-unique"
 CHANGELOG = "app-changelog"
 QUIET = {"log_level": 0}
-# After an error of a record librdkafka may abort a second transaction for its sequence numbers.
-TIMES = 5
+# After a record's error librdkafka may abort a second transaction because of sequence numbers.
+ATTEMPTS = 5
 
 
 @pytest.fixture
 def brokers(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockBrokers]:
-    # Mocks know no access lists.
+    # Mock brokers know no access lists.
     for module in (requests, permissions):
         monkeypatch.setattr(module, "REQUEST_SECONDS", 0.1)
-    with mock_brokers() as found:
+    with mock_brokers() as started:
         for topic in (OUTPUT, CHANGELOG):
-            found.create(topic)
-        yield found
+            started.create(topic)
+        yield started
 
 
 def commit_one(brokers: MockBrokers, request: Request, *codes: int) -> Action | None:
-    """Commit one record, while requests of a kind are answered with these errors.
+    """Commit one record, while the brokers answer requests of a kind with these errors.
 
-    Returns what has to be done after the first time; it is done here until it is committed.
+    Returns the action after the first attempt; repeats the transaction until it is committed.
     """
     if request is INIT:
         brokers.answer(request, codes)
-    # A topic that is not there may be about to be: for so long librdkafka waits for it.
+    # A missing topic may appear soon: librdkafka waits for it, here only for a moment.
     soon = {"topic.metadata.propagation.max.ms": 100}
     producer = LaneProducer(KafkaAccess(brokers.bootstrap, "app", QUIET, producer=soon), 0)
     if request is not INIT:
         brokers.answer(request, codes)
     actions: list[Action | None] = []
-    while not actions or (actions[-1] is Action.RETRY_TRANSACTION and len(actions) < TIMES):
+    while not actions or (actions[-1] is Action.RETRY_TRANSACTION and len(actions) < ATTEMPTS):
         if actions:
             producer.abort()
         producer.begin()
@@ -120,14 +120,14 @@ def test_a_refused_record_names_a_topic(brokers: MockBrokers, code: int) -> None
         (KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "Write and Describe on the tran"),
     ],
 )
-def test_a_record_refused_for_no_fault_of_its_topic_names_the_right(
+def test_a_refused_record_may_name_a_missing_permission(
     brokers: MockBrokers, code: int, right: str
 ) -> None:
     with pytest.raises(SinkError, match=right):
         commit_one(brokers, PRODUCE, code)
 
 
-def test_a_topic_that_is_gone_is_named(brokers: MockBrokers) -> None:
+def test_a_missing_topic_is_named(brokers: MockBrokers) -> None:
     brokers.lose(OUTPUT)
     with pytest.raises(SinkError, match=f"topic {OUTPUT} refused a record"):
         commit_one(brokers, PRODUCE)
@@ -144,7 +144,7 @@ def test_a_topic_that_is_gone_is_named(brokers: MockBrokers) -> None:
         (ADD, KafkaError.TOPIC_AUTHORIZATION_FAILED, f"topic {CHANGELOG} or {OUTPUT} refused"),
     ],
 )
-def test_what_is_not_allowed_is_named(
+def test_a_missing_permission_is_named(
     brokers: MockBrokers, request_: Request, code: int, named: str
 ) -> None:
     with pytest.raises(SinkError, match=named):
@@ -161,7 +161,7 @@ def test_what_is_not_allowed_is_named(
         (END, KafkaError.UNKNOWN),
     ],
 )
-def test_what_must_be_aborted_is_repeated(
+def test_a_transaction_that_must_be_aborted_is_repeated(
     brokers: MockBrokers, request_: Request, code: int
 ) -> None:
     assert commit_one(brokers, request_, code) is Action.RETRY_TRANSACTION
@@ -175,20 +175,20 @@ def test_what_must_be_aborted_is_repeated(
         (END, KafkaError.NOT_COORDINATOR),
     ],
 )
-def test_no_answer_yet_is_asked_for_again(
+def test_without_an_answer_the_call_is_repeated(
     brokers: MockBrokers,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     request_: Request,
     code: int,
 ) -> None:
-    monkeypatch.setattr(lane_producer, "_CALL_SECONDS", 0.2)  # librdkafka rests for 0.5
+    monkeypatch.setattr(lane_producer, "_CALL_SECONDS", 0.2)  # librdkafka pauses for 0.5
 
     assert commit_one(brokers, request_, code) is None
     assert "lane 0: asking again" in caplog.text
 
 
-def test_asking_again_ends(brokers: MockBrokers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_calls_give_up(brokers: MockBrokers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_producer, "_CALL_SECONDS", 0.2)
     monkeypatch.setattr(lane_producer, "RETRY_TIMEOUT_SECONDS", 0.5)
 
@@ -206,7 +206,7 @@ def test_asking_again_ends(brokers: MockBrokers, monkeypatch: pytest.MonkeyPatch
         (PRODUCE, KafkaError.NOT_LEADER_FOR_PARTITION),
     ],
 )
-def test_what_the_client_tries_again_itself(
+def test_errors_that_the_client_retries_itself(
     brokers: MockBrokers, request_: Request, code: int
 ) -> None:
     assert commit_one(brokers, request_, code) is None

@@ -11,7 +11,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.kafka import Broker
 from flows.cli import app
-from flows.cli.generate.command import StreamOptions, generate
+from flows.cli.generate.options import StreamOptions
+from flows.cli.generate.stream import generate
 
 SECONDS = 30.0
 WORDS = ["--records=2000", "--seed=7", "--step=2", "--late=0.1", "--invalid=0.1", "--near=0.1"]
@@ -57,12 +58,12 @@ def test_records_arrive_once_in_order_with_labels(
         message = partitions[record.partition][offset]
         assert (message.value(), message.key()) == (record.value, record.key)
         headers = [("label", record.label.encode())]
-        if record.of is not None:
-            headers.append(("label-of", str(record.of).encode()))
+        if record.repeats is not None:
+            headers.append(("label-of", str(record.repeats).encode()))
         assert message.headers() == headers
         label = told[record.partition, offset]
         assert (label["index"], label["label"]) == (record.index, record.label)
-        assert label.get("original") == record.of
+        assert label.get("original") == record.repeats
         assert label["event_id"] == record.event_id
 
 

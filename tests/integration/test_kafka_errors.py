@@ -1,10 +1,9 @@
-"""What a user can mend: one clear line, a status that is not 0, and nothing lost."""
+"""Errors that a user can fix: one clear line, a non-zero status, and nothing lost."""
 
 from pathlib import Path
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.source import KafkaSource, SourceSettings
@@ -15,7 +14,6 @@ from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.lane_harness import raising
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
-from tests.integration.topics import Topics
 from tests.model import Record
 
 
@@ -41,7 +39,7 @@ def test_a_wrong_setting(tmp_path: Path, settings: dict[str, str], named: str) -
     assert named in line
 
 
-def test_a_missing_output_that_may_not_be_made(make_topics: MakeTopics, tmp_path: Path) -> None:
+def test_a_missing_output_that_may_not_be_created(make_topics: MakeTopics, tmp_path: Path) -> None:
     topics = make_topics()
     records = topics.produce(events(100, seed=1))
 
@@ -67,7 +65,7 @@ def test_a_record_that_is_too_large_for_its_output_topic(
     drafts[300] = Record(large.partition, -1, large.key, event[:-1], None, large.timestamp_ms)
     settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
     recovery = recovery_directory(tmp_path / "recovery")
-    # The others alone are not refused, many as they are.
+    # Together, records that are small enough are not refused.
     records = topics.produce(drafts[:300])
     finish(Job(settings, tmp_path, processes=processes, recovery=recovery))
     records += topics.produce(drafts[300:])
@@ -75,21 +73,21 @@ def test_a_record_that_is_too_large_for_its_output_topic(
     with Job(settings, tmp_path, processes=processes, recovery=recovery) as job:
         ended = job.wait(40)
 
-    assert all(one.status > 0 for one in ended)
-    assert any(topics.outputs["unique"] in one.stderr for one in ended), [
-        one.stderr for one in ended
+    assert all(process.status > 0 for process in ended)
+    assert any(topics.outputs["unique"] in process.stderr for process in ended), [
+        process.stderr for process in ended
     ]
     if processes == 1:
         assert "raise its max.message.bytes" in ended[0].error
 
-    # Mended, as the line says, the job goes on where it was.
-    alter_topic(topics, topics.outputs["unique"], "max.message.bytes", "100000")
+    # After the fix that the line names, the job goes on where it stopped.
+    topics.alter(topics.outputs["unique"], "max.message.bytes", "100000")
     finish(Job(settings, tmp_path, processes=processes, recovery=recovery))
-    found, wanted = outputs(topics.read()), expected_in_any_order(records, topics.input)
+    written, model = outputs(topics.read()), expected_in_any_order(records, topics.input)
     if guarantee == "exactly_once":
-        assert_same(found, wanted)
+        assert_same(written, model)
     else:
-        assert not any(wanted[verdict] - found[verdict] for verdict in wanted)
+        assert not any(model[verdict] - written[verdict] for verdict in model)
 
 
 def test_input_that_retention_has_deleted(
@@ -113,15 +111,7 @@ def test_input_that_retention_has_deleted(
     assert_same(outputs(topics.read()), expected_in_any_order(records, topics.input))
 
 
-def alter_topic(topics: Topics, topic: str, name: str, value: str) -> None:
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = topics.admin()
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result(30)
-
-
-def test_a_topic_that_was_deleted_meanwhile_is_not_taken_for_one_that_was_read(
+def test_a_topic_that_was_deleted_does_not_count_as_read(
     make_topics: MakeTopics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without partitions a source has ended, and the job with status 0."""
@@ -133,7 +123,7 @@ def test_a_topic_that_was_deleted_meanwhile_is_not_taken_for_one_that_was_read(
         source.list_parts()
 
 
-def test_what_is_no_error_of_a_user_is_logged_before_bytewax_can_lose_it(
+def test_a_bug_is_logged_before_bytewax_can_lose_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     @exit_on_user_error
@@ -147,7 +137,7 @@ def test_what_is_no_error_of_a_user_is_logged_before_bytewax_can_lose_it(
     assert record.exc_info is not None
 
 
-def test_that_a_source_has_ended_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_end_of_a_source_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     @exit_on_user_error
     def ended() -> None:
         raise StopIteration

@@ -19,9 +19,9 @@ def test_one_partition_gives_the_models_verdicts_byte_for_byte(
 
     finish(Job({**topics.settings, "DEDUP_GUARANTEE": guarantee}, tmp_path))
 
-    wanted = expected(records, topics.input, 1)
-    assert all(wanted[verdict] for verdict in VERDICTS)
-    assert_same(outputs(topics.read()), wanted)
+    model = expected(records, topics.input, 1)
+    assert all(model[verdict] for verdict in VERDICTS)
+    assert_same(outputs(topics.read()), model)
     assert topics.committed() == {0: 2500}
 
 
@@ -79,10 +79,10 @@ def test_an_empty_topic_name_counts_and_drops(make_topics: MakeTopics, tmp_path:
 
     [ended] = finish(Job(topics.settings | dropped, tmp_path))
 
-    wanted = expected(records, topics.input, 1)
+    model = expected(records, topics.input, 1)
     kept = ("unique", "invalid")
-    assert outputs(topics.read(kept)) == {verdict: wanted[verdict] for verdict in kept}
+    assert outputs(topics.read(kept)) == {verdict: model[verdict] for verdict in kept}
     for verdict in VERDICTS:
-        assert f"{verdict} {wanted[verdict].total()} (" in ended.stderr
+        assert f"{verdict} {model[verdict].total()} (" in ended.stderr
     existing = topics.admin().list_topics(timeout=10).topics
     assert {topics.outputs["duplicate"], topics.outputs["late"]}.isdisjoint(existing)

@@ -23,24 +23,24 @@ ENDLESS: Final = 1_000_000
 
 def check_outputs(topics: Topics, records: Iterable[Record], guarantee: str) -> None:
     """Every output is there, once or (at least once) more often, and no other."""
-    found, wanted = outputs(topics.read()), expected_in_any_order(records, topics.input)
+    written, model = outputs(topics.read()), expected_in_any_order(records, topics.input)
     if guarantee == "exactly_once":
-        assert_same(found, wanted)
+        assert_same(written, model)
         return
-    for verdict, outputs_of in wanted.items():
-        assert not outputs_of - found[verdict], f"lost, of {verdict}"
-        assert found[verdict].keys() == outputs_of.keys(), f"wrong, of {verdict}"
+    for verdict, outputs_of in model.items():
+        assert not outputs_of - written[verdict], f"lost, of {verdict}"
+        assert written[verdict].keys() == outputs_of.keys(), f"wrong, of {verdict}"
 
 
 def check_nothing_lost(topics: Topics, records: Iterable[Record], *, settled: bool = True) -> None:
     """Every record is in some output."""
     read = topics.read(settled=settled)
-    written = Counter(one.value for found in read.values() for one in found)
+    written = Counter(record.value for records in read.values() for record in records)
     assert not Counter(record.value for record in records) - written
 
 
 def below_the_group(topics: Topics, records: Iterable[Record]) -> list[Record]:
-    """Those of some records that the group's offsets call finished."""
+    """The records that are finished by the group's offsets."""
     committed = topics.committed()
     return [record for record in records if 0 <= record.offset < committed[record.partition]]
 
@@ -51,7 +51,7 @@ def wait_until_the_group_moves(topics: Topics, job: Job) -> None:
 
 
 def kill_in_mid_stream(topics: Topics, job: Job, draw: random.Random) -> None:
-    """Kill a job at some moment after it has finished something."""
+    """Kill a job at a random moment after it has finished some records."""
     wait_until_the_group_moves(topics, job)
     time.sleep(draw.uniform(0, 1.2))
     job.kill()
@@ -66,12 +66,12 @@ def test_killed_twice_and_restarted_with_recovery(
     settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with PacedProducer(topics, stream(ENDLESS, seed=11, partitions=3), RATE) as trickle:
+    with PacedProducer(topics, stream(ENDLESS, seed=11, partitions=3), RATE) as producer:
         for _ in range(2):
             with Job(going, tmp_path, recovery=recovery) as job:
                 kill_in_mid_stream(topics, job, draw)
-            check_nothing_lost(topics, below_the_group(topics, trickle.records), settled=False)
-        records = trickle.stop()
+            check_nothing_lost(topics, below_the_group(topics, producer.records), settled=False)
+        records = producer.stop()
     assert len(below_the_group(topics, records)) < len(records)
     finish(Job(settings, tmp_path, recovery=recovery))
 
@@ -91,14 +91,14 @@ def test_state_on_disk_through_kills(
     settings = topics.settings | {"DEDUP_STATE": "rocksdb", "DEDUP_STATE_DIR": str(state)}
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with PacedProducer(topics, stream(ENDLESS, seed=16, partitions=3), RATE) as trickle:
+    with PacedProducer(topics, stream(ENDLESS, seed=16, partitions=3), RATE) as producer:
         for _ in range(3):
             with Job(going, tmp_path, recovery=recovery) as job:
                 kill_in_mid_stream(topics, job, draw)
             assert len(list(state.glob("*/lane-*/CURRENT"))) == 4
             if not disk_is_kept:
                 shutil.rmtree(state)
-        records = trickle.stop()
+        records = producer.stop()
     finish(Job(settings, tmp_path, recovery=recovery))
 
     check_outputs(topics, records, "exactly_once")
@@ -110,12 +110,12 @@ def test_killed_and_restarted_without_recovery(
     topics = make_topics(2)
     settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
 
-    with PacedProducer(topics, stream(ENDLESS, seed=12, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(ENDLESS, seed=12, partitions=2), RATE) as producer:
         with Job(settings | {"DEDUP_STOP_AT_END": "false"}, tmp_path) as job:
             wait_until_the_group_moves(topics, job)
             job.kill()
-        check_nothing_lost(topics, below_the_group(topics, trickle.records), settled=False)
-        records = trickle.stop()
+        check_nothing_lost(topics, below_the_group(topics, producer.records), settled=False)
+        records = producer.stop()
     finish(Job(settings, tmp_path))  # from the group's offsets
 
     if guarantee == "exactly_once":
@@ -132,12 +132,12 @@ def test_one_of_two_processes_killed_ends_the_other(
     settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with PacedProducer(topics, stream(ENDLESS, seed=13, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(ENDLESS, seed=13, partitions=2), RATE) as producer:
         with Job(going, tmp_path, processes=2, recovery=recovery) as job:
             wait_until_the_group_moves(topics, job)
             job.kill([1])
             [left, _] = job.wait(20)
-        records = trickle.stop()
+        records = producer.stop()
     assert left.status > 0
     finish(Job(settings, tmp_path, processes=2, recovery=recovery))
 

@@ -36,7 +36,7 @@ def test_a_signal_ends_the_job_in_good_order(
     settings = topics.settings | {"DEDUP_GUARANTEE": guarantee}
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with PacedProducer(topics, stream(1_000_000, seed=21, partitions=2), 1000.0) as trickle:
+    with PacedProducer(topics, stream(1_000_000, seed=21, partitions=2), 1000.0) as producer:
         with Job(going, tmp_path, processes=processes, recovery=recovery) as job:
             job.wait_until(lambda: sum(topics.committed().values()) > 0)
             begun = time.monotonic()
@@ -45,17 +45,19 @@ def test_a_signal_ends_the_job_in_good_order(
             seconds = time.monotonic() - begun
         committed = topics.committed()
         read = topics.read()
-        records = trickle.stop()
+        records = producer.stop()
 
-    assert [one.status for one in ended] == [0] * processes, [one.stderr for one in ended]
+    assert [process.status for process in ended] == [0] * processes, [
+        process.stderr for process in ended
+    ]
     assert seconds < 10
-    assert all("records processed" in one.stderr for one in ended)
+    assert all("records processed" in process.stderr for process in ended)
     # The group stands exactly where the outputs end.
     done = [record for record in records if record.offset < committed[record.partition]]
     assert done
     assert_same(outputs(read), expected_in_any_order(done, topics.input))
 
-    # One process takes over, whoever was there before.
+    # One process takes over from any number of processes.
     finish(Job(settings, tmp_path, recovery=recovery))
     assert_same(outputs(topics.read()), expected_in_any_order(records, topics.input))
 
@@ -75,7 +77,7 @@ def test_a_signal_ends_a_job_that_waits_for_input(make_topics: MakeTopics, tmp_p
 def test_a_signal_ends_a_job_whose_brokers_are_away(
     own_broker: Broker, topic_prefix: str, tmp_path: Path, guarantee: str
 ) -> None:
-    """A client would wait for them: 45 s a partition, or for ever if a commit is under way."""
+    """A client would wait for them: 45 s a partition, or forever if a commit is under way."""
     topics = Topics(own_broker.bootstrap, topic_prefix, 4)
     topics.create(topics.input)
     topics.produce(stream(5_000, seed=22, partitions=4))

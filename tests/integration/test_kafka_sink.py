@@ -1,4 +1,4 @@
-"""The sink at least once: lanes of a worker write together, and count what the brokers have."""
+"""The at-least-once sink: a worker's lanes share a client, and count acknowledged records."""
 
 import gc
 import threading
@@ -28,8 +28,8 @@ from tests.integration.topics import VERDICTS, Topics
 
 SECONDS = 30.0
 LANES = 4
-# So long that nothing is sent before somebody asks for it.
-LATER: dict[str, Any] = {"linger.ms": 60_000}
+# Long enough that records are sent only by a flush.
+ONLY_ON_FLUSH: dict[str, Any] = {"linger.ms": 60_000}
 UNIQUE, DUPLICATE = 0, 1
 
 Partition = StatefulSinkPartition[Output, None]
@@ -56,14 +56,14 @@ def make_sink(topics: Topics, observer: Observer, **producer: Any) -> KafkaSink:
 
 
 def lanes_of(sink: KafkaSink) -> list[Partition]:
-    """All lanes on the worker whose thread this is."""
+    """All lanes, on the worker whose thread this is."""
     return [sink.build_part("sink", name, None) for name in lane_names(LANES)]
 
 
-def output(lane: int, number: int, values: list[bytes], verdict: int = UNIQUE) -> Output:
+def output(lane: int, sequence: int, values: list[bytes], verdict: int = UNIQUE) -> Output:
     """A verdict batch of one part."""
     records = Records(np.arange(len(values)), values, [b"k"] * len(values))
-    return Output(lane, number, 1, verdict, records, time.time())
+    return Output(lane, sequence, 1, verdict, records, time.time())
 
 
 def wait_until(done: Callable[[], object]) -> None:
@@ -74,7 +74,7 @@ def wait_until(done: Callable[[], object]) -> None:
 
 
 def client_threads() -> int:
-    """Threads of librdkafka clients, which have names of their own."""
+    """Number of threads of librdkafka clients, which its names tell."""
     count = 0
     for thread in psutil.Process().threads():
         with suppress(psutil.NoSuchProcess):  # it has just ended
@@ -83,67 +83,67 @@ def client_threads() -> int:
 
 
 def test_the_records_of_a_lane_keep_their_order(topics: Topics, observer: Observer) -> None:
-    """Of one key, as all of its records are of one lane and go to one partition."""
+    """So do the records of a key: they are all in one lane and one partition."""
     lanes = lanes_of(make_sink(topics, observer))
     given: dict[int, list[bytes]] = {lane: [] for lane in range(LANES)}
-    for number in range(1, 60):
+    for sequence in range(1, 60):
         for lane in range(LANES):
-            values = [b"%d %d %d" % (lane, number, at) for at in range(number * 7 % 50)]
+            values = [b"%d %d %d" % (lane, sequence, row) for row in range(sequence * 7 % 50)]
             given[lane] += values
-            lanes[lane].write_batch([output(lane, number, values)])
-        if number % 20 == 0:
+            lanes[lane].write_batch([output(lane, sequence, values)])
+        if sequence % 20 == 0:
             for partition in lanes:
                 partition.snapshot()
     for partition in lanes:
         partition.close()
 
-    found = [record.value for record in topics.read(["unique"])["unique"] if record.value]
+    written = [record.value for record in topics.read(["unique"])["unique"] if record.value]
     for lane, values in given.items():
-        assert [one for one in found if one.startswith(b"%d " % lane)] == values
-    assert len(found) == sum(map(len, given.values())) == observer.processed
+        assert [value for value in written if value.startswith(b"%d " % lane)] == values
+    assert len(written) == sum(map(len, given.values())) == observer.processed
 
 
-def test_an_epoch_that_ends_for_one_lane_delivers_what_all_of_the_worker_have(
+def test_the_end_of_an_epoch_delivers_the_records_of_all_lanes_of_the_worker(
     topics: Topics, observer: Observer
 ) -> None:
-    lanes = lanes_of(make_sink(topics, observer, **LATER))
+    lanes = lanes_of(make_sink(topics, observer, **ONLY_ON_FLUSH))
     for lane in range(LANES):
         lanes[lane].write_batch([output(lane, 1, [b"%d" % lane])])
     lanes[2].snapshot()
 
-    found = [record.value for record in topics.read(["unique"])["unique"]]
-    assert sorted(filter(None, found)) == [b"0", b"1", b"2", b"3"]
+    written = [record.value for record in topics.read(["unique"])["unique"]]
+    assert sorted(filter(None, written)) == [b"0", b"1", b"2", b"3"]
     assert observer.records_written == dict.fromkeys(range(LANES), 1)
 
 
-def test_another_worker_writes_by_itself(topics: Topics, observer: Observer) -> None:
-    sink = make_sink(topics, observer, **LATER)
-    mine = sink.build_part("sink", "0", None)
+def test_workers_share_no_client(topics: Topics, observer: Observer) -> None:
+    sink = make_sink(topics, observer, **ONLY_ON_FLUSH)
+    own = sink.build_part("sink", lane_names(LANES)[0], None)
     others: list[Partition] = []
 
     def work() -> None:
-        others.append(sink.build_part("sink", "1", None))
-        others[0].write_batch([output(1, 1, [b"theirs"])])
+        others.append(sink.build_part("sink", lane_names(LANES)[1], None))
+        others[0].write_batch([output(1, 1, [b"other"])])
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    mine.write_batch([output(0, 1, [b"mine"])])
-    mine.snapshot()
-    assert [one.value for one in topics.read(["unique"])["unique"]] == [b"mine"]
+    own.write_batch([output(0, 1, [b"own"])])
+    own.snapshot()
+    assert [record.value for record in topics.read(["unique"])["unique"]] == [b"own"]
     others[0].close()
-    found = Counter(one.value for one in topics.read(["unique"])["unique"])
-    assert found == {b"mine": 1, b"theirs": 1}
+    written = Counter(record.value for record in topics.read(["unique"])["unique"])
+    assert written == {b"own": 1, b"other": 1}
 
 
-def test_a_worker_has_one_client_which_goes_with_its_last_lane(
+def test_a_worker_has_one_client_which_is_freed_with_its_last_lane(
     topics: Topics, observer: Observer
 ) -> None:
     gc.collect()  # clients of other tests
     before = client_threads()
     sink = make_sink(topics, observer)
-    lanes = [sink.build_part("sink", "0", None)]
-    # Its main thread, and one for each broker; the first is the address that was given.
+    lanes = [sink.build_part("sink", lane_names(LANES)[0], None)]
+    # Its main thread, and one for each broker; the bootstrap address counts as a broker.
     wait_until(lambda: client_threads() > before)
     lanes += [sink.build_part("sink", name, None) for name in lane_names(LANES)[1:]]
     for lane in range(LANES):
@@ -155,7 +155,7 @@ def test_a_worker_has_one_client_which_goes_with_its_last_lane(
     wait_until(lambda: client_threads() <= before)
 
 
-def test_what_the_brokers_have_is_counted_before_the_epoch_ends(
+def test_acknowledged_records_are_counted_before_the_epoch_ends(
     topics: Topics, observer: Observer
 ) -> None:
     lanes = lanes_of(make_sink(topics, observer))
@@ -169,13 +169,13 @@ def test_what_the_brokers_have_is_counted_before_the_epoch_ends(
     assert observer.counts == dict(zip(VERDICTS, (2, 1, 0, 0), strict=True))
 
 
-def test_what_the_brokers_do_not_have_is_not_counted(topics: Topics, observer: Observer) -> None:
-    lanes = lanes_of(make_sink(topics, observer, **LATER))
+def test_unacknowledged_records_are_not_counted(topics: Topics, observer: Observer) -> None:
+    lanes = lanes_of(make_sink(topics, observer, **ONLY_ON_FLUSH))
     lanes[0].write_batch([output(0, 1, [b"a"])])
     lanes[0].snapshot()
-    for number in range(2, 5):
-        lanes[0].write_batch([output(0, number, [b"b", b"c"])])
-        lanes[1].write_batch([output(1, number - 1, [b"d"])])
+    for sequence in range(2, 5):
+        lanes[0].write_batch([output(0, sequence, [b"b", b"c"])])
+        lanes[1].write_batch([output(1, sequence - 1, [b"d"])])
     assert observer.processed == 1
     lanes[1].close()
     assert observer.processed == 10
@@ -187,11 +187,11 @@ def test_a_verdict_without_a_topic_is_counted_and_dropped(
     access = KafkaAccess(topics.bootstrap, topics.prefix)
     names = topics.outputs | {"duplicate": ""}
     sink = KafkaSink(SinkSettings(access, names, LANES), observer)
-    partition = sink.build_part("sink", "0", None)
+    partition = sink.build_part("sink", lane_names(LANES)[0], None)
     partition.write_batch([output(0, 1, [b"a"], DUPLICATE), output(0, 2, [b"b"])])
     partition.close()
 
-    assert [len(found) for found in topics.read().values()] == [1, 0, 0, 0]
+    assert [len(records) for records in topics.read().values()] == [1, 0, 0, 0]
     assert (observer.counts["unique"], observer.counts["duplicate"]) == (1, 1)
 
 
@@ -201,7 +201,7 @@ def brokers() -> Iterator[MockBrokers]:
         yield started
 
 
-def test_a_record_that_is_refused_ends_the_lanes_beside_it_too(
+def test_a_refused_record_also_ends_the_other_lanes_of_the_worker(
     brokers: MockBrokers, observer: Observer, failures: list[DedupError]
 ) -> None:
     topics = Topics(brokers.bootstrap, "refused")

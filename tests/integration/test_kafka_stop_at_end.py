@@ -29,7 +29,7 @@ def test_aborted_transactions_are_not_read_and_leave_no_gap(
     make_topics: MakeTopics, tmp_path: Path
 ) -> None:
     topics = make_topics(2)
-    # One stream, so that none of its records is late; what is aborted was never there.
+    # One stream, so that no record is late; aborted records count as never written.
     drafts = events(600, seed=1, partitions=2)
     records = in_transaction(topics, drafts[:100], commit=True)
     records += in_transaction(topics, drafts[100:200], commit=False)

@@ -1,4 +1,4 @@
-"""Values that the client reads where they are: held as long as it may, and no longer."""
+"""Lent values: held as long as the client may read them, and no longer."""
 
 import gc
 import weakref
@@ -62,12 +62,12 @@ def flush(producer: ColumnProducer) -> None:
 
 
 @pytest.mark.parametrize("make, end", [(transactional, commit), (idempotent, flush)])
-def test_what_is_written_is_what_was_given(
+def test_records_are_written_as_they_were_given(
     topics: Topics,
     make: Callable[[Topics], ColumnProducer],
     end: Callable[[ColumnProducer], None],
 ) -> None:
-    """Though nobody else holds it any more, and memory is used for something else."""
+    """Also if only the producer holds their values while other memory is allocated."""
     producer = make(topics)
     for letter in (b"a", b"b", b"c"):
         producer.produce(topics.outputs["unique"], packed(column(letter)))
@@ -75,29 +75,29 @@ def test_what_is_written_is_what_was_given(
     others: list[Any] = [column(b"x") for _ in range(20)]
     end(producer)
 
-    found = [record.value for record in topics.read(["unique"])["unique"]]
-    assert found == [letter * SIZE for letter in (b"a", b"b", b"c") for _ in range(COUNT)]
+    written = [record.value for record in topics.read(["unique"])["unique"]]
+    assert written == [letter * SIZE for letter in (b"a", b"b", b"c") for _ in range(COUNT)]
     assert len(others) == 20
 
 
 @pytest.mark.parametrize(
     "make, end", [(transactional, commit), (transactional, abort), (idempotent, flush)]
 )
-def test_it_is_let_go_of_with_the_last_answer(
+def test_values_are_released_with_the_last_acknowledgement(
     topics: Topics,
     make: Callable[[Topics], ColumnProducer],
     end: Callable[[ColumnProducer], None],
 ) -> None:
     producer, values = make(topics), column(b"a")
-    gone = weakref.ref(values.memory)
+    memory = weakref.ref(values.memory)
     producer.produce(topics.outputs["unique"], packed(values))
     del values
-    assert gone() is not None
+    assert memory() is not None
     end(producer)
-    assert gone() is None
+    assert memory() is None
 
 
-def test_what_was_let_go_of_makes_room_for_more(topics: Topics) -> None:
+def test_released_values_make_room_for_more(topics: Topics) -> None:
     producer = idempotent(topics)
     for _ in range(20):
         values = column(b"a")
@@ -108,21 +108,21 @@ def test_what_was_let_go_of_makes_room_for_more(topics: Topics) -> None:
         flush(producer)
 
 
-def test_it_is_let_go_of_by_the_next_record_after_it(topics: Topics) -> None:
-    """Without waiting for anything, as at least once."""
+def test_the_next_record_releases_acknowledged_values(topics: Topics) -> None:
+    """Without a flush, as at least once."""
     producer = ColumnProducer({"bootstrap.servers": topics.bootstrap, "enable.idempotence": True})
     values = column(b"a")
-    gone = weakref.ref(values.memory)
+    memory = weakref.ref(values.memory)
     producer.produce(topics.outputs["unique"], packed(values))
     del values
     while len(producer):
         producer.poll(0.05)
     producer.produce(topics.outputs["unique"], packed(column(b"b")))
-    assert gone() is None
+    assert memory() is None
     flush(producer)
 
 
-def test_no_more_is_held_than_some_megabytes_while_the_brokers_are_away() -> None:
+def test_only_some_megabytes_are_held_while_the_brokers_are_away() -> None:
     producer = ColumnProducer({**LATER, "bootstrap.servers": "127.0.0.1:1", "log_level": 0})
     held = []
     for _ in range(40):
@@ -131,4 +131,4 @@ def test_no_more_is_held_than_some_megabytes_while_the_brokers_are_away() -> Non
         producer.produce("nowhere", packed(values))
         del values
     assert len(producer) >= 40 * COUNT
-    assert sum(one() is not None for one in held) == 16
+    assert sum(memory() is not None for memory in held) == 16

@@ -1,4 +1,4 @@
-"""Two pods by Bytewax's contract for Kubernetes: killed, stopped, a volume lost, made three."""
+"""Two pods, started as on Kubernetes: killed, stopped, with a lost volume, scaled to three."""
 
 import shutil
 import signal
@@ -20,14 +20,14 @@ def wait_until_the_group_moves(topics: Topics, pods: Pods) -> None:
     pods.wait_until(lambda: sum(topics.committed().values()) > before)
 
 
-def test_pods_that_are_killed_stopped_and_made_more_answer_once(
+def test_pods_that_are_killed_stopped_and_scaled_answer_once(
     make_topics: MakeTopics, tmp_path: Path
 ) -> None:
     topics = make_topics(2)
     volumes = tmp_path / "volumes"
     going = topics.settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with PacedProducer(topics, stream(1_000_000, seed=21, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(1_000_000, seed=21, partitions=2), RATE) as producer:
         with Pods(going, tmp_path, volumes, 2) as pods:
             wait_until_the_group_moves(topics, pods)
             pods.kill([1])
@@ -37,9 +37,9 @@ def test_pods_that_are_killed_stopped_and_made_more_answer_once(
         with Pods(going, tmp_path, volumes, 2) as pods:
             wait_until_the_group_moves(topics, pods)
             pods.send(signal.SIGTERM)
-            assert [one.status for one in pods.wait(10)] == [0, 0]
+            assert [process.status for process in pods.wait(10)] == [0, 0]
         shutil.rmtree(volumes / f"data-{NAME}-1")
-        records = trickle.stop()
+        records = producer.stop()
 
     records += topics.produce(events(500, seed=22, partitions=2, invalid=False))
     ended = finish(Pods(topics.settings, tmp_path, volumes, 3))

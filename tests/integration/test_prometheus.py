@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a real run, with the rules and the dashboard that we ship."""
+"""A real Prometheus scrapes a real run, with the rules and the dashboard that we ship."""
 
 import shutil
 import subprocess
@@ -21,13 +21,13 @@ from tests.integration.paced_producer import PacedProducer
 from tests.integration.streams import stream
 
 _SECONDS: Final = 30.0
-# A stretch of it in a query wants two scrapes at least.
+# A rate in a query needs at least two scrapes in its range.
 _SCRAPE: Final = "500ms"
 
 
 @contextmanager
 def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
-    """Run the one on this machine, on our configuration with other targets; yields its address."""
+    """Run Prometheus with our configuration but other targets; yield its address."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("install prometheus: a real one scrapes the job")
@@ -52,8 +52,8 @@ def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
         process.wait(_SECONDS)
 
 
-def ask(address: str, path: str, **query: str) -> Any:  # noqa: ANN401 - what the path answers
-    """Ask Prometheus, and wait while it starts."""
+def ask(address: str, path: str, **query: str) -> Any:  # noqa: ANN401 - any JSON
+    """Ask Prometheus; wait while it starts."""
     deadline = time.monotonic() + _SECONDS
     while True:
         try:
@@ -70,9 +70,10 @@ def ask(address: str, path: str, **query: str) -> Any:  # noqa: ANN401 - what th
 
 
 def all_answered(address: str) -> bool:
-    """Whether each query of the dashboard has a result, save those of what this run does not do."""
-    wanted = (one for one in dashboard_queries() if "bloom" not in one and "evictions" not in one)
-    return all(ask(address, "query", query=one)["result"] for one in wanted)
+    """Whether each query of the dashboard that concerns this run has a result."""
+    unused = ("bloom", "evictions")
+    queries = [query for query in dashboard_queries() if not any(name in query for name in unused)]
+    return all(ask(address, "query", query=query)["result"] for query in queries)
 
 
 def test_a_real_prometheus_reads_rules_metrics_and_dashboard(
@@ -93,8 +94,8 @@ def test_a_real_prometheus_reads_rules_metrics_and_dashboard(
     ):
 
         def value(query: str) -> float:
-            found = ask(address, "query", query=query)["result"]
-            return float(found[0]["value"][1]) if found else 0.0
+            result = ask(address, "query", query=query)["result"]
+            return float(result[0]["value"][1]) if result else 0.0
 
         job.wait_until(lambda: value("sum(rate(dedup_events_processed_total[10s]))") > 0)
         job.wait_until(lambda: value('sum(up{job="dedup"})') == 2)

@@ -1,4 +1,4 @@
-"""What `make run` does: the sample run itself, twice, and how it fails."""
+"""The sample that `make run` runs: twice in a row, and its failures."""
 
 import sys
 from pathlib import Path
@@ -14,9 +14,9 @@ def test_a_second_run_works_and_leaves_other_files_alone(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    # The surroundings are not the sample's.
+    # Settings in the user's environment do not apply to the sample.
     monkeypatch.setenv("DEDUP_KEYS", "nonsense")
-    (tmp_path / "mine").touch()
+    (tmp_path / "other-file").touch()
 
     for _ in range(2):
         assert sample.main() == 0
@@ -24,10 +24,10 @@ def test_a_second_run_works_and_leaves_other_files_alone(
         assert "Every record is answered exactly once, as it should be" in report
         for verdict in ("unique", "duplicate", "late", "invalid"):
             assert f"sample/out/{verdict}.jsonl" in report
-    assert (tmp_path / "mine").exists()
+    assert (tmp_path / "other-file").exists()
 
 
-def test_a_folder_of_somebody_else_is_left_alone(
+def test_a_folder_that_the_sample_did_not_make_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -37,14 +37,14 @@ def test_a_folder_of_somebody_else_is_left_alone(
     assert sample.main() == 1
     assert (tmp_path / "sample" / "precious").exists()
     error = capsys.readouterr().err
-    assert "was not made by this" in error
+    assert "was not made by the sample" in error
     assert error.count("\n") == 1
 
 
-def test_a_job_that_does_nothing_right_is_found_out(
+def test_a_job_with_wrong_answers_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def everything_is_unique(folder: Path, out: Path, own: dict[str, str]) -> None:
+    def everything_is_unique(folder: Path, out: Path, variables: dict[str, str]) -> None:
         out.mkdir()
         (out / "unique.jsonl").write_bytes((folder / "events.jsonl").read_bytes())
         for verdict in ("duplicate", "late", "invalid"):

@@ -1,4 +1,4 @@
-"""TLS, SASL/SCRAM and access lists: what is wrong is said in one line, and no secret ever is."""
+"""TLS, SASL/SCRAM and access lists: errors are one line, and no secret is ever shown."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ from tests.model import Record
 
 SECRETS: Final = (PASSWORD, KEY_PASSWORD)
 WRONG: Final = "wrong-Pa55word-nobody-may-see-either"
-# As chatty as can be: what a support engineer asks for.
+# The most verbose logs, which a support engineer asks for.
 DEBUG: Final = {"debug": "conf,security,broker"}
 
 
@@ -53,23 +53,23 @@ def secured(
         with secured_broker(tmp_path_factory.mktemp("secured")) as broker:
             yield broker
     except NoBrokerError as error:
-        pytest.fail(f"{error} (a container will not do here)", pytrace=False)
+        pytest.fail(f"{error} (a container does not work here)", pytrace=False)
 
 
 @pytest.fixture
 def topics(secured: SecuredBroker, topic_prefix: str) -> Iterator[Topics]:
-    """Topics that somebody who may has made."""
-    found = Topics(secured.broker.bootstrap, topic_prefix)
-    for topic in (found.input, *found.outputs.values()):
-        found.create(topic)
-    found.create(
+    """Topics that a user with all rights has created."""
+    topics = Topics(secured.broker.bootstrap, topic_prefix)
+    for topic in (topics.input, *topics.outputs.values()):
+        topics.create(topic)
+    topics.create(
         f"{topic_prefix}-changelog",
         4,
         cleanup_policy="delete",
         retention_ms="-1",
         retention_bytes="-1",
     )
-    yield found
+    yield topics
     secured.forbid()
 
 
@@ -95,7 +95,7 @@ def test_with_password_and_rights_every_record_is_answered_once(
     assert ended.stderr.count("may not see how large a batch may be") == 1
 
 
-def test_with_a_certificate_too(
+def test_with_a_certificate_every_record_is_answered_once(
     secured: SecuredBroker, topics: Topics, filled: list[Record], tmp_path: Path
 ) -> None:
     secured.allow(grants_for(topics).values(), f"User:CN={CLIENT_NAME}")
@@ -156,7 +156,7 @@ def test_each_topic_is_asked_for_whether_it_is_seen_or_not(
         secured.allow([grant])
 
 
-def test_a_topic_that_is_yet_to_be_made_is_no_missing_right(
+def test_a_topic_that_does_not_exist_yet_is_no_missing_right(
     secured: SecuredBroker, topics: Topics
 ) -> None:
     unlocked = KafkaAccess(secured.broker.bootstrap, topics.prefix)
@@ -198,12 +198,12 @@ def test_a_right_taken_away_stops_the_job_and_nothing_is_lost(
     settings = topics.settings | secured.by_password()
     going = settings | {"DEDUP_STOP_AT_END": "false"}
 
-    with PacedProducer(topics, events(100_000, seed=2), 200) as trickle:
+    with PacedProducer(topics, events(100_000, seed=2), 200) as producer:
         with Job(going, tmp_path) as job:
             job.wait_until(lambda: bool(topics.committed().get(0)))
             secured.forbid(grants[taken])
             [ended] = job.wait()
-        records = trickle.stop()
+        records = producer.stop()
     assert ended.status == 1
     assert TAKEN[taken].format(topics.prefix) in ended.error
 
@@ -212,7 +212,7 @@ def test_a_right_taken_away_stops_the_job_and_nothing_is_lost(
     assert outputs(topics.read()) == expected(records, topics.input, 1)
 
 
-WRONG_DOORS: Final[dict[str, tuple[str, dict[str, str], str, str]]] = {
+WRONG_ACCESS: Final[dict[str, tuple[str, dict[str, str], str, str]]] = {
     "password": ("password", {"sasl_password": WRONG}, "invalid credentials", "sasl.password"),
     "user": ("password", {"sasl_username": "nobody"}, "invalid credentials", "sasl.username"),
     "authority": ("password", {"ssl_ca_location": "stranger.pem"}, "verif", "ssl.ca.location"),
@@ -226,14 +226,14 @@ WRONG_DOORS: Final[dict[str, tuple[str, dict[str, str], str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG_DOORS)
-def test_whoever_is_not_let_in_is_told_why(
+@pytest.mark.parametrize("what", WRONG_ACCESS)
+def test_the_error_says_why_access_was_rejected(
     secured: SecuredBroker, topic_prefix: str, tmp_path: Path, what: str
 ) -> None:
-    door, changed, why, where = WRONG_DOORS[what]
+    method, changed, why, where = WRONG_ACCESS[what]
     if "ssl_ca_location" in changed:
         changed = {"ssl_ca_location": secured.certificates[changed["ssl_ca_location"]]}
-    by = secured.by_password if door == "password" else secured.by_certificate
+    by = secured.by_password if method == "password" else secured.by_certificate
     settings = Topics(secured.broker.bootstrap, topic_prefix).settings | by(**DEBUG, **changed)
 
     with Job(settings, tmp_path) as job:

@@ -1,4 +1,4 @@
-"""Brokers that do not answer in time, or have elected: never taken for an answer, and said."""
+"""Brokers that do not answer in time, or have elected a leader: this is logged, and no answer."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ TOPIC = "app-changelog"
 
 @pytest.fixture
 def brokers(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockBrokers]:
-    """They do not know requests for a topic's settings, so that there is no answer."""
+    """They do not answer requests for a topic's settings."""
     for module in (topics, topic_reader):
         monkeypatch.setattr(module, "REQUEST_SECONDS", 0.5)
     with mock_brokers() as started:
@@ -37,7 +37,7 @@ def access(brokers: MockBrokers) -> KafkaAccess:
 
 @pytest.fixture
 def changelog(access: KafkaAccess) -> Changelog:
-    """One that has asked: its client knows who leads."""
+    """A changelog whose client knows the leader."""
     changelog = Changelog(access, lanes=1)
     changelog.ensure("in")
     assert changelog.last_offsets([0]) == {0: 0}
@@ -45,7 +45,7 @@ def changelog(access: KafkaAccess) -> Changelog:
 
 
 def of_changelog(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [one.getMessage() for one in caplog.records if one.name == "dedup.changelog"]
+    return [record.getMessage() for record in caplog.records if record.name == "dedup.changelog"]
 
 
 def test_the_end_of_the_changelog_is_known_after_an_election(
@@ -71,13 +71,13 @@ def test_without_an_answer_there_is_no_end_of_the_changelog(
 def test_an_election_at_slow_brokers_is_waited_for_no_longer_than_their_silence(
     brokers: MockBrokers, changelog: Changelog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two seconds for all that is asked: here the first answer alone takes most of them."""
+    """All requests have two seconds: here the first answer takes most of them."""
     caplog.clear()
     brokers.answer_after(milliseconds=1_500)
     brokers.lead_again(TOPIC)
     assert changelog.last_offsets([0]) == {}
-    (said,) = of_changelog(caplog)
-    assert said.endswith("Timed out")
+    (message,) = of_changelog(caplog)
+    assert message.endswith("Timed out")
 
 
 def test_the_end_of_the_changelog_is_known_when_brokers_are_back(
@@ -86,8 +86,8 @@ def test_the_end_of_the_changelog_is_known_when_brokers_are_back(
     caplog.clear()
     brokers.go_away()
     assert changelog.last_offsets([0]) == {}
-    (said,) = of_changelog(caplog)
-    assert said.startswith("lane 0: cannot ask for its last offset: ")
+    (message,) = of_changelog(caplog)
+    assert message.startswith("lane 0: cannot ask for its last offset: ")
     brokers.come_back()
     brokers.lead_again(TOPIC)
     deadline = time.monotonic() + SECONDS
@@ -99,10 +99,10 @@ def test_an_audit_takes_no_missing_answer_for_the_end_of_a_topic(
     brokers: MockBrokers, access: KafkaAccess
 ) -> None:
     reader = TopicReader(access, timestamps=False)
-    assert reader.span(TOPIC) == {0: (0, 0)}
+    assert reader.offset_ranges(TOPIC) == {0: (0, 0)}
     brokers.answer_after(milliseconds=60_000)
     with pytest.raises(KafkaUnreachableError, match=r"cannot talk to Kafka .*Timed out"):
-        reader.span(TOPIC)
+        reader.offset_ranges(TOPIC)
     reader.close()
 
 
@@ -110,9 +110,9 @@ def test_settings_of_the_changelog_that_nobody_tells_are_not_checked(
     access: KafkaAccess, caplog: pytest.LogCaptureFixture
 ) -> None:
     Changelog(access, lanes=1).ensure("in")
-    (said,) = of_changelog(caplog)
-    assert said.startswith(f"cannot check the settings of {TOPIC}: ")
-    assert said.endswith("Timed out")
+    (message,) = of_changelog(caplog)
+    assert message.startswith(f"cannot check the settings of {TOPIC}: ")
+    assert message.endswith("Timed out")
 
 
 def test_an_output_is_not_created_before_it_is_known_how_large_records_may_be(

@@ -1,4 +1,4 @@
-"""Windowed statistics of whole runs: their totals are those of the outputs, through a crash too."""
+"""Windowed statistics of whole runs agree with the outputs, also after a crash."""
 
 import json
 import random
@@ -26,23 +26,23 @@ Cells = Counter[tuple[float, str, str]]
 def cells_of(statistics: Iterable[Mapping[str, Any]]) -> Cells:
     """(start, event type, verdict) → records."""
     cells: Cells = Counter()
-    for one in statistics:
-        assert one["window_end"] == one["window_start"] + SECONDS
-        assert one["window_start"] % SECONDS == 0
+    for statistic in statistics:
+        assert statistic["window_end"] == statistic["window_start"] + SECONDS
+        assert statistic["window_start"] % SECONDS == 0
         for verdict in VERDICTS:
-            cells[one["window_start"], one["event_type"], verdict] += one[verdict]
+            cells[statistic["window_start"], statistic["event_type"], verdict] += statistic[verdict]
     return +cells
 
 
 def totals(cells: Cells) -> Counter[str]:
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for (_, _, verdict), count in cells.items():
-        found[verdict] += count
-    return found
+        counts[verdict] += count
+    return counts
 
 
 def counted(values: Iterable[bytes | None], verdict: str) -> Cells:
-    """The obvious count of unique or duplicate records, by their own time."""
+    """Unique or duplicate records, counted in the window of their event time."""
     cells: Cells = Counter()
     for value in values:
         event = json.loads(value or b"")
@@ -60,7 +60,7 @@ def read_lines(path: Path) -> list[bytes]:
 
 
 def embedded(folder: Path, records: Iterable[Record]) -> dict[str, str]:
-    """Write the input; return the settings of a run over it."""
+    """Write the input file; return the settings of a run over it."""
     lines = [record.value for record in records if record.value and b"\n" not in record.value]
     (folder / "input.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
     return {
@@ -72,12 +72,11 @@ def embedded(folder: Path, records: Iterable[Record]) -> dict[str, str]:
 
 
 def check_files(folder: Path) -> None:
-    """The statistics are those of the output files, cell by cell."""
+    """Compare the statistics with the output files, cell by cell."""
     out = folder / "out"
-    lines = [json.loads(line) for line in read_lines(out / "stats.jsonl")]
-    cells = cells_of(lines)
+    cells = cells_of(json.loads(line) for line in read_lines(out / "stats.jsonl"))
     outputs = {verdict: read_lines(out / f"{verdict}.jsonl") for verdict in VERDICTS}
-    assert totals(cells) == {verdict: len(found) for verdict, found in outputs.items()}
+    assert totals(cells) == {verdict: len(lines) for verdict, lines in outputs.items()}
     assert only(cells, "unique") == counted(outputs["unique"], "unique")
     duplicates = [json.loads(line)["value"].encode() for line in outputs["duplicate"]]
     assert only(cells, "duplicate") == counted(duplicates, "duplicate")
@@ -92,17 +91,17 @@ def _types(cells: Cells) -> Counter[str]:
     return types
 
 
-def test_embedded_they_are_those_of_the_files(tmp_path: Path) -> None:
+def test_embedded_statistics_agree_with_the_files(tmp_path: Path) -> None:
     settings = embedded(tmp_path, events(5000, seed=31, late=True))
 
     finish(Job(settings, tmp_path))
 
     check_files(tmp_path)
     lines = [json.loads(line) for line in read_lines(tmp_path / "out" / "stats.jsonl")]
-    # One record a window and type, for it closes once.
-    assert len({(one["window_start"], one["event_type"]) for one in lines}) == len(lines)
+    # A window closes once: one line for each window and type.
+    assert len({(line["window_start"], line["event_type"]) for line in lines}) == len(lines)
     assert list(lines[0]) == ["window_start", "window_end", "event_type", *VERDICTS]
-    assert all(isinstance(one["window_start"], int) for one in lines)
+    assert all(isinstance(line["window_start"], int) for line in lines)
 
 
 def test_embedded_two_workers_change_nothing(tmp_path: Path) -> None:
@@ -113,7 +112,7 @@ def test_embedded_two_workers_change_nothing(tmp_path: Path) -> None:
     check_files(tmp_path)
 
 
-def test_embedded_they_are_exact_through_kill_9(tmp_path: Path) -> None:
+def test_embedded_statistics_are_exact_through_kill_9(tmp_path: Path) -> None:
     settings = embedded(tmp_path, events(150_000, seed=33, late=True))
     recovery = recovery_directory(tmp_path / "recovery")
 
@@ -126,7 +125,7 @@ def test_embedded_they_are_exact_through_kill_9(tmp_path: Path) -> None:
     check_files(tmp_path)
 
 
-def test_embedded_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+def test_embedded_existing_statistics_are_not_overwritten(tmp_path: Path) -> None:
     settings = embedded(tmp_path, events(10, seed=34))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "stats.jsonl").write_text("precious")
@@ -144,17 +143,19 @@ def with_statistics(topics: Topics) -> dict[str, str]:
 
 
 def statistics_on(topics: Topics) -> list[dict[str, Any]]:
-    """What is in the statistics topic, window by window."""
-    found = read_topics(topics.bootstrap, [f"{topics.prefix}-stats"])
-    records = [(record.key, json.loads(record.value or b"")) for _, record in found]
-    assert all(key == one["event_type"].encode() for key, one in records)
-    return [one for _, one in records]
+    """Read the statistics topic."""
+    records = [record for _, record in read_topics(topics.bootstrap, [f"{topics.prefix}-stats"])]
+    statistics = [json.loads(record.value or b"") for record in records]
+    assert [record.key for record in records] == [
+        statistic["event_type"].encode() for statistic in statistics
+    ]
+    return statistics
 
 
 def check_topics(topics: Topics, cells: Cells) -> None:
-    """Cells are those of the output topics."""
+    """Compare cells with the output topics."""
     outputs = topics.read()
-    assert totals(cells) == {verdict: len(found) for verdict, found in outputs.items() if found}
+    assert totals(cells) == {verdict: len(output) for verdict, output in outputs.items() if output}
     for verdict in ("unique", "duplicate"):
         values = [record.value for record in outputs[verdict]]
         assert only(cells, verdict) == counted(values, verdict)
@@ -163,7 +164,7 @@ def check_topics(topics: Topics, cells: Cells) -> None:
 @pytest.mark.parametrize(
     "guarantee,processes,workers", [("at_least_once", 1, 2), ("exactly_once", 2, 1)]
 )
-def test_on_kafka_they_are_those_of_the_topics(
+def test_on_kafka_statistics_agree_with_the_topics(
     make_topics: MakeTopics, tmp_path: Path, guarantee: str, processes: int, workers: int
 ) -> None:
     topics = make_topics(3)
@@ -181,25 +182,27 @@ def test_on_kafka_nothing_is_lost_through_kill_9(
     draw = random.Random(36)
     topics = make_topics(2)
     settings = with_statistics(topics) | {"DEDUP_GUARANTEE": guarantee}
-    going = settings | {"DEDUP_STOP_AT_END": "false"}
+    endless = settings | {"DEDUP_STOP_AT_END": "false"}
     recovery = recovery_directory(tmp_path / "recovery")
 
-    with PacedProducer(topics, stream(1_000_000, seed=36, partitions=2), RATE) as trickle:
+    with PacedProducer(topics, stream(1_000_000, seed=36, partitions=2), RATE) as producer:
         for _ in range(2):
-            with Job(going, tmp_path, recovery=recovery) as job:
+            with Job(endless, tmp_path, recovery=recovery) as job:
                 before = sum(topics.committed().values())
                 job.wait_until(lambda: sum(topics.committed().values()) > before)  # noqa: B023 - called in the loop
                 time.sleep(draw.uniform(0, 1.5))
                 job.kill()
-        records = trickle.stop()
+        records = producer.stop()
     finish(Job(settings, tmp_path, recovery=recovery))
 
-    # A window may come twice, but whole each time.
-    statistics = statistics_on(topics)
-    last = {(one["window_start"], one["event_type"]): one for one in statistics}
-    wanted = expected_in_any_order(records, topics.input)
+    # A window may be written twice, but is complete each time.
+    last = {
+        (statistic["window_start"], statistic["event_type"]): statistic
+        for statistic in statistics_on(topics)
+    }
+    expected = expected_in_any_order(records, topics.input)
     assert totals(cells_of(last.values())) == {
-        verdict: found.total() for verdict, found in wanted.items() if found
+        verdict: output.total() for verdict, output in expected.items() if output
     }
     if guarantee == "exactly_once":
         check_topics(topics, cells_of(last.values()))

@@ -1,6 +1,6 @@
-"""The status page: whole in itself, and drawn by a real browser.
+"""The status page: it loads nothing from other hosts, and a real browser draws it.
 
-DEDUP_TEST_SCREENSHOTS=FOLDER keeps pictures of it, to be looked at.
+DEDUP_TEST_SCREENSHOTS=FOLDER keeps screenshots to look at.
 """
 
 import html
@@ -20,7 +20,7 @@ from tests.status_reports import report
 
 PAGE = files("flows.web").joinpath("status_page.html").read_text()
 SECONDS = 120.0
-# What Chromium must be told so that it asks nobody but us.
+# Options that keep Chromium from asking other hosts.
 QUIET = (
     "--headless",
     "--no-sandbox",
@@ -40,8 +40,8 @@ LOOKS = {
 }
 
 
-def test_it_names_no_other_place() -> None:
-    # The namespace of SVG is a name, and asked for by nobody.
+def test_the_page_refers_to_no_other_host() -> None:
+    # SVG's namespace is only a name: no browser requests it.
     addresses = set(re.findall(r"[a-z]+://[^\s\"']+", PAGE))
 
     assert addresses == {"http://www.w3.org/2000/svg"}
@@ -52,23 +52,23 @@ def test_it_names_no_other_place() -> None:
 
 
 class Browser:
-    """Chromium, on a page whose process says what a test wants."""
+    """Chromium with the status page; tests set the report that the page gets."""
 
     def __init__(self, binary: str, folder: Path) -> None:
         self._binary = binary
         self._folder = folder
-        self.says: dict[str, Any] = report()
-        self.asked: list[str] = []
+        self.report: dict[str, Any] = report()
+        self.requests: list[str] = []
         self.port = serve(0, {"/": self._page, "/status": self._status})
 
-    def _page(self, question: Request) -> Response:
-        del question
-        self.asked.append("/")
+    def _page(self, request: Request) -> Response:
+        del request
+        self.requests.append("/")
         return Response(PAGE.encode(), "text/html; charset=utf-8")
 
-    def _status(self, question: Request) -> Response:
-        self.asked.append(f"/status?{question.query}")
-        return Response(json.dumps(self.says).encode(), "application/json")
+    def _status(self, request: Request) -> Response:
+        self.requests.append(f"/status?{request.query}")
+        return Response(json.dumps(self.report).encode(), "application/json")
 
     def run(self, *options: str) -> str:
         profile = self._folder / f"profile-{len(list(self._folder.iterdir()))}"
@@ -84,7 +84,7 @@ class Browser:
         return done.stdout
 
     def text(self) -> str:
-        """What the page shows, without its script."""
+        """Text of the page, without its script."""
         body = re.sub(
             r"<(script|style|noscript)\b.*?</\1>", "", self.run("--dump-dom"), flags=re.DOTALL
         )
@@ -99,7 +99,7 @@ def browser(tmp_path: Path) -> Browser:
     return Browser(binary, tmp_path)
 
 
-def test_a_browser_shows_every_figure_and_asks_only_for_the_status(browser: Browser) -> None:
+def test_a_browser_shows_every_figure_and_requests_only_the_status(browser: Browser) -> None:
     text = browser.text()
 
     for shown in (
@@ -119,14 +119,15 @@ def test_a_browser_shows_every_figure_and_asks_only_for_the_status(browser: Brow
         "321 keys",
         "the guarantee is weakened: max_keys 321",
         "3 25,000 4,000 793 KiB 42 s 1,000",
+        "event_id 4,321 1:57 2",
     ):
         assert shown in text
-    assert browser.asked[:2] == ["/", "/status?history=1"]
-    assert set(browser.asked[2:]) == {"/status?"}
+    assert browser.requests[:2] == ["/", "/status?history=1"]
+    assert set(browser.requests[2:]) == {"/status?"}
 
 
-def test_a_browser_shows_what_is_wrong(browser: Browser) -> None:
-    browser.says = report(
+def test_a_browser_shows_problems(browser: Browser) -> None:
+    browser.report = report(
         ready=False,
         problems=["lanes that are not restored: 1", "the brokers do not answer: gone"],
         stage="starting",
@@ -144,11 +145,11 @@ def test_a_browser_shows_what_is_wrong(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_pictures_are_drawn_with_curves(browser: Browser, tmp_path: Path, look: str) -> None:
+def test_screenshots_hold_curves(browser: Browser, tmp_path: Path, look: str) -> None:
     kept = os.environ.get("DEDUP_TEST_SCREENSHOTS")
     folder = Path(kept) if kept else tmp_path
-    picture = folder / f"status-{look}.png"
-    browser.run(*LOOKS[look], f"--screenshot={picture}")
+    screenshot = folder / f"status-{look}.png"
+    browser.run(*LOOKS[look], f"--screenshot={screenshot}")
 
     # A page without its cards compresses to a few kilobytes.
-    assert picture.stat().st_size > 30_000
+    assert screenshot.stat().st_size > 30_000

@@ -1,4 +1,4 @@
-"""A frozen process of a cluster closes no connection: the others must not wait for ever."""
+"""A frozen process of a cluster closes no connection: the others must not wait forever."""
 
 import signal
 import time
@@ -13,12 +13,12 @@ from tests.integration.job import Job
 from tests.integration.paced_producer import PacedProducer
 from tests.integration.streams import events, stream
 
-# The job, with a watchdog and probes that are as quick as a test.
+# The job, with a quick watchdog and quick probes.
 _QUICK = """
 from flows.process import health
 from flows.process import watchdog
 health.LIVE_SECONDS = 5.0
-watchdog._LOOK_SECONDS = 0.5
+watchdog._CHECK_SECONDS = 0.5
 watchdog._SILENT_SECONDS = 12.0
 from flows.dedup import flow
 """
@@ -30,12 +30,12 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "quick_dedup.py").write_text(_QUICK)
     monkeypatch.setenv("PYTHONPATH", f"{folder}:{jobs.ROOT}")
-    made = jobs._commands
+    original = jobs._commands
 
     def commands(*options: object) -> list[list[str]]:
         return [
             [word.replace("flows.dedup", "quick_dedup") for word in command]
-            for command in made(*options)  # type: ignore[arg-type]
+            for command in original(*options)  # type: ignore[arg-type]
         ]
 
     monkeypatch.setattr(jobs, "_commands", commands)

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.requests import retrying
@@ -70,6 +77,13 @@ class Topics:
         while topic in admin.list_topics(timeout=_SECONDS).topics:
             assert time.monotonic() < deadline, f"{topic} is still there"
             time.sleep(_POLL_SECONDS)
+
+    def alter(self, topic: str, name: str, value: str) -> None:
+        """Set one setting of a topic."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        for future in self.admin().incremental_alter_configs([resource]).values():
+            future.result(30)
 
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap, **_QUIET})

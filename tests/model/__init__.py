@@ -1,8 +1,8 @@
-"""The slow, obvious model of INTERFACE.md's rules.
+"""The slow, obvious model of the rules in docs/reference.
 
-Written from INTERFACE.md (Events, Keys, Verdicts, Output records) and from nothing else: it imports
-nothing of ours, forgets nothing, and finds a match by looking at every unique record so far.
-Where INTERFACE.md leaves a choice, a comment that begins with "Choice:" says what was taken.
+Written from events.md, keys.md, verdicts.md and output-records.md there, and from nothing else: it
+imports nothing of ours, forgets nothing, and finds a match by looking at every unique record so
+far.  Where these pages leave a choice, a comment that begins with "Choice:" says what was taken.
 """
 
 from tests.model.json_values import NotJsonError, canonical, canonical_text, number_text, parse

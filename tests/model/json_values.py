@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it, and its values compared as INTERFACE.md's section Keys says."""
+"""JSON as RFC 8259 has it, and its values compared as docs/reference/keys.md says."""
 
 import json
 import math
@@ -32,7 +32,7 @@ def parse(data: bytes) -> Json:
         _refuse_surrogates(value)
         canonical(value)
     except RecursionError as error:
-        # Choice: how deep nesting may go is left open by RFC 8259, section 9, and by INTERFACE.md.
+        # Choice: RFC 8259, section 9, and docs/reference/events.md leave the depth of nesting open.
         message = "nested too deep"
         raise NotJsonError(message) from error
     except ValueError as error:
@@ -65,7 +65,7 @@ def _refuse_surrogates(value: Json) -> None:
 
 
 def canonical(value: Json) -> Hashable:
-    """Something hashable that is equal for two values exactly if INTERFACE.md calls them equal."""
+    """Something hashable that is equal for two values exactly if keys.md calls them equal."""
     if value is None:
         return ("null",)
     if isinstance(value, bool):
@@ -110,7 +110,7 @@ def _string_text(value: str) -> str:
 def number_text(value: float) -> str:
     """One text for each number, however it was written.
 
-    Choice: RFC 8785 would print 2**60 + 1 and 2**60 alike, INTERFACE.md tells them apart.  So whole
+    Choice: RFC 8785 would print 2**60 + 1 and 2**60 alike, keys.md tells them apart.  So whole
     numbers are all their digits, also of a double (1e21 is 1 and 21 zeros), the others RFC 8785's.
     """
     if value in (math.inf, -math.inf):  # isfinite() refuses integers above the largest double

@@ -1,4 +1,4 @@
-"""The records that come out, as INTERFACE.md's section Output records has them."""
+"""The records that come out, as docs/reference/output-records.md has them."""
 
 import base64
 import enum

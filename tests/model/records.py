@@ -9,7 +9,7 @@ Kind: TypeAlias = Literal["unique", "duplicate", "late", "invalid"]
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings that decide a verdict, with INTERFACE.md's defaults.
+    """The settings that decide a verdict, with the defaults of docs/reference/settings.md.
 
     shard_by: None stands for the default.  It then adds nothing to the keys: records that match by
     any combination share those fields anyway; for near duplicates the default is one shard.

@@ -1,4 +1,4 @@
-"""The model against the text of INTERFACE.md: borders, one line each."""
+"""The model against the text of docs/reference: borders, one line each."""
 
 import json
 import sys

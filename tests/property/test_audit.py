@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, assume, event, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flows.cli.audit import taken, validity
+from flows.cli.audit import accepted_times, invalid_records
 from flows.cli.audit.proof import Proof
 from flows.settings.load import load_settings
 from flows.settings.model import Settings
@@ -42,7 +42,7 @@ Answer = tuple[Record, Verdict]
 def _clock_of_the_streams() -> Iterator[None]:
     """The streams are decided at a fixed time, which is before this program was there."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (taken, validity):
+        for module in (accepted_times, invalid_records):
             patch.setattr(module, "NO_JOB_BEFORE", strategies.NOW)
         yield
 

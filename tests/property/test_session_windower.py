@@ -17,7 +17,7 @@ from tests.stores import hashes_of
 
 EPOCH = datetime(2023, 1, 1, tzinfo=timezone.utc)
 # Times are eighths of a second, and no two of them are a gap apart: there Bytewax, which
-# takes a gap of exactly G for the same session, and INTERFACE.md, which does not, differ.
+# takes a gap of exactly G for the same session, differs from docs/reference/verdicts.md.
 GAP = 10.0625
 Event = tuple[str, float, int]
 
@@ -54,7 +54,7 @@ def _bytewax_sessions(events: list[Event]) -> set[frozenset[int]]:
 
 def _our_sessions(events: list[Event]) -> set[frozenset[int]]:
     keys, times, numbers = zip(*events, strict=True)
-    found = SessionStore(GAP).decide(hashes_of(keys), np.array(times), np.array(numbers))
+    found = SessionStore(GAP).decide(hashes_of(keys), np.array(times), np.array(numbers)).matches
     sessions: dict[int, set[int]] = {}
     for number, original in zip(numbers, found.originals.tolist(), strict=True):
         sessions.setdefault(number if original == NO_REFERENCE else original, set()).add(number)

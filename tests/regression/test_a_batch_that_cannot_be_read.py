@@ -249,6 +249,6 @@ def test_what_a_broker_says_for_a_moment_it_may_not_say_for_long(
     brokers: MockBrokers, failures: list[DedupError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del failures
-    monkeypatch.setattr(read_errors, "RETRY_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(read_errors, "MAX_OUTAGE_SECONDS", 1.0)
     with pytest.raises(SourceError, match=f"offset 0 of {TOPIC}/0 cannot be read"):
         read_one(brokers, [KafkaError.UNKNOWN] * 100)

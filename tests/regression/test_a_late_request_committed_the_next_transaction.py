@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from operators.errors import DedupError
-from tests.integration.lane_harness import Rig, make_records
+from tests.integration.lane_harness import LaneHarness, make_records
 from tests.integration.late_requests import (
     END_TXN,
     WRITE_TXN_MARKERS,
@@ -33,18 +33,18 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Late]:
 
 
 @pytest.fixture
-def rig(late: Late, topic_prefix: str, failures: list[DedupError]) -> Iterator[Rig]:
+def harness(late: Late, topic_prefix: str, failures: list[DedupError]) -> Iterator[LaneHarness]:
     topics = Topics(late.address, topic_prefix, 1)
     topics.create(topics.input)
-    rig = Rig(topics, lanes=1, failures=failures)
-    yield rig
-    rig.end()
+    harness = LaneHarness(topics, lanes=1, failures=failures)
+    yield harness
+    harness.end()
 
 
-def restart_after(rig: Rig, proxy: LateRequests, key: int, *, cut: bool) -> None:
+def restart_after(harness: LaneHarness, proxy: LateRequests, key: int, *, cut: bool) -> None:
     """Hold a request of one transaction back until the next one is open, then kill the job."""
     records = make_records(0, 40)
-    run = rig.run()
+    run = harness.run()
     run.feed(records[:10])
     run.snapshot()
     proxy.holds.clear()
@@ -61,16 +61,16 @@ def restart_after(rig: Rig, proxy: LateRequests, key: int, *, cut: bool) -> None
 
     time.sleep(SENT_SECONDS)
     run.end()
-    after = rig.run(snapshot)
+    after = harness.run(snapshot)
     after.feed(records[30:])
     after.snapshot()
-    assert not rig.failures
-    rig.check(records)
+    assert not harness.failures
+    harness.check(records)
 
 
-def test_a_late_commit(rig: Rig, late: Late) -> None:
-    restart_after(rig, late.clients, END_TXN, cut=True)
+def test_a_late_commit(harness: LaneHarness, late: Late) -> None:
+    restart_after(harness, late.clients, END_TXN, cut=True)
 
 
-def test_a_late_marker(rig: Rig, late: Late) -> None:
-    restart_after(rig, late.brokers, WRITE_TXN_MARKERS, cut=False)
+def test_a_late_marker(harness: LaneHarness, late: Late) -> None:
+    restart_after(harness, late.brokers, WRITE_TXN_MARKERS, cut=False)

@@ -6,8 +6,8 @@ from typing import Final
 
 from connectors.files import source
 from connectors.files.source import LinesSource
+from tests.integration.embedded import event, settings_for
 from tests.integration.job import Job, fail
-from tests.integration.test_embedded import event, settings_for
 
 MEGABYTES: Final = 90
 
@@ -31,7 +31,7 @@ def test_a_file_that_has_no_lines_is_named(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     with (tmp_path / "in.jsonl").open("wb") as file:
         file.write(event("a") + b"\n")
-        file.truncate(2 * source._MOST_LINE_BYTES)
+        file.truncate(2 * source._MAX_LINE_BYTES)
 
     line = fail(Job(settings, tmp_path))
 

@@ -10,8 +10,8 @@ import pytest
 
 from connectors.files.source import LinesSource
 from deploy.kafka.ports import free_ports
+from tests.integration.embedded import check, event, settings_for
 from tests.integration.job import Job
-from tests.integration.test_embedded import check, event, settings_for
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from bytewax.recovery import init_db_dir
 
+from tests.integration.embedded import event, outputs, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.test_embedded import event, outputs, settings_for
 
 
 def made_again(folder: Path) -> None:

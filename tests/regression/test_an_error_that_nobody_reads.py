@@ -1,7 +1,7 @@
 """A process that fails ends, also where its stderr is gone or nobody reads it.
 
-An error that could not be printed left the lock of `fail` taken: the process, and whoever
-failed next in it, waited for ever.
+An error that could not be printed left the lock of `fail` taken: the process, and the thread
+that failed next in it, waited forever.
 """
 
 import fcntl

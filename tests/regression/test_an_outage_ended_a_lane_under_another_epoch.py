@@ -6,18 +6,18 @@ A commit waits for brokers that are away; so must that look.
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors.exactly_once import lane_writer
+from connectors.exactly_once import lane_transactions
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import ChangelogRecord
 from connectors.exactly_once.lane_producer import LaneProducer
 from connectors.kafka.requests import KafkaUnreachableError
-from tests.integration.lane_harness import Rig, make_records
+from tests.integration.lane_harness import LaneHarness, make_records
 
 AWAY = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 
 
 @pytest.fixture
-def renewed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+def renewed(harness: LaneHarness, monkeypatch: pytest.MonkeyPatch) -> LaneHarness:
     """Lanes that take every commit for one that may end the next transaction too."""
     commit = LaneProducer.commit
 
@@ -27,8 +27,8 @@ def renewed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
         return action
 
     monkeypatch.setattr(LaneProducer, "commit", doubtful)
-    monkeypatch.setattr(lane_writer, "_AGAIN_SECONDS", 0.01)
-    return rig
+    monkeypatch.setattr(lane_transactions, "_RETRY_SECONDS", 0.01)
+    return harness
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, codes: list[int]) -> None:
@@ -44,7 +44,9 @@ def answering(monkeypatch: pytest.MonkeyPatch, codes: list[int]) -> None:
     monkeypatch.setattr(Changelog, "last_record", ask)
 
 
-def test_it_waits_for_brokers_that_are_away(renewed: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_waits_for_brokers_that_are_away(
+    renewed: LaneHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     codes = list(AWAY)
     answering(monkeypatch, codes)
     records = make_records(0, 30)
@@ -59,7 +61,7 @@ def test_it_waits_for_brokers_that_are_away(renewed: Rig, monkeypatch: pytest.Mo
 
 
 def test_it_does_not_wait_for_a_right_that_is_missing(
-    renewed: Rig, monkeypatch: pytest.MonkeyPatch
+    renewed: LaneHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(monkeypatch, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
     run = renewed.run()

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from tests.integration.embedded import event, outputs, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.test_embedded import event, outputs, settings_for
 
 
 def test_an_output_that_is_gone_is_not_made(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.files.source import FilePosition, LinesSource
+from connectors.files.source import LinesSource
+from tests.integration.embedded import check, event, outputs, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.test_embedded import check, event, outputs, settings_for
 
 FIRST = b"".join(event(f"monday-{number}") + b"\n" for number in range(200))
 SECOND = b"".join(event(f"tuesday-{number}") + b"\n" for number in range(300))
@@ -55,17 +55,3 @@ def test_the_place_is_known_however_often_it_stopped(tmp_path: Path) -> None:
     assert position is not None
     assert position.byte == path.stat().st_size
     assert position.line == taken
-
-
-def test_a_snapshot_of_an_early_version_has_nothing_to_compare(tmp_path: Path) -> None:
-    path = tmp_path / "in.jsonl"
-    path.write_bytes(FIRST)
-    old = object.__new__(FilePosition)
-    for name, value in {"line": 1, "byte": FIRST.index(b"\n") + 1, "open_line": False}.items():
-        object.__setattr__(old, name, value)
-
-    part = LinesSource(str(path), resumable=True).build_part("source", "0", old)
-
-    [batch] = part.next_batch()
-    assert batch.records.values == FIRST.splitlines()[1:]
-    part.close()

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from connectors.kafka.access import LARGEST_BATCH_BYTES, KafkaAccess
+from connectors.kafka.access import MAX_BATCH_BYTES, KafkaAccess
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.topics import topic_config
 from deploy.kafka import Broker
 from flows.cli import app
 from tests.integration.job import Job, fail, finish
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
-from tests.integration.test_kafka_errors import alter_topic
 from tests.integration.topics import Topics, read_topics
 from tests.model import Record
 
@@ -39,7 +38,7 @@ def test_of_an_input_with_a_small_limit(
     """The job makes the outputs, with room for its headers, not for its batches."""
     topics = topics_of(broker, topic_prefix)
     records = topics.produce(events(_RECORDS, seed=11))
-    alter_topic(topics, topics.input, "max.message.bytes", "100000")
+    topics.alter(topics.input, "max.message.bytes", "100000")
 
     finish(Job(topics.settings | {"DEDUP_GUARANTEE": guarantee}, tmp_path))
 
@@ -96,7 +95,7 @@ def test_a_size_of_the_users_stays(
 def test_a_topic_that_takes_more_changes_nothing(broker: Broker, topic_prefix: str) -> None:
     topics = topics_of(broker, topic_prefix)
     access = fitted(KafkaAccess(broker.bootstrap, "app"), topics.input, [topics.input, ""])
-    assert access.batch_bytes == LARGEST_BATCH_BYTES
+    assert access.batch_bytes == MAX_BATCH_BYTES
     assert access.input_bytes == 1_048_588
 
 
@@ -124,7 +123,7 @@ def test_a_record_that_came_compressed(
     line = fail(Job(settings, tmp_path))
 
     assert f"topic {topics.outputs['unique']} refused a record" in line
-    assert "came compressed, as the input takes 1048588" in line
+    assert "the input topic takes only 1048588, so it came compressed" in line
     told = '{"compression.type": "zstd"}'
     assert f"set DEDUP_PRODUCER={told}, or raise its max.message.bytes" in line
 

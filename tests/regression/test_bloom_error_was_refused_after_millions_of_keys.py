@@ -14,7 +14,7 @@ def test_an_error_too_small_for_the_keys_is_refused_at_start() -> None:
         load_settings({**BLOOM, "DEDUP_BLOOM_ERROR": "1e-12"})
     text = str(refused.value)
     assert text.startswith("DEDUP_BLOOM_ERROR=1e-12: is too small for DEDUP_MAX_KEYS: a Bloom ")
-    assert "or more DEDUP_LANES" in text
+    assert "or raise DEDUP_LANES" in text
     assert "\n" not in text
 
 

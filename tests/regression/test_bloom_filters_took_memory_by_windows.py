@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 
 from operators.windows.bloom import BloomStore
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 
 WINDOWS = 10_000
 

@@ -5,7 +5,7 @@ Also where its keys had been evicted: while the watermark stood, memory grew wit
 
 import numpy as np
 
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 from operators.windows.sliding import SlidingStore
 
 
@@ -16,9 +16,9 @@ def test_buckets_go_with_their_keys() -> None:
         hashes = rng.integers(0, 2**64, (50, 1, 2), dtype=np.uint64)
         numbers = np.arange(begin, begin + 50)
         times = np.multiply(numbers, 2.0, dtype=np.float64)
-        matches = store.decide(hashes, times, numbers)
+        matches = store.decide(hashes, times, numbers).matches
         assert (matches.combination < 0).all()
         assert store.repeats(hashes, times).all()
-    assert len(store._newest) == len(store._order) <= 400
+    assert len(store._newest) == len(store._bucket_heap) <= 400
     store.expire(1e6)
-    assert (len(store), len(store._newest), len(store._order)) == (0, 0, 0)
+    assert (len(store), len(store._newest), len(store._bucket_heap)) == (0, 0, 0)

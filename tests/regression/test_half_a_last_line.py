@@ -8,8 +8,8 @@ import pytest
 from flows.cli.audit.files import audit_files
 from flows.cli.audit.options import AuditOptions
 from flows.settings.load import load_settings
+from tests.integration.embedded import check, event, outputs, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.test_embedded import check, event, outputs, settings_for
 
 WHOLE = [event("a"), event("b"), event("a")]
 BEFORE = b"\n".join(WHOLE) + b"\n"
@@ -74,7 +74,9 @@ def test_white_space_after_an_answered_line_ends_it(
     # The line in the file has the white space, its answer has none.
     proof = audit_files(load_settings(settings), AuditOptions())
     assert not proof.findings, list(proof.findings.lines())
-    assert any("white space ended later" in note for note in proof.notes) == (end != b"\n")
+    assert any("got white space at their end later" in note for note in proof.notes) == (
+        end != b"\n"
+    )
 
 
 @pytest.mark.parametrize("more", [event("d") + b"\n", b"x", b" x\n" + event("d")])

@@ -52,7 +52,7 @@ def test_one_that_is_read_is_looked_at(
     make_topics: MakeTopics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client would go on at its offset in the new topic, without a word."""
-    monkeypatch.setattr(topic_watch, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(topic_watch, "_CHECK_SECONDS", 0.1)
     topics = make_topics()
     access = KafkaAccess(topics.bootstrap, topics.prefix)
     known = topic_id(access, access.admin(), topics.input)

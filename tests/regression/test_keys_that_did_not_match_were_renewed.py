@@ -5,25 +5,25 @@ from pathlib import Path
 import numpy as np
 
 from operators.changes import Delta, LaneChange, LaneProgress
-from operators.windows.disk.layout import KeyLayout
+from operators.windows.bound import Bound
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
+from operators.windows.tumbling import TumblingLayout
 
 MEMORY = RocksMemory(8 << 20)
 BOUND = Bound(64, renew=True)
 
 
 def opened(folder: Path) -> DiskStore:
-    return DiskStore(KeyLayout(10.0), BOUND, RocksDatabase(folder, MEMORY, {}))
+    return DiskStore(TumblingLayout(10.0), BOUND, RocksDatabase(folder, MEMORY, {}))
 
 
 def ask(store: DiskStore, names: list[tuple[int, int]]) -> tuple[list[int], Delta]:
     """Ask about records with two keys each; return what matched, and the delta."""
     hashes = np.array([[(one, one), (two, two)] for one, two in names], np.uint64)
     times, references = np.ones(len(names)), np.arange(len(names))
-    matches = store.decide(hashes, times, references)
-    return matches.combination.tolist(), store.delta(hashes, times, references, matches)
+    matches, delta = store.decide(hashes, times, references)
+    return matches.combination.tolist(), delta
 
 
 def test_only_the_key_that_matched_is_renewed(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from operators.changes import Delta
 from operators.columns.arrays import Codes, Hashes
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 from operators.windows.store import KeyStore
-from tests.contract.test_stores import Kind, every_eviction, every_kind, feed, held_of
+from tests.contract.kinds import Kind, every_eviction, every_kind, feed, held_of
 
 KEYS, BOUND = range(100), 1000
 
@@ -33,9 +33,7 @@ def test_a_batch_of_repeats_evicts_nothing(kind: Kind, renew: bool, combinations
 def ask(store: KeyStore, hashes: Hashes) -> Codes:
     """Ask about records with keys; return the combination that matched each."""
     times, references = np.ones(len(hashes)), np.arange(len(hashes))
-    matches = store.decide(hashes, times, references)
-    store.delta(hashes, times, references, matches)
-    return matches.combination
+    return store.decide(hashes, times, references).matches.combination
 
 
 @every_kind

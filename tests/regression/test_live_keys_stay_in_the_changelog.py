@@ -7,49 +7,49 @@ than everything, so that the next trim deleted them.
 
 import pytest
 
-from tests.integration.conftest import MakeRig
+from tests.integration.conftest import MakeHarness
 from tests.integration.lane_harness import make_records, repeats
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_an_epoch_of_repeats_trims_no_live_key(make_rig: MakeRig, together: bool) -> None:
-    rig = make_rig(trim_seconds=0.0, together=together)
+def test_an_epoch_of_repeats_trims_no_live_key(make_harness: MakeHarness, together: bool) -> None:
+    harness = make_harness(trim_seconds=0.0, together=together)
     events = make_records(0, 100)
-    first = rig.run()
+    first = harness.run()
     first.feed(events)
     first.settle()
     first.end()
 
-    quiet = rig.run()
+    quiet = harness.run()
     for epoch in range(1, 3):
         quiet.feed(repeats(events, 100 * epoch), start=100 * epoch)
         quiet.snapshot()
     quiet.settle()
     quiet.end()
 
-    after = rig.run()
+    after = harness.run()
     after.feed(repeats(events, 300), start=300)
     after.snapshot()
 
-    found = {verdict: len(records) for verdict, records in rig.topics.read().items()}
+    found = {verdict: len(records) for verdict, records in harness.topics.read().items()}
     assert found == {"unique": 100, "duplicate": 300, "late": 0, "invalid": 0}
 
 
 @pytest.mark.parametrize("together", [True, False])
 def test_keys_that_came_before_older_ones_are_not_trimmed(
-    make_rig: MakeRig, together: bool
+    make_harness: MakeHarness, together: bool
 ) -> None:
     """Event time goes back: what is written first is older than what the changelog holds."""
-    rig = make_rig(trim_seconds=0.0, together=together, window_seconds=100.0)
+    harness = make_harness(trim_seconds=0.0, together=together, window_seconds=100.0)
     newer = make_records(0, 100, first_time=1_700_000_300.0)
-    first = rig.run()
+    first = harness.run()
     first.feed(newer)
     first.settle()
     first.end()
 
     older = make_records(100, 110, first_time=1_700_000_000.0)
     later = make_records(110, 111, first_time=1_700_000_490.0)
-    second = rig.run()
+    second = harness.run()
     second.feed(older, start=100)
     second.snapshot()
     second.feed(later)
@@ -57,9 +57,9 @@ def test_keys_that_came_before_older_ones_are_not_trimmed(
     second.settle()
     second.end()
 
-    after = rig.run()
+    after = harness.run()
     after.feed(repeats(newer, 111), start=111)
     after.snapshot()
 
-    found = {verdict: len(records) for verdict, records in rig.topics.read().items()}
+    found = {verdict: len(records) for verdict, records in harness.topics.read().items()}
     assert found == {"unique": 111, "duplicate": 100, "late": 0, "invalid": 0}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.files.recoverable_files import Lengths, OutputFiles, WrittenFiles
+from connectors.files.recoverable_files import OutputFiles, WrittenFiles
 from operators.errors import SinkError
+from tests.integration.embedded import check, event, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.test_embedded import check, event, settings_for
 
 NAMES = ("a", "b")
 MARKER = ".marker"
@@ -37,17 +37,17 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", ["other", "same"])
 def test_another_jobs_folder_is_refused(tmp_path: Path, name: str) -> None:
-    """The outputs of the same lines begin alike: they are another job's all the same."""
-    settings, recovery = run(tmp_path / "mine", "same", 10)
-    run(tmp_path / "theirs", name, 1000)
-    theirs = tmp_path / "theirs" / "out"
-    before = contents(theirs)
+    """Outputs of the same lines begin alike, but they are still another job's."""
+    settings, recovery = run(tmp_path / "own", "same", 10)
+    run(tmp_path / "other", name, 1000)
+    other = tmp_path / "other" / "out"
+    before = contents(other)
 
-    line = fail(Job(settings | {"DEDUP_OUTPUT_DIR": str(theirs)}, tmp_path, recovery=recovery))
+    line = fail(Job(settings | {"DEDUP_OUTPUT_DIR": str(other)}, tmp_path, recovery=recovery))
 
-    assert f"DEDUP_OUTPUT_DIR={theirs} was begun with another recovery directory" in line
-    assert contents(theirs) == before
-    finish(Job(settings, tmp_path, recovery=recovery))  # nothing has become of the right one
+    assert f"DEDUP_OUTPUT_DIR={other} was begun with another recovery directory" in line
+    assert contents(other) == before
+    finish(Job(settings, tmp_path, recovery=recovery))  # the right folder is unchanged
 
 
 @pytest.mark.parametrize("name", ["unique.jsonl", "stats.jsonl"])
@@ -121,41 +121,41 @@ def test_a_run_killed_after_snapshots_of_empty_files_goes_on(tmp_path: Path) -> 
     check(tmp_path, lines)
 
 
-def written(folder: Path, resume: WrittenFiles | Lengths | None, **texts: bytes) -> WrittenFiles:
+def written(folder: Path, resume: WrittenFiles | None, **texts: bytes) -> WrittenFiles:
     """One run that makes a snapshot, as Bytewax keeps it."""
     files = OutputFiles(folder, NAMES, MARKER, f"{folder}\n", resume)
     for name, text in texts.items():
         files.write(name, text)
     snapshot = pickle.dumps(files.snapshot())
     files.close()
-    assert b"connectors" not in snapshot  # it is read where modules have other names, too
-    found: WrittenFiles = pickle.loads(snapshot)  # noqa: S301 - our own
-    return found
+    assert b"connectors" not in snapshot  # so modules may be renamed
+    restored: WrittenFiles = pickle.loads(snapshot)  # noqa: S301 - our own
+    return restored
 
 
-def refused(folder: Path, resume: WrittenFiles | Lengths, match: str) -> None:
+def refused(folder: Path, resume: WrittenFiles, match: str) -> None:
     before = contents(folder)
     with pytest.raises(SinkError, match=match):
-        OutputFiles(folder, NAMES, MARKER, "mine\n", resume)
+        OutputFiles(folder, NAMES, MARKER, "own\n", resume)
     after = contents(folder)
     after.setdefault(MARKER, b"")
     assert after == {MARKER: b"", **before}
 
 
 def test_an_empty_file_of_the_snapshot_has_nothing_to_compare(tmp_path: Path) -> None:
-    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
-    snapshot = written(mine, None)
-    written(theirs, None, a=b"theirs\n")
-    refused(theirs, snapshot, "was begun with another recovery directory")
-    # Without the marker nothing says whose it is.
-    (theirs / MARKER).unlink()
-    refused(theirs, snapshot, r"theirs/a has 7 bytes, but it was empty .*: move the file away")
-    (theirs / "a").unlink()
-    assert written(theirs, snapshot, a=b"mine\n")["begun"] == snapshot["begun"]
+    own, other = tmp_path / "own", tmp_path / "other"
+    snapshot = written(own, None)
+    written(other, None, a=b"other\n")
+    refused(other, snapshot, "was begun with another recovery directory")
+    # Without the marker nothing says whose folder it is.
+    (other / MARKER).unlink()
+    refused(other, snapshot, r"other/a has 7 bytes, but it was empty .*: move the file away")
+    (other / "a").unlink()
+    assert written(other, snapshot, a=b"own\n")["begun"] == snapshot["begun"]
 
-    written(mine, snapshot, a=b"written and killed\n")
-    written(mine, snapshot, a=b"again\n")
-    assert (mine / "a").read_bytes() == b"again\n"
+    written(own, snapshot, a=b"written and killed\n")
+    written(own, snapshot, a=b"again\n")
+    assert (own / "a").read_bytes() == b"again\n"
 
 
 def test_all_files_are_looked_at_before_any_is_cut_or_made(tmp_path: Path) -> None:
@@ -181,19 +181,3 @@ def test_the_place_is_known_however_it_was_written(tmp_path: Path) -> None:
     assert snapshot["files"]["a"][0] == len(whole)
     written(tmp_path, snapshot)
     assert (tmp_path / "a").read_bytes() == whole
-
-
-def test_a_snapshot_of_an_early_version_is_believed_once(tmp_path: Path) -> None:
-    for name in NAMES:
-        (tmp_path / name).write_bytes(b"whole\nhalf")
-    (tmp_path / MARKER).write_text("a longer identity, of a folder that is elsewhere now\n" * 3)
-
-    snapshot = written(tmp_path, {"a": 6, "b": 0}, a=b"line\n")
-
-    assert (tmp_path / "a").read_bytes() == b"whole\nline\n"
-    assert (tmp_path / "b").read_bytes() == b""
-    (tmp_path / "b").write_bytes(b"killed after the snapshot")
-    written(tmp_path, snapshot)
-    assert (tmp_path / "b").read_bytes() == b""
-    (tmp_path / "a").write_bytes(b"other\nfile\n")
-    refused(tmp_path, snapshot, "a has other lines before byte 11")

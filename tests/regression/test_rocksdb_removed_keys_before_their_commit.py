@@ -4,31 +4,24 @@ The next start decided those records again, without the originals of their repea
 came out as unique a second time.
 """
 
-import math
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from operators.batches import DecisionColumns, Records, Slice, Span, Spans
 from operators.lanes.lane import Lane, LaneSpec
 from operators.verdicts import VerdictBatch
-from operators.windows.disk.layout import KeyLayout, SessionLayout, SlidingLayout
+from operators.windows.bound import Bound
+from operators.windows.disk.layout import KeyLayout
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
+from operators.windows.kinds import KINDS
 from operators.windows.tumbling import TumblingStore
+from tests.builders import slice_of
 
 MEMORY = RocksMemory(8 << 20)
-SHELVES = {
-    "tumbling": KeyLayout(10.0),
-    "sliding": SlidingLayout(10.0),
-    "session": SessionLayout(10.0),
-    "forever": KeyLayout(math.inf),
-}
-every_shelf = pytest.mark.parametrize("layout", SHELVES.values(), ids=SHELVES)
+LAYOUTS = {name: kind.new_layout(10.0) for name, kind in KINDS.items()}
+every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 every_eviction = pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
 
 
@@ -41,22 +34,6 @@ def lane_on(folder: Path, layout: KeyLayout, bound: Bound) -> Lane:
     lane = Lane(0, LaneSpec(lambda: TumblingStore(10.0), 0.0, 30.0, {}, open_store=open_store))
     lane.resume()
     return lane
-
-
-def slice_of(start: int, events: Sequence[tuple[float, str]]) -> Slice:
-    """Records of the only partition; each key is one character."""
-    count = len(events)
-    times = np.array([time for time, _ in events])
-    largest = np.maximum.accumulate(times)
-    hashes = np.array([(ord(name), 7 * ord(name)) for _, name in events], np.uint64)
-    return Slice(
-        lane=0,
-        spans=Spans.of(Span(0, 1, start, start + count, 1e9), count),
-        records=Records(np.arange(start, start + count), [b""] * count),
-        rows=np.arange(count),
-        decided=DecisionColumns(times, np.append(-math.inf, largest[:-1]), hashes[:, None]),
-        max_event_times=(float(largest[-1]),),
-    )
 
 
 def commit(lane: Lane, batch: VerdictBatch) -> None:
@@ -75,7 +52,7 @@ def killed(folder: Path) -> Path:
     return left
 
 
-@every_shelf
+@every_layout
 @pytest.mark.parametrize("written", [False, True], ids=["committed before", "committed after"])
 def test_what_expired_is_there_until_the_commit(
     layout: KeyLayout, written: bool, tmp_path: Path
@@ -97,7 +74,7 @@ def test_what_expired_is_there_until_the_commit(
     assert [answers(lane.decide(second)), answers(lane.decide(third))] == before
 
 
-@every_shelf
+@every_layout
 @every_eviction
 def test_what_was_evicted_is_there_until_the_commit(
     layout: KeyLayout, renew: bool, tmp_path: Path

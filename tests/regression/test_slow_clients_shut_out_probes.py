@@ -62,7 +62,7 @@ def probe(port: int) -> bool:
 
 def test_a_probe_is_answered_within_12_seconds(port: int) -> None:
     began = time.monotonic()
-    with tricklers(port, server._MOST_CLIENTS, "127.0.0.1"):
+    with tricklers(port, server._MAX_CLIENTS, "127.0.0.1"):
         assert not probe(port)  # as many as there are threads
         while not probe(port):
             assert time.monotonic() - began < 12.0, "no answer beside slow clients"
@@ -74,6 +74,6 @@ def test_clients_from_elsewhere_leave_room_for_probes(
 ) -> None:
     # This address stands for one of another machine: tests may have no other network.
     monkeypatch.setattr(server, "_is_local", lambda host: host != "127.0.0.2")
-    with tricklers(port, server._MOST_CLIENTS, "127.0.0.2"):
+    with tricklers(port, server._MAX_CLIENTS, "127.0.0.2"):
         for _ in range(5):
             assert probe(port)

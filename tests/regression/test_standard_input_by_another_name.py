@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.embedded import event, settings_for
 from tests.integration.job import Job, fail, recovery_directory
-from tests.integration.test_embedded import event, settings_for
 
 
 @pytest.mark.parametrize(

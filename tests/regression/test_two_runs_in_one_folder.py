@@ -12,8 +12,8 @@ import pytest
 
 from connectors.files.recoverable_files import OutputFiles
 from operators.errors import SinkError
+from tests.integration.embedded import event, outputs, settings_for
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.test_embedded import event, outputs, settings_for
 
 LINES: Final = b"".join(
     b'{"event_id":"e%d","user_id":"u","event_type":"t","timestamp":1700000000,"data":{}}\n'
@@ -86,14 +86,15 @@ def test_processes_of_one_cluster_do_not_keep_each_other_out(tmp_path: Path) -> 
 def test_files_are_not_cut_while_another_writes_them(tmp_path: Path) -> None:
     first = OutputFiles(tmp_path, ("a", "b"), ".marker", None, None)
     first.write("a", b"whole\n")
-    for resume in ({"a": 2, "b": 0}, None):
+    snapshot = first.snapshot()
+    for resume in (snapshot, None):
         with pytest.raises(SinkError, match="another run is writing to DEDUP_OUTPUT_DIR="):
             OutputFiles(tmp_path, ("a", "b"), ".marker", None, resume)
     first.write("a", b"line\n")
     assert (tmp_path / "a").read_bytes() == b"whole\nline\n"
     first.close()
 
-    OutputFiles(tmp_path, ("a", "b"), ".marker", None, {"a": 6, "b": 0}).close()
+    OutputFiles(tmp_path, ("a", "b"), ".marker", None, snapshot).close()
     assert (tmp_path / "a").read_bytes() == b"whole\n"
 
 

@@ -20,32 +20,33 @@ _WRONG = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the verb to its parser."""
+    """Add the options of `dedup audit` to its parser."""
     parser.description = (
         "Read the input and the outputs that the settings name, and prove that every input record "
         "is answered exactly once, that no key has two unique records within its window, that "
         "verdicts, reasons and originals are possible, and that no transaction hangs. Exit status "
-        "0 if all that holds, 1 if not. Let the job finish first: input that it has not answered "
-        "yet is reported."
+        "0 if all that is true, else 1. Let the job finish first: records that it has not "
+        "answered yet are reported."
     )
     parser.add_argument(
         "--labels",
         type=Path,
         metavar="FILE",
-        help="labels that `dedup generate --labels` wrote (default on Kafka: label headers)",
+        help="file that `dedup generate --labels` wrote (default on Kafka: label headers)",
     )
     parser.add_argument(
         "--least-detection",
         type=float,
         metavar="SHARE",
-        help="exit 1 also if fewer of any label's records have the verdict they should have",
+        help="exit status 1 also if, for any label, a smaller share of records has the expected "
+        "verdict",
     )
     parser.add_argument(
         "--show",
         type=int,
         default=5,
         metavar="N",
-        help="name so many offenders of each kind (default: %(default)s)",
+        help="number of examples for each kind of fault (default: %(default)s)",
     )
     parser.add_argument(
         "--allowed-lateness",
@@ -53,27 +54,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SECONDS",
-        help="another DEDUP_ALLOWED_LATENESS_SECONDS under which some records were judged, besides "
-        "that of now; repeatable, the smallest and the largest count",
+        help="another DEDUP_ALLOWED_LATENESS_SECONDS that the job had when it judged some of the "
+        "records; repeatable: the smallest and the largest value count",
     )
     parser.add_argument(
         "--patience",
         type=float,
         default=10.0,
         metavar="SECONDS",
-        help="Kafka: wait so long for open transactions to end (default: %(default)s)",
+        help="Kafka: how long to wait for open transactions to end (default: %(default)s)",
     )
     parser.add_argument(
         "--ignore-timestamps",
         action="store_true",
-        help="Kafka: for output topics that stamp records themselves (LogAppendTime)",
+        help="Kafka: for output topics whose broker sets the timestamps (LogAppendTime)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Audit and print what was found; return 0 if nothing is wrong, 1 otherwise.
+    """Audit and print the report; return 0 if nothing is wrong, else 1.
 
-    Raises SettingsError, SourceError or KafkaUnreachableError where it cannot be told.
+    Raises SettingsError, SourceError or KafkaUnreachableError if the audit is not possible.
     """
     settings = load_settings()
     options = AuditOptions(
@@ -87,15 +88,15 @@ def run(args: argparse.Namespace) -> int:
     rows = label_rows(proof.table, settings)
     for line in report(proof, rows):
         print(line)
-    least = args.least_detection
-    poor = [row.label for row in rows if least is not None and row.rate < least]
-    if poor:
-        print(f"below {least:.3%}: {', '.join(poor)}")
-    return _WRONG if proof.findings or poor else 0
+    min_rate = args.least_detection
+    below = [row.label for row in rows if min_rate is not None and row.rate < min_rate]
+    if below:
+        print(f"below {min_rate:.3%}: {', '.join(below)}")
+    return _WRONG if proof.findings or below else 0
 
 
 def audit(settings: Settings, options: AuditOptions) -> Proof:
-    """Audit the files or topics of these settings; see `audit_files` and `audit_kafka`."""
+    """Audit the files or topics that the settings name; see `audit_files` and `audit_kafka`."""
     return (audit_files if settings.embedded else audit_kafka)(settings, options)
 
 
@@ -111,7 +112,7 @@ def _seconds(text: str) -> float:
 
 
 def report(proof: Proof, rows: list[LabelRow]) -> Iterator[str]:
-    """Lines of the report: figures, labels, notes, findings, and a last line that sums up."""
+    """Yield the lines of the report: counts, labels, notes, findings, and the conclusion."""
     table = proof.table
     yield f"{'input':<10}{len(table):>14,}  in {len(table.ranges)} partition(s)"
     for code, verdict in enumerate(VERDICTS):
@@ -130,6 +131,6 @@ def report(proof: Proof, rows: list[LabelRow]) -> Iterator[str]:
         yield from proof.findings.lines()
         yield "NOT PROVED: see above"
     else:
-        what = "every input record" if not proof.dropped else "every input record not dropped"
+        which = "every input record" if not proof.dropped else "every input record not dropped"
         unique = int((table.verdicts == UNIQUE).sum())
-        yield f"ok: {what} is answered exactly once; {unique:,} unique"
+        yield f"ok: {which} is answered exactly once; {unique:,} unique"

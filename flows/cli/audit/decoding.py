@@ -1,4 +1,4 @@
-"""The audit's own decoding of the input: what each record says by itself, in columns."""
+"""The audit's own decoding of the input: columns of what the records themselves say."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from operators.columns.arrays import Bools, Codes, Floats, Hashes, Ints
 from operators.decode.decoder import Decoder
 
 REASONS = ("tombstone", "json", "schema", "key", "time", "future")
-"""Reasons of invalid records; a code is an index into them plus 1, and 0 stands for none."""
+"""Reasons of invalid records."""
 CODE_OF = {reason: index + 1 for index, reason in enumerate(REASONS)}
+"""Codes of the reasons.  The code of a valid record is 0."""
 FUTURE = CODE_OF["future"]
 
-# Clocks of two machines that both keep time are not this far apart.
+# Clocks that are synchronized differ by less than this.
 CLOCK_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class Read:
-    """Columns of some input records, one row a record.
+class DecodedRecords:
+    """Columns of input records, a row for each.
 
-    times: event times, NaN where the record is invalid (other than by being in the
-    future, which depends on the clock).  keys: shape (n, combinations, 2), equal only
-    for records that also share a shard.  lanes: which lane decided.  reasons: code of
-    why a record is invalid, 0 for one that is not.  shards: shape (n, 2), for near
-    duplicates; no rows where these are not looked for or all share one shard.
+    times: event times; NaN for invalid records.  A record with a time in the future
+    counts as valid here: the job's clock decides that.  keys: shape (n, combinations, 2),
+    equal only for records that also share a shard.  lanes: the lane of each record.
+    reasons: codes, see CODE_OF.  shards: shape (n, 2), for near duplicates; no rows if
+    the job does not look for them, or if all records share one shard.
     """
 
     times: Floats
@@ -42,28 +43,28 @@ class Read:
     shards: Hashes
 
 
-ReadInput = Callable[[Records], Read]
+DecodeInput = Callable[[Records], DecodedRecords]
 
 
-def input_reader(settings: Settings) -> ReadInput:
+def input_decoder(settings: Settings) -> DecodeInput:
     """Make the function that decodes input records as the job does."""
-    decode = Decoder(event_spec(settings))
+    decoder = Decoder(event_spec(settings))
     near = near_spec(settings)
     if near is not None and near.one_shard:
         near = None
 
-    def read(records: Records) -> Read:
+    def decode(records: Records) -> DecodedRecords:
         span = Span(partition=0, partitions=1, start=0, end=0, read_at=math.inf)
-        decoded = decode(Batch.of(span, records))
+        decoded = decoder(Batch.of(span, records))
         decided = decoded.decided
         keys = decided.hashes
         if decided.shards is not None:
-            # An odd factor, so that a key that is its own shard does not cancel out.
+            # With the odd factor, a key that equals its shard is not cancelled out.
             keys = keys ^ (decided.shards * np.uint64(0x9E3779B97F4A7C15))[:, None, :]
         reasons = np.zeros(len(records), np.int8)
         for row, (reason, _) in decided.invalid.items():
             reasons[row] = CODE_OF[reason]
-        return Read(
+        return DecodedRecords(
             times=decided.times,
             keys=keys,
             lanes=decoded.lanes.astype(np.uint8),
@@ -71,15 +72,15 @@ def input_reader(settings: Settings) -> ReadInput:
             shards=np.zeros((0, 2), np.uint64) if near is None else near.shards(decided),
         )
 
-    return read
+    return decode
 
 
-def in_time(times: Floats, appended_ms: Ints) -> Bools:
-    """Tell of which records the broker's clock says that they were never in the future.
+def never_ahead(times: Floats, appended_ms: Ints) -> Bools:
+    """Whether the event times were, by the broker's clock, never in the future.
 
-    appended_ms: when the broker appended them, 0 or less where it does not say so.
-    No job reads a record before that.  What was not ahead at all was not too far ahead
-    either, whatever DEDUP_MAX_FUTURE_SECONDS was then.
+    appended_ms: when the broker appended the records, 0 or less where it is not known.
+    No job reads a record before that.  An event time that was not ahead of the clock was
+    not too far ahead either, whatever DEDUP_MAX_FUTURE_SECONDS was.
     """
-    said: Bools = (appended_ms > 0) & (times <= appended_ms / 1000.0 - CLOCK_SECONDS)
-    return said
+    never: Bools = (appended_ms > 0) & (times <= appended_ms / 1000.0 - CLOCK_SECONDS)
+    return never

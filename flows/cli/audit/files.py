@@ -1,4 +1,4 @@
-"""The audit's reading of the embedded mode: an input file and four output files."""
+"""Audits a run in embedded mode: an input file and four output files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from flows.cli.audit.answers import what_is_lacking
-from flows.cli.audit.decoding import input_reader
+from flows.cli.audit.answer_fields import missing_field_finder
+from flows.cli.audit.decoding import input_decoder
 from flows.cli.audit.findings import Findings
 from flows.cli.audit.labels import read_labels
-from flows.cli.audit.line_ends import LineEnds
 from flows.cli.audit.options import AuditOptions
 from flows.cli.audit.proof import Proof
 from flows.cli.audit.rules import Rules
@@ -27,8 +26,9 @@ from flows.cli.audit.table import (
     InputTable,
     UniqueChunk,
     digests,
-    number,
+    read_number,
 )
+from flows.cli.audit.trimmed_lines import TrimmedLines
 from flows.cli.progress import Progress
 from flows.settings.model import Settings
 from operators.batches import Records
@@ -41,8 +41,8 @@ _CHUNK_BYTES = 1 << 22
 _PARTITION = 0
 
 
-class _Line(msgspec.Struct):
-    """A line of an output that is not `unique`."""
+class _AnswerLine(msgspec.Struct):
+    """A line of a duplicate, late or invalid output."""
 
     verdict: str
     offset: int
@@ -56,17 +56,17 @@ class _Line(msgspec.Struct):
 
     @property
     def why(self) -> str:
-        """What it matched, or its reason."""
+        """The matched combination, or the reason."""
         return self.matched if self.verdict == "duplicate" else str(self.reason)
 
     @property
     def number(self) -> float:
-        """Similarity of a near duplicate, seconds of a late record, else NaN."""
+        """The similarity of a near duplicate, the seconds of a late record, else NaN."""
         if self.verdict == "duplicate":
             return self.similarity
         return self.reason if isinstance(self.reason, float) else math.nan
 
-    def read(self) -> bytes:
+    def input_line(self) -> bytes:
         """Return the input line.  Raises ValueError if there is none."""
         if self.value is not None:
             return self.value.encode()
@@ -76,20 +76,20 @@ class _Line(msgspec.Struct):
         return base64.b64decode(self.value_base64, validate=True)
 
 
-_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_line = msgspec.json.Decoder(_AnswerLine).decode
 
 
 def audit_files(settings: Settings, options: AuditOptions) -> Proof:
     """Audit a finished run in embedded mode; return the finished proof.
 
-    Raises SourceError for files that are not there or cannot be read.
+    Raises SourceError for a file that is missing or cannot be read.
     """
     source = Path(settings.input_file)
     if settings.input_file == "-":
         msg = "the input was stdin and is gone: set DEDUP_INPUT_FILE to a file with the same lines"
         raise SourceError(msg)
     files = [settings.output_dir / f"{verdict}.jsonl" for verdict in VERDICTS]
-    table, left = _read_input(settings, source, files[INVALID])
+    table, notes = _read_input(settings, source, files[INVALID])
     if options.labels is not None:
         read_labels(options.labels, table)
 
@@ -107,10 +107,10 @@ def audit_files(settings: Settings, options: AuditOptions) -> Proof:
             time.time(),
             read_again,
         ),
-        line_ends=LineEnds(read_again),
+        trimmed_lines=TrimmedLines(read_again),
         findings=Findings(options.show),
     )
-    proof.notes += left
+    proof.notes += notes
     for verdict, path in enumerate(files):
         with Progress(f"reading {path}") as progress:
             for first, lines in _chunks(path):
@@ -124,7 +124,7 @@ def audit_files(settings: Settings, options: AuditOptions) -> Proof:
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
-    """Lines of a file without their newlines, in chunks, each with the number of its first."""
+    """Yield lines of a file, without newlines, in chunks with the number of the first line."""
     first = 0
     try:
         with path.open("rb") as file:
@@ -137,8 +137,8 @@ def _chunks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def _read_input(settings: Settings, path: Path, invalid: Path) -> tuple[InputTable, list[str]]:
-    """Read the input; return it, and a note if a run has left its last line to a later one."""
-    builder = InputBuilder(input_reader(settings))
+    """Read the input.  Returns a note if a run has left the last line to a later run."""
+    builder = InputBuilder(input_decoder(settings))
     notes = []
     with Progress(f"reading {path}") as progress:
         builder.begin(_PARTITION, 0)
@@ -148,11 +148,12 @@ def _read_input(settings: Settings, path: Path, invalid: Path) -> tuple[InputTab
             first, lines = chunk
             chunk = next(chunks, None)
             last = first + len(lines) - 1
-            if chunk is None and _is_left(path, lines[-1]) and _last_offset(invalid) != last:
+            may_be_left = chunk is None and _may_be_left(path, lines[-1])
+            if may_be_left and _last_offset(invalid) != last:
                 lines.pop()
                 notes.append(
                     f"{path} line {last + 1}, the last one, has no newline and is no JSON object: "
-                    "a run with -r leaves it until it has ended"
+                    "a run with -r leaves it until its newline is written"
                 )
             rows = [row for row, line in enumerate(lines) if line.strip(b" \t\r")]
             builder.add(Records(np.array(rows, np.int64) + first, [lines[row] for row in rows]))
@@ -160,8 +161,8 @@ def _read_input(settings: Settings, path: Path, invalid: Path) -> tuple[InputTab
     return builder.build(), notes
 
 
-def _is_left(path: Path, last_line: bytes) -> bool:
-    """Whether the last line of an input is one that a run with recovery does not answer."""
+def _may_be_left(path: Path, last_line: bytes) -> bool:
+    """Whether a run with recovery leaves the last line of an input without an answer."""
     if not last_line.strip(b" \t\r") or is_json_object(last_line):
         return False
     with path.open("rb") as file:
@@ -170,20 +171,20 @@ def _is_left(path: Path, last_line: bytes) -> bool:
 
 
 def _last_offset(path: Path) -> int:
-    """Which input line the last line of an output answers, -1 for none."""
+    """Offset of the input line that the last line of an output answers; −1 for none."""
     last = [line for _, lines in _chunks(path) for line in lines[-1:]][-1:]
-    read = _try_line(last[0]) if last else None
-    return -1 if read is None else read[0].offset
+    answer = _read_answer(last[0]) if last else None
+    return -1 if answer is None else answer[0].offset
 
 
 def _read_again(path: Path, table: InputTable, rows: Ints) -> Iterator[tuple[Ints, Records]]:
-    """Read some input lines a second time."""
-    wanted = table.offsets[rows]
+    """Read input lines a second time."""
+    sought = table.offsets[rows]
     for first, lines in _chunks(path):
-        begin, end = np.searchsorted(wanted, (first, first + len(lines))).tolist()
-        offsets = wanted[begin:end]
+        begin, end = np.searchsorted(sought, (first, first + len(lines))).tolist()
+        offsets = sought[begin:end]
         yield rows[begin:end], Records(offsets, [lines[at - first] for at in offsets.tolist()])
-        if end == len(wanted):
+        if end == len(sought):
             return
 
 
@@ -191,47 +192,49 @@ def _uniques(first: int, lines: list[bytes]) -> UniqueChunk:
     count = len(lines)
     uniques = UniqueChunk(digests(lines), np.zeros(count, np.int64), np.arange(count) + first)
     for at, line in enumerate(lines):
-        # What has another verdict's form may be its answer in the wrong file.
+        # A line in the form of other verdicts may be such an answer in the wrong file.
         if line.startswith(b'{"verdict":'):
-            read = _try_line(line)
-            if read is not None:
-                record, value = read
+            answer = _read_answer(line)
+            if answer is not None:
+                record, value = answer
                 uniques.marked[at] = _PARTITION, record.offset, digests([value]).tobytes()
     return uniques
 
 
 def _answers(settings: Settings, verdict: int, first: int, lines: list[bytes]) -> AnswerChunk:
-    nothing = (_Line("", -1), b"")
-    read = [_try_line(line) or nothing for line in lines]
-    records = [record for record, _ in read]
+    no_answer = (_AnswerLine("", -1), b"")
+    answers = [_read_answer(line) or no_answer for line in lines]
+    records = [record for record, _ in answers]
     count = len(lines)
-    lacking = what_is_lacking(settings)
+    missing_field = missing_field_finder(settings)
     return AnswerChunk(
         verdict=verdict,
-        said=[record.verdict for record in records],
+        stated_verdicts=[record.verdict for record in records],
         partitions=np.zeros(count, np.int64),
         offsets=np.array([record.offset for record in records], np.int64),
-        digests=digests([value for _, value in read]),
+        digests=digests([value for _, value in answers]),
         matched=[record.why for record in records],
         originals=[record.original for record in records],
         numbers=np.array([record.number for record in records], np.float64),
-        lacking=[
-            lacking(one.verdict, one.why, one.original, one.number, one.probable)
-            if one.verdict and one.offset >= 0
+        missing=[
+            missing_field(
+                record.verdict, record.why, record.original, record.number, record.probable
+            )
+            if record.verdict and record.offset >= 0
             else "line of the job's form"
-            for one in records
+            for record in records
         ],
         places=[(_PARTITION, first + at) for at in range(count)],
     )
 
 
-def _try_line(line: bytes) -> tuple[_Line, bytes] | None:
-    """Read a line and the input line in it; None if it is not one of ours."""
+def _read_answer(line: bytes) -> tuple[_AnswerLine, bytes] | None:
+    """Read a line, and the input line in it; None if the line has not the job's form."""
     try:
         record = _decode_line(line)
-        value = record.read()
+        value = record.input_line()
     except (msgspec.MsgspecError, UnicodeError, binascii.Error, ValueError):
         return None
-    # A number that is no offset is as good as none.
-    record.offset = number(str(record.offset))
+    # A number that cannot be an offset counts as a missing one.
+    record.offset = read_number(str(record.offset))
     return record, value

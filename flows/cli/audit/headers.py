@@ -1,60 +1,61 @@
-"""The headers of output records, as the audit reads them."""
+"""Reads the headers of output records for the audit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from flows.cli.audit.answers import what_is_lacking
-from flows.cli.audit.table import number
+from flows.cli.audit.answer_fields import missing_field_finder
+from flows.cli.audit.table import read_number
 from flows.settings.model import Settings
 from operators.encode.headers import VERDICT_HEADER
 
 REASONS = ("dedup.matched", "dedup.reason")
 NUMBERS = ("dedup.similarity", "dedup.reason")
-# What Kafka Connect's tools look for on invalid records, besides where they came from.
-_WORDS = ("exception.class.name", "exception.message")
+# Kafka Connect's tools look for these on invalid records, besides topic, partition and offset.
+_CONNECT_TEXTS = ("exception.class.name", "exception.message")
 
 
 def reference(settings: Settings, added: Mapping[str, bytes | None]) -> tuple[int, int]:
-    """Partition and offset of the input record that headers name; −1 where they do not."""
+    """Partition and offset of the input record that headers name; −1 where they name none."""
     if added.get("dedup.topic") != settings.input_topic.encode():
         return -1, -1
-    return number(added.get("dedup.partition")), number(added.get("dedup.offset"))
+    return read_number(added.get("dedup.partition")), read_number(added.get("dedup.offset"))
 
 
 def first_of(headers: Mapping[str, bytes | None], names: Iterable[str]) -> bytes | None:
-    """Value of the first of some headers that is there."""
+    """Value of the first of these names that is among the headers; None for none."""
     return next((headers[name] for name in names if name in headers), None)
 
 
-def lacking_of(
+def missing_headers(
     settings: Settings,
     added: Sequence[Mapping[str, bytes | None]],
     references: Sequence[tuple[int, int]],
     columns: tuple[list[str], list[str], list[float]],
 ) -> list[str]:
-    """Name the first header of each record that is missing or makes no sense.
+    """For each record, name the first header that is missing or wrong; empty for none.
 
-    columns: what it matched or its reason, original, and number of each.
+    added: headers that the job added.  references: partition and offset of the input
+    records.  columns: the matched combinations or reasons, originals, and numbers.
     """
-    lacking = what_is_lacking(settings)
+    missing_field = missing_field_finder(settings)
     names = []
-    for headers, place, why, original, amount in zip(added, references, *columns, strict=True):
-        name = _unplaced(settings, headers, place)
+    for headers, place, why, original, number in zip(added, references, *columns, strict=True):
+        name = _missing_reference(settings, headers, place)
         if not name:
             probable = headers.get("dedup.probable") == b"true"
-            name = lacking(text(headers[VERDICT_HEADER]), why, original, amount, probable)
+            name = missing_field(text(headers[VERDICT_HEADER]), why, original, number, probable)
         if not name and headers[VERDICT_HEADER] == b"invalid":
-            names.append(_without_connect(settings, headers, place))
+            names.append(_missing_for_connect(settings, headers, place))
         else:
             names.append(name and f"dedup.{name}")
     return names
 
 
-def _unplaced(
+def _missing_reference(
     settings: Settings, headers: Mapping[str, bytes | None], place: tuple[int, int]
 ) -> str:
-    """Which of the headers that every answer has is missing."""
+    """Name a missing header among those that every answer has; empty for none."""
     if not headers.get(VERDICT_HEADER):
         return "verdict"
     if headers.get("dedup.topic") != settings.input_topic.encode():
@@ -62,24 +63,24 @@ def _unplaced(
     return "" if min(place) >= 0 else ("partition" if place[0] < 0 else "offset")
 
 
-def _without_connect(
+def _missing_for_connect(
     settings: Settings, headers: Mapping[str, bytes | None], place: tuple[int, int]
 ) -> str:
-    """Which of the headers that Kafka Connect's tools look for is missing or wrong."""
-    wanted = {
+    """Name a missing or wrong header of Kafka Connect's; empty for none."""
+    expected = {
         "topic": settings.input_topic.encode(),
         "partition": b"%d" % place[0],
         "offset": b"%d" % place[1],
     }
-    for name, value in wanted.items():
+    for name, value in expected.items():
         if headers.get(f"__connect.errors.{name}") != value:
             return f"__connect.errors.{name}"
-    for name in _WORDS:
+    for name in _CONNECT_TEXTS:
         if not headers.get(f"__connect.errors.{name}"):
             return f"__connect.errors.{name}"
     return ""
 
 
 def text(value: bytes | None) -> str:
-    """Read a header's value; empty where there is none."""
+    """Read a header's value as text; empty for None."""
     return "" if value is None else value.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The audit's reading of Kafka: the input topic and the output topics, read committed."""
+"""Audits a run on Kafka: reads the input topic and the output topics, `read_committed`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import cast
 import numpy as np
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
-from connectors.kafka.topic_reader import Span, TopicReader
+from connectors.kafka.topic_reader import OffsetRanges, TopicReader
 from flows.assembly.specs import kafka_access, output_topics
-from flows.cli.audit.answers import finite
-from flows.cli.audit.decoding import input_reader
+from flows.cli.audit.answer_fields import finite
+from flows.cli.audit.decoding import input_decoder
 from flows.cli.audit.findings import Findings, Kind
-from flows.cli.audit.headers import NUMBERS, REASONS, first_of, lacking_of, reference, text
+from flows.cli.audit.headers import NUMBERS, REASONS, first_of, missing_headers, reference, text
 from flows.cli.audit.labels import INDEX_OF_BYTES, NO_LABEL, read_labels
 from flows.cli.audit.options import AuditOptions
 from flows.cli.audit.proof import Proof
@@ -28,6 +28,7 @@ from flows.cli.audit.table import (
     digests,
 )
 from flows.cli.generate.options import LABEL
+from flows.cli.reading import read_topic
 from flows.cli.replay.selection import before_replay
 from flows.settings.model import Settings
 from operators.batches import Records
@@ -38,11 +39,11 @@ from operators.verdicts import UNIQUE, VERDICTS
 
 
 def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
-    """Audit what a job did on Kafka, up to the ends of the topics now.
+    """Audit a job's work on Kafka, up to the current ends of the topics.
 
-    The job must have answered all input: stop the producers and wait, or audit
-    after a run that ended.  Without a file of labels, label headers are used if there
-    are any.  Returns the finished proof.  Raises SourceError or KafkaUnreachableError.
+    The job must have answered all input: stop the producers and wait, or audit after the
+    job has ended.  Without a file of labels, the records' label headers are used.
+    Returns the finished proof.  Raises SourceError or KafkaUnreachableError.
     """
     stamped = not options.ignore_timestamps
     with closing(TopicReader(kafka_access(settings), timestamps=stamped)) as reader:
@@ -50,8 +51,8 @@ def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
         outputs = {code: topic for code, topic in enumerate(topics) if topic}
         changelog = f"{settings.app_id}-changelog"
         hanging = reader.settle([*outputs.values()], changelog, options.patience_seconds)
-        # In this order, so that what the outputs answer is in the input that is read.
-        spans = {code: reader.span(topic) for code, topic in outputs.items()}
+        # The outputs' ends come before the input's, so that the input has all answered records.
+        ranges = {code: reader.offset_ranges(topic) for code, topic in outputs.items()}
         table = _read_input(reader, settings)
         if options.labels is not None:
             read_labels(options.labels, table)
@@ -70,27 +71,29 @@ def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
             findings=Findings(options.show),
         )
         proof.findings.add(Kind.HANGING, len(hanging), hanging)
-        _note_deleted(proof, outputs, spans)
+        _note_deleted(proof, outputs, ranges)
         for code, topic in outputs.items():
-            for partition, messages in reader.read(topic, spans[code]):
+            for partition, messages in read_topic(reader, topic, ranges[code]):
                 if code == UNIQUE:
                     proof.add_uniques(_uniques(reader, settings, partition, messages))
                 else:
                     proof.add_answers(_answers(reader, settings, code, partition, messages))
-        # Near duplicates are read once more.
+        # While the reader is open: near duplicates are read again.
         proof.finish()
     return proof
 
 
-def _note_deleted(proof: Proof, outputs: Mapping[int, str], spans: Mapping[int, Span]) -> None:
-    """Say what retention has taken away."""
+def _note_deleted(
+    proof: Proof, outputs: Mapping[int, str], ranges: Mapping[int, OffsetRanges]
+) -> None:
+    """Note the offsets that retention deleted."""
     if count := proof.table.deleted:
         proof.notes.append(
             f"{count:,} offsets at the beginning of {proof.settings.input_topic} were deleted by "
-            "retention: nothing can be said of these"
+            "retention: nothing can be said about these"
         )
     for code, topic in outputs.items():
-        if count := sum(start for start, _ in spans[code].values()):
+        if count := sum(start for start, _ in ranges[code].values()):
             proof.notes.append(
                 f"{count:,} offsets at the beginning of {topic} were deleted by retention: their "
                 "input records count as not answered"
@@ -99,11 +102,11 @@ def _note_deleted(proof: Proof, outputs: Mapping[int, str], spans: Mapping[int, 
 
 def _read_input(reader: TopicReader, settings: Settings) -> InputTable:
     topic = settings.input_topic
-    builder = InputBuilder(input_reader(settings))
-    span = reader.span(topic)
-    for partition, (start, _) in span.items():
+    builder = InputBuilder(input_decoder(settings))
+    ranges = reader.offset_ranges(topic)
+    for partition, (start, _) in ranges.items():
         builder.begin(partition, start)
-        for _, messages in reader.read(topic, {partition: span[partition]}):
+        for _, messages in read_topic(reader, topic, {partition: ranges[partition]}):
             headers = [_headers(message) for message in messages]
             records = Records(
                 offsets=np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
@@ -122,7 +125,7 @@ def _read_input(reader: TopicReader, settings: Settings) -> InputTable:
 
 
 def _appended_ms(message: Message) -> int:
-    """When the broker appended a record; 0 where only its producer gave it a timestamp."""
+    """Time at which the broker appended a record; 0 if the producer set the timestamp."""
     kind, stamp = message.timestamp()
     return stamp if kind == TIMESTAMP_LOG_APPEND_TIME else 0
 
@@ -130,23 +133,23 @@ def _appended_ms(message: Message) -> int:
 def _read_again(
     reader: TopicReader, topic: str, table: InputTable, rows: Ints
 ) -> Iterator[tuple[Ints, Records]]:
-    """Read the values of some input records a second time."""
+    """Read the values of input records a second time.  rows: ascending."""
     for partition, (first, last) in table.ranges.items():
-        mine = rows[(rows >= first) & (rows < last)]
-        if not len(mine):
+        here = rows[(rows >= first) & (rows < last)]
+        if not len(here):
             continue
-        wanted = table.offsets[mine]
-        span = {partition: (int(wanted[0]), int(wanted[-1]) + 1)}
-        for _, messages in reader.read(topic, span):
+        sought = table.offsets[here]
+        ranges = {partition: (int(sought[0]), int(sought[-1]) + 1)}
+        for _, messages in read_topic(reader, topic, ranges):
             offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
-            found = np.flatnonzero(np.isin(offsets, wanted))
-            values = [messages[at].value() for at in found.tolist()]
-            at_rows = mine[np.searchsorted(wanted, offsets[found])]
-            yield at_rows, Records(offsets[found], values)
+            positions = np.flatnonzero(np.isin(offsets, sought))
+            offsets = offsets[positions]
+            values = [messages[at].value() for at in positions.tolist()]
+            yield here[np.searchsorted(sought, offsets)], Records(offsets, values)
 
 
 def _headers(message: Message) -> Headers:
-    # Consumed messages have lists; the stubs also allow what can be produced.
+    # A consumed message's headers are a list; the stubs also allow the producers' types.
     return cast("Headers", message.headers())
 
 
@@ -173,22 +176,22 @@ def _digests(reader: TopicReader, messages: list[Message], headers: list[Headers
 def _answers(
     reader: TopicReader, settings: Settings, code: int, partition: int, messages: list[Message]
 ) -> AnswerChunk:
-    parts = [split_headers(_headers(message)) for message in messages]
-    added = [headers for _, headers in parts]
+    split = [split_headers(_headers(message)) for message in messages]
+    added = [headers for _, headers in split]
     references = [reference(settings, headers) for headers in added]
     why = [text(first_of(headers, REASONS)) for headers in added]
     originals = [text(headers.get("dedup.original")) for headers in added]
     numbers = [finite(text(first_of(headers, NUMBERS))) for headers in added]
     return AnswerChunk(
         verdict=code,
-        said=[text(headers.get(VERDICT_HEADER)) for headers in added],
-        partitions=np.array([place[0] for place in references], np.int64),
-        offsets=np.array([place[1] for place in references], np.int64),
-        digests=_digests(reader, messages, [own for own, _ in parts]),
+        stated_verdicts=[text(headers.get(VERDICT_HEADER)) for headers in added],
+        partitions=np.array([partition for partition, _ in references], np.int64),
+        offsets=np.array([offset for _, offset in references], np.int64),
+        digests=_digests(reader, messages, [own for own, _ in split]),
         matched=why,
         originals=originals,
         numbers=np.array(numbers, np.float64),
-        lacking=lacking_of(settings, added, references, (why, originals, numbers)),
+        missing=missing_headers(settings, added, references, (why, originals, numbers)),
         places=[(partition, message.offset() or 0) for message in messages],
     )
 
@@ -202,12 +205,12 @@ def _uniques(
         np.full(len(messages), partition, np.int64),
         np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
     )
-    for at, (message, carried) in enumerate(zip(messages, headers, strict=True)):
-        own, added = split_headers(carried)
+    for at, (message, every) in enumerate(zip(messages, headers, strict=True)):
+        own, added = split_headers(every)
         if added:
             digest = _digests(reader, [message], [own]).tobytes()
             uniques.marked[at] = *reference(settings, added), digest
-        # The whole: an input record may have come with what looks like an answer's headers.
-        if (before := before_replay(list(carried or ()))) is not None:
+        # From all headers: an input record may have had headers like those of an answer.
+        if (before := before_replay(list(every or ()))) is not None:
             uniques.replayed[at] = _digests(reader, [message], [before]).tobytes()
     return uniques

@@ -1,4 +1,4 @@
-"""How good the job is: verdicts against the labels of a generated stream."""
+"""Compares verdicts with the labels of a generated stream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INDEX_OF = {label: index for index, label in enumerate(LABELS)}
 INDEX_OF_BYTES = {label.encode(): index for label, index in INDEX_OF.items()}
 
 _CHUNK_BYTES = 1 << 22
-# What a repeat has in common with its original, by label; "" stands for everything.
+# Fields that a repeat has in common with its original, by label.  "" means all fields.
 _KEPT = {
     "duplicate": frozenset(("",)),
     "same-content": frozenset(("user_id", "event_type", "data", "@key")),
@@ -38,12 +38,12 @@ class _LabelLine(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """What became of the records of one label.
+    """Numbers of the records with a label.
 
-    expected: the verdict that they should have.  detected: how many have it.
-    missed: how many should not be unique and have another verdict (false
-    negatives).  mistaken: how many should be unique and are not (false positives).
-    unanswered: how many have no verdict.
+    expected: the verdict that they should have.  detected: those that have it.  missed:
+    those that should not be unique and have another verdict (false negatives).
+    mistaken: those that should be unique and are not (false positives).  unanswered:
+    those without a verdict.
     """
 
     label: str
@@ -56,30 +56,30 @@ class LabelRow:
 
     @property
     def rate(self) -> float:
-        """Share of the records that have the verdict they should have, 0 to 1."""
+        """Share of the records with the expected verdict, 0 to 1."""
         return self.detected / self.records
 
 
 def read_labels(path: Path, table: InputTable) -> None:
-    """Give records the labels of a file, by partition and offset.
+    """Add the labels of a file to the table, by partition and offset.
 
-    Raises SourceError for a file that cannot be read, or that labels records
-    that the input does not have: then it belongs to another stream.
+    Raises SourceError if the file cannot be read, or if it names records that the input
+    does not have: then it belongs to another stream.
     """
     decode = msgspec.json.Decoder(_LabelLine).decode
-    number = 0
+    line_number = 0
     try:
         with path.open("rb") as file:
             while lines := file.readlines(_CHUNK_BYTES):
-                read = []
+                labels = []
                 for line in lines:
-                    number += 1
-                    read.append(decode(line))
+                    line_number += 1
+                    labels.append(decode(line))
                 rows = table.rows(
-                    np.array([line.partition for line in read], np.int64),
-                    np.array([line.offset for line in read], np.int64),
+                    np.array([label.partition for label in labels], np.int64),
+                    np.array([label.offset for label in labels], np.int64),
                 )
-                for row, label in zip(rows.tolist(), read, strict=True):
+                for row, label in zip(rows.tolist(), labels, strict=True):
                     if row == UNKNOWN:
                         msg = (
                             f"{path} labels partition {label.partition}, offset {label.offset}, "
@@ -92,16 +92,16 @@ def read_labels(path: Path, table: InputTable) -> None:
         msg = f"cannot read {path}: {error.strerror}"
         raise SourceError(msg) from error
     except (msgspec.MsgspecError, KeyError) as error:
-        msg = f"{path} line {number} is not a line of labels: {error}"
+        msg = f"{path} line {line_number} is not a line of labels: {error}"
         raise SourceError(msg) from error
 
 
 def _keeps(kept: frozenset[str], combination: Combination, ignored: frozenset[str]) -> bool:
-    """Whether a repeat has the same values in a combination as its original."""
+    """Whether a repeat has the values of its original in all fields of a combination."""
     if "" in kept:
         return True
     if combination.content:
-        # The other fields that a generated event has.
+        # A generated event has these other fields.
         return {"event_id", "timestamp"} <= ignored and "data" in kept
     return all(
         path in kept or path.split(".")[0] in kept or path.startswith(HEADER_PREFIX)
@@ -110,7 +110,7 @@ def _keeps(kept: frozenset[str], combination: Combination, ignored: frozenset[st
 
 
 def expected_verdict(label: str, settings: Settings) -> int:
-    """Verdict code that a label's records should have under these settings."""
+    """Code of the verdict that a label's records should have with these settings."""
     if label in {"late", "invalid", "unique"}:
         return {"late": LATE, "invalid": INVALID, "unique": UNIQUE}[label]
     kept = _KEPT[label]
@@ -124,7 +124,7 @@ def expected_verdict(label: str, settings: Settings) -> int:
 
 
 def label_rows(table: InputTable, settings: Settings) -> list[LabelRow]:
-    """Count verdicts by label; labels without records are left out."""
+    """Count verdicts by label.  Labels without records are left out."""
     rows = []
     for index, label in enumerate(LABELS):
         verdicts = table.verdicts[table.labels == index]
@@ -149,7 +149,7 @@ def label_rows(table: InputTable, settings: Settings) -> list[LabelRow]:
 
 
 def label_table(rows: list[LabelRow]) -> Iterator[str]:
-    """Lines of a table for people."""
+    """Yield the lines of a table for people."""
     yield (
         f"{'label':<15}{'records':>12}  {'expected':<10}{'detected':>12}{'rate':>10}"
         f"{'false neg.':>12}{'false pos.':>12}"

@@ -1,9 +1,9 @@
-"""What lateness must be, whatever order the partitions were read in.
+"""Checks of lateness that hold in every order of reading the partitions.
 
-Of one partition the watermark is known record by record: it is the largest event time
-before.  Of several it depends on the order of reading.  Then these bounds hold always:
-it is never above what the record's own partition had before it, or any other partition
-has at all, and it is always the event time of some record.
+With one partition, the watermark at each record is known: it is the largest event time
+before it.  With several, it depends on the order of reading, but two things are certain.
+It is never above the larger of two times: the largest before the record in its own
+partition, and the largest in all other partitions.  And it is some record's event time.
 """
 
 from __future__ import annotations
@@ -13,36 +13,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flows.cli.audit.accepted_times import AcceptedTimes
 from flows.cli.audit.decoding import CLOCK_SECONDS
 from flows.cli.audit.table import InputTable
-from flows.cli.audit.taken import Taken
 from operators.columns.arrays import Bools, Floats, Ints
 from operators.verdicts import INVALID, LATE
 
-# Rows that are looked at together: what that takes is then a small part of the table.
-_ROWS = 500_000
-# A number and what it is computed from differ by rounding only: by so many units.
-_UNITS = 4
-# More than this behind, and the number was cut to what JSON can say.
-_CUT = 1e300
+# Rows that are checked together: few enough to take little memory beside the table.
+_CHUNK_ROWS = 500_000
+# A number of seconds differs from times only by rounding: at most by this many units in the
+# last place.
+_MAX_ROUNDING_UNITS = 4
+# Larger numbers of seconds are cut to the largest that JSON can hold.
+_MAX_SECONDS = 1e300
 
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """Allowed lateness under which records were judged, from the smallest to the largest."""
+    """Smallest and largest allowed lateness that the job had when it judged the records."""
 
     smallest: float
     largest: float
 
     @property
     def changed(self) -> bool:
-        """Whether there was more than one."""
+        """Whether the allowed lateness changed."""
         return self.smallest != self.largest
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Bounds of the watermark as some rows that follow each other met it."""
+    """Bounds of the watermark at consecutive rows."""
 
     rows: slice
     low: Floats
@@ -50,35 +51,42 @@ class Bounds:
 
 
 class WatermarkBounds:
-    """Bounds of the watermark, a few rows at a time.
+    """Bounds of the watermark, for chunks of rows.
 
-    What was answered as invalid had no part in the watermark; but a record that was in
-    the future can have had one later, when it was read again after a restart.  And one
-    that another lane took may have been in the future when this lane met it.
+    Invalid records do not count for the watermark.  But one that was in the future may
+    have counted later, when it was read again after a restart.  And a record that another
+    lane accepted may have been in the future when this lane met it.
     """
 
-    def __init__(self, table: InputTable, taken: Taken, *, latest: float) -> None:
-        """taken: which records certainly count.
+    def __init__(self, table: InputTable, accepted: AcceptedTimes, *, latest: float) -> None:
+        """accepted: event times that certainly count.
 
-        latest: later event times no job has taken; the bound where input was deleted.
+        latest: no job has accepted a later event time; the bound where input was deleted.
         """
         self._table = table
-        self._taken = taken
+        self._accepted = accepted
         self._latest = latest
-        self._one = len(table.ranges) == 1
-        self._most = {
+        self._single = len(table.ranges) == 1
+        self._max_of_partition = {
             partition: float(np.fmax.reduce(table.times[first:last], initial=-np.inf))
             for partition, (first, last) in table.ranges.items()
         }
 
     def __iter__(self) -> Iterator[Bounds]:
-        """Go through all rows."""
+        """Yield the bounds of all rows, in order."""
         for partition, (first, last) in self._table.ranges.items():
-            others = max((m for p, m in self._most.items() if p != partition), default=-np.inf)
+            largest_elsewhere = max(
+                (
+                    largest
+                    for other, largest in self._max_of_partition.items()
+                    if other != partition
+                ),
+                default=-np.inf,
+            )
             high = -np.inf
-            self._taken.begin()
-            for begin in range(first, last, _ROWS):
-                rows = slice(begin, min(begin + _ROWS, last))
+            self._accepted.begin()
+            for begin in range(first, last, _CHUNK_ROWS):
+                rows = slice(begin, min(begin + _CHUNK_ROWS, last))
                 times = np.concatenate(([high], self._table.times[rows]))
                 running = np.fmax.accumulate(times)
                 highs, high = running[:-1], float(running[-1])
@@ -86,76 +94,76 @@ class WatermarkBounds:
                     highs.fill(self._latest)
                 yield Bounds(
                     rows,
-                    self._taken.before(rows) if self._one else np.full(len(highs), -np.inf),
-                    np.maximum(highs, others),
+                    self._accepted.before(rows) if self._single else np.full(len(highs), -np.inf),
+                    np.maximum(highs, largest_elsewhere),
                 )
 
-    def high(self, wanted: Ints) -> Floats:
-        """Return the upper bound at some rows."""
-        found = np.full(len(wanted), np.inf)
+    def high(self, rows: Ints) -> Floats:
+        """Upper bounds at these rows."""
+        highs = np.full(len(rows), np.inf)
         for bounds in self:
-            mine = (wanted >= bounds.rows.start) & (wanted < bounds.rows.stop)
-            found[mine] = bounds.high[wanted[mine] - bounds.rows.start]
-        return found
+            inside = (rows >= bounds.rows.start) & (rows < bounds.rows.stop)
+            highs[inside] = bounds.high[rows[inside] - bounds.rows.start]
+        return highs
 
 
 def latest_time(now: float, max_future: float) -> float:
-    """Return the largest event time that a job with a right clock can have taken so far."""
+    """Largest event time that a job with a right clock can have accepted until now."""
     return now + max_future + CLOCK_SECONDS
 
 
 def wrong_lateness(table: InputTable, bounds: WatermarkBounds, lateness: Lateness) -> Ints:
-    """Rows that are late and cannot be, or the reverse."""
-    found = [np.zeros(0, np.int64)]
+    """Rows that are late and cannot be, or that must be late and are not."""
+    wrong_rows = [np.zeros(0, np.int64)]
     for part in bounds:
         times, verdicts = table.times[part.rows], table.verdicts[part.rows]
         late = verdicts == LATE
         judged = ~np.isnan(times) & (verdicts >= 0) & (verdicts != INVALID)
-        # Differences of the largest doubles may be infinite.
+        # The difference of very large doubles may be infinite.
         with np.errstate(over="ignore"):
             never = ~(times < part.high - lateness.smallest)
             surely = times < part.low - lateness.largest
         wrong = judged & np.where(late, never, surely)
-        found.append(np.flatnonzero(wrong) + part.rows.start)
-    return np.concatenate(found)
+        wrong_rows.append(np.flatnonzero(wrong) + part.rows.start)
+    return np.concatenate(wrong_rows)
 
 
 def wrong_seconds(
     table: InputTable,
     bounds: WatermarkBounds,
     lateness: Lateness,
-    told: tuple[Ints, Floats],
+    reported: tuple[Ints, Floats],
 ) -> list[tuple[int, float]]:
-    """Late rows whose number of seconds behind the watermark cannot be, and that number.
+    """Late rows with an impossible number of seconds behind the watermark, and that number.
 
-    told: rows, and what their answers say.
+    reported: rows, and the seconds in their answers.
     """
-    rows, seconds = told
+    rows, seconds = reported
     order = np.argsort(rows, kind="stable")
     rows, seconds = rows[order], seconds[order]
-    known = (table.verdicts[rows] == LATE) & ~np.isnan(table.times[rows]) & (seconds < _CUT)
+    known = (table.verdicts[rows] == LATE) & ~np.isnan(table.times[rows]) & (seconds < _MAX_SECONDS)
     rows, seconds = rows[known], seconds[known]
     if not len(rows):
         return []
     times = table.times[rows]
     with np.errstate(over="ignore"):
-        marks = times + seconds
-    slack = _UNITS * np.spacing(np.maximum(np.abs(times), np.abs(marks)))
+        watermarks = times + seconds
+    slack = _MAX_ROUNDING_UNITS * np.spacing(np.maximum(np.abs(times), np.abs(watermarks)))
     wrong = seconds < lateness.smallest - slack
     for part in bounds:
         at = slice(*np.searchsorted(rows, (part.rows.start, part.rows.stop)).tolist())
         place = rows[at] - part.rows.start
-        wrong[at] |= marks[at] > part.high[place] + slack[at]
-        wrong[at] |= marks[at] < part.low[place] - slack[at]
+        wrong[at] |= watermarks[at] > part.high[place] + slack[at]
+        wrong[at] |= watermarks[at] < part.low[place] - slack[at]
     if not table.deleted:
-        wrong |= ~_among(table, marks, slack)
+        wrong |= ~_is_event_time(table, watermarks, slack)
     return list(zip(rows[wrong].tolist(), seconds[wrong].tolist(), strict=True))
 
 
-def _among(table: InputTable, marks: Floats, slack: Floats) -> Bools:
-    """Whether watermarks are event times of some record, but for rounding."""
+def _is_event_time(table: InputTable, watermarks: Floats, slack: Floats) -> Bools:
+    """Whether each watermark is, within the slack, the event time of a record."""
     times = np.sort(table.times)  # NaN comes last
-    at = np.searchsorted(times, marks - slack)
-    there: Bools = at < len(times)
-    there[there] = times[at[there]] <= (marks + slack)[there]
-    return there
+    at = np.searchsorted(times, watermarks - slack)
+    exists: Bools = at < len(times)
+    exists[exists] = times[at[exists]] <= (watermarks + slack)[exists]
+    return exists

@@ -1,4 +1,4 @@
-"""What is asked of an audit besides the settings."""
+"""The options of an audit, besides the job's settings."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from flows.settings.model import Settings
 class AuditOptions:
     """Options of an audit.
 
-    labels: the file that `dedup generate --labels` wrote.  show: how many offenders of
-    a kind are named.  lateness: allowed lateness, in seconds, under which records were
-    judged besides that of the settings.  On Kafka, patience_seconds: a transaction that
-    is open now and still open after this long hangs; ignore_timestamps: for output
-    topics that stamp records themselves (message.timestamp.type=LogAppendTime).
+    labels: the file that `dedup generate --labels` wrote.  show: number of examples for
+    each kind of fault.  lateness: other values of the allowed lateness, in seconds, that
+    the job had when it judged some of the records.  For Kafka only: patience_seconds, a
+    transaction that is open now and after this time hangs; ignore_timestamps, for output
+    topics whose broker sets the timestamps (message.timestamp.type=LogAppendTime).
     """
 
     labels: Path | None = None
@@ -28,6 +28,6 @@ class AuditOptions:
     ignore_timestamps: bool = False
 
     def lateness_of(self, settings: Settings) -> Lateness:
-        """Allowed lateness under which records were judged."""
-        every = (settings.allowed_lateness_seconds, *self.lateness)
-        return Lateness(min(every), max(every))
+        """Smallest and largest allowed lateness that the job had."""
+        values = (settings.allowed_lateness_seconds, *self.lateness)
+        return Lateness(min(values), max(values))

@@ -1,8 +1,8 @@
-"""Whether the verdicts are possible by the rules, once every answer is known.
+"""Checks that the verdicts are possible by the rules, once every answer is known.
 
-A check that can be wrong about a right run is not here: what is not certain, because
-it depends on the order in which partitions were read, on a clock or on what was
-evicted, is bounded (see the modules that are imported) or becomes a note.
+No check calls a right run wrong.  Some verdicts depend on the order of reading the
+partitions, on a clock, or on evicted keys.  The audit checks the bounds of these (see the
+imported modules), or adds a note.
 """
 
 from __future__ import annotations
@@ -12,10 +12,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flows.cli.audit.checks import repeated_keys
+from flows.cli.audit.accepted_times import AcceptedTimes
 from flows.cli.audit.decoding import REASONS
-from flows.cli.audit.evictions import Repeats, maybe_evicted, maybe_expired
 from flows.cli.audit.findings import Findings, Kind
+from flows.cli.audit.forgotten_keys import Repeats, maybe_evicted, maybe_expired
+from flows.cli.audit.invalid_records import (
+    future_that_came,
+    never_in_future,
+    wrong_reasons,
+    wrong_validity,
+)
 from flows.cli.audit.lateness import (
     Lateness,
     WatermarkBounds,
@@ -23,46 +29,41 @@ from flows.cli.audit.lateness import (
     wrong_lateness,
     wrong_seconds,
 )
+from flows.cli.audit.matching import repeated_keys
 from flows.cli.audit.originals import (
     NearRules,
     apart_in_sessions,
     extended_sessions,
-    first_of_none,
+    keys_without_unique,
     wrong_near,
     wrong_originals,
 )
 from flows.cli.audit.similarity import ReadAgain, measure_again
 from flows.cli.audit.table import InputTable
-from flows.cli.audit.taken import Taken
-from flows.cli.audit.validity import (
-    future_that_came,
-    never_in_future,
-    wrong_reasons,
-    wrong_validity,
-)
 from flows.settings.model import Settings
 from operators.columns.arrays import Floats, Ints
 from operators.verdicts import UNIQUE, VERDICTS
+from operators.windows.kinds import KINDS
 
-# As many false positives as this times what is expected, and a few more, are no chance.
-_FAR = 3
+# More false positives than this many times the expected number, plus a few, are no chance.
+_FACTOR = 3
 _FEW = 10
 
 
 @dataclass(slots=True)
-class Told:
-    """Numbers that answers of one kind say: rows of the input records, and a number each."""
+class ReportedNumbers:
+    """The numbers in answers of one kind, with the rows of their input records."""
 
     _rows: list[Ints] = field(default_factory=list)
     _numbers: list[Floats] = field(default_factory=list)
 
     def add(self, rows: Ints, numbers: Floats) -> None:
-        """Keep some; of records that are answered twice the last one counts."""
+        """Add numbers.  For a record with two answers, the last number counts."""
         self._rows.append(rows)
         self._numbers.append(numbers)
 
     def columns(self) -> tuple[Ints, Floats]:
-        """Rows, each once, and their numbers, where there is one."""
+        """Rows, each once, and their numbers; rows without a number are left out."""
         rows = np.concatenate([np.zeros(0, np.int64), *self._rows])
         numbers = np.concatenate([np.zeros(0), *self._numbers])
         rows, last = np.unique(rows[::-1], return_index=True)
@@ -72,11 +73,11 @@ class Told:
 
 
 @dataclass(slots=True)
-class Checked:
-    """What is checked, and where what is found goes.
+class Inspection:
+    """An input with its answers, and the findings and notes about it.
 
-    name: names the input record of a row.  dropped: whether records may have been
-    answered and left no trace.
+    name: names the input record of a row.  dropped: whether some verdict's records are
+    counted and dropped, so that records without an answer may be right.
     """
 
     table: InputTable
@@ -85,18 +86,18 @@ class Checked:
     notes: list[str]
     dropped: bool
 
-    def wrong(self, kind: Kind, rows: Ints, what: Callable[[int], str]) -> None:
-        """Add a finding for each row.  what: the rest of the line, after its name."""
+    def add(self, kind: Kind, rows: Ints, describe: Callable[[int], str]) -> None:
+        """Add a finding for each row.  describe: makes the rest of the line, after the name."""
         self.findings.add(
-            kind, len(rows), (f"{self.name(row)} {what(row)}" for row in map(int, rows))
+            kind, len(rows), (f"{self.name(row)} {describe(row)}" for row in map(int, rows))
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules as the settings have them.
+    """The rules of these settings.
 
-    lateness: under which records were judged.  now: the audit's clock, epoch seconds.
+    lateness: the allowed lateness that the job had.  now: the audit's clock, epoch seconds.
     read_again: reads input records a second time, for their texts.
     """
 
@@ -105,36 +106,40 @@ class Rules:
     now: float
     read_again: ReadAgain
 
-    def check(self, checked: Checked, late: Told, near: Told) -> None:
-        """Check all verdicts.  late, near: the numbers that late and similar records say."""
-        latest = latest_time(self.now, self.settings.max_future_seconds)
-        # Without Kafka, all lanes go on from one snapshot.
-        together = self.settings.embedded
-        taken = Taken(checked.table, dropped=checked.dropped, together=together)
-        bounds = WatermarkBounds(checked.table, taken, latest=latest)
-        self._check_repeats(checked, bounds)
-        self._check_originals(checked, near.columns())
-        self._note_false_positives(checked)
-        self._check_validity(checked, taken, latest)
-        if came := len(future_that_came(checked.table, self.now)):
-            checked.notes.append(
-                f"{came:,} records were answered as future and are behind the clock of now: "
-                "whether they were in the future then, only the job's clock knew"
-            )
-        self._check_lateness(checked, bounds, late.columns())
+    def check(self, inspection: Inspection, late: ReportedNumbers, near: ReportedNumbers) -> None:
+        """Check all verdicts.
 
-    def _check_repeats(self, checked: Checked, bounds: WatermarkBounds) -> None:
-        table, settings = checked.table, self.settings
+        late: the seconds in answers to late records.  near: the similarities in answers to
+        near duplicates.
+        """
+        latest = latest_time(self.now, self.settings.max_future_seconds)
+        # Without Kafka, all lanes restart from one snapshot.
+        together = self.settings.embedded
+        accepted = AcceptedTimes(inspection.table, dropped=inspection.dropped, together=together)
+        bounds = WatermarkBounds(inspection.table, accepted, latest=latest)
+        self._check_repeats(inspection, bounds)
+        self._check_originals(inspection, near.columns())
+        self._note_false_positives(inspection)
+        self._check_validity(inspection, accepted, latest)
+        if came := len(future_that_came(inspection.table, self.now)):
+            inspection.notes.append(
+                f"{came:,} records were answered as future and are not in the future now: whether "
+                "they were in the future then, only the job's clock knew"
+            )
+        self._check_lateness(inspection, bounds, late.columns())
+
+    def _check_repeats(self, inspection: Inspection, bounds: WatermarkBounds) -> None:
+        table, settings = inspection.table, self.settings
         unique = table.verdicts == UNIQUE
         window = settings.window, settings.window_seconds
         evicted = expired = 0
         for index, key in enumerate(settings.keys):
             later, earlier = repeated_keys(table.keys[:, index], table.times, *window, unique)
-            if settings.window == "session":
-                more, before = extended_sessions(table, index, settings.window_seconds)
-                new = ~np.isin(more, later)
-                later = np.concatenate((later, more[new]))
-                earlier = np.concatenate((earlier, before[new]))
+            if KINDS[settings.window].grows:
+                in_extended, extended_by = extended_sessions(table, index, settings.window_seconds)
+                new = ~np.isin(in_extended, later)
+                later = np.concatenate((later, in_extended[new]))
+                earlier = np.concatenate((earlier, extended_by[new]))
             repeats = Repeats(later, earlier)
             if not len(repeats):
                 continue
@@ -142,85 +147,88 @@ class Rules:
             by_expiry = maybe_expired(table, bounds, self.lateness, window, repeats)
             evicted += int(by_eviction.sum())
             expired += int((by_expiry & ~by_eviction).sum())
-            left = np.flatnonzero(~by_eviction & ~by_expiry)
-            self._say_repeats(checked, repeats, left, key.name)
+            certain = np.flatnonzero(~by_eviction & ~by_expiry)
+            self._add_repeats(inspection, repeats, certain, key.name)
         if evicted:
-            checked.notes.append(
+            inspection.notes.append(
                 f"{evicted:,} unique records repeat a key that may have been evicted: a lane had "
-                "more than its part of DEDUP_MAX_KEYS"
+                "more keys than its part of DEDUP_MAX_KEYS"
             )
         if expired:
-            checked.notes.append(
-                f"{expired:,} unique records repeat a key that may have gone while a smaller "
+            inspection.notes.append(
+                f"{expired:,} unique records repeat a key that may have expired while a smaller "
                 "lateness was allowed"
             )
 
     @staticmethod
-    def _say_repeats(checked: Checked, repeats: Repeats, left: Ints, key: str) -> None:
+    def _add_repeats(inspection: Inspection, repeats: Repeats, certain: Ints, key: str) -> None:
         pairs: Iterable[tuple[int, int]] = zip(
-            repeats.later[left].tolist(), repeats.earlier[left].tolist(), strict=True
+            repeats.later[certain].tolist(), repeats.earlier[certain].tolist(), strict=True
         )
-        checked.findings.add(
+        inspection.findings.add(
             Kind.REPEATED,
-            len(left),
+            len(certain),
             (
-                f"{checked.name(max(pair))} has the key of {checked.name(min(pair))}: {key}"
+                f"{inspection.name(max(pair))} has the key of {inspection.name(min(pair))}: {key}"
                 for pair in pairs
             ),
         )
 
-    def _check_originals(self, checked: Checked, near: tuple[Ints, Floats]) -> None:
-        table, settings = checked.table, self.settings
+    def _check_originals(self, inspection: Inspection, near: tuple[Ints, Floats]) -> None:
+        table, settings = inspection.table, self.settings
         wrong = wrong_originals(table, settings.window, settings.window_seconds)
-        # In a chain that retention has cut, links may be missing.
-        if settings.window == "session" and not table.deleted and not checked.dropped:
+        # Where retention deleted records, or some are dropped, a chain may have gaps.
+        if KINDS[settings.window].grows and not table.deleted and not inspection.dropped:
             wrong = np.union1d(wrong, apart_in_sessions(table, settings.window_seconds))
         if settings.similarity is not None:
             rules = NearRules(settings.similarity, settings.similarity_seconds)
             wrong = np.union1d(wrong, wrong_near(table, rules, near))
-        checked.wrong(
-            Kind.ORIGINAL, wrong, lambda row: f"names {checked.name(int(table.originals[row]))}"
+        inspection.add(
+            Kind.ORIGINAL, wrong, lambda row: f"names {inspection.name(int(table.originals[row]))}"
         )
         if len(near[0]):
-            measured = measure_again(settings, table, near, self.read_again)
-            checked.notes.append(
-                f"{measured.pairs:,} of {measured.of:,} near duplicates were measured again"
+            measurement = measure_again(settings, table, near, self.read_again)
+            inspection.notes.append(
+                f"{measurement.measured:,} of {measurement.total:,} near duplicates were measured "
+                "again"
             )
-            said = {one.row: one for one in measured.mismatches}
-            checked.wrong(
+            mismatches = {mismatch.row: mismatch for mismatch in measurement.mismatches}
+            inspection.add(
                 Kind.ORIGINAL,
-                np.array(list(said), np.int64),
+                np.array(list(mismatches), np.int64),
                 lambda row: (
-                    f"names {checked.name(int(table.originals[row]))} with similarity "
-                    f"{said[row].said!r}, which is {said[row].measured!r}"
+                    f"names {inspection.name(int(table.originals[row]))} with similarity "
+                    f"{mismatches[row].reported!r}, which is {mismatches[row].measured!r}"
                 ),
             )
 
-    def _note_false_positives(self, checked: Checked) -> None:
-        """Say so if Bloom filters took far more records for duplicates than they may."""
-        table, settings = checked.table, self.settings
-        # Of deleted or dropped records nobody knows whether they had the key.
-        if settings.state != "bloom" or table.deleted or checked.dropped:
+    def _note_false_positives(self, inspection: Inspection) -> None:
+        """Note if Bloom filters have far more false positives than expected."""
+        table, settings = inspection.table, self.settings
+        # A record that was deleted or dropped may have had the key.
+        if settings.state != "bloom" or table.deleted or inspection.dropped:
             return
         window = settings.window, settings.window_seconds
-        count = sum(first_of_none(table, index, *window) for index in range(len(settings.keys)))
+        count = sum(
+            keys_without_unique(table, index, *window) for index in range(len(settings.keys))
+        )
         expected = settings.bloom_error * len(table) * len(settings.keys)
-        if count > _FAR * expected + _FEW:
-            checked.notes.append(
+        if count > _FACTOR * expected + _FEW:
+            inspection.notes.append(
                 f"{count:,} keys have duplicates and no unique record with their key in the "
-                f"window, far more than DEDUP_BLOOM_ERROR={settings.bloom_error} lets expect "
-                f"({expected:,.0f}): unique records may be among the duplicates"
+                f"window; with DEDUP_BLOOM_ERROR={settings.bloom_error} about {expected:,.0f} are "
+                "expected: unique records may be among the duplicates"
             )
 
     @staticmethod
-    def _check_validity(checked: Checked, taken: Taken, latest: float) -> None:
-        table = checked.table
-        checked.wrong(
+    def _check_validity(inspection: Inspection, accepted: AcceptedTimes, latest: float) -> None:
+        table = inspection.table
+        inspection.add(
             Kind.VERDICT,
             wrong_validity(table, latest),
             lambda row: f"is {VERDICTS[table.verdicts[row]]}",
         )
-        checked.wrong(
+        inspection.add(
             Kind.VERDICT,
             wrong_reasons(table),
             lambda row: (
@@ -228,23 +236,23 @@ class Rules:
                 f"{REASONS[table.reasons[row] - 1]}"
             ),
         )
-        checked.wrong(
+        inspection.add(
             Kind.VERDICT,
-            never_in_future(table, taken),
-            lambda _: "is invalid for future, where its event time cannot have been",
+            never_in_future(table, accepted),
+            lambda _: "is invalid for future, but its event time was not in the future",
         )
 
     def _check_lateness(
-        self, checked: Checked, bounds: WatermarkBounds, late: tuple[Ints, Floats]
+        self, inspection: Inspection, bounds: WatermarkBounds, late: tuple[Ints, Floats]
     ) -> None:
-        table = checked.table
+        table = inspection.table
         wrong = wrong_lateness(table, bounds, self.lateness)
-        checked.wrong(Kind.VERDICT, wrong, lambda row: f"is {VERDICTS[table.verdicts[row]]}")
+        inspection.add(Kind.VERDICT, wrong, lambda row: f"is {VERDICTS[table.verdicts[row]]}")
         seconds = dict(wrong_seconds(table, bounds, self.lateness, late))
-        # What should not be late at all has been named.
+        # Records that should not be late at all are in the findings already.
         rows = np.setdiff1d(np.array(list(seconds), np.int64), wrong)
-        checked.wrong(
+        inspection.add(
             Kind.VERDICT,
             rows,
-            lambda row: f"is late by {seconds[row]!r} s, which the watermark cannot have been",
+            lambda row: f"is late by {seconds[row]!r} s, but the watermark cannot have been there",
         )

@@ -1,4 +1,4 @@
-"""Near duplicates measured again: a sample of the pairs, by the job's own measure."""
+"""Measures a sample of the near duplicates again, with the job's own metric."""
 
 from __future__ import annotations
 
@@ -17,64 +17,64 @@ from operators.decode.decoder import Decoder
 from operators.verdicts import DUPLICATE
 
 ReadAgain = Callable[[Ints], Iterator[tuple[Ints, Records]]]
-"""Reads input records a second time: of the rows asked for, ascending, some at a time."""
+"""Reads input records a second time.  Takes ascending rows; yields chunks of them."""
 
-# What is measured at most: seconds of work and a part of the memory that the audit has anyway.
-_PAIRS = 5_000
-_CHARACTERS = 64_000_000
-_STEPS = 2_500_000_000  # of 8 ns
-# What was written and what is measured are the same formula, but for rounding.
+# Limits of a sample: some seconds of work, and less memory than the audit takes anyway.
+_MAX_PAIRS = 5_000
+_MAX_CHARACTERS = 64_000_000
+_MAX_STEPS = 2_500_000_000  # of 8 ns
+# The job computes similarities with the same formula; they differ by rounding only.
 _SLACK = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A near duplicate that says another similarity than is measured: row and both numbers."""
+    """A near duplicate whose answer has another similarity than the measured one."""
 
     row: int
-    said: float
+    reported: float
     measured: float
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What came of it: how many of the pairs were measured, and which differ."""
+class Measurement:
+    """Number of measured pairs, number of all pairs, and the mismatches."""
 
-    pairs: int
-    of: int
+    measured: int
+    total: int
     mismatches: list[Mismatch]
 
 
 def measure_again(
-    settings: Settings, table: InputTable, told: tuple[Ints, Floats], read_again: ReadAgain
-) -> Measured:
+    settings: Settings, table: InputTable, reported: tuple[Ints, Floats], read_again: ReadAgain
+) -> Measurement:
     """Measure the similarity of near duplicates to their originals.
 
-    told: rows of near duplicates, and what their answers say.  Where there are many, or
-    long texts, some are measured that are spread evenly.
+    reported: rows of near duplicates, and the similarities in their answers.  If there are
+    many pairs, or long texts, only a part is measured, spread evenly over the input.
     """
-    rows, said = told
+    rows, similarities = reported
     known = np.flatnonzero((table.verdicts[rows] == DUPLICATE) & (table.originals[rows] >= 0))
-    every = len(known)
-    known = known[np.unique(np.linspace(0, every - 1, min(every, _PAIRS)).astype(np.int64))]
+    total = len(known)
+    known = known[np.unique(np.linspace(0, total - 1, min(total, _MAX_PAIRS)).astype(np.int64))]
     spec = near_spec(settings)
     if spec is None or not len(known):
-        return Measured(0, every, [])
+        return Measurement(0, total, [])
     measure = spec.index().measure
     texts = _texts(settings, table, rows[known], read_again)
     mismatches, measured, steps = [], 0, 0.0
-    for row, similarity in zip(rows[known].tolist(), said[known].tolist(), strict=True):
-        one, other = texts.get(row), texts.get(int(table.originals[row]))
-        if one is None or other is None:
+    for row, similarity in zip(rows[known].tolist(), similarities[known].tolist(), strict=True):
+        text, original = texts.get(row), texts.get(int(table.originals[row]))
+        if text is None or original is None:
             continue
-        steps += float(measure.effort(len(one), np.array([len(other)]))[0])
-        if measured and steps > _STEPS:
+        steps += float(measure.effort(len(text), np.array([len(original)]))[0])
+        if measured and steps > _MAX_STEPS:
             break
         measured += 1
-        [found] = measure.similarities(one, [other])
-        if abs(found - similarity) > _SLACK or found < spec.threshold - _SLACK:
-            mismatches.append(Mismatch(row, similarity, found))
-    return Measured(measured, every, mismatches)
+        [result] = measure.similarities(text, [original])
+        if abs(result - similarity) > _SLACK or result < spec.threshold - _SLACK:
+            mismatches.append(Mismatch(row, similarity, result))
+    return Measurement(measured, total, mismatches)
 
 
 def _texts(
@@ -91,6 +91,6 @@ def _texts(
         for row, text in zip(chunk.tolist(), decided.texts, strict=True):
             texts[row] = text
             characters += len(text)
-        if characters > _CHARACTERS:
+        if characters > _MAX_CHARACTERS:
             break
     return texts

@@ -1,7 +1,7 @@
-"""The columns of an audit: what is kept of each input record, and of outputs in passing.
+"""The tables of an audit: columns of the input records, and chunks of the output records.
 
-Values are never kept.  An input record with one key takes 63 bytes, a unique
-output 32, and joining them some more: 10 million records take 1.4 GB.
+Values are not kept, only their digests.  An input record with one key takes 63 bytes, a
+unique output record 32; matching them takes more.  10 million records take 1.4 GB.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from flows.cli.audit.decoding import Read, ReadInput, in_time
+from flows.cli.audit.decoding import DecodeInput, never_ahead
 from operators.batches import Records
 from operators.columns.arrays import Bools, Codes, Floats, Hashes, Ints
 from operators.columns.header_table import Headers
 from operators.keys.hashing import hash_column
 
 UNKNOWN, DELETED = -1, -2
-"""In place of a row: there is no such record; it was deleted by retention."""
+"""In place of a row: the input has no such record; retention deleted it."""
+MAX_ANSWERS = 255
+"""Answers to a record are counted up to here, so that the count fits into a byte."""
 
 _encode = msgspec.msgpack.encode
 
@@ -37,7 +39,7 @@ def digests(
 
     A record without headers and one with an empty list of them are the same.
     """
-    # `values` comes first: zip ends with it, the other columns may be endless.
+    # `values` comes first, so that zip ends with it: the other columns may be endless.
     rows = zip(  # noqa: B905 - see above
         values,
         repeat(None) if keys is None else keys,
@@ -49,16 +51,16 @@ def digests(
 
 @dataclass(slots=True)
 class InputTable:
-    """The input, by partition and offset; columns have one row a record.
+    """The input by partition and offset, a row for each record.
 
-    ranges: partition → its rows [first, last).  starts: partition → the first
-    offset that is still there.  labels: index into the label names, −1 for none.
-    answers: how many outputs named the record.  verdicts: the code of the last
-    that did, −1 for none.  matched: index of the combination of a duplicate, −1 if
-    unknown; for an invalid record the code of the reason it was given, 0 if unknown.
-    originals: row of the record that a duplicate repeats, negative for none.
-    lanes, reasons, shards: see `Read`.  in_time: records of which the broker's clock
-    says that they were never in the future.
+    ranges: partition → its rows [first, last).  starts: partition → its first offset that
+    retention has left.  times, keys, lanes, reasons, shards: see `DecodedRecords`.
+    never_ahead: see the function of that name.  labels: index of the label, −1 for none.
+
+    From the answers: answers: their number.  verdicts: the verdict's code in the last one,
+    −1 for none.  matched: for a duplicate the index of the combination, −1 if unknown; for
+    an invalid record the code of the reason, 0 if unknown.  originals: row of the record
+    that a duplicate repeats, negative for none.
     """
 
     ranges: dict[int, tuple[int, int]]
@@ -70,7 +72,7 @@ class InputTable:
     lanes: npt.NDArray[np.uint8]
     reasons: Codes
     shards: Hashes
-    in_time: Bools
+    never_ahead: Bools
     labels: Codes
     answers: npt.NDArray[np.uint8]
     verdicts: Codes
@@ -82,21 +84,21 @@ class InputTable:
         return len(self.offsets)
 
     def rows(self, partitions: Ints, offsets: Ints) -> Ints:
-        """Rows of records, or UNKNOWN or DELETED."""
-        found = np.full(len(offsets), UNKNOWN, np.int64)
+        """Rows of records; UNKNOWN or DELETED for those without a row."""
+        rows = np.full(len(offsets), UNKNOWN, np.int64)
         for partition in np.unique(partitions).tolist():
             if partition not in self.ranges:
                 continue
-            mine = np.flatnonzero(partitions == partition)
-            wanted = offsets[mine]
+            positions = np.flatnonzero(partitions == partition)
+            sought = offsets[positions]
             first, last = self.ranges[partition]
-            at = first + np.searchsorted(self.offsets[first:last], wanted)
-            there = at < last
-            there[there] = self.offsets[at[there]] == wanted[there]
-            rows = np.where(there, at, UNKNOWN)
-            rows[~there & (wanted >= 0) & (wanted < self.starts[partition])] = DELETED
-            found[mine] = rows
-        return found
+            at = first + np.searchsorted(self.offsets[first:last], sought)
+            exists = at < last
+            exists[exists] = self.offsets[at[exists]] == sought[exists]
+            at = np.where(exists, at, UNKNOWN)
+            at[~exists & (sought >= 0) & (sought < self.starts[partition])] = DELETED
+            rows[positions] = at
+        return rows
 
     def place(self, row: int) -> tuple[int, int]:
         """Partition and offset of a row."""
@@ -105,28 +107,28 @@ class InputTable:
                 return partition, int(self.offsets[row])
         raise IndexError(row)
 
-    def partition_of(self, rows: Ints) -> Ints:
-        """Number the partitions of rows in their order; equal for rows of one partition."""
+    def partition_index(self, rows: Ints) -> Ints:
+        """Index of each row's partition, in the order of `ranges`."""
         ends = np.array([last for _, last in self.ranges.values()], np.int64)
         return np.searchsorted(ends, rows, side="right").astype(np.int64)
 
     @property
     def deleted(self) -> int:
-        """How many offsets lie before the first that is still there, over all partitions."""
+        """Number of offsets that retention deleted, over all partitions."""
         return sum(self.starts.values())
 
 
 @dataclass
 class InputBuilder:
-    """Collects the input, partition after partition, each in offset order."""
+    """Collects the input: one partition after another, each in the order of offsets."""
 
-    read: ReadInput
+    decode: DecodeInput
     _columns: dict[str, list[npt.NDArray[Any]]] = field(default_factory=dict)
     _partitions: list[tuple[int, int]] = field(default_factory=list)
     _counts: list[int] = field(default_factory=list)
 
     def begin(self, partition: int, start: int) -> None:
-        """Go on to a partition.  start: the first offset that is still there."""
+        """Begin a partition.  start: its first offset that retention has left."""
         self._partitions.append((partition, start))
         self._counts.append(0)
 
@@ -140,23 +142,23 @@ class InputBuilder:
     ) -> None:
         """Add records of the current partition.
 
-        labels: indexes, −1 for none.  appended_ms: when the broker appended each, 0 or
-        less where only its producer says when it was made.  stamped: whether outputs
-        have the same timestamps.
+        labels: their indexes, −1 for none.  appended_ms: when the broker appended each
+        record, 0 or less where the producer set the timestamp.  stamped: whether
+        timestamps are compared with those of the outputs.
         """
-        read: Read = self.read(records)
+        decoded = self.decode(records)
         count = len(records)
         stamps = records.timestamps.tolist() if stamped and records.timestamps is not None else None
-        known = np.zeros(count, np.int64) if appended_ms is None else appended_ms
+        appended = np.zeros(count, np.int64) if appended_ms is None else appended_ms
         columns: dict[str, npt.NDArray[Any]] = {
             "offsets": records.offsets,
             "digests": digests(records.values, records.keys, records.headers, stamps),
-            "times": read.times,
-            "keys": read.keys,
-            "lanes": read.lanes,
-            "reasons": read.reasons,
-            "shards": read.shards,
-            "in_time": in_time(read.times, known),
+            "times": decoded.times,
+            "keys": decoded.keys,
+            "lanes": decoded.lanes,
+            "reasons": decoded.reasons,
+            "shards": decoded.shards,
+            "never_ahead": never_ahead(decoded.times, appended),
             "labels": np.full(count, -1, np.int8) if labels is None else np.array(labels, np.int8),
         }
         for name, column in columns.items():
@@ -164,16 +166,16 @@ class InputBuilder:
         self._counts[-1] += count
 
     def build(self) -> InputTable:
-        """Make the table; the builder is empty afterwards."""
+        """Make the table.  Afterwards the builder is empty."""
         size = sum(self._counts)
         ends = np.cumsum(self._counts, dtype=np.int64).tolist()
         partitions = [partition for partition, _ in self._partitions]
         if not size:
-            self._add_nothing()
-        joined = {}
+            self._add_no_records()
+        whole = {}
         for name in list(self._columns):
-            # One column after another, so that not everything is there twice.
-            joined[name] = np.concatenate(self._columns.pop(name))
+            # Column by column, so that only one is in memory twice.
+            whole[name] = np.concatenate(self._columns.pop(name))
         return InputTable(
             ranges=dict(zip(partitions, zip([0, *ends], ends, strict=False), strict=True)),
             starts=dict(self._partitions),
@@ -181,47 +183,49 @@ class InputBuilder:
             verdicts=np.full(size, -1, np.int8),
             matched=np.full(size, -1, np.int8),
             originals=np.full(size, UNKNOWN, np.int64),
-            **joined,
+            **whole,
         )
 
-    def _add_nothing(self) -> None:
-        """Give every column its type, where there are no records at all."""
+    def _add_no_records(self) -> None:
+        """Add empty columns, so that each has its type."""
         self._counts.append(0)
         self.add(Records(offsets=np.zeros(0, np.int64), values=()))
 
 
 @dataclass(slots=True)
 class AnswerChunk:
-    """Outputs that say which record they answer: one chunk of one output.
+    """A chunk of records from a duplicate, late or invalid output: they name what they answer.
 
-    verdict: code of the output that they were found in.  said: the verdict that
-    they give themselves.  partitions, offsets: of the input record, −1 where that
-    cannot be read.  digests: of the record as it was before headers were added.
-    matched: the combination, for duplicates; the reason, for others.
-    originals: `partition:offset`, empty for none.  places: where they were found.
+    verdict: code of the output's verdict.  stated_verdicts: the verdicts in the records
+    themselves.  partitions, offsets: of the input records; −1 where they cannot be read.
+    digests: of the records without the headers that the job added.  matched: the
+    combination of a duplicate, the reason of another record.  originals:
+    `partition:offset`, empty for none.  numbers: similarity of a near duplicate, seconds of
+    a late record, else NaN.  missing: name of a missing field, empty for none.  places:
+    partition and offset of the output records.
     """
 
     verdict: int
-    said: list[str]
+    stated_verdicts: list[str]
     partitions: Ints
     offsets: Ints
     digests: Hashes
     matched: list[str]
     originals: list[str]
     numbers: Floats
-    lacking: list[str]
+    missing: list[str]
     places: list[tuple[int, int]]
 
 
 @dataclass(slots=True)
 class UniqueChunk:
-    """Outputs of the unique output: one chunk.
+    """A chunk of records from the unique output.
 
-    digests: of the whole record.  partitions, offsets: where they were found.
-    marked: position in the chunk → the place of the input record that its headers
-    claim, and its digest without them; for records that look like other verdicts'.
-    replayed: position in the chunk → digest of the record as it was before `dedup
-    replay` sent it, for records that it may have sent.
+    digests: of the whole records.  partitions, offsets: of the output records.
+    marked: for records that look like answers with another verdict: position in the chunk
+    → partition and offset of the input record that it names, and the digest without the
+    added headers.  replayed: for records that `dedup replay` may have sent: position in
+    the chunk → digest of the record before the replay.
     """
 
     digests: Hashes
@@ -232,21 +236,21 @@ class UniqueChunk:
 
 
 def places_of(texts: Sequence[str]) -> tuple[Ints, Ints]:
-    """Partitions and offsets of texts like `3:17`; −1 and −1 where it is none."""
+    """Partitions and offsets of texts like `3:17`; −1 and −1 for other texts."""
     pairs = [place_of(text) or (-1, -1) for text in texts]
     array = np.array(pairs, np.int64).reshape(-1, 2)
     return array[:, 0], array[:, 1]
 
 
 def place_of(text: str) -> tuple[int, int] | None:
-    """Partition and offset of a text like `3:17`; None where it is none."""
+    """Partition and offset of a text like `3:17`; None for another text."""
     partition, colon, offset = text.partition(":")
     if colon and _is_number(partition) and _is_number(offset):
         return int(partition), int(offset)
     return None
 
 
-def number(text: bytes | str | None) -> int:
+def read_number(text: bytes | str | None) -> int:
     """Read an offset or a partition; −1 for anything else."""
     if text is None:
         return -1
@@ -255,11 +259,11 @@ def number(text: bytes | str | None) -> int:
 
 
 def _is_number(text: str) -> bool:
-    # More digits would not fit into 64 bits.
+    # 18 digits fit into 64 bits.
     return text.isascii() and text.isdigit() and len(text) <= 18  # noqa: PLR2004
 
 
-def same(left: Hashes, right: Hashes) -> Bools:
+def equal_rows(left: Hashes, right: Hashes) -> Bools:
     """Whether digests are equal, row by row."""
     equal: Bools = (left == right).all(axis=1)
     return equal

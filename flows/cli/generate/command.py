@@ -22,19 +22,17 @@ from flows.cli.progress import Progress
 from flows.settings.load import load_settings
 from operators.errors import SettingsError, SinkError
 
-__all__ = ["Labelled", "StreamOptions", "add_arguments", "generate", "label_line", "paced", "run"]
-
 STDOUT = "-"
-# Records are handed on this often when paced: fine enough for latency measurements.
+# Time between batches at a rate: short enough for measurements of latency.
 _TICK_SECONDS = 0.005
 _BATCH = 1000
-# Where the job draws the line for event times ahead of its clock, unless set otherwise.
+# The default of DEDUP_MAX_FUTURE_SECONDS.
 _MAX_FUTURE_SECONDS = 86_400
 _DEFAULT_PARTITIONS = 4
 
 
 class _Option(NamedTuple):
-    """An option that is a number, and the field of StreamOptions that it sets."""
+    """An option with a number, and its field of StreamOptions."""
 
     name: str
     field: str
@@ -43,7 +41,7 @@ class _Option(NamedTuple):
 
 
 _OPTIONS = (
-    _Option("records", "records", "N", "how many records"),
+    _Option("records", "records", "N", "number of records"),
     _Option("seed", "seed", "N", "the same seed and options give the same records"),
     _Option(
         "duplicates",
@@ -56,14 +54,24 @@ _OPTIONS = (
         "same-other-key",
         "same_other_key",
         "SHARE",
-        "repeats of user_id, event_type and data.order_id; the rest is another",
+        "repeats of user_id, event_type and data.order_id; all else differs",
     ),
     _Option("near", "near", "SHARE", "repeats with another event_id, and a typo in data"),
-    _Option("late", "late", "SHARE", "behind the watermark by more than the allowed lateness"),
-    _Option("invalid", "invalid", "SHARE", "of every reason that default settings can give"),
-    _Option("users", "users", "N", "how many users there are"),
     _Option(
-        "skew", "skew", "EXPONENT", "of the Zipf distribution of records over users; 0: all alike"
+        "late", "late", "SHARE", "records behind the watermark by more than the allowed lateness"
+    ),
+    _Option(
+        "invalid",
+        "invalid",
+        "SHARE",
+        "invalid records, for every reason that default settings give",
+    ),
+    _Option("users", "users", "N", "number of users"),
+    _Option(
+        "skew",
+        "skew",
+        "EXPONENT",
+        "exponent of the Zipf distribution of records over users; 0: equal shares",
     ),
     _Option("start", "start", "EPOCH", "event time of the first record, epoch seconds"),
     _Option("step", "step_seconds", "SECONDS", "event time from one record to the next"),
@@ -71,24 +79,29 @@ _OPTIONS = (
         "out-of-order",
         "out_of_order_seconds",
         "SECONDS",
-        "how far event times may be out of order",
+        "largest distance of event times out of order",
     ),
     _Option(
         "allowed-lateness",
         "allowed_lateness_seconds",
         "SECONDS",
-        "the job's setting under which the labels shall hold",
+        "the job's setting for which the labels are right",
     ),
-    _Option("window", "window_seconds", "SECONDS", "the job's tumbling window likewise"),
+    _Option(
+        "window",
+        "window_seconds",
+        "SECONDS",
+        "the job's tumbling window for which the labels are right",
+    ),
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the verb to its parser."""
+    """Add the options of `dedup generate` to its parser."""
     parser.description = (
-        "Make a seeded stream of e-commerce events of which is known what they are: unique, "
-        "duplicate, late, invalid and so on. Labels never stand in the event: on Kafka they are "
-        "headers (label, label-of), and with --labels they go to a file of their own."
+        "Make a seeded stream of e-commerce events with labels: unique, duplicate, late, invalid "
+        "and so on. A label is never in the event itself: on Kafka it is in headers (label, "
+        "label-of), and --labels writes the labels to a file."
     )
     defaults = StreamOptions()
     types = get_type_hints(StreamOptions)
@@ -113,10 +126,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="record_key",
         choices=get_args(types["record_key"]),
         default=defaults.record_key,
-        help="which field becomes the record's key on Kafka (default: %(default)s)",
+        help="the field that becomes the record's key on Kafka (default: %(default)s)",
     )
     parser.add_argument(
-        "--rate", type=float, metavar="N", help="records a second; unset: as fast as it goes"
+        "--rate", type=float, metavar="N", help="records a second (default: no limit)"
     )
     target = parser.add_mutually_exclusive_group()
     target.add_argument(
@@ -133,25 +146,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=_DEFAULT_PARTITIONS,
         metavar="N",
-        help="of the topic, if it has to be created (default: %(default)s)",
+        help="partition count of a topic that has to be created (default: %(default)s)",
     )
     parser.add_argument(
         "--no-label-headers",
         dest="label_headers",
         action="store_false",
-        help="leave the label headers out, on Kafka",
+        help="Kafka: leave out the label headers",
     )
     parser.add_argument(
         "--labels",
         type=Path,
         metavar="FILE",
-        help="write what each record is: JSON lines with index, label, original, event_id, "
+        help="write the labels to this file: JSON lines with index, label, original, event_id, "
         "partition and offset",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Generate and write; return 0.
+    """Generate a stream, write it, and return 0.
 
     Raises SettingsError for options that cannot be met, SinkError if the target
     cannot be written.
@@ -186,7 +199,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _environ(brokers: str | None) -> dict[str, str]:
-    """Environment of the settings, with the brokers of the command line."""
+    """Environment to load the settings from, with the brokers of the command line."""
     return {**os.environ, "DEDUP_BROKERS": brokers} if brokers else dict(os.environ)
 
 
@@ -221,22 +234,23 @@ def _to_file(
 def _to_kafka(
     options: StreamOptions, args: argparse.Namespace, target: KafkaTarget, labels: BinaryIO | None
 ) -> None:
-    def note(record: Labelled, offset: int) -> None:
+    def write_label(record: Labelled, offset: int) -> None:
         if labels is not None:
             labels.write(label_line(record, offset))
 
+    on_delivery = None if labels is None else write_label
     with Progress("generated", options.records) as progress:
         for batch in paced(generate(options), args.rate):
-            target.write(batch, headers=args.label_headers, note=None if labels is None else note)
+            target.write(batch, headers=args.label_headers, on_delivery=on_delivery)
             progress.add(len(batch))
         target.finish()
 
 
 def label_line(record: Labelled, offset: int) -> bytes:
-    """Write one line of the labels file.  offset: of the record where it was written."""
+    """Make a record's line of the labels file.  offset: of the written record."""
     line: dict[str, object] = {"index": record.index, "label": record.label}
-    if record.of is not None:
-        line["original"] = record.of
+    if record.repeats is not None:
+        line["original"] = record.repeats
     line |= {"event_id": record.event_id, "partition": record.partition, "offset": offset}
     if record.reason is not None:
         line["reason"] = record.reason
@@ -244,16 +258,16 @@ def label_line(record: Labelled, offset: int) -> bytes:
 
 
 def paced(records: Iterable[Labelled], rate: float | None) -> Iterator[list[Labelled]]:
-    """Cut a stream into batches; with a rate (records a second), when they are due."""
+    """Cut a stream into batches.  rate: records a second; None for no limit."""
     records = iter(records)
-    begun = time.monotonic()
+    began = time.monotonic()
     count = 0
     due = _BATCH
     while True:
         if rate is not None:
-            due = int((time.monotonic() - begun) * rate) + 1 - count
+            due = int((time.monotonic() - began) * rate) + 1 - count
             if due <= 0:
-                time.sleep(max(_TICK_SECONDS, (count / rate) - (time.monotonic() - begun)))
+                time.sleep(max(_TICK_SECONDS, (count / rate) - (time.monotonic() - began)))
                 continue
         batch = list(islice(records, min(due, _BATCH)))
         if not batch:

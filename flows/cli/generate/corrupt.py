@@ -1,7 +1,7 @@
-"""How generated events are spoiled: each way gives one known reason of `invalid`.
+"""Corrupts generated events: each way makes them invalid for one known reason.
 
-The reason `key` is missing: with the schema `event` and its default keys a
-record without its key lacks one of the five fields, which is `schema`.
+The reason `key` is not among them.  With the schema `event` and its default keys, a
+record without its key lacks one of the five fields, so its reason is `schema`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _EVENT_ID = re.compile(rb'"event_id":"[^"]*"')
 _USER_ID = re.compile(rb'"user_id":"[^"]*",')
 _TIMESTAMP = re.compile(rb'"timestamp":("[^"]*"|[0-9.]+)')
 _DATA = re.compile(rb'"data":\{[^}]*\}')
-# How far beyond 2100 the clocks of future records are wrong, at most.
+# Future event times are at most this far beyond 2100.
 _FUTURE_SPAN_MS = 1_000_000_000
 
 _NOT_JSON: tuple[Callable[[bytes], bytes], ...] = (
@@ -44,10 +44,11 @@ _NOT_TIME = (
 def corrupt(
     write: Writer, event: Event, kind: float, variant: float, *, tombstones: bool
 ) -> tuple[bytes | None, str]:
-    """Spoil an event.
+    """Corrupt an event.
 
-    kind, variant: from [0, 1), which reason and which way.  tombstones: whether the
-    value may be missing.  Returns the value and the reason for which it is invalid.
+    kind, variant: random numbers from [0, 1) that choose the reason and the way.
+    tombstones: whether the value may be missing.  Returns the value, and the reason
+    for which it is invalid.
     """
     reasons = ("json", "schema", "time", "future", "tombstone")[: 5 if tombstones else 4]
     reason = reasons[int(kind * len(reasons))]

@@ -1,4 +1,4 @@
-"""How generated events are written: about 190 bytes of JSON, with no encoder in the way."""
+"""Generated events, and their text: about 190 bytes of JSON, written without an encoder."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _THINGS = ("coffee mug", "desk lamp", "notebook", "backpack", "tea towel", "wall
 _TAILS = ("with lid", "gift wrapped", "set of two", "for travel", "spare part")
 
 PHRASES = tuple(" ".join(words) for words in product(_ADJECTIVES, _MATERIALS, _THINGS, _TAILS))
-"""Texts of `data.text`; short enough for the size, long enough to be told apart."""
+"""Texts of `data.text`: short enough for the size, and not similar to each other."""
 
-# Times of the last seconds are written again and again; a day of them is small.
-_MOST_CACHED = 100_000
+# The same seconds are written again and again.  A day of them takes little memory.
+_MAX_CACHED = 100_000
 
 
 @dataclass(slots=True)
 class Event:
-    """What an event says.  time: milliseconds since the epoch.  price: a JSON number."""
+    """The fields of an event.  time: milliseconds since the epoch.  price: a JSON number."""
 
     id: str
     user: str
@@ -44,10 +44,10 @@ class Event:
 
 
 def typo(text: str, draw: float) -> str:
-    """Make one small slip of the keyboard: a letter twice.
+    """Type one letter of a text twice.
 
-    draw: from [0, 1), where.  It adds one character, so both measures of
-    similarity stay above 0.95 for `data` of generated events.
+    draw: a random number from [0, 1) that chooses the letter.  The text grows by one
+    character, so `data` stays more than 0.95 similar by both metrics.
     """
     letters = [position for position, letter in enumerate(text) if letter.isalpha()]
     position = letters[int(draw * len(letters))]
@@ -68,7 +68,7 @@ class Writer:
             return f"{seconds}.{rest:03d}"
         text = self._seconds.get(seconds)
         if text is None:
-            if len(self._seconds) >= _MOST_CACHED:
+            if len(self._seconds) >= _MAX_CACHED:
                 self._seconds.clear()
             moment = datetime.fromtimestamp(seconds, timezone.utc)
             text = self._seconds[seconds] = moment.strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,4 +1,4 @@
-"""Labelled records to a Kafka topic."""
+"""Writes labelled records to a Kafka topic."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from flows.cli.generate.options import LABEL, LABEL_OF, Labelled
 from flows.settings.model import Settings
 from operators.errors import SinkError
 
-# A full queue is looked at again after this.
+# Time between two attempts to add to a full queue.
 _POLL_SECONDS = 0.05
 _BROKER_DEFAULT = -1
 
-Note = Callable[[Labelled, int], None]
-"""Is told the offset of a record once the broker has it."""
+OnDelivery = Callable[[Labelled, int], None]
+"""Called with a record and its offset when the broker has it."""
 
 
 class KafkaTarget:
     """Writes records to their partitions of one topic, each exactly once and in order.
 
-    partitions: how many the topic has.
+    partitions: the topic's partition count.
     """
 
     def __init__(self, access: KafkaAccess, topic: str, partitions: int) -> None:
@@ -38,16 +38,22 @@ class KafkaTarget:
         self._failed: str | None = None
         self._producer = Producer(access.producer_settings("generate"))
 
-    def write(self, records: Iterable[Labelled], *, headers: bool, note: Note | None) -> None:
-        """Hand records to the producer.
+    def write(
+        self, records: Iterable[Labelled], *, headers: bool, on_delivery: OnDelivery | None
+    ) -> None:
+        """Produce records.
 
-        headers: whether they carry their labels.  note: called for each record that
-        was delivered, from here or from `finish`.  Raises SinkError for one that
-        was refused, possibly an earlier one.
+        headers: whether they carry their labels.  on_delivery: called for each
+        delivered record, from here or from `finish`.  Raises SinkError for a record that
+        was rejected, possibly an earlier one.
         """
         for record in records:
             labels = self._labels(record) if headers else None
-            delivered = self._delivered if note is None else partial(self._noted, note, record)
+            callback = (
+                self._delivered
+                if on_delivery is None
+                else partial(self._delivered_record, on_delivery, record)
+            )
             while True:
                 try:
                     self._producer.produce(
@@ -55,31 +61,31 @@ class KafkaTarget:
                         record.value,
                         record.key,
                         record.partition,
-                        delivered,
+                        callback,
                         headers=labels,
                     )
                 except BufferError:
                     self._producer.poll(_POLL_SECONDS)
                 except KafkaException as error:
-                    raise self._refused(error_text(error)) from error
+                    raise self._rejected(error_text(error)) from error
                 else:
                     break
         self._producer.poll(0)
         if self._failed is not None:
-            raise self._refused(self._failed)
+            raise self._rejected(self._failed)
 
     def finish(self) -> None:
-        """Wait until the broker has everything.  Raises SinkError if it does not take it."""
+        """Wait until the broker has all records.  Raises SinkError if it rejects one."""
         while self._producer.flush(REQUEST_SECONDS):
             if self._failed is not None:
                 break
         if self._failed is not None:
-            raise self._refused(self._failed)
+            raise self._rejected(self._failed)
 
     def _labels(self, record: Labelled) -> list[tuple[str, str | bytes | None]]:
         labels: list[tuple[str, str | bytes | None]] = [(LABEL, record.label)]
-        if record.of is not None:
-            labels.append((LABEL_OF, b"%d" % record.of))
+        if record.repeats is not None:
+            labels.append((LABEL_OF, b"%d" % record.repeats))
         return labels
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
@@ -87,23 +93,27 @@ class KafkaTarget:
         if error is not None:
             self._failed = error_text(error)
 
-    def _noted(
-        self, note: Note, record: Labelled, error: KafkaError | None, message: Message
+    def _delivered_record(
+        self,
+        on_delivery: OnDelivery,
+        record: Labelled,
+        error: KafkaError | None,
+        message: Message,
     ) -> None:
         self._delivered(error, message)
         offset = message.offset()
         if error is None and offset is not None:
-            note(record, offset)
+            on_delivery(record, offset)
 
-    def _refused(self, why: str) -> SinkError:
+    def _rejected(self, why: str) -> SinkError:
         return SinkError(f"cannot write to topic {self._topic}: {why}")
 
 
 def open_target(settings: Settings, topic: str, partitions: int) -> KafkaTarget:
     """Open a topic for writing, and create it if it is missing.
 
-    settings: with brokers.  partitions: of a topic that has to be created.
-    Raises KafkaUnreachableError, or TopicError if it cannot be created.
+    settings: must name brokers.  partitions: partition count of a topic to create.
+    Raises KafkaUnreachableError, or TopicError if the topic cannot be created.
     """
     access = kafka_access(settings)
     admin = access.admin()

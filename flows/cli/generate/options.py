@@ -1,4 +1,4 @@
-"""What a generated stream is to be like, and what comes out of it."""
+"""The options of a generated stream, and the records and labels that it consists of."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ LABELS = (
     "late",
     "invalid",
 )
-"""What a record was made as, in the order in which reports show it."""
+"""Labels of records, in the order of reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """What a stream is like.
+    """Options of a stream.
 
-    records: how many.  seed: equal options with an equal seed give equal bytes.
+    records: their number.  seed: equal options with an equal seed give equal bytes.
     duplicates, same_content, same_other_key, near, late, invalid: shares of all
-    records, each 0 to 1 and at most 1 together; the rest is unique.  For the very
-    first records there may be nothing to repeat or to be late against: they are
-    unique instead.
-    out_of_order_seconds: event times lie up to this far behind the stream's.
-    users: how many.  skew: exponent of the Zipf distribution of records over users,
+    records, each 0 to 1, and at most 1 together; the rest is unique.  The very first
+    records have nothing to repeat or to be late against: they may be unique instead.
+    out_of_order_seconds: event times are up to this far behind the stream's time.
+    users: their number.  skew: exponent of the Zipf distribution of records over users,
     0 for equal shares.  start: event time of the first record, epoch seconds.
     step_seconds: event time between records.  time_format: of `timestamp`.
-    record_key: which field is the record's key.  partitions: of the topic.
-    tombstones: whether invalid records may have no value, which a file cannot hold.
-    allowed_lateness_seconds, window_seconds: the job's settings under which the
-    labels hold.
+    record_key: the field that is the record's key.  partitions: number of the topic's
+    partitions.  tombstones: whether invalid records may have no value; a file cannot
+    hold such records.  allowed_lateness_seconds, window_seconds: the job's settings
+    for which the labels are right.
     """
 
     records: int = 1000
@@ -61,7 +60,7 @@ class StreamOptions:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """Shares of `LABELS` less the first, which is the rest."""
+        """Shares of the labels, without the first: unique records are the rest."""
         return (
             self.duplicates,
             self.same_content,
@@ -77,7 +76,7 @@ class StreamOptions:
         return self.start + self.records * self.step_seconds
 
     def check(self) -> None:
-        """Raise SettingsError, which names the option, for what cannot be generated."""
+        """Raise SettingsError, which names the option, for a stream that cannot be generated."""
         names = ("duplicates", "same-content", "same-other-key", "near", "late", "invalid")
         for name, share in zip(names, self.shares, strict=True):
             _require(0 <= share <= 1, name, share, "must be a share from 0 to 1")
@@ -97,7 +96,7 @@ class StreamOptions:
             self.start >= 0 and self.end < FUTURE_FROM,
             "start",
             self.start,
-            "and all event times must lie between 1970 and 2100",
+            "and all event times must be between 1970 and 2100",
         )
         _require(
             0 <= self.out_of_order_seconds < self.allowed_lateness_seconds,
@@ -108,7 +107,7 @@ class StreamOptions:
 
 
 FUTURE_FROM = 4_102_444_800
-"""2100-01-01: what is later is invalid (`future`) whenever the job runs."""
+"""2100-01-01: later event times are invalid (`future`) whenever the job runs."""
 
 
 def _require(holds: bool, option: str, value: object, rule: str) -> None:  # noqa: FBT001 - the condition itself
@@ -119,18 +118,19 @@ def _require(holds: bool, option: str, value: object, rule: str) -> None:  # noq
 
 @dataclass(slots=True)
 class Labelled:
-    """A record and the truth about it.
+    """A record and its label.
 
-    index: its number in the stream, from 0.  value: None for a tombstone.
-    label: one of `LABELS`.  of: index of the record that it repeats, if it repeats
-    one.  partition: where it goes.  reason: of an invalid record.
+    index: its place in the stream, from 0.  value: None for a tombstone.
+    label: one of `LABELS`.  repeats: index of the record that it repeats, None for none.
+    partition: it is written to this partition.  reason: why it is invalid, None if it
+    is valid.
     """
 
     index: int
     value: bytes | None
     key: bytes | None
     label: str
-    of: int | None
+    repeats: int | None
     event_id: str
     partition: int
     reason: str | None = None
@@ -138,3 +138,4 @@ class Labelled:
 
 LABEL = "label"
 LABEL_OF = "label-of"
+"""Headers on Kafka: the label, and the index of the record that is repeated."""

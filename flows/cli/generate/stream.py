@@ -1,17 +1,17 @@
-"""Labelled streams of e-commerce events: the records, and what the job must say of them.
+"""Labelled streams of e-commerce events: the records, each with the verdict that it must get.
 
-Pure: no clock, no I/O; equal options give equal bytes.  Labels are true by
-construction, under the options' window and allowed lateness and keys that are
+Pure: no clock, no I/O; equal options give equal bytes.  The labels are right by
+construction, for the options' window and allowed lateness, and for keys that are
 `event_id`, the content, or `user_id` + `event_type` + `data.order_id`:
 
-- Times are whole milliseconds, so that no rounding decides at a border.
-- A record that is not late lies within the allowed lateness of the largest event
-  time before it in its own partition, so it is late under no reading order.
-- A late one lies behind the largest event time of *every* partition so far, less
-  the allowed lateness.  With one partition it is late for certain; with several
-  it is if they are read side by side (`--rate`, or a job that keeps up).
-- A repeat goes to the partition of the record that it repeats, after it, and lies
-  in the same tumbling window.
+- Times are whole milliseconds, so that rounding decides nothing at a limit.
+- The time of a record that is not late is within the allowed lateness of the largest
+  event time before it in its own partition.  So it is late in no order of reading.
+- The time of a late record is behind the largest event time of *every* partition so
+  far, less the allowed lateness.  With one partition it is certainly late.  With several
+  it is late if they are read side by side (`--rate`, or a job that keeps up).
+- A repeat follows the record that it repeats in the same partition, and is in the same
+  tumbling window.
 """
 
 from __future__ import annotations
@@ -30,32 +30,33 @@ from flows.cli.generate.events import EVENT_TYPES, PHRASES, Event, Writer, typo
 from flows.cli.generate.options import LABELS, Labelled, StreamOptions
 from operators.columns.arrays import Floats, Ints
 
-_CHUNK = 8192
-# Originals that a repeat can choose from; older ones would be late anyway, mostly.
+# Records that are drawn together.
+_CHUNK_RECORDS = 8192
+# A repeat chooses one of the last originals; a repeat of an older one would mostly be late.
 _RECENT = 16_384
-# Some old originals are kept longer, to be replayed when they are late.
+# One original of eight is kept longer, to be repeated when it is late.
 _ARCHIVE, _ARCHIVE_EVERY = 4096, 8
-# Most repeats are retries: this share within so many records, the rest replays later.
+# Most repeats are retries: this share comes within 50 records, the rest comes later.
 _RETRIES, _RETRY_RECORDS = 0.8, 50
-# This share of late records are replays; the others are new, up to so late.
-_REPLAYS, _LATEST_MS = 0.5, 600_000
+# This share of late records are repeats; the others are new, and up to 10 minutes late.
+_LATE_REPEATS, _LATEST_MS = 0.5, 600_000
 _MASK_48, _MASK_64 = (1 << 48) - 1, (1 << 64) - 1
 
 _Numbers: TypeAlias = npt.NDArray[np.uint64]
 
 
 class _Draw(NamedTuple):
-    """What chance gives a record: numbers from [0, 1), and ids that no other record has."""
+    """Random choices for a record: numbers from [0, 1), and ids that no other record has."""
 
     row: int
     event: int
     order: int
     user: int
     jitter: float
-    one: float
-    two: float
-    three: float
-    four: float
+    first: float
+    second: float
+    third: float
+    fourth: float
 
 
 @dataclass(slots=True)
@@ -67,7 +68,7 @@ class _Original:
 
 
 def _mix_64(index: Ints, seed: int) -> _Numbers:
-    """One different 64-bit number for each index (a bijection: splitmix64, Steele 2014)."""
+    """A different 64-bit number for each index (a bijection: splitmix64, Steele 2014)."""
     x = index.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 & _MASK_64)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -75,7 +76,7 @@ def _mix_64(index: Ints, seed: int) -> _Numbers:
 
 
 def _mix_48(index: Ints, seed: int) -> _Numbers:
-    """One different 48-bit number for each index: odd factors and shifts, undone one by one."""
+    """A different 48-bit number for each index (a bijection: each step can be undone)."""
     mask = np.uint64(_MASK_48)
     x = (index.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4B & _MASK_48)) & mask
     x = (x * np.uint64(0x5851F42D4C95)) & mask
@@ -84,7 +85,7 @@ def _mix_48(index: Ints, seed: int) -> _Numbers:
 
 
 class _Stream:
-    """The state of one stream: what has been generated so far, as far as labels need it."""
+    """The state of a stream: what the next labels need to know of the records so far."""
 
     def __init__(self, options: StreamOptions) -> None:
         self._options = options
@@ -94,11 +95,11 @@ class _Stream:
         self._jitter = round(options.out_of_order_seconds * 1000)
         self._recent: deque[_Original] = deque(maxlen=_RECENT)
         self._archive: deque[_Original] = deque(maxlen=_ARCHIVE)
-        # Largest event time of a valid record of each partition so far; −1: none yet.
-        self._largest = [-1] * options.partitions
+        # Largest event time of a valid record so far, by partition; −1: none yet.
+        self._max_event_times = [-1] * options.partitions
 
     def make(self, label: str, draw: _Draw) -> Labelled:
-        """Make the next record; one that cannot be what `label` says is unique."""
+        """Make the next record.  One that cannot have the label is unique instead."""
         now = round((self._options.start + draw.row * self._options.step_seconds) * 1000)
         time = max(now - int(draw.jitter * (self._jitter + 1)), 0)
         if label == "invalid":
@@ -107,7 +108,7 @@ class _Stream:
             return self._late(draw) or self._unique(draw, time)
         if label != "unique" and (original := self._choose(draw, now)):
             if label == "duplicate":
-                return _again(original, draw.row, label)
+                return _exact_repeat(original, draw.row, label)
             return self._repeat(label, draw, time, original)
         return self._unique(draw, time)
 
@@ -118,7 +119,7 @@ class _Stream:
         self._recent.append(original)
         if draw.row % _ARCHIVE_EVERY == 0:
             self._archive.append(original)
-        self._see(record.partition, time)
+        self._advance(record.partition, time)
         return record
 
     def _record(self, label: str, index: int, event: Event) -> Labelled:
@@ -126,31 +127,32 @@ class _Stream:
         key = None
         if options.record_key != "none":
             key = (event.user if options.record_key == "user" else event.id).encode()
-        # By the user whatever the key, so that a repeat follows what it repeats.
+        # The user decides whatever the key is, so that repeats are in their original's partition.
         partition = zlib.crc32(event.user.encode()) % options.partitions
         value = self._write(event).encode()
         return Labelled(index, value, key, label, None, event.id, partition)
 
-    def _see(self, partition: int, time: int) -> None:
-        self._largest[partition] = max(self._largest[partition], time)
+    def _advance(self, partition: int, time: int) -> None:
+        self._max_event_times[partition] = max(self._max_event_times[partition], time)
 
     def _choose(self, draw: _Draw, now: int) -> _Original | None:
-        """Choose a unique record whose time is not late for any reader."""
+        """Choose a unique record whose time is not late in any order of reading."""
         recent = self._recent
         if not recent:
             return None
-        span = _RETRY_RECORDS if draw.one < _RETRIES else len(recent)
-        back = 1 + int(draw.two * min(span, len(recent)))
+        span = _RETRY_RECORDS if draw.first < _RETRIES else len(recent)
+        back = 1 + int(draw.second * min(span, len(recent)))
         for original in (recent[-back], recent[-1]):
-            # More than equal, so that rounding to doubles cannot matter.
+            # Not even equal, so that rounding to doubles changes nothing.
             if original.event.time > now - self._lateness:
                 return original
         return None
 
     def _repeat(self, label: str, draw: _Draw, time: int, original: _Original) -> Labelled:
-        """Repeat something of a record under another event id."""
+        """Repeat a part of a record under another event id."""
         first = original.event
-        # In the original's window: its end is later than the original, so this is not late either.
+        # Into the original's window.  If that moves the time back, it still is not before the
+        # original's, so it is not late.
         begin = first.time // self._window * self._window
         time = min(max(time, begin), begin + self._window - 1)
         price, text = first.price, first.text
@@ -160,21 +162,21 @@ class _Stream:
             if text == first.text:
                 text += " again"
         elif label == "near":
-            text = typo(text, draw.three)
+            text = typo(text, draw.third)
         event = Event(_event_id(draw), first.user, first.type, time, first.order, price, text)
         record = self._record(label, draw.row, event)
-        record.of = original.record.index
-        self._see(record.partition, time)
+        record.repeats = original.record.index
+        self._advance(record.partition, time)
         return record
 
     def _late(self, draw: _Draw) -> Labelled | None:
-        """Make a late record: new, or the replay of an old one if one is old enough."""
-        lowest = min(self._largest)
+        """Make a late record: a new one, or the repeat of an old one if one is old enough."""
+        lowest = min(self._max_event_times)
         latest = lowest - self._lateness - 1
         if lowest < 0 or latest < 0:
             return None
-        if draw.three < _REPLAYS and self._archive and self._archive[0].event.time <= latest:
-            return _again(self._archive.popleft(), draw.row, "late")
+        if draw.third < _LATE_REPEATS and self._archive and self._archive[0].event.time <= latest:
+            return _exact_repeat(self._archive.popleft(), draw.row, "late")
         time = max(latest - int(draw.jitter * _LATEST_MS), 0)
         return self._record("late", draw.row, _new_event(draw, time))
 
@@ -182,7 +184,7 @@ class _Stream:
         event = _new_event(draw, time)
         record = self._record("invalid", draw.row, event)
         record.value, record.reason = corrupt(
-            self._write, event, draw.one, draw.two, tombstones=self._options.tombstones
+            self._write, event, draw.first, draw.second, tombstones=self._options.tombstones
         )
         return record
 
@@ -192,19 +194,19 @@ def _event_id(draw: _Draw) -> str:
 
 
 def _new_event(draw: _Draw, time: int) -> Event:
-    """Make an event that has not been there before."""
+    """Make an event with new ids."""
     return Event(
         _event_id(draw),
         f"u-{draw.user:06d}",
-        EVENT_TYPES[int(draw.one * len(EVENT_TYPES))],
+        EVENT_TYPES[int(draw.first * len(EVENT_TYPES))],
         time,
         f"{draw.order:012x}",
-        f"{int(draw.two * 500)}.{int(draw.three * 100):02d}",
-        PHRASES[int(draw.four * len(PHRASES))],
+        f"{int(draw.second * 500)}.{int(draw.third * 100):02d}",
+        PHRASES[int(draw.fourth * len(PHRASES))],
     )
 
 
-def _again(original: _Original, index: int, label: str) -> Labelled:
+def _exact_repeat(original: _Original, index: int, label: str) -> Labelled:
     """Repeat a record byte for byte."""
     first = original.record
     return Labelled(
@@ -231,16 +233,16 @@ def generate(options: StreamOptions) -> Iterator[Labelled]:
     random = np.random.Generator(np.random.PCG64(options.seed))
     user_shares = _user_shares(options)
     shares = np.cumsum(options.shares)
-    # What lies beyond the last share is unique.
+    # A number beyond the last share gives a unique record.
     labels = (*LABELS[1:], LABELS[0])
-    for begin in range(0, options.records, _CHUNK):
-        # Whole chunks are drawn even if the last one is cut: more records, the same beginning.
-        index = np.arange(begin, begin + _CHUNK)
-        numbers = random.random((7, _CHUNK))
+    for begin in range(0, options.records, _CHUNK_RECORDS):
+        # The last chunk is drawn whole and then cut: a longer stream begins with the same records.
+        index = np.arange(begin, begin + _CHUNK_RECORDS)
+        numbers = random.random((7, _CHUNK_RECORDS))
         chosen = np.searchsorted(shares, numbers[0], side="right").tolist()
         users = np.minimum(np.searchsorted(user_shares, numbers[1]), options.users - 1)
         columns = (index, _mix_64(index, options.seed), _mix_48(index, options.seed), users)
         rows = zip(*(column.tolist() for column in (*columns, *numbers[2:])), strict=True)
-        wanted = options.records - begin
-        for label, row in zip(chosen[:wanted], rows, strict=False):
+        left = options.records - begin
+        for label, row in zip(chosen[:left], rows, strict=False):
             yield stream.make(labels[label], _Draw._make(row))

@@ -1,8 +1,8 @@
-"""The topic that remembers which records were replayed, and where to.
+"""The replay log: a topic that remembers which records were replayed, and to which topic.
 
-A record in it is written in the transaction that replays what it names, so that
-no crash can part the two.  Values are JSON: {"to": topic, "topic": …,
-"partition": …, "offsets": […]}, of the input records that were answered.
+A transaction writes replays together with the log's record that names them, so a crash
+leaves both or neither.  Values are JSON: {"to": topic, "topic": …, "partition": …,
+"offsets": […]}.  `to` is the topic that was written; the rest names input records.
 """
 
 from __future__ import annotations
@@ -22,33 +22,40 @@ from flows.cli.replay.selection import Origin, ReplayLog
 from operators.errors import StateError
 
 _BROKER_DEFAULT = -1
-# What is forgotten would be replayed a second time.
+# A record that the log forgets would be replayed a second time.
 _CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-_SEEN_SECONDS = 10.0
+# A new topic reaches every broker's metadata within this time.
+_VISIBLE_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 
 
-def pack(to: str, origins: Iterable[Origin]) -> list[bytes]:
-    """Records of the log for some that are replayed, one for each partition they are of."""
+def log_records(to: str, origins: Iterable[Origin]) -> list[bytes]:
+    """Make the log's records for replays: one for each input partition.
+
+    to: topic that the replays are written to.  origins: of the replays.
+    """
     offsets: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for one in origins:
-        offsets[one.topic, one.partition].append(one.offset)
+    for origin in origins:
+        offsets[origin.topic, origin.partition].append(origin.offset)
     return [
         json.dumps(
-            {"to": to, "topic": topic, "partition": partition, "offsets": found},
+            {"to": to, "topic": topic, "partition": partition, "offsets": replayed},
             separators=(",", ":"),
         ).encode()
-        for (topic, partition), found in offsets.items()
+        for (topic, partition), replayed in offsets.items()
     ]
 
 
-def unpack(value: bytes, replayed: ReplayLog) -> None:
-    """Remember what a record of the log names.  Raises StateError if it is none."""
+def read_log_record(value: bytes, replayed: ReplayLog) -> None:
+    """Add the input records that a record of the log names.
+
+    value: of the log's record.  Raises StateError if it cannot be read as one.
+    """
     try:
-        found = json.loads(value)
-        replayed.add(found["to"], found["topic"], found["partition"], found["offsets"])
+        entry = json.loads(value)
+        replayed.add(entry["to"], entry["topic"], entry["partition"], entry["offsets"])
     except (ValueError, KeyError, TypeError) as error:
-        msg = f"the log of replays holds what is none of ours: {value[:80]!r}"
+        msg = f"the replay log holds a record that `dedup replay` did not write: {value[:80]!r}"
         raise StateError(msg) from error
 
 
@@ -58,12 +65,12 @@ def log_topic(app_id: str) -> str:
 
 
 def ensure_log(access: KafkaAccess) -> None:
-    """Create the log, or check that it forgets nothing.  Raises StateError, TopicError."""
+    """Create the log, or check that it keeps everything.  Raises StateError or TopicError."""
     topic = log_topic(access.app_id)
     admin = access.admin()
     if topic not in partition_counts(admin, access):
         create_topic(admin, NewTopic(topic, 1, _BROKER_DEFAULT, config=dict(_CONFIG)))
-        until = time.monotonic() + _SEEN_SECONDS
+        until = time.monotonic() + _VISIBLE_SECONDS
         while topic not in partition_counts(admin, access):
             if time.monotonic() > until:
                 msg = f"topic {topic} was created but cannot be seen yet: start again"

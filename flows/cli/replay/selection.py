@@ -1,4 +1,4 @@
-"""Which records are replayed, as what, and never twice."""
+"""Selects the records to replay, none of them twice, and restores their own headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPLAYS_HEADER = "dedup.replays"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where in the input a record was read."""
+    """The place of a record in the input."""
 
     topic: str
     partition: int
@@ -28,18 +28,18 @@ class ReplayLog:
     _offsets: dict[tuple[str, str, int], set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def add(self, to: str, topic: str, partition: int, offsets: Iterable[int]) -> None:
-        """Remember some of one partition."""
+        """Remember offsets of one partition."""
         self._offsets[to, topic, partition].update(offsets)
 
     def has(self, to: str, origin: Origin) -> bool:
-        """Whether a record was replayed to a topic."""
+        """Whether a record was replayed to the topic `to`."""
         place = (to, origin.topic, origin.partition)
         return place in self._offsets and origin.offset in self._offsets[place]
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record of an output topic, as it is read."""
+    """A record of an output topic, as it was read."""
 
     value: bytes | None
     key: bytes | None
@@ -49,7 +49,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A record as it is written again: what it came with, and how often it was replayed."""
+    """A record to write again: the input record, and a header with the number of its replays."""
 
     origin: Origin
     value: bytes | None
@@ -65,11 +65,11 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What is wanted; an empty one takes everything.
+    """Conditions for a replay; without any, every record matches.
 
-    reasons: of invalid records, or the combination that a duplicate matched.
-    since, until: of the record's timestamp in [since, until), epoch seconds.
-    max_replays: none that came from so many replays.
+    reasons: reasons of invalid records, and combinations that duplicates matched.
+    keys: record keys.  since, until: limits of the record's timestamp, epoch seconds,
+    [since, until).  max_replays: records with this many replays do not match.
     """
 
     reasons: frozenset[str] = frozenset()
@@ -79,25 +79,28 @@ class Filters:
     max_replays: int | None = None
 
     def match(self, dead_letter: DeadLetter, added: dict[str, bytes | None], replays: int) -> bool:
-        """Whether a record is wanted."""
-        at = dead_letter.timestamp_ms / 1000.0
+        """Whether a record meets all conditions.
+
+        added: the headers that the job added.  replays: how often it was replayed.
+        """
+        time = dead_letter.timestamp_ms / 1000.0
         reason = added.get("dedup.matched") or added.get("dedup.reason") or b""
         return (
             (not self.keys or dead_letter.key in self.keys)
             and (not self.reasons or reason.decode("utf-8", "replace") in self.reasons)
-            and (self.since is None or at >= self.since)
-            and (self.until is None or at < self.until)
+            and (self.since is None or time >= self.since)
+            and (self.until is None or time < self.until)
             and (self.max_replays is None or replays < self.max_replays)
         )
 
 
 @dataclass(slots=True)
 class Selection:
-    """Picks from one output topic what is to be replayed, and counts why the rest is not.
+    """Picks the records to replay from one output topic, and counts the others by reason.
 
-    input_topic: records of other inputs are left alone.  to: where replays go.
-    replayed: what was replayed before; what is picked is added, since an input
-    record may have been answered twice (at least once).
+    input_topic: records from other input topics are left alone.  to: topic to write to.
+    replayed: records that were replayed before.  Picked records are added to it: with
+    at_least_once, an output may hold two answers to one input record.
     """
 
     input_topic: str
@@ -108,7 +111,7 @@ class Selection:
     reasons: Counter[str] = field(default_factory=Counter)
 
     def pick(self, dead_letter: DeadLetter) -> Replay | None:
-        """What is written again for a record; None if nothing."""
+        """Make the replay of a record; None if it is not to be replayed."""
         self.counts["read"] += 1
         own, added = split_headers(dead_letter.headers)
         origin = _origin(added)
@@ -139,7 +142,7 @@ def _origin(added: dict[str, bytes | None]) -> Origin | None:
 
 
 def _replays(own: list[Header]) -> int:
-    """How often a record was replayed, by the last header that says so."""
+    """How often a record was replayed, from the last header with the count."""
     counts = [value for name, value in own if name == REPLAYS_HEADER]
     return int(counts[-1]) if counts and counts[-1] and counts[-1].isdigit() else 0
 
@@ -150,13 +153,13 @@ def _with_replays(own: Iterable[Header], replays: int) -> list[Header]:
 
 
 def before_replay(own: list[Header]) -> list[Header] | None:
-    """Headers that a record had before it was replayed; None for one that was not."""
+    """Headers of a record before its last replay; None if it was never replayed."""
     replays = _replays(own)
     return _with_replays(own, replays - 1) if replays else None
 
 
 def _reason(added: dict[str, bytes | None]) -> str:
-    """For the summary; how late a record was is of no use there."""
+    """Reason for the summary, which leaves out how late each late record was."""
     if (verdict := added.get("dedup.verdict")) == b"late":
         return "late"
     reason = added.get("dedup.matched") or added.get("dedup.reason") or verdict or b""

@@ -1,4 +1,4 @@
-"""`dedup status`: what a running job does, in a terminal."""
+"""`dedup status`: show what a running job does."""
 
 from __future__ import annotations
 
@@ -13,51 +13,57 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import SplitResult, urlsplit
 
-from flows.cli.status.text import lines_of
+from flows.cli.arguments import positive_integer
+from flows.cli.status.text import Report, lines_of
 from flows.settings.load import load_settings
-from flows.web.report import Report
 from operators.errors import DedupError, SettingsError
 
-_EVERY_SECONDS = 2.0
-_ANSWER_SECONDS = 5.0
+_REFRESH_SECONDS = 2.0
+_TIMEOUT_SECONDS = 5.0
 _NOT_WELL = 1
-# Another screen, from the top, without a cursor; and back.
+# Escape sequences: switch to the alternate screen and hide the cursor; clear for the next
+# frame; show the cursor and switch back.
 _BEGIN, _FRAME, _END = "\x1b[?1049h\x1b[?25l", "\x1b[H\x1b[J", "\x1b[?25h\x1b[?1049l"
 
 
 class StatusError(DedupError):
-    """What answers is not a process of the job."""
+    """A process of the job does not answer, or something else answers in its place."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the verb to its parser."""
+    """Add the options of `dedup status` to its parser."""
     parser.description = (
         "Show what a running job does, from the ports of its processes (DEDUP_METRICS_PORT): "
-        "throughput, verdicts, lag, keys, commits, lanes. Live on a terminal, until Ctrl-C; once, "
-        "as plain lines, elsewhere. Exit status 0 if every process answers and is ready, else 1."
+        "throughput, verdicts, lag, keys, commits, lanes. On a terminal the display is live, until "
+        "Ctrl-C; elsewhere the status is printed once, as plain lines. Exit status 0 if every "
+        "process answers and is ready, else 1."
     )
     parser.add_argument(
         "--url",
         action="append",
         metavar="URL",
-        help="http://HOST:PORT of a process, once for each (default: this machine, "
+        help="http://HOST:PORT of a process; repeat it for each process (default: this machine, "
         "DEDUP_METRICS_PORT and the ports after it)",
     )
     parser.add_argument(
         "--processes",
-        type=_positive,
+        type=positive_integer,
         default=1,
         metavar="N",
-        help="how many there are, on ports one after another (default: %(default)s)",
+        help="number of processes, on consecutive ports (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="once, as a JSON list of the reports")
-    parser.add_argument("--once", action="store_true", help="once, also on a terminal")
+    parser.add_argument(
+        "--json", action="store_true", help="print the reports once, as a JSON list"
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="print the status once, also on a terminal"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Show the status; return the exit status.
 
-    Raises SettingsError if it is not known whom to ask.
+    Raises SettingsError if the addresses of the processes are not known.
     """
     addresses = _addresses(args.url, args.processes)
     if args.json:
@@ -74,39 +80,32 @@ def run(args: argparse.Namespace) -> int:
     return 0 if well else _NOT_WELL
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        msg = f"{text!r} is not a whole number from 1 on"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
-
-
 def _addresses(urls: Sequence[str] | None, processes: int) -> list[SplitResult]:
     if not urls:
         port = load_settings().metrics_port
         if port is None:
             msg = "DEDUP_METRICS_PORT is not set: name the processes with --url http://HOST:PORT"
             raise SettingsError(msg)
-        urls = [f"http://127.0.0.1:{port + number}" for number in range(processes)]
+        urls = [f"http://127.0.0.1:{port + process}" for process in range(processes)]
     return [_address(url) for url in urls]
 
 
 def _address(url: str) -> SplitResult:
     try:
         address = urlsplit(url if "://" in url else f"http://{url}")
-        fits = address.scheme in ("http", "https") and address.hostname and address.port != 0
+        valid = address.scheme in ("http", "https") and address.hostname and address.port != 0
     except ValueError:
-        fits = False
-    if not fits:
+        valid = False
+    if not valid:
         msg = f"--url {url}: write http://HOST:PORT"
         raise SettingsError(msg)
     return address
 
 
 def _ask(address: SplitResult, *, history: bool) -> Report:
-    kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
+    connection_type = HTTPSConnection if address.scheme == "https" else HTTPConnection
     try:
-        connection = kind(address.hostname or "", address.port, timeout=_ANSWER_SECONDS)
+        connection = connection_type(address.hostname or "", address.port, timeout=_TIMEOUT_SECONDS)
         try:
             query = "?history=1" if history else ""
             connection.request("GET", f"{address.path.rstrip('/')}/status{query}")
@@ -128,19 +127,19 @@ def _ask(address: SplitResult, *, history: bool) -> Report:
 def _ask_all(
     addresses: Sequence[SplitResult], *, history: bool = False
 ) -> tuple[list[Report], list[str]]:
-    """Reports of the processes that answer, and what is wrong with the others."""
+    """Reports of the processes that answer, and a line for each of the others."""
     reports, missing = [], []
     with ThreadPoolExecutor(len(addresses)) as pool:
-        for asked in [pool.submit(_ask, address, history=history) for address in addresses]:
+        for answer in [pool.submit(_ask, address, history=history) for address in addresses]:
             try:
-                reports.append(asked.result())
+                reports.append(answer.result())
             except StatusError as error:
                 missing.append(str(error))
     return reports, missing
 
 
 def _watch(addresses: Sequence[SplitResult]) -> None:
-    """Draw again and again, until Ctrl-C."""
+    """Redraw the screen until Ctrl-C."""
     sys.stdout.write(_BEGIN)
     try:
         while True:
@@ -150,9 +149,9 @@ def _watch(addresses: Sequence[SplitResult]) -> None:
             clock = time.strftime("%H:%M:%S")
             sys.stdout.write(_FRAME + os.linesep.join([*shown, "", f"{clock}  Ctrl-C ends this"]))
             sys.stdout.flush()
-            time.sleep(_EVERY_SECONDS)
+            time.sleep(_REFRESH_SECONDS)
     except KeyboardInterrupt:
-        pass  # what it is for
+        pass  # the way to end it
     finally:
         sys.stdout.write(_END)
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The status of a job as lines of text: all processes together, then lane by lane."""
+"""The status of a job as lines of text: all processes together, its lanes, its hot keys."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise, zip_longest
+from typing import Any, TypeAlias
 
-from flows.web.report import Report
 from operators.verdicts import VERDICTS
+
+Report: TypeAlias = dict[str, Any]
+"""The report of a process at `/status`, decoded from JSON."""
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CURVE_COLUMNS = 40
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 _BYTE_STEP = 1024
-_MOST_PARTITIONS = 4
+_MAX_PARTITIONS = 4
+_MAX_HOT_KEYS = 5
 _LABEL_COLUMNS = 12
-# Up to how many seconds, in which unit, in which words.
+# Durations below this many seconds are shown in this unit (seconds), in this format.
 _DURATIONS = (
     (0.00995, 0.001, "{:.1f} ms"),
     (0.0995, 0.001, "{:.0f} ms"),
@@ -29,10 +33,10 @@ _DURATIONS = (
 
 
 def lines_of(reports: Sequence[Report], missing: Sequence[str], *, curves: bool) -> list[str]:
-    """Lines for a job.
+    """Make the lines for a job.
 
-    reports: of the processes that answer.  missing: what is wrong with the others.
-    curves: with small charts, for reports that have a history.
+    reports: of the processes that answer.  missing: a line for each of the others.
+    curves: whether to draw small charts; the reports need a history then.
     """
     lines = list(missing)
     for report in reports:
@@ -44,7 +48,8 @@ def lines_of(reports: Sequence[Report], missing: Sequence[str], *, curves: bool)
         *lines,
         *_figures(reports, curves=curves),
         "",
-        *_table(reports),
+        *_lanes(reports),
+        *_hot_keys(reports),
     ]
 
 
@@ -70,10 +75,12 @@ def _figures(reports: Sequence[Report], *, curves: bool) -> list[str]:
     lag = _add(report["input_lag"] for report in reports)
     behind = [f"partition {name}: {count:,}" for name, count in lag.most_common() if count]
     commits = sum(report["commits"] for report in reports)
-    took = [report["commit_seconds"] for report in reports if report["commit_seconds"] is not None]
+    durations = [
+        report["commit_seconds"] for report in reports if report["commit_seconds"] is not None
+    ]
     snapshot = max(report["checkpoint_age_seconds"] for report in reports)
-    watermarks = [report["watermark_lag_seconds"] for report in reports if report["lanes"]]
-    known = [one for one in watermarks if one is not None]
+    watermark_lags = [report["watermark_lag_seconds"] for report in reports if report["lanes"]]
+    known = [lag for lag in watermark_lags if lag is not None]
     evicted = _add(report["evictions"] for report in reports)
     return [
         _line("throughput", f"{rate:,.0f} records/s", _curve(reports, _rates) if curves else ""),
@@ -82,13 +89,13 @@ def _figures(reports: Sequence[Report], *, curves: bool) -> list[str]:
         _line(
             "input lag",
             f"{sum(lag.values()):,} records"
-            + (f" ({', '.join(behind[:_MOST_PARTITIONS])})" if behind else ""),
+            + (f" ({', '.join(behind[:_MAX_PARTITIONS])})" if behind else ""),
             _curve(reports, _lags) if curves else "",
         ),
         _line(
             "watermark",
             f"{seconds(max(known))} behind the wall clock"
-            if known and len(known) == len(watermarks)
+            if known and len(known) == len(watermark_lags)
             else "unknown until every partition has been heard from",
         ),
         _line(
@@ -100,7 +107,7 @@ def _figures(reports: Sequence[Report], *, curves: bool) -> list[str]:
         _line(
             "commits",
             f"{commits:,}"
-            + (f", {seconds(max(took))} each" if took else "")
+            + (f", {seconds(max(durations))} each" if durations else "")
             + f"; last snapshot {seconds(snapshot)} ago",
         ),
         _line(
@@ -116,7 +123,7 @@ def _line(label: str, text: str, curve: str = "") -> str:
     return f"{label:<{_LABEL_COLUMNS}}{text}" + (f"  {curve}" if curve else "")
 
 
-def _table(reports: Sequence[Report]) -> list[str]:
+def _lanes(reports: Sequence[Report]) -> list[str]:
     heads = ("lane", "process", "records", "keys", "memory", "watermark lag", "restored")
     rows = [
         (
@@ -132,6 +139,24 @@ def _table(reports: Sequence[Report]) -> list[str]:
         for lane in report["lanes"]
     ]
     rows.sort(key=lambda row: (int(row[0]), int(row[1])))
+    return _table(heads, rows)
+
+
+def _hot_keys(reports: Sequence[Report]) -> list[str]:
+    """Make a table of the keys with the most duplicates; no lines if there are none."""
+    keys = [key for report in reports for key in report["hot_keys"]]
+    keys.sort(key=lambda key: -int(key["duplicates"]))
+    if not keys:
+        return []
+    heads = ("hot key", "recent duplicates", "example", "lane")
+    rows = [
+        (str(key["matched"]), f"about {key['duplicates']:,}", key["example"], str(key["lane"]))
+        for key in keys[:_MAX_HOT_KEYS]
+    ]
+    return ["", *_table(heads, rows)]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     return [
         "  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True))
@@ -141,8 +166,8 @@ def _table(reports: Sequence[Report]) -> list[str]:
 
 def _add(counts: Iterable[dict[str, int]]) -> Counter[str]:
     total: Counter[str] = Counter()
-    for one in counts:
-        total.update(one)
+    for count in counts:
+        total.update(count)
     return total
 
 
@@ -161,19 +186,19 @@ def _lags(report: Report) -> list[float]:
     return [float(sample["lag"]) for sample in report["history"][:-1]]
 
 
-def _curve(reports: Sequence[Report], of: Callable[[Report], list[float]]) -> str:
-    """The last samples of all processes together, one block each."""
-    columns = [of(report)[-_CURVE_COLUMNS:][::-1] for report in reports]
+def _curve(reports: Sequence[Report], samples: Callable[[Report], list[float]]) -> str:
+    """Draw the sums of the last samples over all processes, a block for each sample."""
+    columns = [samples(report)[-_CURVE_COLUMNS:][::-1] for report in reports]
     sums = [sum(values) for values in zip_longest(*columns, fillvalue=0.0)][::-1]
-    most = max(sums, default=0.0)
+    largest = max(sums, default=0.0)
     top = len(_BLOCKS) - 1
     return "".join(
-        _BLOCKS[round(top * max(value, 0.0) / most) if most > 0 else 0] for value in sums
+        _BLOCKS[round(top * max(value, 0.0) / largest) if largest > 0 else 0] for value in sums
     )
 
 
 def seconds(value: float) -> str:
-    """A duration as people say it."""
+    """Format a duration for people."""
     sign, value = ("−", -value) if value < 0 else ("", value)
     return sign + next(
         text.format(value / unit) for limit, unit, text in _DURATIONS if value < limit
@@ -181,7 +206,7 @@ def seconds(value: float) -> str:
 
 
 def size(value: float) -> str:
-    """A number of bytes as people say it."""
+    """Format a number of bytes for people."""
     unit = 0
     while value >= _BYTE_STEP and unit < len(_BYTES) - 1:
         value /= _BYTE_STEP

@@ -1,4 +1,4 @@
-"""Stretches of time in RocksDB: how many keys are in each, and which are of no more use."""
+"""Buckets of event time in RocksDB: how many keys each holds, and which are expired."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import msgspec
 import numpy as np
 
 from operators.columns.arrays import Floats
-from operators.windows.disk import layout as lying
+from operators.windows.disk import layout as key_layout
 from operators.windows.disk.layout import KeyLayout
 from operators.windows.disk.rocksdb import BUCKETS, RocksBatch, RocksDatabase
 
 
 @dataclass(slots=True)
-class _Stretch:
-    """Keys of a stretch of time: how many, the newest, and an ordinal before all of them.
+class _Bucket:
+    """The keys of a bucket.
 
-    leaving: how many of them are chosen for eviction.
+    newest: event time.  first: an ordinal not after that of any of them.  leaving: how
+    many of them are chosen for eviction.
     """
 
     count: int
@@ -29,45 +30,44 @@ class _Stretch:
 
 
 class Buckets:
-    """The stretches that have keys on disk.
+    """The buckets that have keys on disk.
 
-    gone: those that were of no more use when `look` was called last; they may be on
-    disk still.
+    expired: those of no more use at the last `update_expired`; they may still be on disk.
     """
 
     def __init__(self, layout: KeyLayout, database: RocksDatabase) -> None:
         self._layout = layout
         self._all = {
-            lying.number_of(key): _Stretch(*msgspec.msgpack.decode(value))
+            key_layout.number_of(key): _Bucket(*msgspec.msgpack.decode(value))
             for key, value in database.items(BUCKETS)
         }
         self.expired: set[float] = set()
 
-    def add(self, batch: RocksBatch, homes: Floats, times: Floats, ordinal: int) -> None:
-        """Count new keys."""
-        for number in np.unique(homes).tolist():
-            mine = homes == number
-            one = self._all.setdefault(number, _Stretch(0, -math.inf, ordinal))
-            one.count += int(mine.sum())
-            one.newest = max(one.newest, float(times[mine].max()))
+    def add(self, batch: RocksBatch, numbers: Floats, times: Floats, ordinal: int) -> None:
+        """Count new keys.  numbers: of their buckets.  ordinal: not after that of any key."""
+        for number in np.unique(numbers).tolist():
+            rows = numbers == number
+            bucket = self._all.setdefault(number, _Bucket(0, -math.inf, ordinal))
+            bucket.count += int(rows.sum())
+            bucket.newest = max(bucket.newest, float(times[rows].max()))
             self._put(batch, number)
 
     def _put(self, batch: RocksBatch, number: float) -> None:
-        one = self._all[number]
-        value = msgspec.msgpack.encode((one.count, one.newest, one.first))
-        batch.put(BUCKETS, lying.sortable(np.array([number])), value)
+        bucket = self._all[number]
+        value = msgspec.msgpack.encode((bucket.count, bucket.newest, bucket.first))
+        batch.put(BUCKETS, key_layout.sortable(np.array([number])), value)
 
     def leave(self, victims: Mapping[bytes, int]) -> None:
-        """Take note of keys that are chosen for eviction, with the number of their entries."""
+        """Note keys that are chosen for eviction, with the number of their entries."""
         for key, entries in victims.items():
-            if one := self._all.get(lying.number_of(key)):
-                one.leaving += entries
+            if bucket := self._all.get(key_layout.number_of(key)):
+                bucket.leaving += entries
 
     def evict(self, batch: RocksBatch, victims: Mapping[bytes, int]) -> None:
-        """Count such keys out."""
+        """Subtract evicted keys, with the number of their entries."""
         changed = set()
         for key, entries in victims.items():
-            number = lying.number_of(key)
+            number = key_layout.number_of(key)
             if entries and number in self._all:
                 self._all[number].count -= entries
                 self._all[number].leaving -= entries
@@ -75,29 +75,34 @@ class Buckets:
         for number in changed:
             self._put(batch, number)
 
-    def look(self, horizon: float) -> int:
-        """See which are of no more use; return how many keys they have, chosen ones aside."""
-        self.expired = set(self.gone_at(horizon))
+    def update_expired(self, horizon: float) -> int:
+        """Find the expired buckets; return how many keys they hold, without chosen ones."""
+        self.expired = set(self.expired_at(horizon))
         return sum(self._all[number].count - self._all[number].leaving for number in self.expired)
 
-    def gone_at(self, horizon: float) -> list[float]:
-        """Stretches of no more use at a horizon, as far as they are the first ones."""
-        gone = []
+    def expired_at(self, horizon: float) -> list[float]:
+        """Return the buckets of no more use at a horizon, up to the first one of use."""
+        expired = []
         for number in sorted(self._all):
             if not self._layout.is_expired(number, self._all[number].newest, horizon):
                 break
-            gone.append(number)
-        return gone
+            expired.append(number)
+        return expired
 
-    def remove(self, batch: RocksBatch, gone: list[float]) -> int:
-        """Remove stretches; return how many keys they had."""
-        count = sum(self._all.pop(number).count for number in gone)
-        batch.delete_range(BUCKETS, b"", lying.after(gone[-1]))
+    def remove(self, batch: RocksBatch, numbers: list[float]) -> int:
+        """Remove buckets, the first ones; return how many keys they held."""
+        count = sum(self._all.pop(number).count for number in numbers)
+        batch.delete_range(BUCKETS, b"", key_layout.after(numbers[-1]))
         return count
 
-    def first(self, otherwise: int, *, gone: bool = True) -> int:
-        """Return an ordinal before all keys; gone: those of no more use too."""
-        ones = (
-            one.first for number, one in self._all.items() if gone or number not in self.expired
+    def first_ordinal(self, otherwise: int, *, with_expired: bool = True) -> int:
+        """Return an ordinal not after that of any key.
+
+        otherwise: returned if there are no keys.  with_expired: whether expired keys count.
+        """
+        ordinals = (
+            bucket.first
+            for number, bucket in self._all.items()
+            if with_expired or number not in self.expired
         )
-        return min(ones, default=otherwise)
+        return min(ordinals, default=otherwise)

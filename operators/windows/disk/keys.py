@@ -1,4 +1,4 @@
-"""Keys in RocksDB: read, written with the progress they belong to, expired, evicted."""
+"""Keys of one lane in RocksDB: read, written with the progress they belong to, removed."""
 
 from __future__ import annotations
 
@@ -10,52 +10,53 @@ import numpy as np
 
 from operators.changes import Delta, LaneProgress
 from operators.columns.arrays import Bools, Ints
-from operators.windows.disk import layout as lying
+from operators.windows.bound import Bound
+from operators.windows.disk import layout as key_layout
 from operators.windows.disk.buckets import Buckets
-from operators.windows.disk.layout import NUMBER_BYTES, KeyLayout, SessionLayout
+from operators.windows.disk.layout import NUMBER_BYTES, KeyLayout
 from operators.windows.disk.rocksdb import ENDS, KEYS, META, ORDER, RocksBatch, RocksDatabase
-from operators.windows.disk.victims import Choosing, Victims
-from operators.windows.key_table.table import Bound
+from operators.windows.disk.victims import VictimChooser, Victims
+from operators.windows.store import bucket_numbers
 
-# Keys that are evicted, or sessions that expire, in one step: a few milliseconds.  Sessions
-# are twice what was written where that is more: else there would be ever more of them.
+# Keys evicted or sessions expired in one step: a few milliseconds.  It is twice the number
+# of sessions written if that is more, or expired sessions would pile up.
 _STEP = 2048
-# Sizes are asked of RocksDB once in so many writes.
-_SIZE_EVERY = 64
+# RocksDB is asked for its size once in 64 writes.
+_WRITES_PER_SIZE = 64
 _PROGRESS = b"progress"
 
 
 class DiskKeys:
     """Keys of one lane.
 
-    Promises: every change of them, the number of keys and the progress are written in
-    one batch.  What an `ordinal` is for: the rows of `order` are the keys by it, the
-    oldest first, and a key's value has the ordinal under which it stands there.
+    Promises: one batch holds a change of keys, the number of keys and the progress.  Each
+    key has an ordinal: the rows of `order` are the keys by ordinal, the oldest first, and
+    a key's value holds its ordinal.
 
-    What `expire` and `choose` take away is not found and not counted from then on.  On
-    disk it stays until `remove_expired` and `put` are told that it is committed: after
-    a kill the same records are decided again, and need the same keys.
+    Keys that `expire` or `choose` takes away are not found and not counted from then on.
+    They stay on disk until `remove_expired` and `put` come with their commit: after a kill
+    the same records are decided again, and need the same keys.
     """
 
     def __init__(self, layout: KeyLayout, bound: Bound, database: RocksDatabase) -> None:
         self._layout = layout
         self._bound = bound
         self._database = database
-        self._held = self._ordinal = self._writes = self._ends_since_looked = 0
+        self._held = self._ordinal = self._writes = self._ended_since_removal = 0
         self._buckets = Buckets(layout, database)
-        self._choosing = Choosing(database)
+        self._chooser = VictimChooser(database)
         self._horizon = -math.inf
         self._uncounted = 0
         self.size_bytes = database.disk_bytes()
         self.progress: LaneProgress | None = None
         stored = database.get_one(META, _PROGRESS)
         if stored is not None:
-            found = msgspec.msgpack.decode(stored)
-            self._held, self._ordinal = found["held"], found["ordinal"]
-            self.progress = LaneProgress(*found["progress"])
+            kept = msgspec.msgpack.decode(stored)
+            self._held, self._ordinal = kept["held"], kept["ordinal"]
+            self.progress = LaneProgress(*kept["progress"])
 
     def __len__(self) -> int:
-        """Return the number of keys, less those that are expired or chosen for eviction."""
+        """Return the number of keys, without those that expired or are chosen for eviction."""
         return self._held - self._uncounted
 
     def _write(self, batch: RocksBatch) -> None:
@@ -63,18 +64,18 @@ class DiskKeys:
         batch.put(META, _PROGRESS, msgspec.msgpack.encode(kept))
         self._database.write(batch)
         self._writes += 1
-        if self._writes % _SIZE_EVERY == 1:
+        if self._writes % _WRITES_PER_SIZE == 1:
             self.size_bytes = self._database.disk_bytes()
 
     def find(self, keys: list[bytes]) -> tuple[Delta, Bools]:
-        """Return what there is of some keys, and which of that is due to be renewed."""
-        if leaving := self._choosing.leaving:
+        """Return the entries of these keys, and which of them a duplicate renews."""
+        if leaving := self._chooser.leaving:
             keys = [key for key in keys if key not in leaving]
         values = self._database.get(KEYS, keys)
-        found = [(key, value) for key, value in zip(keys, values, strict=True) if value is not None]
-        if not found:
+        held = [(key, value) for key, value in zip(keys, values, strict=True) if value is not None]
+        if not held:
             return Delta.empty(), np.zeros(0, np.bool_)
-        delta, ordinals = lying.found_delta(*zip(*found, strict=True))
+        delta, ordinals = key_layout.delta_of(*zip(*held, strict=True))
         due: Bools = ordinals < self._ordinal - self._bound.renewed_after
         return delta, due & self._bound.renew
 
@@ -93,27 +94,27 @@ class DiskKeys:
         *,
         must_read_before_write: bool,
     ) -> None:
-        """Write what a transaction changed.
+        """Write the change of a transaction.
 
-        new: which rows are keys that are not there.  evicted: what was chosen while it was
-        decided; none of its rows was before that.  merging: whether there may be
-        others with the same key in the same stretch, so that one has to look.
+        new: which rows are keys that are not on disk.  evicted: keys chosen while the
+        transaction was decided, all of them before its rows.  must_read_before_write:
+        whether a bucket may already have entries of the same keys.
         """
         batch = self._database.batch()
         self._remove(batch, evicted)
         if len(delta):
             ordinals = np.arange(self._ordinal, self._ordinal + len(delta))
             self._ordinal += len(delta)
-            homes = self._layout.bucket_of(delta.times)
-            keys = lying.keys_at(homes, delta.hashes)
+            buckets = self._layout.bucket_of(delta.times)
+            keys = key_layout.keys_at(buckets, delta.hashes)
             if must_read_before_write:
                 new = self._put_merged(batch, keys, delta, ordinals, set(evicted.keys))
             else:
-                batch.put_all(KEYS, keys, lying.values_of(ordinals, delta))
+                batch.put_all(KEYS, keys, key_layout.values_of(ordinals, delta))
                 batch.put_all(ORDER, _big_endian(ordinals), keys)
-            if not isinstance(self._layout, SessionLayout):
+            if not self._layout.entries_grow:
                 self._held += int(new.sum())
-                self._buckets.add(batch, homes[new], delta.times[new], int(ordinals[0]))
+                self._buckets.add(batch, buckets[new], delta.times[new], int(ordinals[0]))
         end = 0 if self.progress is None else self.progress.end
         self.progress = progress._replace(end=max(end, progress.end))
         self._write(batch)
@@ -126,132 +127,136 @@ class DiskKeys:
         ordinals: Ints,
         evicted: set[bytes],
     ) -> Bools:
-        """Write keys after what they have already; return which rows made more entries."""
+        """Merge rows with the entries that keys have already; return which rows added one."""
         unique = list(dict.fromkeys(keys))
         known = dict(zip(unique, self._database.get(KEYS, unique), strict=True))
-        known.update(dict.fromkeys(evicted.intersection(known)))  # removed in the same batch
+        known.update(dict.fromkeys(evicted.intersection(known)))  # the same batch removes them
         firsts = delta.times if delta.firsts is None else delta.firsts
         rows = zip(firsts.tolist(), delta.times.tolist(), delta.references.tolist(), strict=True)
         order: dict[int, bytes] = {}
-        more = np.zeros(len(keys), np.bool_)
+        added = np.zeros(len(keys), np.bool_)
         held = 0
         for row, (key, ordinal, entry) in enumerate(
             zip(keys, ordinals.tolist(), rows, strict=True)
         ):
             value = known[key]
-            entries = [] if value is None else lying.entries_of(value)
+            entries = [] if value is None else key_layout.entries_of(value)
             merged = self._layout.merged(entries, entry)
             moves = self._bound.renew or self._layout.added_again(entries, entry)
             if value is not None and not moves:
-                ordinal = lying.ordinal_of(value)  # noqa: PLW2901 - it stays where it is
-            elif value is not None and order.pop(lying.ordinal_of(value), None) is None:
-                batch.delete(ORDER, [lying.order_of(lying.ordinal_of(value))])
+                ordinal = key_layout.ordinal_of(value)  # noqa: PLW2901 - the key keeps its place
+            elif value is not None and order.pop(key_layout.ordinal_of(value), None) is None:
+                batch.delete(ORDER, [key_layout.order_of(key_layout.ordinal_of(value))])
             if value is None or moves:
                 order[ordinal] = key
-            known[key] = lying.value_of(ordinal, merged)
-            more[row] = len(merged) > len(entries)
+            known[key] = key_layout.value_of(ordinal, merged)
+            added[row] = len(merged) > len(entries)
             held += len(merged) - len(entries)
         batch.put_all(KEYS, unique, [value for value in known.values() if value is not None])
         batch.put_all(ORDER, _big_endian(np.array(list(order), np.int64)), list(order.values()))
-        if isinstance(self._layout, SessionLayout):
+        if self._layout.entries_grow:
             self._held += held
-            ends = lying.keys_at(self._layout.ends(delta.times), delta.hashes)
+            ends = key_layout.keys_at(
+                bucket_numbers(delta.times, self._layout.seconds), delta.hashes
+            )
             batch.put_all(ENDS, ends, [b""] * len(ends))
-            self._ends_since_looked += len(ends)
-        return more
+            self._ended_since_removal += len(ends)
+        return added
 
     def expire(self, horizon: float) -> None:
-        """From now on do not count what no record with an event time ≥ horizon could match."""
+        """No longer count keys that no record with an event time ≥ horizon can match."""
         self._horizon = max(self._horizon, horizon)
-        self._count_again()
+        self._update_uncounted()
 
-    def _count_again(self) -> None:
-        """Count what is there without being held any more."""
-        self._uncounted = self._buckets.look(self._horizon)
-        self._uncounted += sum(self._choosing.leaving.values())
+    def _update_uncounted(self) -> None:
+        """Count the keys that are on disk and not held any more."""
+        self._uncounted = self._buckets.update_expired(self._horizon)
+        self._uncounted += sum(self._chooser.leaving.values())
 
     def remove_expired(self, horizon: float) -> None:
-        """Remove what expired, given the horizon of what was put last; sessions in steps."""
-        if isinstance(self._layout, SessionLayout):
-            self._remove_sessions(self._layout, horizon)
-        elif gone := self._buckets.gone_at(horizon):
-            self._remove_stretches(gone)
-        self._count_again()
+        """Remove expired keys, given the horizon of the last change put; sessions in steps."""
+        if self._layout.entries_grow:
+            self._remove_ended(horizon)
+        elif expired := self._buckets.expired_at(horizon):
+            self._remove_buckets(expired)
+        self._update_uncounted()
 
-    def _remove_stretches(self, gone: list[float]) -> None:
+    def _remove_buckets(self, expired: list[float]) -> None:
         batch = self._database.batch()
-        self._held -= self._buckets.remove(batch, gone)
-        for key in self._choosing.leaving:
-            if lying.number_of(key) in gone:
-                self._choosing.leaving[key] = 0
-        batch.delete_range(KEYS, b"", lying.after(gone[-1]))
-        batch.delete_range(ORDER, b"", lying.order_of(self._buckets.first(self._ordinal)))
+        self._held -= self._buckets.remove(batch, expired)
+        for key in self._chooser.leaving:
+            if key_layout.number_of(key) in expired:
+                self._chooser.leaving[key] = 0
+        batch.delete_range(KEYS, b"", key_layout.after(expired[-1]))
+        first = self._buckets.first_ordinal(self._ordinal)
+        batch.delete_range(ORDER, b"", key_layout.order_of(first))
         self._write(batch)
 
-    def _remove_sessions(self, layout: SessionLayout, horizon: float) -> None:
-        """Look at some of the keys of which a session has ended."""
+    def _remove_ended(self, horizon: float) -> None:
+        """Remove the sessions that ended, of the first keys in the list of ends."""
         if not math.isfinite(horizon) or not self._held:
             return
-        border = lying.sortable(np.array([layout.ended_before(horizon)]))
-        at_once = max(_STEP, 2 * self._ends_since_looked)
-        self._ends_since_looked = 0
-        rows = islice(self._database.items(ENDS), at_once)
+        border = key_layout.sortable(np.array([self._layout.ended_before(horizon)]))
+        limit = max(_STEP, 2 * self._ended_since_removal)
+        self._ended_since_removal = 0
+        rows = islice(self._database.items(ENDS), limit)
         ends = [key for key, _ in takewhile(lambda row: row[0][:NUMBER_BYTES] < border, rows)]
         if not ends:
             return
-        zero = lying.sortable(np.zeros(1))
+        zero = key_layout.sortable(np.zeros(1))
         keys = list(dict.fromkeys(zero + end[NUMBER_BYTES:] for end in ends))
         batch = self._database.batch()
         for key, value in zip(keys, self._database.get(KEYS, keys), strict=True):
             if value is None:
                 continue
-            entries = lying.entries_of(value)
-            live = [one for one in entries if not horizon - one[1] >= layout.seconds]
+            entries = key_layout.entries_of(value)
+            live = [entry for entry in entries if not horizon - entry[1] >= self._layout.seconds]
             self._held -= len(entries) - len(live)
-            if key in self._choosing.leaving:
-                self._choosing.leaving[key] = len(live)
+            if key in self._chooser.leaving:
+                self._chooser.leaving[key] = len(live)
             if live:
-                batch.put(KEYS, key, lying.value_of(lying.ordinal_of(value), live))
+                batch.put(KEYS, key, key_layout.value_of(key_layout.ordinal_of(value), live))
             else:
                 batch.delete(KEYS, [key])
-                batch.delete(ORDER, [lying.order_of(lying.ordinal_of(value))])
+                batch.delete(ORDER, [key_layout.order_of(key_layout.ordinal_of(value))])
         batch.delete_range(ENDS, b"", ends[-1] + b"\0")
         self._write(batch)
 
     def choose(self, busy: set[bytes]) -> Victims | None:
-        """Choose some of the oldest keys to be evicted; return None if there are no more.
+        """Choose some of the oldest keys for eviction; return None if there are no more.
 
-        busy: keys of which a change is not put yet; they are not chosen.
+        busy: keys with a change that is not put yet; they are not chosen.
         """
-        count = min(_STEP, self._bound.evicted_at_once)
+        count = min(_STEP, self._bound.keys_per_eviction)
         first = b""
         if self._buckets.expired:
-            first = lying.order_of(self._buckets.first(self._ordinal, gone=False))
-        victims = self._choosing.choose(
+            ordinal = self._buckets.first_ordinal(self._ordinal, with_expired=False)
+            first = key_layout.order_of(ordinal)
+        victims = self._chooser.choose(
             count,
             first,
-            lambda key: key in busy or lying.number_of(key) in self._buckets.expired,
+            lambda key: key in busy or key_layout.number_of(key) in self._buckets.expired,
         )
         if victims is not None:
-            chosen = {key: self._choosing.leaving[key] for key in victims.keys}
+            chosen = {key: self._chooser.leaving[key] for key in victims.keys}
             self._uncounted += sum(chosen.values())
             self._buckets.leave(chosen)
         return victims
 
     def evict(self, victims: Victims) -> None:
-        """Remove keys that were chosen, where all that was decided is put."""
+        """Remove chosen keys at once; every decided change must have been put."""
         batch = self._database.batch()
         self._remove(batch, victims)
         self._write(batch)
 
     def _remove(self, batch: RocksBatch, victims: Victims) -> None:
-        removed = self._choosing.remove(batch, victims)
+        removed = self._chooser.remove(batch, victims)
         self._held -= sum(removed.values())
         self._uncounted -= sum(removed.values())
         self._buckets.evict(batch, removed)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._database.close()
 
 

@@ -1,25 +1,21 @@
-"""How keys lie in a sorted database: where each is, and what its value says.
+"""How keys are stored in a sorted database: the bytes of keys and values.
 
-A key is 24 bytes: the number of its stretch of time, so that what expires together
-lies together, and its hash.  A value is an ordinal, by which the oldest are known, and
-one entry or (sessions, or where rounding puts two into one stretch) more.
+A key is 24 bytes: the number of its bucket of event time, so that keys which expire
+together are neighbours, and its hash.  A value is an ordinal, which says how old the key
+is, and one entry or more: several sessions, or two that rounding puts into one bucket.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
 from operators.changes import Delta
-from operators.columns.arrays import Floats, Hashes, Ints
-from operators.windows.key_table.table import Bound
-from operators.windows.session import SessionStore
-from operators.windows.sliding import SlidingStore
+from operators.columns.arrays import Bools, Floats, Hashes, Ints
+from operators.windows.bound import Bound
 from operators.windows.store import KeyStore, bucket_numbers
-from operators.windows.tumbling import TumblingStore
 
 Entry: TypeAlias = tuple[float, float, int]
 """First and last event time, and reference."""
@@ -30,26 +26,27 @@ ENTRY = np.dtype([("first", "<f8"), ("last", "<f8"), ("reference", "<i8")])
 VALUE = np.dtype([("ordinal", "<u8"), ("entry", ENTRY)])
 _ORDINAL_BYTES = 8
 _SIGN = np.uint64(1 << 63)
-# What is looked up or not committed yet is held in memory; it has no bound of its own.
-_UNBOUNDED = Bound(1 << 40)
+# The store in memory holds keys that were looked up or are not committed yet.  The
+# disk bounds them, not the store.
+UNBOUNDED = Bound(1 << 40)
 
 
 def sortable(numbers: Floats) -> bytes:
-    """Eight bytes a number, in whose order the numbers are."""
+    """Return eight bytes a number; their order is the order of the numbers."""
     bits = np.asarray(numbers + 0.0, np.float64).view(np.uint64)  # −0.0 is 0.0
     negative = (bits & _SIGN) != 0
     return np.where(negative, ~bits, bits | _SIGN).astype(">u8").tobytes()
 
 
 def number_of(key: bytes) -> float:
-    """The number that a key begins with."""
+    """Return the number of the bucket that a key begins with."""
     bits = int.from_bytes(key[:8], "big")
     bits = bits ^ (1 << 63) if bits >> 63 else bits ^ ((1 << 64) - 1)
     return float(np.array([bits], np.uint64).view(np.float64)[0])
 
 
 def keys_at(numbers: Floats, hashes: Hashes) -> list[bytes]:
-    """Keys of hashes, shape (n, 2), in stretches of time."""
+    """Return the keys of hashes, shape (n, 2), in buckets."""
     table = np.empty((len(hashes), 3), np.uint64)
     table[:, 0] = np.frombuffer(sortable(numbers), np.uint64)
     table[:, 1:] = hashes
@@ -58,7 +55,7 @@ def keys_at(numbers: Floats, hashes: Hashes) -> list[bytes]:
 
 
 def values_of(ordinals: Ints, delta: Delta) -> list[bytes]:
-    """Values of one entry each."""
+    """Return values of one entry each."""
     table = np.empty(len(delta), VALUE)
     table["ordinal"] = ordinals
     table["entry"]["first"] = delta.times if delta.firsts is None else delta.firsts
@@ -69,38 +66,38 @@ def values_of(ordinals: Ints, delta: Delta) -> list[bytes]:
 
 
 def ordinal_of(value: bytes) -> int:
-    """The ordinal in a value."""
+    """Return the ordinal in a value."""
     return int.from_bytes(value[:_ORDINAL_BYTES], "little")
 
 
 def after(number: float) -> bytes:
-    """Where all keys of a stretch of time, and of those before it, end."""
+    """Return a bound above all keys of a bucket and of the buckets before it."""
     return sortable(np.array([number])) + b"\xff" * (KEY_BYTES - NUMBER_BYTES + 1)
 
 
 def order_of(ordinal: int) -> bytes:
-    """The place in the order that an ordinal stands for."""
+    """Return the row key of an ordinal in the order of age."""
     return ordinal.to_bytes(NUMBER_BYTES, "big")
 
 
 def ordinal_at(order: bytes) -> int:
-    """The ordinal that a place in the order stands for."""
+    """Return the ordinal of a row key in the order of age."""
     return int.from_bytes(order, "big")
 
 
 def entries_of(value: bytes) -> list[Entry]:
-    """First and last event time and reference of each entry."""
+    """Return the entries in a value."""
     rows: list[Entry] = np.frombuffer(value, ENTRY, offset=_ORDINAL_BYTES).tolist()
     return rows
 
 
 def value_of(ordinal: int, entries: Sequence[Entry]) -> bytes:
-    """Return a value of some entries."""
+    """Return a value with these entries."""
     return ordinal.to_bytes(_ORDINAL_BYTES, "little") + np.array(list(entries), ENTRY).tobytes()
 
 
-def found_delta(keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[Delta, Ints]:
-    """What was found, as a delta, and the ordinal of each of its rows."""
+def delta_of(keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[Delta, Ints]:
+    """Return keys and their values as a delta, and the ordinal of each of its rows."""
     if all(len(value) == VALUE.itemsize for value in values):
         table = np.frombuffer(b"".join(values), VALUE)
         entries, ordinals = table["entry"], table["ordinal"].astype(np.int64)
@@ -119,139 +116,71 @@ def found_delta(keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[Delta, 
     return delta, ordinals
 
 
-class KeyLayout:
-    """Where the keys of tumbling windows lie, or of the one that lasts for ever.
+class MemoryStore(KeyStore, Protocol):
+    """The store in memory that decides for a store on disk."""
 
-    merging: whether a key's value may have to be read before it is written.
-    skippable: whether a record that repeats a key in memory need not be looked up.
+    @property
+    def crowded(self) -> bool:
+        """Whether a key may have several entries in one bucket."""
+        ...
+
+    def holds(self, delta: Delta) -> Bools:
+        """Tell which rows of a delta add no entry: their key is held, or comes earlier in it."""
+        ...
+
+    def known(self, keys: Hashes) -> Bools:
+        """Tell which keys have all of their entries in memory, where entries grow."""
+        ...
+
+
+class KeyLayout:
+    """How the entries of one window kind are stored on disk.
+
+    must_read_before_write: whether a key may have an entry on disk already that a write
+    must not lose.  skip_lookup_if_in_memory: whether a record that repeats a key in
+    memory needs no lookup.  entries_grow: whether later records change an entry.  All
+    entries of a key are then read, written and expired together, in one bucket.
     """
 
-    must_read_before_write = False
-    skip_lookup_if_in_memory = True
+    must_read_before_write: ClassVar[bool] = False
+    skip_lookup_if_in_memory: ClassVar[bool] = True
+    entries_grow: ClassVar[bool] = False
 
     def __init__(self, seconds: float) -> None:
-        """seconds: of the window; infinite for ever."""
+        """seconds: length of the window; infinite if it never ends."""
         self.seconds = seconds
 
-    def memory_store(self) -> KeyStore:
+    def memory_store(self) -> MemoryStore:
         """Make an empty store of the same window in memory."""
-        return TumblingStore(self.seconds, _UNBOUNDED)
+        raise NotImplementedError
 
     def bucket_of(self, times: Floats) -> Floats:
-        """Stretch of time that keys of these times lie in."""
-        return (
-            np.zeros(len(times)) if np.isinf(self.seconds) else bucket_numbers(times, self.seconds)
-        )
+        """Return the bucket that holds keys of these times."""
+        return bucket_numbers(times, self.seconds)
 
     def buckets_to_search(self, times: Floats) -> list[Floats]:
-        """Stretches where keys lie that records of these times can match; `bucket_of` first."""
+        """Return the buckets with keys that records of these times can match; own bucket first."""
         return [self.bucket_of(times)]
 
     def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
-        """Entries of a key after one more was written."""
-        return [entry] if not entries or self.added_again(entries, entry) else entries
+        """Return the entries of a key after one more was written."""
+        raise NotImplementedError
 
     def added_again(self, entries: list[Entry], entry: Entry) -> bool:
-        """Tell whether a key was evicted, and added again with this entry.
+        """Tell whether a key was evicted and then added again with this entry.
 
-        It is then of another record than those that it takes the place of.
+        The new entry is of another record than those whose place it takes.
         """
-        return any(one[2] != entry[2] for one in entries)
+        raise NotImplementedError
 
     def is_expired(self, number: float, newest: float, horizon: float) -> bool:
-        """Tell whether a stretch, with keys up to `newest`, is of no more use."""
-        del newest
-        if np.isinf(self.seconds) or not math.isfinite(horizon):
-            return False
-        return number < float(bucket_numbers(np.array([horizon]), self.seconds)[0])
-
-
-class SlidingLayout(KeyLayout):
-    """Where the keys of sliding windows lie."""
-
-    must_read_before_write = True
-    skip_lookup_if_in_memory = False
-
-    def __init__(self, seconds: float) -> None:
-        """seconds: of the window."""
-        super().__init__(seconds)
-        self._buckets_to_search = SlidingStore(seconds).buckets_to_search
-
-    def memory_store(self) -> KeyStore:
-        """Make an empty store of the same window in memory."""
-        return SlidingStore(self.seconds, _UNBOUNDED)
-
-    def buckets_to_search(self, times: Floats) -> list[Floats]:
-        """Stretches where keys lie that records of these times can match; `bucket_of` first."""
-        return self._buckets_to_search(times)
-
-    def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
-        """Entries of a key after one more was written."""
-        if entry in entries:
-            return entries
-        return [*(one for one in entries if not self._near(one, entry)), entry]
-
-    def added_again(self, entries: list[Entry], entry: Entry) -> bool:
-        """Tell whether a key was evicted, and added again with this entry."""
-        return any(one[2] != entry[2] and self._near(one, entry) for one in entries)
-
-    def _near(self, one: Entry, other: Entry) -> bool:
-        return abs(one[1] - other[1]) < self.seconds
-
-    def is_expired(self, number: float, newest: float, horizon: float) -> bool:
-        """Tell whether a stretch, with keys up to `newest`, is of no more use."""
-        del number
-        return horizon - newest >= self.seconds
-
-
-class SessionLayout(KeyLayout):
-    """Where sessions lie: a key's all together, for one may be longer than any stretch.
-
-    They expire by a list of keys by the stretch in which a session ended (`ends`).
-    """
-
-    must_read_before_write = True
-    skip_lookup_if_in_memory = False
-
-    def memory_store(self) -> KeyStore:
-        """Make an empty store of the same window in memory."""
-        return SessionStore(self.seconds, _UNBOUNDED)
-
-    def bucket_of(self, times: Floats) -> Floats:
-        """One stretch for all."""
-        return np.zeros(len(times))
-
-    def merged(self, entries: list[Entry], entry: Entry) -> list[Entry]:
-        """Sessions of a key after one took the place of those that went into it."""
-        inside = self._inside(entries, entry)
-        kept = [one for one in entries if one not in inside]
-        kept.insert(entries.index(inside[0]) if inside else len(entries), entry)
-        return kept
-
-    def added_again(self, entries: list[Entry], entry: Entry) -> bool:
-        """Tell whether a key was evicted, and added again with this entry."""
-        inside = self._inside(entries, entry)
-        return bool(inside) and all(one[2] != entry[2] for one in inside)
-
-    def _inside(self, entries: list[Entry], entry: Entry) -> list[Entry]:
-        """Sessions that went into one, as it became."""
-        first, last, _ = entry
-        return [
-            one for one in entries if one[0] - last < self.seconds and first - one[1] < self.seconds
-        ]
-
-    def is_expired(self, number: float, newest: float, horizon: float) -> bool:
-        """Nothing lies in stretches."""
-        del number, newest, horizon
-        return False
-
-    def ends(self, times: Floats) -> Floats:
-        """Stretch in which sessions end."""
-        return bucket_numbers(times, self.seconds)
+        """Tell whether a bucket with keys up to `newest` is of no more use at a horizon."""
+        raise NotImplementedError
 
     def ended_before(self, horizon: float) -> float:
-        """Stretches before this one hold only ends that no record at the horizon can touch.
+        """Return a bucket: entries that ended in an earlier one match no record at the horizon.
 
-        One less than there are: rounding must not leave one behind that can be touched.
+        One bucket of margin: rounding may put an end that is still reachable into the
+        bucket before.
         """
         return float(bucket_numbers(np.array([horizon - self.seconds]), self.seconds)[0]) - 1.0

@@ -1,4 +1,4 @@
-"""RocksDB as the stores use it: opened with bounded memory, checked, its errors in one line.
+"""RocksDB as the stores use it: memory is bounded, folders are checked, errors fit in one line.
 
 Needs the extra `rocksdb` (package rocksdict); imported only where DEDUP_STATE=rocksdb.
 """
@@ -27,23 +27,23 @@ from rocksdict import (
 )
 
 from operators.errors import StateError
-from operators.lanes.fingerprint import changed_settings
+from operators.fingerprint import changed_settings
 
-# For all lanes of a process together: blocks, their filters and indexes, and what
-# is not on disk yet.  Twice the memory state's overhead for the job itself; with ten
+# For all lanes of a process together: blocks, their filters and indexes, and writes that
+# are not on disk yet.  Twice the memory state's overhead for the job itself; with ten
 # times as much on disk the filters (1.25 bytes a key) still fit.
 MEMORY_BYTES = 256 << 20
-# A quarter of it: fewer and larger files are written, which is less to merge again.
+# A quarter of the memory is for writes: fewer and larger files need less compaction.
 _WRITE_SHARE = 4
-# One in 120 keys that are not there costs a read; a bit more a key halves that.
+# One lookup in 120 of an absent key costs a read; one more bit per key halves that.
 _FILTER_BITS = 10
-# What is not in files yet has a filter too: of that part of its memory, allotted at once for
-# each lane, seven bits a key.
+# Writes that are not in files yet have a filter, too: 1 % of their memory, allocated at once
+# for each lane, seven bits a key.
 _FILTER_SHARE = 0.01
-# Larger ones compress better, smaller ones keep less beside the key in the cache.
+# Larger blocks compress better; smaller ones waste less cache beside the key.
 _BLOCK_BYTES = 8 << 10
 _FILE_BYTES = 32 << 20
-# A process has a thousand descriptors unless told otherwise, and several lanes.
+# A process has a thousand descriptors by default, and several lanes.
 _OPEN_FILES = 128
 _LOG_BYTES = 1 << 20
 
@@ -60,7 +60,7 @@ class RocksMemory:
     """Memory that all databases of a process share."""
 
     def __init__(self, size_bytes: int = MEMORY_BYTES) -> None:
-        """size_bytes: in all, > 0."""
+        """size_bytes: in total, > 0."""
         self._cache = Cache(size_bytes)
         self._writing = WriteBufferManager.new_write_buffer_manager_with_cache(
             size_bytes // _WRITE_SHARE, False, self._cache
@@ -85,7 +85,7 @@ class RocksMemory:
         options.set_write_buffer_manager(self._writing)
         options.set_write_buffer_size(_FILE_BYTES)
         options.set_target_file_size_base(_FILE_BYTES)
-        if family == KEYS:  # of which most that are asked for are not there
+        if family == KEYS:  # most lookups are of absent keys
             options.set_memtable_whole_key_filtering(True)
             options.set_memtable_prefix_bloom_ratio(_FILTER_SHARE)
         options.set_max_background_jobs(2)
@@ -95,21 +95,21 @@ class RocksMemory:
         return options
 
 
-# What a database has before it has any data: a process may be killed while it makes one.
-# RocksDB begins again over these.
+# Files of a database without data: a process may be killed while it makes one.  RocksDB
+# starts again over these.
 _BEGUN = re.compile(r"rocksdict-config\.json|LOCK|LOG|IDENTITY|MANIFEST-\d+|\d+\.dbtmp")
 
 
 class RocksDatabase:
     """One lane's database.
 
-    Promises: a folder that holds something else, another lane's or application's
-    database, or a damaged one raises StateError that says what to do; nothing is ever
-    deleted that was not put there by this class.
+    Promises: a folder with other files, with another lane's or application's database, or
+    with a damaged one raises StateError that says what to do.  This class deletes nothing
+    that it did not write.
     """
 
     def __init__(self, folder: Path, memory: RocksMemory, identity: dict[str, Any]) -> None:
-        """folder: made if it is not there.  identity: what the database must be of."""
+        """folder: created if it is missing.  identity: must be equal at every opening."""
         self.folder = folder
         _check_folder(folder)
         options = memory.options()
@@ -121,26 +121,26 @@ class RocksDatabase:
         except StateError:
             raise
         except Exception as error:
-            raise _refusal(folder, error) from error
+            raise _explained(folder, error) from error
         self.families = {name: self._database.get_column_family(name) for name in FAMILIES}
         self._handles = {name: self._database.get_column_family_handle(name) for name in FAMILIES}
-        # Before the process ends at the latest: RocksDB's threads may crash one that ends
-        # while they work.
+        # Closed before the process ends at the latest: RocksDB's threads may crash a process
+        # that ends while they work.
         self._closing = weakref.finalize(
             self, _close, self._database, list(self.families.values()), self._handles
         )
         self._check_identity(identity)
 
     def _check_identity(self, identity: dict[str, Any]) -> None:
-        wanted = {"version": _VERSION, **identity}
+        expected = {"version": _VERSION, **identity}
         stored = self.get_one(META, _IDENTITY)
         if stored is None:
             batch = self.batch()
-            batch.put(META, _IDENTITY, msgspec.msgpack.encode(wanted))
+            batch.put(META, _IDENTITY, msgspec.msgpack.encode(expected))
             self.write(batch)
             return
-        found = msgspec.msgpack.decode(stored)
-        if not (changed := changed_settings(found, wanted)):
+        written = msgspec.msgpack.decode(stored)
+        if not (changed := changed_settings(written, expected)):
             return
         self.close()
         was = " and ".join(f"{name}={before}, which is {now} now" for name, before, now in changed)
@@ -152,15 +152,15 @@ class RocksDatabase:
         raise StateError(msg)
 
     def get(self, family: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Values of many keys, None where there is none."""
+        """Return the value of each key, None if there is none."""
         try:
             values: list[bytes | None] = self.families[family].get(list(keys)) if keys else []  # type: ignore[assignment]
         except Exception as error:
-            raise _refusal(self.folder, error) from error
+            raise _explained(self.folder, error) from error
         return values
 
     def get_one(self, family: str, key: bytes) -> bytes | None:
-        """Value of one key."""
+        """Return the value of one key."""
         return self.get(family, [key])[0]
 
     def first_key(self, family: str) -> bytes | None:
@@ -168,11 +168,11 @@ class RocksDatabase:
         return next((key for key, _ in self.items(family)), None)
 
     def items(self, family: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values in the order of the keys, from `start` on."""
+        """Yield keys and values in the order of the keys, from `start` on."""
         yield from self.families[family].items(from_key=start)
 
     def batch(self) -> RocksBatch:
-        """Begin a batch of changes."""
+        """Make an empty batch of changes."""
         return RocksBatch(self._handles)
 
     def write(self, batch: RocksBatch) -> None:
@@ -180,10 +180,10 @@ class RocksDatabase:
         try:
             self._database.write(batch.raw)
         except Exception as error:
-            raise _refusal(self.folder, error) from error
+            raise _explained(self.folder, error) from error
 
     def disk_bytes(self) -> int:
-        """Size of the files, and of what is not in files yet."""
+        """Return the size of the files, and of writes that are not in files yet."""
         names = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
         return sum(
             family.property_int_value(name) or 0
@@ -192,12 +192,12 @@ class RocksDatabase:
         )
 
     def close(self) -> None:
-        """Close it, so that it can be opened again; once closed, nothing."""
+        """Close the database, so that it can be opened again; a second call does nothing."""
         self._closing()
 
 
 class RocksBatch:
-    """Changes that are written together."""
+    """Changes that are written together or not at all."""
 
     def __init__(self, handles: dict[str, Any]) -> None:
         self.raw = WriteBatch(raw_mode=True)
@@ -227,13 +227,13 @@ class RocksBatch:
 def _close(database: Rdict, families: Sequence[Rdict], handles: dict[str, Any]) -> None:
     for family in families:
         _close_one(family)
-    # A handle keeps the database open, in whatever batch it is.
+    # A handle keeps the database open, even one in a batch.
     handles.clear()
     _close_one(database)
 
 
 def _close_one(database: Rdict) -> None:
-    # What could not be written is in the database's log, or is read from the changelog.
+    # Changes that could not be written are in the database's log or in the changelog.
     with contextlib.suppress(Exception):
         database.close()
 
@@ -255,12 +255,12 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_families(folder: Path) -> None:
-    """Refuse a database of another program before anything is added to it."""
+    """Reject another program's database before anything is added to it."""
     if not (folder / "CURRENT").exists():
         return
-    found = set(Rdict.list_cf(str(folder), Options(raw_mode=True)))
-    foreign = not found <= {"default", *FAMILIES}
-    if found == {"default"}:  # another's, or ours if a process died while it made it
+    families = set(Rdict.list_cf(str(folder), Options(raw_mode=True)))
+    foreign = not families <= {"default", *FAMILIES}
+    if families == {"default"}:  # another program's, or ours if the process died while making it
         access = AccessType.read_only(error_if_log_file_exist=False)
         database = Rdict(str(folder), Options(raw_mode=True), access_type=access)
         foreign = next(iter(database.keys()), None) is not None
@@ -273,8 +273,8 @@ def _check_families(folder: Path) -> None:
         raise StateError(msg)
 
 
-def _refusal(folder: Path, error: Exception) -> Exception:
-    """Say in one line what is wrong with a database."""
+def _explained(folder: Path, error: Exception) -> Exception:
+    """Return an error that says in one line what is wrong with a database."""
     text = " ".join(str(error).split())
     if isinstance(error, OSError):
         return StateError(f"cannot use {folder} (DEDUP_STATE_DIR): {error.strerror}")

@@ -1,12 +1,11 @@
 """Keys on disk, for state larger than memory, never ahead of what Kafka has committed.
 
-What is decided waits in memory until its transaction is committed, and what is looked
-up is held there for a while: deciding is left to the same window's store in memory.
+A store in memory of the same window decides.  It holds keys that are not committed yet,
+and for a while keys that were looked up on disk.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,16 +15,14 @@ import numpy as np
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.verdicts import Matches
+from operators.windows.bound import Bound
 from operators.windows.disk.keys import DiskKeys
 from operators.windows.disk.layout import NUMBER_BYTES, KeyLayout, keys_at
 from operators.windows.disk.rocksdb import RocksDatabase
 from operators.windows.disk.victims import Victims
-from operators.windows.key_table.table import Bound
-from operators.windows.session import SessionStore
-from operators.windows.sliding import SlidingStore
-from operators.windows.tumbling import TumblingStore
+from operators.windows.store import Decision
 
-# Keys in memory in front of the disk before they are let go: some 15 MB a lane.
+# Keys in the store in memory before it is emptied: some 15 MB a lane.
 _MAX_KEYS_IN_MEMORY = 262_144
 
 
@@ -33,9 +30,9 @@ _MAX_KEYS_IN_MEMORY = 262_144
 class _Uncommitted:
     """A delta that is not on disk yet.
 
-    count: keys held more by it.  new: which of its rows are new keys.  merging:
-    whether there may be others with its keys in the same stretch of time.  evicted:
-    keys on disk that are not held any more since it was added.
+    count: how many more keys are held because of it.  new: which of its rows are new keys.
+    must_read_before_write: whether its buckets may have other entries of its keys.
+    evicted: keys on disk that were chosen for eviction after it was decided.
     """
 
     delta: Delta
@@ -48,12 +45,12 @@ class _Uncommitted:
 class DiskStore:
     """Keys of one lane on disk.
 
-    Promises: what is on disk has been committed in Kafka, with the progress that goes
-    with it; a restart goes on from there.  What expires or is evicted is not held any
-    more, but leaves the disk only with the transaction it expired or was evicted in.
-    `committed` and `marked` may be called by another thread: all else is the deciding
-    thread's.  At most `max_keys` are held, or what waits for its commit where that is
-    more.
+    Promises: every key on disk is committed in Kafka, and stored with the progress it
+    belongs to; a restart goes on from there.  Keys that expired or were evicted are not
+    held any more, but they leave the disk with the transaction in which that happened.
+    At most `max_keys` are held, or the keys that wait for their commit if those are more.
+    Another thread may call `committed` and `marked`; only the deciding thread calls the
+    rest.
     """
 
     def __init__(self, layout: KeyLayout, bound: Bound, database: RocksDatabase) -> None:
@@ -62,8 +59,7 @@ class DiskStore:
         self._disk = DiskKeys(layout, bound, database)
         self._memory = layout.memory_store()
         self._uncommitted: deque[_Uncommitted] = deque()
-        self._waiting: deque[tuple[LaneChange, float] | int] = deque()
-        self._decided: tuple[int, Delta] = (0, Delta.empty())
+        self._waiting: deque[LaneChange | int] = deque()
         self._victims = Victims()
         self._outdated = False
         self.evicted = 0
@@ -71,7 +67,7 @@ class DiskStore:
 
     def __len__(self) -> int:
         """Return the number of keys held."""
-        return len(self._disk) + sum(added.count for added in self._uncommitted)
+        return len(self._disk) + sum(change.count for change in self._uncommitted)
 
     @property
     def progress(self) -> LaneProgress | None:
@@ -87,15 +83,20 @@ class DiskStore:
         """Return about how much disk the keys take."""
         return self._disk.size_bytes
 
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
         """Match each record against earlier unique ones, and add those that are unique."""
         self._bound.check(hashes.shape[1])
         self._make_room_in_memory()
         due = self._look_up(hashes, times)
         before = len(self._memory)
-        matches = self._memory.decide(hashes, times, references)
-        self._decided = (len(self._memory) - before, _matched(due, hashes, matches))
-        return matches
+        matches, added = self._memory.decide(hashes, times, references)
+        count = len(self._memory) - before
+        renewed = _matched(due, hashes, matches)
+        new = np.arange(len(added) + len(renewed)) < len(added)
+        delta = Delta.concat([added, renewed])
+        if len(delta):
+            self._note(_Uncommitted(delta, count, new, self._memory.crowded or len(renewed) > 0))
+        return Decision(matches, delta)
 
     def repeats(self, hashes: Hashes, times: Floats) -> Bools:
         """Tell which records repeat a unique one, each for itself; add nothing."""
@@ -103,55 +104,37 @@ class DiskStore:
         self._look_up(hashes, times)
         return self._memory.repeats(hashes, times)
 
-    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` did: keys added, sessions as they became, keys that were renewed."""
-        added = self._memory.delta(hashes, times, references, matches)
-        count, renewed = self._decided
-        new = np.arange(len(added) + len(renewed)) < len(added)
-        added = Delta.concat([added, renewed])
-        if len(added):
-            self._note(_Uncommitted(added, count, new, self._must_read_before_write(len(renewed))))
-        return added
-
-    def _note(self, added: _Uncommitted) -> None:
-        self._uncommitted.append(added)
+    def _note(self, change: _Uncommitted) -> None:
+        self._uncommitted.append(change)
         self._make_room()
-        added.evicted, self._victims = self._victims, Victims()
-
-    def _must_read_before_write(self, renewed: int) -> bool:
-        if isinstance(self._memory, SlidingStore):
-            return self._memory.crowded or renewed > 0
-        return self._layout.must_read_before_write or renewed > 0
+        change.evicted, self._victims = self._victims, Victims()
 
     def apply(self, delta: Delta) -> None:
-        """Add and renew what an earlier `decide` did; it waits for `committed` all the same."""
+        """Repeat the change of an earlier `decide`; it waits for `committed`, too."""
         if not len(delta):
             return
         self._make_room_in_memory()
         self._look_up(delta.hashes[:, None], delta.times)
-        front = self._memory
-        before = len(front)
-        if isinstance(front, TumblingStore | SlidingStore):
-            new = ~front.holds(delta)
-            # Some may have been evicted, and added again with another record.
-            self._outdated |= not new.all()
-        else:
-            new = np.ones(len(delta), np.bool_)
-        front.apply(delta)
+        before = len(self._memory)
+        new = ~self._memory.holds(delta)
+        # A key that is held may have been evicted, and added again with another record.
+        self._outdated |= not new.all()
+        self._memory.apply(delta)
         must_read_before_write = (
             self._layout.must_read_before_write or self._bound.renew or not new.all()
         )
-        self._note(_Uncommitted(delta, len(front) - before, new, must_read_before_write))
+        count = len(self._memory) - before
+        self._note(_Uncommitted(delta, count, new, must_read_before_write))
 
     def _make_room_in_memory(self) -> None:
-        """Write what is committed, and see to it that memory stays bounded."""
+        """Write committed changes, and empty the store in memory when it is full."""
         self._write_committed()
         self._make_room()
         if len(self._memory) > _MAX_KEYS_IN_MEMORY or self._outdated:
             self._reset_memory()
 
     def _make_room(self) -> None:
-        """Evict the oldest keys where more than `max_keys` are held."""
+        """Evict the oldest keys if more than `max_keys` are held."""
         before = len(self)
         if before <= self._bound.max_keys:
             return
@@ -170,17 +153,17 @@ class DiskStore:
             self._reset_memory()
 
     def _busy(self) -> set[bytes]:
-        """Keys that may be on disk, and of which a change is not."""
+        """Return keys that may be on disk and have a change that is not there yet."""
         busy: set[bytes] = set()
-        for added in self._uncommitted:
-            if added.must_read_before_write:
-                rows = slice(None) if self._layout.must_read_before_write else ~added.new
-                homes = self._layout.bucket_of(added.delta.times[rows])
-                busy.update(keys_at(homes, added.delta.hashes[rows]))
+        for change in self._uncommitted:
+            if change.must_read_before_write:
+                rows = slice(None) if self._layout.must_read_before_write else ~change.new
+                buckets = self._layout.bucket_of(change.delta.times[rows])
+                busy.update(keys_at(buckets, change.delta.hashes[rows]))
         return busy
 
     def _look_up(self, hashes: Hashes, times: Floats) -> Delta:
-        """Take keys that records may match into memory; return those it is time to renew."""
+        """Load keys that records may match into memory; return those that a match renews."""
         combinations = hashes.shape[1]
         if not len(self._disk) or not len(times):
             return Delta.empty()
@@ -193,48 +176,45 @@ class DiskStore:
             for numbers in self._layout.buckets_to_search(times)
             for key in keys_at(np.repeat(numbers, combinations), flat)
         ]
-        return self._take(list(dict.fromkeys(keys)))
+        return self._load(list(dict.fromkeys(keys)))
 
-    def _take(self, keys: list[bytes]) -> Delta:
-        front = self._memory
-        if isinstance(front, SessionStore):
-            # What is in memory may have gone on since.
+    def _load(self, keys: list[bytes]) -> Delta:
+        if self._layout.entries_grow:
+            # Entries in memory may have grown since they were loaded.
             hashes = np.frombuffer(b"".join(key[NUMBER_BYTES:] for key in keys), np.uint64)
-            known = front.known(hashes.reshape(-1, 2)).tolist()
-            keys = [key for key, there in zip(keys, known, strict=True) if not there]
-            front.apply(self._disk.find(keys)[0])
-            return Delta.empty()
+            known = self._memory.known(hashes.reshape(-1, 2)).tolist()
+            keys = [key for key, is_known in zip(keys, known, strict=True) if not is_known]
         delta, due = self._disk.find(keys)
-        delta.firsts = None
-        front.apply(delta)
+        self._memory.apply(delta)
+        if self._layout.entries_grow:
+            return Delta.empty()
         return Delta(delta.hashes[due], delta.times[due], delta.references[due])
 
     def _reset_memory(self) -> None:
-        """Let go of what is in memory, but for what is not on disk."""
+        """Empty the store in memory, except for changes that are not on disk yet."""
         self._memory, self._outdated = self._layout.memory_store(), False
-        if isinstance(self._memory, SessionStore):
-            # A session that was changed is one of all of its key.
-            for added in self._uncommitted:
-                homes = self._layout.bucket_of(added.delta.times)
-                self._take(list(dict.fromkeys(keys_at(homes, added.delta.hashes))))
-        for added in self._uncommitted:
-            self._memory.apply(added.delta)
+        if self._layout.entries_grow:
+            # A change can merge entries, so all entries of its keys must be in memory.
+            for change in self._uncommitted:
+                buckets = self._layout.bucket_of(change.delta.times)
+                self._load(list(dict.fromkeys(keys_at(buckets, change.delta.hashes))))
+        for change in self._uncommitted:
+            self._memory.apply(change.delta)
 
-    def committed(self, change: LaneChange, horizon: float = -math.inf) -> None:
-        """Take note that what was decided or applied is committed, in order."""
-        self._waiting.append((change, horizon))
+    def committed(self, change: LaneChange) -> None:
+        """Note that a decided or applied change is committed; called in their order."""
+        self._waiting.append(change)
 
     def marked(self, end: int) -> None:
-        """Take note of where the changelog ended, after what was committed last."""
+        """Note where the changelog ended after the last commit."""
         self._waiting.append(end)
 
     def _write_committed(self) -> None:
         while self._waiting:
-            waiting = self._waiting.popleft()
-            if isinstance(waiting, int):
-                self._disk.mark(waiting)
+            change = self._waiting.popleft()
+            if isinstance(change, int):
+                self._disk.mark(change)
                 continue
-            change, horizon = waiting
             parts: list[_Uncommitted] = []
             left = len(change.delta)
             while left > 0:
@@ -251,10 +231,10 @@ class DiskStore:
                 evicted,
                 must_read_before_write=any(part.must_read_before_write for part in parts),
             )
-            self._disk.remove_expired(horizon)
+            self._disk.remove_expired(change.horizon)
 
     def expire(self, horizon: float) -> None:
-        """Drop what no record with an event time ≥ horizon could match."""
+        """Drop keys that no record with an event time ≥ horizon can match."""
         self._write_committed()
         self._memory.expire(horizon)
         self._disk.expire(horizon)
@@ -265,28 +245,26 @@ class DiskStore:
         return self._memory.is_expired(newest, horizon)
 
     def dump(self) -> dict[str, Any]:
-        """Never asked for: the keys are on disk and in the changelog."""
+        """Never called: the keys are on disk and in the changelog."""
         raise NotImplementedError
 
     def load(self, state: dict[str, Any]) -> None:
-        """Never asked for either."""
+        """Never called, either."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Write what is committed, and let go of the database."""
+        """Write committed changes, and close the database."""
         self._write_committed()
         self._disk.close()
 
 
 def _matched(due: Delta, hashes: Hashes, matches: Matches) -> Delta:
-    """Those of some keys that records matched, and not only asked for."""
+    """Return the keys of `due` that a record matched; the others were only looked up."""
     if not len(due):
         return due
     rows = np.flatnonzero(matches.combination >= 0)
-    matched = _rows_of(hashes[rows, matches.combination[rows]], matches.originals[rows])
-    asked = _rows_of(due.hashes, due.references)
-    found = set(matched)
-    kept = np.array([row in found for row in asked], np.bool_)
+    matched = set(_rows_of(hashes[rows, matches.combination[rows]], matches.originals[rows]))
+    kept = np.array([row in matched for row in _rows_of(due.hashes, due.references)], np.bool_)
     return Delta(due.hashes[kept], due.times[kept], due.references[kept])
 
 

@@ -1,4 +1,4 @@
-"""Records of a batch that repeat each other."""
+"""Records of one batch that repeat each other."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from operators.columns.arrays import Bools, Codes, Ints
 
 
 def shares_key(first: Ints, combinations: int) -> Bools:
-    """Tell which records have a key that another of the batch has too, or they themselves twice.
+    """Tell which records have a key that another record of the batch has, or have one twice.
 
-    first: of `first_occurrences`, for all keys of the batch, record by record.
+    first: `first_occurrences` of all keys of the batch, record by record.
     """
-    repeated = np.zeros(len(first), np.bool_)
-    again = np.flatnonzero(first != np.arange(len(first)))
-    repeated[again] = True
-    repeated[first[again]] = True
-    rows: Bools = np.logical_or.reduce(repeated.reshape(-1, combinations), axis=1)
+    shared = np.zeros(len(first), np.bool_)
+    repeats = np.flatnonzero(first != np.arange(len(first)))
+    shared[repeats] = True
+    shared[first[repeats]] = True
+    rows: Bools = np.logical_or.reduce(shared.reshape(-1, combinations), axis=1)
     return rows
 
 
 @dataclass(slots=True)
 class Resolution:
-    """What becomes of records, given which of their keys are held.
+    """Which records of a batch repeat what, given which of their keys are held.
 
     chosen: combination that matched, −1 for none.  sources: row of the batch that is
-    repeated, −1 for none or where the key is held.  added: keys to be added, as row ·
+    repeated, −1 for none or if the key is held.  added: keys to be added, as row ·
     combinations + combination, in order.
     """
 
@@ -37,10 +37,10 @@ class Resolution:
 
 
 def resolve(held: Bools, first: Ints) -> Resolution:
-    """Decide records where a key is either held or not.
+    """Decide records whose keys are either held or not.
 
-    held: shape (n, combinations).  first: of `first_occurrences`, for all keys of the
-    batch, record by record.
+    held: shape (n, combinations).  first: `first_occurrences` of all keys of the batch,
+    record by record.
     """
     count, combinations = held.shape
     if combinations == 1:
@@ -54,8 +54,8 @@ def resolve(held: Bools, first: Ints) -> Resolution:
     known = np.logical_or.reduce(held, axis=1)
     chosen = np.where(known, held.argmax(axis=1), -1).astype(np.int8)
     sources = np.full(count, -1)
-    # Records that share a key hang on each other: one after the other.  Only a unique
-    # one adds keys, and it adds all of them.
+    # Records that share a key depend on each other, so they are decided one after the
+    # other.  Only a unique record adds keys, and it adds all of them.
     owners: dict[int, int] = {}
     twice: list[int] = []
     for row in np.flatnonzero(shares_key(first, combinations)).tolist():

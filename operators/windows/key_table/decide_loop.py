@@ -1,7 +1,7 @@
-"""Records decided in turn against the keys of a table, as one compiled loop.
+"""Decides records against the keys of a table, one after another, in one compiled loop.
 
-A key is held under the stretch of time (bucket) that it is in: the two are mixed.  A
-record looks into one bucket or more, and at all levels of each (operators/windows/sliding.py).
+A table holds a key mixed with the number of its bucket of event time.  A record looks
+into one bucket or more, and into all levels of each (operators/windows/sliding.py).
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ import numpy.typing as npt
 
 from operators.columns.arrays import Floats, Hashes, Ints
 from operators.columns.jit import jit
-from operators.windows.key_table.index import (
-    AT_ONCE,
+from operators.windows.key_table.probing import (
+    PREFETCHED_KEYS,
     Entries,
     Words,
-    add_one,
+    add_entry,
     fetch,
-    find_one,
+    find_key,
     home,
-    spread_one,
-    whole_of,
+    mix_key,
+    next_power_of_two,
 )
 
 _ODD = np.uint64(0xD6E8FEB86659FD93)
 _ODD_LEVEL = np.uint64(0xA0761D6478BD642F)
 
 
-class Columns(NamedTuple):
+class TableColumns(NamedTuple):
     """The arrays of a table, until it changes.
 
     words, slots: of the index.  dropped: the stamps if there are dropped entries, else
-    none.  free: entries to be used again.
+    an empty array.  free: entries that can be used again.
     """
 
     words: Words
     slots: Entries
     keys: Hashes
-    ats: Floats
+    bucket_or_time: Floats
     references: Ints
     stamps: Entries
     dropped: Entries
@@ -49,9 +49,9 @@ class Columns(NamedTuple):
 class Occupancy(NamedTuple):
     """How full a table is.
 
-    end: first entry never used.  free: how many are to be used again.  room: keys that
-    may be added.  now: the next stamp.  renewed_after: stamps after which a duplicate
-    renews its key, −1 for never.
+    end: first entry never used.  free: number of entries that can be used again.  room:
+    keys that can be added.  now: the next stamp.  renewed_after: a duplicate renews a key
+    whose stamp is older by more than this; −1 for never.
     """
 
     regions: int
@@ -65,24 +65,26 @@ class Occupancy(NamedTuple):
 class Probes(NamedTuple):
     """Records to decide.
 
-    hashes: shape (n, combinations, 2).  marks: of the buckets to look into, shape
-    (buckets, n); the first is the record's own.  ats: what keys are added with, and what
-    must be less than `within` away for a match; infinite: all match.
+    hashes: shape (n, combinations, 2).  salts: of the buckets to look into, shape
+    (buckets, n); the record's own bucket first.  bucket_or_time: stored with each key
+    that is added.  within: a key matches if its `bucket_or_time` is less than this away;
+    infinite if every key that is found matches.
     """
 
     hashes: Hashes
-    marks: Words
-    ats: Floats
+    salts: Words
+    bucket_or_time: Floats
     references: Ints
     within: float
 
 
 class Results(NamedTuple):
-    """Room for the answers, a row each.
+    """Arrays that take the results, one row a record.
 
-    combination: that matched, −1 for none.  originals: reference of the record that is
-    repeated.  renewed: rows that renewed a key, renewed_at: with what it is held,
-    stamps_before: its stamp till then; as many as `decide_sequentially` says.
+    combination: the one that matched, −1 for none.  originals: reference of the record
+    that is repeated.  renewed: rows that renewed a key; renewed_at: the key's
+    `bucket_or_time`; stamps_before: its stamp until then.  `decide_sequentially` says how
+    many rows of these three are filled.
     """
 
     combination: npt.NDArray[np.int8]
@@ -92,20 +94,20 @@ class Results(NamedTuple):
     stamps_before: Ints
 
 
-def bucket_salts(stretch: Floats) -> Words:
-    """Return a number for each bucket, to be mixed with keys."""
-    marks: Words = (stretch + 0.0).view(np.uint64) * _ODD  # −0.0 is 0.0
-    return marks
+def bucket_salts(buckets: Floats) -> Words:
+    """Return a word for each bucket, to be mixed with keys."""
+    salts: Words = (buckets + 0.0).view(np.uint64) * _ODD  # −0.0 is 0.0
+    return salts
 
 
 @jit
-def salted(low: np.uint64, mark: np.uint64, level: int) -> np.uint64:
-    """First half of a key as it is held in a bucket, at a level; the other stays as it is."""
-    return low ^ (mark + np.uint64(level) * _ODD_LEVEL)
+def salted(low: np.uint64, salt: np.uint64, level: int) -> np.uint64:
+    """Return the first half of a key as a bucket holds it at a level; the other half stays."""
+    return low ^ (salt + np.uint64(level) * _ODD_LEVEL)
 
 
 @jit
-def again(hashes: Hashes, row: int, combination: int) -> bool:
+def key_seen_in_record(hashes: Hashes, row: int, combination: int) -> bool:
     """Tell whether an earlier combination of a record has the same key."""
     for earlier in range(combination):
         if (
@@ -117,102 +119,123 @@ def again(hashes: Hashes, row: int, combination: int) -> bool:
 
 
 @jit
-def _homes(hashes: Hashes, marks: Words, regions: int, groups: Ints, spread_keys: Words) -> int:
-    """Tell where the searches for some records begin; return how many there are.
+def _homes(hashes: Hashes, salts: Words, regions: int, groups: Ints, mixed_keys: Words) -> int:
+    """Tell where the searches for some records begin; return how many searches there are.
 
-    There may be more than there is room for: it is for those that come first.
+    The arrays have room for the first `PREFETCHED_KEYS` of them.
     """
-    whole = whole_of(regions)
-    coming = 0
+    power = next_power_of_two(regions)
+    count = 0
     for row in range(len(hashes)):
         for combination in range(hashes.shape[1]):
-            for bucket in range(len(marks)):
-                if coming == len(groups):
-                    return coming
-                low = salted(hashes[row, combination, 0], marks[bucket, row], 0)
-                spread_keys[coming] = spread_one(low, hashes[row, combination, 1])
-                groups[coming] = home(spread_keys[coming], regions, whole)
-                coming += 1
-    return coming
+            for bucket in range(len(salts)):
+                if count == len(groups):
+                    return count
+                low = salted(hashes[row, combination, 0], salts[bucket, row], 0)
+                mixed_keys[count] = mix_key(low, hashes[row, combination, 1])
+                groups[count] = home(mixed_keys[count], regions, power)
+                count += 1
+    return count
 
 
 @jit
 def decide_sequentially(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one loop, compiled whole
-    table: Columns, occupancy: Occupancy, asked: Probes, levels: int, begin: int, answers: Results
+    table: TableColumns,
+    occupancy: Occupancy,
+    probes: Probes,
+    levels: int,
+    begin: int,
+    results: Results,
 ) -> tuple[int, int, int, int]:
     """Decide records from `begin` on, add the keys of unique ones and renew those of duplicates.
 
-    It ends before the first record for whose keys there is no room.  Returns the row
-    where it ended, keys added, keys renewed, and levels there are now.
+    It ends before the first record whose keys have no room.  Returns the row where it
+    ended, keys added, keys renewed, and the number of levels after that.
     """
-    # Arrays by themselves: as parts of a tuple each use of one would count references.
+    # Plain arrays: reading one out of a tuple changes its reference count each time.
     words, slots, keys, dropped = table.words, table.slots, table.keys, table.dropped
-    held_ats, held_references, stamps = table.ats, table.references, table.stamps
-    free_entries = table.free
-    hashes, marks, ats, references = asked.hashes, asked.marks, asked.ats, asked.references
-    combinations, buckets, count = hashes.shape[1], len(marks), len(ats)
-    regions, within, room = occupancy.regions, asked.within, occupancy.room
-    whole = whole_of(regions)
+    held_positions, held_references = table.bucket_or_time, table.references
+    stamps, free_entries = table.stamps, table.free
+    hashes, salts, references = probes.hashes, probes.salts, probes.references
+    positions = probes.bucket_or_time
+    combinations, buckets, count = hashes.shape[1], len(salts), len(positions)
+    regions, within, room = occupancy.regions, probes.within, occupancy.room
+    power = next_power_of_two(regions)
     anywhere = within == np.inf
-    looked_at = held_ats[:0] if anywhere else held_ats
-    groups, spread_keys = np.empty(AT_ONCE, np.int64), np.empty(AT_ONCE, np.uint64)
-    fetched = np.empty(AT_ONCE, np.uint64)
-    at_once = max(1, AT_ONCE // (combinations * buckets))
-    own = np.empty(combinations, np.int64)  # of the record's own bucket, for each key
+    compared_positions = held_positions[:0] if anywhere else held_positions
+    groups, mixed_keys = np.empty(PREFETCHED_KEYS, np.int64), np.empty(PREFETCHED_KEYS, np.uint64)
+    fetched = np.empty(PREFETCHED_KEYS, np.uint64)
+    step = max(1, PREFETCHED_KEYS // (combinations * buckets))
+    own = np.empty(combinations, np.int64)  # entry of each key in the record's own bucket
     added, renewed = 0, 0
     for row in range(begin, count):
-        if (row - begin) % at_once == 0:
-            rows = slice(row, min(row + at_once, count))
-            coming = _homes(hashes[rows], marks[:, rows], regions, groups, spread_keys)
-            soon, soon_keys = groups[:coming], spread_keys[:coming]
-            fetch(words, slots, keys, held_references, looked_at, soon, soon_keys, fetched)
-        found = np.int64(-1)
+        if (row - begin) % step == 0:
+            rows = slice(row, min(row + step, count))
+            searches = _homes(hashes[rows], salts[:, rows], regions, groups, mixed_keys)
+            group_part, mixed_part = groups[:searches], mixed_keys[:searches]
+            fetch(
+                words,
+                slots,
+                keys,
+                held_references,
+                compared_positions,
+                group_part,
+                mixed_part,
+                fetched,
+            )
+        original = np.int64(-1)
         matching = -1
-        while found < 0 and matching + 1 < combinations:
+        while original < 0 and matching + 1 < combinations:
             matching += 1
             high = hashes[row, matching, 1]
             for level in range(levels):
                 for bucket in range(buckets):
-                    low = salted(hashes[row, matching, 0], marks[bucket, row], level)
-                    key = spread_one(low, high)
-                    group = home(key, regions, whole)
-                    entry = find_one(words, slots, group, key, low, high, keys, dropped)
+                    low = salted(hashes[row, matching, 0], salts[bucket, row], level)
+                    mixed = mix_key(low, high)
+                    group = home(mixed, regions, power)
+                    entry = find_key(words, slots, group, mixed, low, high, keys, dropped)
                     if level == 0 and bucket == 0:
                         own[matching] = entry
-                    near = entry >= 0 and (anywhere or abs(ats[row] - held_ats[entry]) < within)
-                    # Of two it is the one of the smaller reference.
-                    if near and (found < 0 or held_references[entry] < held_references[found]):
-                        found = entry
-        if found >= 0:
-            answers.combination[row] = matching
-            answers.originals[row] = held_references[found]
+                    is_near = entry >= 0 and (
+                        anywhere or abs(positions[row] - held_positions[entry]) < within
+                    )
+                    # Two can match: the one with the smaller reference is the original.
+                    if is_near and (
+                        original < 0 or held_references[entry] < held_references[original]
+                    ):
+                        original = entry
+        if original >= 0:
+            results.combination[row] = matching
+            results.originals[row] = held_references[original]
             if occupancy.renewed_after >= 0:
                 next_stamp = occupancy.now + added + renewed
-                stamp = np.int64(stamps[found])
+                stamp = np.int64(stamps[original])
                 if stamp < next_stamp - occupancy.renewed_after:
-                    answers.renewed[renewed] = row
-                    answers.renewed_at[renewed] = held_ats[found]
-                    answers.stamps_before[renewed] = stamp
-                    stamps[found] = next_stamp
+                    results.renewed[renewed] = row
+                    results.renewed_at[renewed] = held_positions[original]
+                    results.stamps_before[renewed] = stamp
+                    stamps[original] = next_stamp
                     renewed += 1
             continue
-        wanted = combinations
+        new_keys = combinations
         for combination in range(1, combinations):
-            wanted -= again(hashes, row, combination)
-        if added + wanted > room:
+            new_keys -= key_seen_in_record(hashes, row, combination)
+        if added + new_keys > room:
             return row, added, renewed, levels
         for combination in range(combinations):
-            if again(hashes, row, combination):
+            if key_seen_in_record(hashes, row, combination):
                 continue
             high = hashes[row, combination, 1]
             level = 0
             # Only rounding puts two unique records with one key into one bucket.
             while True:
-                low = salted(hashes[row, combination, 0], marks[0, row], level)
-                key = spread_one(low, high)
-                group = home(key, regions, whole)
+                low = salted(hashes[row, combination, 0], salts[0, row], level)
+                mixed = mix_key(low, high)
+                group = home(mixed, regions, power)
                 if level > 0:
-                    own[combination] = find_one(words, slots, group, key, low, high, keys, dropped)
+                    own[combination] = find_key(
+                        words, slots, group, mixed, low, high, keys, dropped
+                    )
                 if own[combination] < 0:
                     break
                 level += 1
@@ -222,9 +245,9 @@ def decide_sequentially(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one
             else:
                 entry = np.int64(occupancy.end + added - occupancy.free)
             keys[entry, 0], keys[entry, 1] = low, high
-            held_ats[entry] = ats[row]
+            held_positions[entry] = positions[row]
             held_references[entry] = references[row]
             stamps[entry] = occupancy.now + added + renewed
-            add_one(words, slots, group, key, entry)
+            add_entry(words, slots, group, mixed, entry)
             added += 1
     return count, added, renewed, levels

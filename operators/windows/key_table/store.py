@@ -1,4 +1,4 @@
-"""What tumbling and sliding windows in memory share: keys in a table, decided in batches."""
+"""The common part of tumbling and sliding windows in memory: keys in a table."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from operators.columns.first_occurrences import first_occurrences
 from operators.columns.jit import jit
 from operators.columns.references import NO_REFERENCE
 from operators.verdicts import Matches
+from operators.windows.bound import Bound
 from operators.windows.key_table.decide_loop import Probes, Results, bucket_salts, salted
-from operators.windows.key_table.index import Words
-from operators.windows.key_table.table import Bound, KeyTable
-from operators.windows.store import Renewals, renewing_delta
+from operators.windows.key_table.probing import Words
+from operators.windows.key_table.table import KeyTable
+from operators.windows.store import Decision, Renewals, renewing_delta
 
 
 class TableStore:
     """Base of the stores that hold their keys in a `KeyTable`.
 
-    A key is held under the stretch of time it is in: `place` mixes the two.
+    The table holds each key mixed with its bucket of event time (`salt_keys`).
     """
 
     def __init__(self, seconds: float, bound: Bound | None) -> None:
         self._seconds = seconds
         self._bound = bound or Bound()
         self._table = KeyTable(self._bound)
-        # How many keys that are equal may be in one stretch: one, but for rounding.
+        # How often one key can be in a bucket: once, unless rounding of t / W puts two there.
         self._levels = 1
-        self._renewed: list[Renewals] = []
 
     def __len__(self) -> int:
         """Return the number of keys held."""
@@ -50,45 +50,44 @@ class TableStore:
         """Keys evicted so far to make room for others."""
         return self._table.evicted
 
-    def _asked(self, hashes: Hashes, times: Floats, references: Ints) -> Probes:
-        """Tell where to look for records."""
+    def _probes(self, hashes: Hashes, times: Floats, references: Ints) -> Probes:
+        """Return where to look for records."""
         raise NotImplementedError
 
-    def _add(self, keys: Hashes, ats: Floats, references: Ints, stamps: Ints) -> None:
-        """Add placed keys that are new in their window; at least one."""
+    def _add(self, keys: Hashes, bucket_or_time: Floats, references: Ints, stamps: Ints) -> None:
+        """Add salted keys that are new in their window; at least one."""
         raise NotImplementedError
 
-    def _added(self, ats: Floats) -> None:
-        """Take note of windows or times that keys were added with."""
+    def _note_added(self, bucket_or_time: Floats) -> None:
+        """Remember the buckets or times of keys that were added."""
         raise NotImplementedError
 
-    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Matches:
+    def decide(self, hashes: Hashes, times: Floats, references: Ints) -> Decision:
         """Match each record against earlier unique ones, and add those that are unique."""
         count, combinations = hashes.shape[:2]
         self._bound.check(combinations)
         matches = Matches(np.full(count, -1, np.int8), np.full(count, NO_REFERENCE, np.int64))
-        self._renewed = []
         if not count:
-            return matches
-        asked = self._asked(hashes, times, references)
-        most = count if self._bound.renew else 0
-        answers = Results(
+            return Decision(matches, Delta.empty())
+        probes = self._probes(hashes, times, references)
+        max_renewed = count if self._bound.renew else 0
+        results = Results(
             matches.combination,
             matches.originals,
-            np.empty(most, np.int64),
-            np.empty(most),
-            np.empty(most, np.int64),
+            np.empty(max_renewed, np.int64),
+            np.empty(max_renewed),
+            np.empty(max_renewed, np.int64),
         )
-        row = 0
+        row, renewals = 0, list[Renewals]()
         while True:
-            # Eviction has its moment: how the records are cut into batches must not matter.
-            row, renewed, self._levels = self._table.decide(asked, self._levels, row, answers)
+            # Eviction happens between two records, so the cut into batches does not matter.
+            row, renewed, self._levels = self._table.decide(probes, self._levels, row, results)
             if renewed:
-                rows = answers.renewed[:renewed]
-                self._renewed.append(
+                rows = results.renewed[:renewed]
+                renewals.append(
                     Renewals(
                         rows * combinations + matches.combination[rows],
-                        self._renewal_times(answers.renewed_at[:renewed].copy(), times[rows]),
+                        self._renewal_times(results.renewed_at[:renewed].copy(), times[rows]),
                         matches.originals[rows],
                     )
                 )
@@ -97,63 +96,70 @@ class TableStore:
             self._table.evict()
         unique = matches.combination < 0
         if unique.any():
-            self._added(asked.ats[unique])
-        return matches
+            self._note_added(probes.bucket_or_time[unique])
+        return Decision(matches, renewing_delta(hashes, times, references, matches, renewals))
 
     def _renewal_times(self, held: Floats, times: Floats) -> Floats:
-        """Event times under which to find renewed keys again.
+        """Return event times under which `apply` finds renewed keys again.
 
-        held: what they are held with.  times: of the duplicates.
+        held: their `bucket_or_time`.  times: of the duplicates.
         """
         raise NotImplementedError
 
-    def delta(self, hashes: Hashes, times: Floats, references: Ints, matches: Matches) -> Delta:
-        """What `decide` did: the keys of the unique records, and keys that were renewed."""
-        return renewing_delta(hashes, times, references, matches, self._renewed)
-
-    def _held(
+    def _find_rows(
         self, hashes: Hashes, times: Floats, references: Ints
     ) -> tuple[Hashes, Floats, Ints, int]:
-        """Find the first keys of a delta: their places, windows or times, and entries.
+        """Find the keys of a delta: return salted keys, buckets or times, entries, and a count.
 
-        Entries are −1 where a key is not held.  Last, for how many rows: until a key
-        comes again.
+        An entry is −1 if the key is not held.  The entries hold for the first `count` rows:
+        the next row repeats a key of an earlier one.
         """
         raise NotImplementedError
 
     def apply(self, delta: Delta) -> None:
-        """Add and renew what an earlier `decide` did."""
-        at = 0
-        while at < len(delta):
-            references = delta.references[at:]
-            keys, ats, entries, rows = self._held(delta.hashes[at:], delta.times[at:], references)
+        """Add and renew the keys that an earlier `decide` added and renewed."""
+        begin = 0
+        while begin < len(delta):
+            references = delta.references[begin:]
+            keys, bucket_or_time, entries, rows = self._find_rows(
+                delta.hashes[begin:], delta.times[begin:], references
+            )
             new = np.flatnonzero(entries[:rows] < 0)
             room = self._table.room
             full = len(new) > room
             if full:
                 rows = int(new[room])
                 new = new[:room]
-            stamps = self._table.stamp(rows)
+            stamps = self._table.take_stamps(rows)
             if self._bound.renew:
                 old = np.flatnonzero(entries[:rows] >= 0)
                 self._table.renew(entries[old], stamps[old])
             if len(new):
-                self._add(keys[new], ats[new], references[new], stamps[new])
+                self._add(keys[new], bucket_or_time[new], references[new], stamps[new])
             if full:
                 self._table.evict()
-            at += rows
+            begin += rows
 
     def holds(self, delta: Delta) -> Bools:
-        """Tell which keys of a delta are held, or come earlier in it."""
+        """Tell which rows of a delta add no entry: their key is held, or comes earlier in it."""
         held = np.ones(len(delta), np.bool_)
         if len(delta):
-            entries, rows = self._held(delta.hashes, delta.times, delta.references)[2:]
+            entries, rows = self._find_rows(delta.hashes, delta.times, delta.references)[2:]
             held[:rows] = entries[:rows] >= 0
             if rows < len(delta):
                 first = first_occurrences(delta.hashes)
-                again = first != np.arange(len(first))
-                held[rows:] = (entries[rows:] >= 0) | again[rows:]
+                repeated = first != np.arange(len(first))
+                held[rows:] = (entries[rows:] >= 0) | repeated[rows:]
         return held
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a bucket may hold a key more than once."""
+        return self._levels > 1
+
+    def known(self, keys: Hashes) -> Bools:
+        """Return False for each key: entries of this kind never grow."""
+        return np.zeros(len(keys), np.bool_)
 
     def dump(self) -> dict[str, Any]:
         """Compact copy of the state: columns of the keys held, the oldest first."""
@@ -164,19 +170,19 @@ class TableStore:
         self._table.load(state)
 
 
-def place(hashes: Hashes, stretch: Floats, level: int = 0) -> Hashes:
-    """Keys as they are held: mixed with the number of their stretch of time.
+def salt_keys(hashes: Hashes, buckets: Floats, level: int = 0) -> Hashes:
+    """Return keys as the table holds them: mixed with the number of their bucket.
 
-    hashes: shape (n, combinations, 2).  stretch: n numbers.  level: another place for
-    the same key in the same stretch.  Mixing again undoes it.
+    hashes: shape (n, combinations, 2).  buckets: n numbers.  level: for another place of
+    the same key in the same bucket.  Mixing again undoes it.
     """
-    held = hashes.copy()
-    _place(held, bucket_salts(stretch), level)
-    return held
+    keys = hashes.copy()
+    _salt(keys, bucket_salts(buckets), level)
+    return keys
 
 
 @jit
-def _place(hashes: Hashes, marks: Words, level: int) -> None:
-    for row in range(len(hashes)):
-        for combination in range(hashes.shape[1]):
-            hashes[row, combination, 0] = salted(hashes[row, combination, 0], marks[row], level)
+def _salt(keys: Hashes, salts: Words, level: int) -> None:
+    for row in range(len(keys)):
+        for combination in range(keys.shape[1]):
+            keys[row, combination, 0] = salted(keys[row, combination, 0], salts[row], level)

@@ -1,85 +1,44 @@
-"""Keys with what their window needs of them, in columns: compact, bounded, dropped in steps."""
+"""Keys in columns, with what their window needs: compact, bounded, dropped in steps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from operators.columns.arrays import Floats, Hashes, Ints
 from operators.columns.growable_column import Column
+from operators.windows.bound import EVICTED_SHARE, Bound
+from operators.windows.key_table.ages import KeyAges
 from operators.windows.key_table.decide_loop import (
-    Columns,
     Occupancy,
     Probes,
     Results,
+    TableColumns,
     decide_sequentially,
 )
-from operators.windows.key_table.index import DROPPED, Entries, KeyIndex, spread
+from operators.windows.key_table.index import KeyIndex
+from operators.windows.key_table.probing import DROPPED, Entries, mix_keys
 
-# Rows of a batch to itself; smaller ones would only be moved more often.
+# Rows of a batch of its own; the kernel would only move a smaller column more often.
 _FIRST_SIZE = 1024
-# One part in so many is evicted at once, since it takes a look over all keys; of a few
-# keys a larger part.
-_SHARE_EVICTED = 64
-_LARGEST_SHARE_EVICTED = 8
-_EVICTED_AT_LEAST = 256
-# Key age is told in periods of one part in so many: an exact order would have to be sorted.
-_PERIODS = 4 * _SHARE_EVICTED
-# A duplicate renews its key only if that is older than this part of all: hot keys
-# would be renewed all the time otherwise, and every renewal is in the changelog.
-_SHARE_FRESH = 16
-# Dropped keys that leave the index at once, while a lane decides: under a millisecond.  It is
-# twice what was added where that is more: else memory would grow for as long as it goes on.
-SWEPT_AT_ONCE = 4096
+# Periods of key age over max_keys stamps: an exact order would need sorting.
+_PERIODS = 4 * EVICTED_SHARE
+# Dropped keys that leave the index at once, while a lane decides: under a millisecond.
+# It is twice the number of added keys if that is more, or memory would grow meanwhile.
+MIN_SWEPT = 4096
 
-_LAST_STAMP = int(DROPPED) - 1
+_MAX_STAMP = int(DROPPED) - 1
 _HALF_OF_STAMPS = 1 << 31
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """How many keys a store holds at most, and which go first.
-
-    max_keys: ≥ 1.  renew: whether a duplicate renews its key (`lru`), or the time of
-    its first sighting counts (`oldest`).
-    """
-
-    max_keys: int = 10_000_000
-    renew: bool = False
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for a bound below 1."""
-        if self.max_keys < 1:
-            msg = f"max_keys is {self.max_keys}, must be at least 1"
-            raise ValueError(msg)
-
-    @property
-    def evicted_at_once(self) -> int:
-        """How many keys go at once, about."""
-        few = min(_EVICTED_AT_LEAST, self.max_keys // _LARGEST_SHARE_EVICTED)
-        return max(1, few, self.max_keys // _SHARE_EVICTED)
-
-    @property
-    def renewed_after(self) -> int:
-        """How many keys must have been added or renewed since before a key is renewed."""
-        return self.max_keys // _SHARE_FRESH
-
-    def check(self, combinations: int) -> None:
-        """Raise ValueError where a record has more keys than may be held."""
-        if combinations > self.max_keys:
-            msg = f"max_keys is {self.max_keys}, but a record has {combinations} keys"
-            raise ValueError(msg)
-
-
 class KeyTable:
-    """Columns of keys under entry numbers: `ats` (a window or a time), `references`.
+    """Columns of keys under entry numbers, with `bucket_or_time` and `references`.
 
-    Each key has a stamp, a running number from when it was added or renewed, by
-    which the oldest are evicted.  Promises: at most `max_keys` are held; dropping
-    costs a look over one column, and the rest is swept up in steps.  Memory is
-    about 50 bytes a key at its largest size; it is given back when the last key goes.
+    Each key has a stamp, a running number from when it was added or renewed, which says
+    which keys are the oldest.  Promises: at most `max_keys` are held.  Dropping keys scans
+    one column; their rows become free in steps (`sweep`).  Memory is about 50 bytes a key
+    at the largest size, and is given back when the last key goes.
     """
 
     def __init__(self, bound: Bound) -> None:
@@ -91,7 +50,7 @@ class KeyTable:
     def _clear(self) -> None:
         self._index = KeyIndex()
         self._keys = Column(np.uint64, _FIRST_SIZE, width=2)
-        self._ats = Column(np.float64, _FIRST_SIZE)
+        self._bucket_or_time = Column(np.float64, _FIRST_SIZE)
         self._references = Column(np.int64, _FIRST_SIZE)
         self._stamps = Column(np.uint32, _FIRST_SIZE)
         self._free = Column(np.uint32, _FIRST_SIZE)
@@ -100,23 +59,23 @@ class KeyTable:
         self._held = 0
         self._dropped: list[Ints] = []
         self._now = 0
-        self._periods: dict[int, int] = {}
-        self._added_since_swept = 0
+        self._ages = KeyAges(self._period)
+        self._added_since_sweep = 0
 
     def __len__(self) -> int:
         """Return the number of keys held."""
         return self._held
 
-    # Arrays of entries; no longer these once keys are added.
+    # Adding keys replaces these arrays.
     @property
     def keys(self) -> Hashes:
         """The keys."""
         return self._keys.rows
 
     @property
-    def ats(self) -> Floats:
-        """A window or a time for each key, NaN for one that is dropped."""
-        return self._ats.rows
+    def bucket_or_time(self) -> Floats:
+        """The bucket of each key, or its event time; NaN for a dropped key."""
+        return self._bucket_or_time.rows
 
     @property
     def references(self) -> Ints:
@@ -125,13 +84,13 @@ class KeyTable:
 
     @property
     def stamps(self) -> Entries:
-        """A stamp for each key, `DROPPED` for one that is to be removed."""
+        """A stamp for each key, `DROPPED` for a dropped key."""
         return self._stamps.rows
 
     @property
     def size_bytes(self) -> int:
         """Memory taken, free rows included."""
-        columns = (self.keys, self.ats, self.references, self.stamps, self._free.rows)
+        columns = (self.keys, self.bucket_or_time, self.references, self.stamps, self._free.rows)
         return sum(column.nbytes for column in columns) + self._index.size_bytes
 
     @property
@@ -140,21 +99,21 @@ class KeyTable:
         return self._bound.max_keys - self._held
 
     def find(self, keys: Hashes) -> Ints:
-        """Entry of each key, −1 where it is not held."""
+        """Return the entry of each key, −1 where it is not held."""
         stamps = self.stamps if self._dropped else None
-        return self._index.find(spread(keys), keys, self.keys, stamps)
+        return self._index.find(mix_keys(keys), keys, self.keys, stamps)
 
     def decide(
-        self, asked: Probes, levels: int, begin: int, answers: Results
+        self, probes: Probes, levels: int, begin: int, results: Results
     ) -> tuple[int, int, int]:
-        """Decide records from `begin` on, as far as there is room for what they add.
+        """Decide records from `begin` on, as far as there is room for the keys that they add.
 
-        Returns the row where it ended, how many keys it renewed, and the levels there
-        are now (operators/windows/key_table/decide_loop.py).
+        Returns the row where it ended, how many keys it renewed, and the number of levels
+        after that (operators/windows/key_table/decide_loop.py).
         """
-        most = (len(asked.ats) - begin) * asked.hashes.shape[1]
-        self._make_room(min(most, self.room))
-        self._leave_stamps(most)
+        max_added = (len(probes.bucket_or_time) - begin) * probes.hashes.shape[1]
+        self._make_room(min(max_added, self.room))
+        self._reserve_stamps(max_added)
         occupancy = Occupancy(
             regions=self._index.regions,
             end=self._end,
@@ -164,132 +123,108 @@ class KeyTable:
             renewed_after=self._bound.renewed_after if self._bound.renew else -1,
         )
         stamps = self.stamps
-        columns = Columns(
+        columns = TableColumns(
             words=self._index.words,
             slots=self._index.slots,
             keys=self.keys,
-            ats=self.ats,
+            bucket_or_time=self.bucket_or_time,
             references=self.references,
             stamps=stamps,
             dropped=stamps if self._dropped else stamps[:0],
             free=self._free.rows,
         )
         row, added, renewed, levels = decide_sequentially(
-            columns, occupancy, asked, levels, begin, answers
+            columns, occupancy, probes, levels, begin, results
         )
-        self._took(added)
-        self._added_since_swept += added
-        self._count(self.stamp(added + renewed), 1)
-        self._count(answers.stamps_before[:renewed], -1)
+        self._note_added(added)
+        self._added_since_sweep += added
+        self._ages.add(self.take_stamps(added + renewed))
+        self._ages.remove(results.stamps_before[:renewed])
         return row, renewed, levels
 
-    def stamp(self, count: int) -> Ints:
-        """Give the next stamps."""
-        self._leave_stamps(count)
+    def take_stamps(self, count: int) -> Ints:
+        """Return the next stamps; each is given once."""
+        self._reserve_stamps(count)
         self._now += count
         return np.arange(self._now - count, self._now)
 
-    def _leave_stamps(self, count: int) -> None:
-        """See to it that so many stamps can be given."""
-        if self._now + count > _LAST_STAMP:
+    def _reserve_stamps(self, count: int) -> None:
+        """Make sure that the next `count` stamps fit into 32 bits."""
+        if self._now + count > _MAX_STAMP:
             self._restamp()
 
     def _restamp(self) -> None:
-        """Take a half off all stamps; what is older than that is equally old from now on."""
-        live = self.stamps[: self._end]
-        older = np.maximum(live, _HALF_OF_STAMPS) - np.uint32(_HALF_OF_STAMPS)
-        live[:] = np.where(live == DROPPED, DROPPED, older)
+        """Subtract half of the range from all stamps; keys older than that become equally old."""
+        stamps = self.stamps[: self._end]
+        lowered = np.maximum(stamps, _HALF_OF_STAMPS) - np.uint32(_HALF_OF_STAMPS)
+        stamps[:] = np.where(stamps == DROPPED, DROPPED, lowered)
         self._now -= _HALF_OF_STAMPS
-        self._periods = {}
-        self._count(live[live != DROPPED].astype(np.int64), 1)
+        self._ages = KeyAges(self._period)
+        self._ages.add(stamps[stamps != DROPPED].astype(np.int64))
 
-    def _count(self, stamps: Ints, by: int) -> None:
-        """Count keys of a period in (1) or out (−1)."""
-        if not len(stamps):
-            return
-        period = int(stamps[0]) // self._period
-        # Nearly always: a batch is small beside a period.
-        if period == int(stamps.min()) // self._period == int(stamps.max()) // self._period:
-            counted = [(period, len(stamps))]
-        else:
-            periods, counts = np.unique(stamps // self._period, return_counts=True)
-            counted = list(zip(periods.tolist(), counts.tolist(), strict=True))
-        for period, count in counted:
-            left = self._periods.get(period, 0) + by * count
-            if left:
-                self._periods[period] = left
-            else:
-                del self._periods[period]
-
-    def add(self, keys: Hashes, ats: Floats, references: Ints, stamps: Ints) -> None:
+    def add(self, keys: Hashes, bucket_or_time: Floats, references: Ints, stamps: Ints) -> None:
         """Add keys that are not held and differ; there must be room for them."""
         count = len(keys)
         if not count:
             return
         self._make_room(count)
         reused = min(count, self._free_count)
-        again = self._free.rows[self._free_count - reused : self._free_count]
+        freed = self._free.rows[self._free_count - reused : self._free_count]
         new = np.arange(self._end, self._end + count - reused)
-        entries = np.concatenate([again.astype(np.int64), new])
+        entries = np.concatenate([freed.astype(np.int64), new])
         self.keys[entries] = keys
-        self.ats[entries] = ats
+        self.bucket_or_time[entries] = bucket_or_time
         self.references[entries] = references
         self.stamps[entries] = stamps
-        self._index.add(spread(keys), entries)
-        self._took(count)
-        self._count(stamps, 1)
+        self._index.add(mix_keys(keys), entries)
+        self._note_added(count)
+        self._ages.add(stamps)
 
     def _make_room(self, count: int) -> None:
-        """Make room for so many keys more."""
+        """Grow the columns and the index for `count` more keys."""
         in_use = self._end - self._free_count
-        for column in (self._keys, self._ats, self._references, self._stamps):
+        for column in (self._keys, self._bucket_or_time, self._references, self._stamps):
             column.grow(self._end + max(count - self._free_count, 0))
         self._index.make_room(in_use + count, self.keys)
 
-    def _took(self, count: int) -> None:
-        """Take note that so many keys were added: free entries first, then those at the end."""
+    def _note_added(self, count: int) -> None:
+        """Count added keys: they take free entries first, then those at the end."""
         reused = min(count, self._free_count)
         self._free_count -= reused
         self._end += count - reused
         self._held += count
 
     def renew(self, entries: Ints, stamps: Ints) -> None:
-        """Give keys later stamps; an entry may be given more than once: the last one counts."""
+        """Give keys later stamps; of several stamps for one entry the last one counts."""
         if len(entries):
             entries, last = np.unique(entries[::-1], return_index=True)
-            self._count(self.stamps[entries].astype(np.int64), -1)
+            self._ages.remove(self.stamps[entries].astype(np.int64))
             stamps = stamps[::-1][last]
             self.stamps[entries] = stamps
-            self._count(stamps, 1)
+            self._ages.add(stamps)
 
     def drop_before(self, border: float, *, included: bool = False) -> None:
-        """Drop the keys whose `ats` is below a border, or (included) at it."""
-        ats = self.ats[: self._end]
-        self._drop(np.flatnonzero(ats <= border if included else ats < border))
+        """Drop the keys whose `bucket_or_time` is below a border, or (included) at it."""
+        held = self.bucket_or_time[: self._end]
+        self._drop(np.flatnonzero(held <= border if included else held < border))
 
-    def oldest_at(self) -> float:
-        """Return the smallest `ats`, infinite if no key is held."""
-        return float(np.fmin.reduce(self.ats[: self._end], initial=np.inf))
+    def oldest(self) -> float:
+        """Return the smallest `bucket_or_time`, infinite if no key is held."""
+        return float(np.fmin.reduce(self.bucket_or_time[: self._end], initial=np.inf))
 
-    def held_ats(self) -> Floats:
-        """Copy `ats` of the keys held."""
-        ats = self.ats[: self._end]
-        held: Floats = ats[~np.isnan(ats)]
+    def held_bucket_or_time(self) -> Floats:
+        """Return a copy of `bucket_or_time` of the keys held."""
+        column = self.bucket_or_time[: self._end]
+        held: Floats = column[~np.isnan(column)]
         return held
 
     def evict(self) -> None:
-        """Drop the oldest keys, about one in `_SHARE_EVICTED`."""
-        wanted = self._bound.evicted_at_once
-        border = 0
-        for period in sorted(self._periods):
-            wanted -= self._periods[period]
-            border = (period + 1) * self._period
-            if wanted <= 0:
-                break
-        oldest = np.flatnonzero(self.stamps[: self._end] < min(border, _LAST_STAMP))
+        """Drop the oldest keys, about `keys_per_eviction` of them."""
+        border = self._ages.border_of_oldest(self._bound.keys_per_eviction)
+        oldest = np.flatnonzero(self.stamps[: self._end] < min(border, _MAX_STAMP))
         self.evicted += len(oldest)
         self._drop(oldest)
-        # Their rows are wanted now: memory must not grow.
+        # Free their rows at once: new keys need them, or memory would grow.
         self.sweep(len(oldest))
 
     def _drop(self, entries: Ints) -> None:
@@ -301,26 +236,26 @@ class KeyTable:
             self._now, self.evicted = now, evicted
             return
         self._held -= len(entries)
-        self._count(self.stamps[entries].astype(np.int64), -1)
+        self._ages.remove(self.stamps[entries].astype(np.int64))
         self.stamps[entries] = DROPPED
-        self.ats[entries] = np.nan
+        self.bucket_or_time[entries] = np.nan
         self._dropped.append(entries)
 
     def sweep(self, limit: int | None = None) -> None:
-        """Make rows of dropped keys free again, up to a number of them.
+        """Make up to `limit` rows of dropped keys free again.
 
-        Without one: so many that it takes little time, and faster than `decide` added keys.
+        None: a number that takes little time, and is more than `decide` added meanwhile.
         """
         if limit is None:
-            limit = max(SWEPT_AT_ONCE, 2 * self._added_since_swept)
-            self._added_since_swept = 0
+            limit = max(MIN_SWEPT, 2 * self._added_since_sweep)
+            self._added_since_sweep = 0
         while self._dropped and limit > 0:
             entries = self._dropped.pop(0)
             if len(entries) > limit:
                 self._dropped.insert(0, entries[limit:])
                 entries = entries[:limit]
             limit -= len(entries)
-            self._index.remove(spread(self.keys[entries]), entries)
+            self._index.remove(mix_keys(self.keys[entries]), entries)
             self._free.grow(self._free_count + len(entries))
             self._free.rows[self._free_count : self._free_count + len(entries)] = entries
             self._free_count += len(entries)
@@ -331,21 +266,23 @@ class KeyTable:
         live = live[np.argsort(self.stamps[live], kind="stable")]
         return {
             "keys": self.keys[live],
-            "ats": self.ats[live],
+            "bucket_or_time": self.bucket_or_time[live],
             "references": self.references[live],
             "stamps": self.stamps[live],
             "now": self._now,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over what `dump` copied; more than there is room for is evicted."""
+        """Take over a dump; of more keys than there is room for, the newest."""
         self._clear()
         self._now = int(state["now"])
         stamps = state["stamps"].astype(np.int64)
-        # A smaller bound than before: the newest stay.
-        first = max(0, len(stamps) - self._bound.max_keys)
-        for begin in range(first, len(stamps), SWEPT_AT_ONCE):
-            rows = slice(begin, begin + SWEPT_AT_ONCE)
+        first = max(0, len(stamps) - self._bound.max_keys)  # the bound may be smaller now
+        for begin in range(first, len(stamps), MIN_SWEPT):
+            rows = slice(begin, begin + MIN_SWEPT)
             self.add(
-                state["keys"][rows], state["ats"][rows], state["references"][rows], stamps[rows]
+                state["keys"][rows],
+                state["bucket_or_time"][rows],
+                state["references"][rows],
+                stamps[rows],
             )

@@ -1,6 +1,6 @@
-"""Sessions decided, put, looked for and dropped, as compiled loops over columns.
+"""Compiled loops that decide, replace, find and drop sessions in columns.
 
-How the sessions of one key hang together: `operators/windows/session_table/ring.py`.
+The sessions of one key form a ring: `operators/windows/session_table/ring.py`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import numpy.typing as npt
 
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
 from operators.columns.jit import jit
-from operators.windows.key_table.decide_loop import again
-from operators.windows.key_table.index import (
-    AT_ONCE,
+from operators.windows.key_table.decide_loop import key_seen_in_record
+from operators.windows.key_table.probing import (
+    PREFETCHED_KEYS,
     Entries,
     Words,
-    add_one,
+    add_entry,
     fetch,
-    find_one,
+    find_key,
     home,
-    remove_one,
-    spread_one,
-    whole_of,
+    mix_key,
+    next_power_of_two,
+    remove_entry,
 )
 from operators.windows.session_table.ring import (
     FIRST,
@@ -35,11 +35,11 @@ from operators.windows.session_table.ring import (
     Rules,
     absorb,
     before_of,
-    begin_one,
-    let_go,
+    begin_session,
     next_of,
+    release,
     stamp,
-    untie,
+    unlink,
 )
 
 _NO_STAMPS = np.zeros(0, np.uint32)
@@ -49,7 +49,7 @@ class Sessions(NamedTuple):
     """The arrays of a store, until it grows.
 
     words, slots: of the index.  spans: smallest and largest event time.  numbers:
-    reference, stamp, begun, ring.  free: entries to be used again.  counts: see session_ring.
+    reference, stamp, begun, ring.  free: entries that can be used again.  counts: see ring.py.
     """
 
     words: Words
@@ -63,7 +63,7 @@ class Sessions(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Room for the sessions that were begun or extended, as they became, a row each."""
+    """Arrays that take the sessions that began or were extended, as they became, a row each."""
 
     keys: Hashes
     spans: Floats
@@ -72,20 +72,27 @@ class Changes(NamedTuple):
 
 @jit
 def _fetch(
-    sessions: Sessions, hashes: Hashes, groups: Ints, spread_keys: Words, fetched: Words
+    sessions: Sessions, hashes: Hashes, groups: Ints, mixed_keys: Words, fetched: Words
 ) -> None:
-    """Fetch what the searches for the keys of some records will look at."""
-    whole = whole_of(sessions.regions)
-    coming = 0
+    """Read the memory that the searches for the keys of some records will look at."""
+    power = next_power_of_two(sessions.regions)
+    count = 0
     for row in range(len(hashes)):
         for combination in range(hashes.shape[1]):
-            key = spread_one(hashes[row, combination, 0], hashes[row, combination, 1])
-            spread_keys[coming], groups[coming] = key, home(key, sessions.regions, whole)
-            coming += 1
+            mixed = mix_key(hashes[row, combination, 0], hashes[row, combination, 1])
+            mixed_keys[count], groups[count] = mixed, home(mixed, sessions.regions, power)
+            count += 1
     references, lasts = sessions.numbers[:, REFERENCE], sessions.spans[:, LAST]
-    soon, soon_keys = groups[:coming], spread_keys[:coming]
+    group_part, mixed_part = groups[:count], mixed_keys[:count]
     fetch(
-        sessions.words, sessions.slots, sessions.keys, references, lasts, soon, soon_keys, fetched
+        sessions.words,
+        sessions.slots,
+        sessions.keys,
+        references,
+        lasts,
+        group_part,
+        mixed_part,
+        fetched,
     )
 
 
@@ -93,7 +100,10 @@ def _fetch(
 def _note(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
     changes: Changes, at: int, keys: Hashes, spans: Floats, numbers: Ints, entry: np.int64
 ) -> None:
-    """Copy a session; one by one, as for rows numba would compile their errors too."""
+    """Copy a session.
+
+    Element by element: for slices numba would also compile shape-error handling.
+    """
     changes.keys[at, 0], changes.keys[at, 1] = keys[entry, 0], keys[entry, 1]
     changes.spans[at, FIRST], changes.spans[at, LAST] = spans[entry, FIRST], spans[entry, LAST]
     changes.references[at] = numbers[entry, REFERENCE]
@@ -112,60 +122,60 @@ def decide(  # noqa: PLR0913, PLR0917 - one loop, compiled whole
     originals: Ints,
     changes: Changes,
 ) -> tuple[int, int]:
-    """Decide records from a row on: extend and join the sessions that they touch, or begin some.
+    """Decide records from a row on: extend and merge the sessions that they touch, or begin some.
 
-    It ends before the first record for whose keys there is no room.  Answers are put into
-    combination and originals, what changed into changes.  Returns the row where it ended,
-    and how many changed, given how many there were.
+    It ends before the first record whose keys have no room.  combination, originals and
+    changes take the results.  changed: rows of `changes` filled before.  Returns the row
+    where it ended, and how many rows of `changes` are filled then.
     """
-    # Arrays by themselves: as parts of a tuple each use of one would count references.
+    # Plain arrays: reading one out of a tuple changes its reference count each time.
     words, slots, keys, regions = sessions.words, sessions.slots, sessions.keys, sessions.regions
     spans, numbers, free, counts = sessions.spans, sessions.numbers, sessions.free, sessions.counts
-    gap, most, renew = rules.gap, rules.most, rules.renew
-    whole = whole_of(regions)
+    gap, max_sessions, renew = rules.gap, rules.max_sessions, rules.renew
+    power = next_power_of_two(regions)
     combinations, count, begin = hashes.shape[1], len(times), row
-    groups, spread_keys = np.empty(AT_ONCE, np.int64), np.empty(AT_ONCE, np.uint64)
-    fetched = np.empty(AT_ONCE, np.uint64)
-    at_once = max(1, AT_ONCE // combinations)
+    groups, mixed_keys = np.empty(PREFETCHED_KEYS, np.int64), np.empty(PREFETCHED_KEYS, np.uint64)
+    fetched = np.empty(PREFETCHED_KEYS, np.uint64)
+    step = max(1, PREFETCHED_KEYS // combinations)
     heads, places = np.empty(combinations, np.int64), np.empty(combinations, np.int64)
-    for row in range(begin, count):  # noqa: PLR1704 - where it ends is what is returned
-        if (row - begin) % at_once == 0 and combinations <= AT_ONCE:
-            rows = slice(row, min(row + at_once, count))
-            _fetch(sessions, hashes[rows], groups, spread_keys, fetched)
+    for row in range(begin, count):  # noqa: PLR1704 - the row where it ends is returned
+        if (row - begin) % step == 0 and combinations <= PREFETCHED_KEYS:
+            rows = slice(row, min(row + step, count))
+            _fetch(sessions, hashes[rows], groups, mixed_keys, fetched)
         time = times[row]
-        found = np.int64(-1)
+        entry = np.int64(-1)
         matching = -1
-        while found < 0 and matching + 1 < combinations:
+        while entry < 0 and matching + 1 < combinations:
             matching += 1
             low, high = hashes[row, matching, 0], hashes[row, matching, 1]
-            key = spread_one(low, high)
-            group = home(key, regions, whole)
-            head = find_one(words, slots, group, key, low, high, keys, _NO_STAMPS)
+            mixed = mix_key(low, high)
+            group = home(mixed, regions, power)
+            head = find_key(words, slots, group, mixed, low, high, keys, _NO_STAMPS)
             heads[matching] = head
-            found, places[matching] = absorb(spans, numbers, free, counts, head, time, time, gap)
-        if found >= 0:
-            spans[found, FIRST] = min(spans[found, FIRST], time)
-            spans[found, LAST] = max(spans[found, LAST], time)
-            combination[row], originals[row] = matching, numbers[found, REFERENCE]
+            entry, places[matching] = absorb(spans, numbers, free, counts, head, time, time, gap)
+        if entry >= 0:
+            spans[entry, FIRST] = min(spans[entry, FIRST], time)
+            spans[entry, LAST] = max(spans[entry, LAST], time)
+            combination[row], originals[row] = matching, numbers[entry, REFERENCE]
             if renew:
                 stamp(numbers, counts, heads[matching])
-            _note(changes, changed, keys, spans, numbers, found)
+            _note(changes, changed, keys, spans, numbers, entry)
             changed += 1
             continue
-        wanted = combinations
+        new_keys = combinations
         for index in range(1, combinations):
-            wanted -= again(hashes, row, index)
-        if counts[HELD] + wanted > most:
+            new_keys -= key_seen_in_record(hashes, row, index)
+        if counts[HELD] + new_keys > max_sessions:
             return row, changed
         for index in range(combinations):
-            if again(hashes, row, index):
+            if key_seen_in_record(hashes, row, index):
                 continue
             low, high = hashes[row, index, 0], hashes[row, index, 1]
-            key = spread_one(low, high)
-            group = home(key, regions, whole)
+            mixed = mix_key(low, high)
+            group = home(mixed, regions, power)
             head, after = heads[index], places[index]
-            entry = begin_one(
-                *(words, slots, group, key, head, after),
+            entry = begin_session(
+                *(words, slots, group, mixed, head, after),
                 *(keys, spans, numbers, free, counts, rules),
             )
             keys[entry, 0], keys[entry, 1] = low, high
@@ -177,105 +187,107 @@ def decide(  # noqa: PLR0913, PLR0917 - one loop, compiled whole
 
 
 @jit
-def put(  # noqa: PLR0913, PLR0917 - columns, and where they go
+def put(  # noqa: PLR0913, PLR0917 - arrays, not objects, are what can be compiled
     sessions: Sessions,
-    wanted: Hashes,
+    new_keys: Hashes,
     firsts: Floats,
     lasts: Floats,
     references: Ints,
     rules: Rules,
     row: int,
 ) -> int:
-    """Put sessions, as they became, into the place of those that went into them.
+    """Put sessions in the place of those that they absorbed.
 
-    wanted: their keys.  It ends before the first for which there is no room.  Returns the
-    row where it ended.
+    new_keys: of these sessions.  It ends before the first session that has no room.
+    Returns the row where it ended.
     """
     words, slots, keys, regions = sessions.words, sessions.slots, sessions.keys, sessions.regions
     spans, numbers, free, counts = sessions.spans, sessions.numbers, sessions.free, sessions.counts
-    whole = whole_of(regions)
-    while row < len(wanted):
-        low, high = wanted[row, 0], wanted[row, 1]
-        key = spread_one(low, high)
-        group = home(key, regions, whole)
-        head = find_one(words, slots, group, key, low, high, keys, _NO_STAMPS)
-        found, after = absorb(
+    power = next_power_of_two(regions)
+    while row < len(new_keys):
+        low, high = new_keys[row, 0], new_keys[row, 1]
+        mixed = mix_key(low, high)
+        group = home(mixed, regions, power)
+        head = find_key(words, slots, group, mixed, low, high, keys, _NO_STAMPS)
+        entry, after = absorb(
             spans, numbers, free, counts, head, firsts[row], lasts[row], rules.gap
         )
-        if found >= 0:
+        if entry >= 0:
             if rules.renew:
                 stamp(numbers, counts, head)
         else:
-            if counts[HELD] >= rules.most:
+            if counts[HELD] >= rules.max_sessions:
                 return row
-            found = begin_one(
-                *(words, slots, group, key, head, after),
+            entry = begin_session(
+                *(words, slots, group, mixed, head, after),
                 *(keys, spans, numbers, free, counts, rules),
             )
-            keys[found, 0], keys[found, 1] = low, high
-        spans[found, FIRST], spans[found, LAST] = firsts[row], lasts[row]
-        numbers[found, REFERENCE] = references[row]
+            keys[entry, 0], keys[entry, 1] = low, high
+        spans[entry, FIRST], spans[entry, LAST] = firsts[row], lasts[row]
+        numbers[entry, REFERENCE] = references[row]
         row += 1
     return row
 
 
 @jit
-def touched(sessions: Sessions, hashes: Hashes, times: Floats, gap: float, found: Bools) -> None:
-    """Tell in `found` which records touch a session, by any of their keys."""
+def find_touched(
+    sessions: Sessions, hashes: Hashes, times: Floats, gap: float, touched: Bools
+) -> None:
+    """Tell in `touched` which records touch a session by any of their keys."""
     words, slots, keys, regions = sessions.words, sessions.slots, sessions.keys, sessions.regions
     spans, numbers = sessions.spans, sessions.numbers
-    whole = whole_of(regions)
+    power = next_power_of_two(regions)
     for row in range(len(times)):
         for combination in range(hashes.shape[1]):
             low, high = hashes[row, combination, 0], hashes[row, combination, 1]
-            key = spread_one(low, high)
-            group = home(key, regions, whole)
-            head = find_one(words, slots, group, key, low, high, keys, _NO_STAMPS)
+            mixed = mix_key(low, high)
+            group = home(mixed, regions, power)
+            head = find_key(words, slots, group, mixed, low, high, keys, _NO_STAMPS)
             entry = head if head < 0 else before_of(numbers, head)
             while entry >= 0 and times[row] - spans[entry, LAST] < gap:
                 if spans[entry, FIRST] - times[row] < gap:
-                    found[row] = True
+                    touched[row] = True
                     break
                 entry = np.int64(-1) if entry == head else before_of(numbers, entry)
 
 
 @jit
 def drop(sessions: Sessions, entries: Ints, gap: float, horizon: float) -> None:
-    """Drop those of some entries that no record at the horizon or after it can touch.
+    """Drop the entries that no record at the horizon or after it can touch.
 
-    What became of an entry since it was looked for is looked at again.
+    An entry may have changed since it was found, so each is checked again.
     """
     words, slots, keys, regions = sessions.words, sessions.slots, sessions.keys, sessions.regions
     spans, numbers, free, counts = sessions.spans, sessions.numbers, sessions.free, sessions.counts
-    whole = whole_of(regions)
-    for gone in entries:
-        if not horizon - spans[gone, LAST] >= gap:  # nor one that is free by now
+    power = next_power_of_two(regions)
+    for entry in entries:
+        if not horizon - spans[entry, LAST] >= gap:  # false for a free entry, too
             continue
-        low, high = keys[gone, 0], keys[gone, 1]
-        key = spread_one(low, high)
-        group = home(key, regions, whole)
-        following = next_of(numbers, gone)
-        untie(numbers, gone)
-        if numbers[gone, STAMP] != FOLLOWS:
-            remove_one(words, slots, group, key, gone)
-            if following != gone:
-                add_one(words, slots, group, key, following)
-                numbers[following, STAMP] = numbers[gone, STAMP]
-        let_go(spans, numbers, free, counts, gone)
+        low, high = keys[entry, 0], keys[entry, 1]
+        mixed = mix_key(low, high)
+        group = home(mixed, regions, power)
+        following = next_of(numbers, entry)
+        unlink(numbers, entry)
+        if numbers[entry, STAMP] != FOLLOWS:
+            remove_entry(words, slots, group, mixed, entry)
+            if following != entry:
+                add_entry(words, slots, group, mixed, following)
+                numbers[following, STAMP] = numbers[entry, STAMP]
+        release(spans, numbers, free, counts, entry)
 
 
 @jit
 def drop_keys(sessions: Sessions, heads: Ints) -> None:
-    """Drop keys with all their sessions, given the first of each."""
+    """Drop keys with all their sessions, given each key's first entry."""
     words, slots, keys, regions = sessions.words, sessions.slots, sessions.keys, sessions.regions
     spans, numbers, free, counts = sessions.spans, sessions.numbers, sessions.free, sessions.counts
-    whole = whole_of(regions)
+    power = next_power_of_two(regions)
     for head in heads:
-        key = spread_one(keys[head, 0], keys[head, 1])
-        remove_one(words, slots, home(key, regions, whole), key, head)
+        mixed = mix_key(keys[head, 0], keys[head, 1])
+        remove_entry(words, slots, home(mixed, regions, power), mixed, head)
         entry = next_of(numbers, head)
         while entry != head:
             following = next_of(numbers, entry)
-            let_go(spans, numbers, free, counts, entry)
+            release(spans, numbers, free, counts, entry)
             entry = following
-        let_go(spans, numbers, free, counts, head)
+        release(spans, numbers, free, counts, head)

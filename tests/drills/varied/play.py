@@ -8,12 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from bytewax.recovery import init_db_dir
-from typing_extensions import Self
 
+from deploy.kafka.scoped import Scoped
 from tests.drills.drill_scene import DrillError, Outcome, audit, expect, others_end
 from tests.drills.reader import Reader
 from tests.drills.varied import acts as ways
@@ -38,7 +37,7 @@ _RECOVERY_PARTITIONS: Final = 2
 _STDERR_LINES: Final = 12
 
 
-class Play:
+class Play(Scoped):
     """A seed's application; as a context manager it leaves no thread and no topic."""
 
     def __init__(  # noqa: PLR0917 - what a play is made of
@@ -69,17 +68,13 @@ class Play:
         self._notes: list[str] = []
         self._began = time.monotonic()
 
-    def __enter__(self) -> Self:
-        self._reader.__enter__()
-        return self
+    def begin(self) -> None:
+        """Start reading."""
+        self._reader.begin()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._reader.__exit__(kind, error, traceback)
+    def end(self) -> None:
+        """Stop reading and delete the topics."""
+        self._reader.end()
         admin = self._topics.admin()
         mine = [
             name

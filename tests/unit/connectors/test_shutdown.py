@@ -1,10 +1,10 @@
-"""How a process ends: with its last steps, but not hung up on them."""
+"""How a process ends: with its last steps, but without waiting for one that hangs."""
 
 import subprocess
 import sys
 import textwrap
 
-# Python takes a second to start, the last steps have four; a step that hangs takes for ever.
+# Python takes a second to start, the last steps have four; a step that hangs takes forever.
 _SECONDS = 30.0
 
 
@@ -22,11 +22,11 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 def test_last_steps_are_done_at_exit_and_not_before() -> None:
     ended = run(r"""
         import sys
-        from connectors.shutdown import at_exit
+        from connectors.shutdown import run_at_exit
 
         # Both run at the same time: print would write the word and the end of its line apart.
-        at_exit(lambda: sys.stdout.write("one\n"), "one was missed")
-        at_exit(lambda: sys.stdout.write("other\n"), "other was missed")
+        run_at_exit(lambda: sys.stdout.write("one\n"), "one was missed")
+        run_at_exit(lambda: sys.stdout.write("other\n"), "other was missed")
         print("end", flush=True)
     """)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -37,11 +37,11 @@ def test_last_steps_are_done_at_exit_and_not_before() -> None:
 def test_a_step_that_hangs_keeps_neither_the_others_nor_the_end() -> None:
     ended = run("""
         from threading import Event
-        from connectors.shutdown import at_exit
+        from connectors.shutdown import run_at_exit
 
         for _ in range(2):
-            at_exit(Event().wait, "the brokers do not answer")
-        at_exit(lambda: print("done", flush=True), "was missed")
+            run_at_exit(Event().wait, "the brokers do not answer")
+        run_at_exit(lambda: print("done", flush=True), "was missed")
     """)
     assert (ended.returncode, ended.stdout) == (0, "done\n")
     assert ended.stderr == "the brokers do not answer\n"

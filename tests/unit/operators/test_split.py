@@ -5,12 +5,14 @@ import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from operators.lanes.lane import Lane
+from operators.lanes.lane import Lane, LaneSpec
 from operators.split import Part, parts_of, split
 from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VERDICTS, VerdictBatch
-from tests.unit.operators.lanes.test_lane import SPEC, slice_of
+from operators.windows.tumbling import TumblingStore
+from tests.builders import slice_of
 
 _BAD = ("json", "no")
+SPEC = LaneSpec(lambda: TumblingStore(100.0), 10.0, 30.0, {})
 
 
 def _batch(letters: str, lane: int = 0) -> VerdictBatch:

@@ -1,4 +1,4 @@
-"""The changelog's records: what is packed is read again, and nothing else is."""
+"""The changelog's records: packed ones are read again, others are refused."""
 
 import contextlib
 import struct
@@ -18,22 +18,11 @@ from connectors.exactly_once.changelog_format import (
 )
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import StateError
-
-LARGEST_RECORD_BYTES = 1024 * 1024  # connectors/exactly_once/changelog.py: max.message.bytes
+from tests.changelog_deltas import MAX_RECORD_BYTES, random_delta
 
 times = st.floats(allow_nan=False)
 partitions = st.integers(0, 2**16 - 1)
 fingerprints = st.dictionaries(st.text(max_size=12), st.text(max_size=12), max_size=4)
-
-
-def delta(size: int, seed: int, *, sessions: bool) -> Delta:
-    draw = np.random.default_rng(seed)
-    return Delta(
-        draw.integers(0, 2**64 - 1, (size, 2), np.uint64, endpoint=True),
-        draw.random(size) * 2e9,
-        draw.integers(0, 2**63 - 1, size, np.int64),
-        draw.random(size) * 2e9 if sessions else None,
-    )
 
 
 @st.composite
@@ -50,7 +39,7 @@ def changes(draw: st.DrawFn) -> LaneChange:
             },
             watermark=draw(times),
         ),
-        delta(
+        random_delta(
             draw(st.integers(0, 3 * KEYS_PER_RECORD)),
             draw(st.integers(0, 99)),
             sessions=draw(st.booleans()),
@@ -58,7 +47,7 @@ def changes(draw: st.DrawFn) -> LaneChange:
     )
 
 
-def joined(records: list[ChangelogRecord]) -> Delta:
+def concat(records: list[ChangelogRecord]) -> Delta:
     return Delta.concat([record.change.delta for record in records])
 
 
@@ -69,17 +58,17 @@ def test_round_trip(change: LaneChange, fingerprint: dict[str, str]) -> None:
     last = records[-1]
 
     assert [record.last for record in records] == [False] * (len(records) - 1) + [True]
-    assert all(len(value) < LARGEST_RECORD_BYTES for value in packed)
+    assert all(len(value) < MAX_RECORD_BYTES for value in packed)
     assert last.fingerprint == fingerprint
     assert last.change.progress == change.progress
-    together = joined(records)
-    assert np.array_equal(together.hashes, change.delta.hashes)
-    assert np.array_equal(together.times, change.delta.times)
-    assert np.array_equal(together.references, change.delta.references)
+    added = concat(records)
+    assert np.array_equal(added.hashes, change.delta.hashes)
+    assert np.array_equal(added.times, change.delta.times)
+    assert np.array_equal(added.references, change.delta.references)
     if len(change.delta):
-        assert (together.firsts is None) == (change.delta.firsts is None)
-    if together.firsts is not None and change.delta.firsts is not None:
-        assert np.array_equal(together.firsts, change.delta.firsts)
+        assert (added.firsts is None) == (change.delta.firsts is None)
+    if added.firsts is not None and change.delta.firsts is not None:
+        assert np.array_equal(added.firsts, change.delta.firsts)
 
 
 @pytest.mark.parametrize(
@@ -94,37 +83,37 @@ def test_round_trip(change: LaneChange, fingerprint: dict[str, str]) -> None:
     ],
 )
 def test_many_keys_are_split(keys: int, records: int) -> None:
-    change = LaneChange(LaneProgress(1, {0: 1}, {}, 0.0), delta(keys, 1, sessions=False))
+    change = LaneChange(LaneProgress(1, {0: 1}, {}, 0.0), random_delta(keys, 1, sessions=False))
     packed = [unpack(value) for value in pack(change, {"a": "b"})]
 
     assert len(packed) == records
-    assert len(joined(packed)) == keys
+    assert len(concat(packed)) == keys
     assert all(not one.fingerprint and not one.change.progress.positions for one in packed[:-1])
 
 
-def one_record() -> bytes:
+def packed_record() -> bytes:
     [value] = pack(
-        LaneChange(LaneProgress(7, {0: 5, 3: 9}, {0: 1.5}, 1.0), delta(3, 1, sessions=True)),
+        LaneChange(LaneProgress(7, {0: 5, 3: 9}, {0: 1.5}, 1.0), random_delta(3, 1, sessions=True)),
         {"a": "b"},
     )
     return value
 
 
 def test_another_version_is_named() -> None:
-    value = bytes([VERSION + 1]) + one_record()[1:]
+    value = bytes([VERSION + 1]) + packed_record()[1:]
     with pytest.raises(StateError, match=f"version {VERSION + 1}.*reads version {VERSION}"):
         unpack(value)
 
 
 @given(st.binary(max_size=200))
-def test_garbage_is_an_error_that_can_be_read(value: bytes) -> None:
+def test_garbage_is_a_state_error_or_read(value: bytes) -> None:
     with contextlib.suppress(StateError):
         unpack(value)
 
 
 @given(st.integers(0, 400))
-def test_a_record_that_was_cut_short_is_an_error(length: int) -> None:
-    value = one_record()
+def test_a_truncated_record_is_an_error(length: int) -> None:
+    value = packed_record()
     if length >= len(value):
         return
     with pytest.raises(StateError, match="cannot be read"):
@@ -132,8 +121,8 @@ def test_a_record_that_was_cut_short_is_an_error(length: int) -> None:
 
 
 @given(st.integers(1, 10_000), st.binary(min_size=1, max_size=4))
-def test_a_record_that_was_spoilt_is_read_or_an_error(at: int, corrupt: bytes) -> None:
-    value = bytearray(one_record())
+def test_a_corrupt_record_is_read_or_an_error(at: int, corrupt: bytes) -> None:
+    value = bytearray(packed_record())
     at %= len(value)
     value[at : at + len(corrupt)] = corrupt
     with contextlib.suppress(StateError):
@@ -141,8 +130,8 @@ def test_a_record_that_was_spoilt_is_read_or_an_error(at: int, corrupt: bytes) -
 
 
 def test_the_documented_layout() -> None:
-    """docs/changelog.md gives this layout: a reader written from it must be able to read."""
-    value = one_record()
+    """A reader that follows docs/changelog.md must be able to read records."""
+    value = packed_record()
     head = struct.Struct("<BBQdIII")
     assert head.unpack_from(value)[:6] == (VERSION, 1 | 2, 7, 1.0, 2, 3)
     assert changelog_format._POSITION.unpack_from(value, head.size) == (0, 5, 1.5)

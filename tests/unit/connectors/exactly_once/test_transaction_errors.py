@@ -1,4 +1,4 @@
-"""What is done about each error of a transaction: a test for every row of the table."""
+"""What each error of a transaction leads to: a test for every row of the table."""
 
 import pytest
 from confluent_kafka import KafkaError
@@ -22,15 +22,15 @@ def test_no_code_is_in_two_rows() -> None:
 
 @pytest.mark.parametrize("code", sorted(FENCED))
 @pytest.mark.parametrize("fatal, abort", [(False, False), (True, False), (False, True)])
-def test_fenced_whatever_else_is_said(code: int, fatal: bool, abort: bool) -> None:
+def test_fenced_counts_before_every_flag(code: int, fatal: bool, abort: bool) -> None:
     error = KafkaError(code, fatal=fatal, txn_requires_abort=abort)
     assert action_for(error) is Action.FENCED
 
 
 @pytest.mark.parametrize("code", sorted(REFUSED))
-@pytest.mark.parametrize("again, abort", [(False, False), (True, False), (False, True)])
-def test_refused_is_not_tried_again(code: int, again: bool, abort: bool) -> None:
-    error = KafkaError(code, retriable=again, txn_requires_abort=abort)
+@pytest.mark.parametrize("retriable, abort", [(False, False), (True, False), (False, True)])
+def test_refused_is_not_retried(code: int, retriable: bool, abort: bool) -> None:
+    error = KafkaError(code, retriable=retriable, txn_requires_abort=abort)
     assert action_for(error) is Action.REFUSED
 
 
@@ -50,16 +50,16 @@ def test_fatal_ends(code: int) -> None:
         KafkaError._TIMED_OUT,
     ],
 )
-def test_what_must_be_aborted_is_repeated(code: int) -> None:
+def test_a_transaction_that_must_be_aborted_is_repeated(code: int) -> None:
     assert action_for(KafkaError(code, txn_requires_abort=True)) is Action.RETRY_TRANSACTION
 
 
 @pytest.mark.parametrize("code", sorted(RETRY_CALL))
-def test_not_yet_means_the_same_call_again(code: int) -> None:
+def test_no_answer_yet_means_the_same_call_again(code: int) -> None:
     assert action_for(KafkaError(code)) is Action.RETRY_CALL
 
 
-def test_what_the_client_calls_retriable_is_called_again() -> None:
+def test_a_retriable_error_means_the_same_call_again() -> None:
     assert action_for(KafkaError(_UNKNOWN, retriable=True)) is Action.RETRY_CALL
 
 

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka import batch_sizes
-from connectors.kafka.access import LARGEST_BATCH_BYTES, KafkaAccess
+from connectors.kafka.access import MAX_BATCH_BYTES, KafkaAccess
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.requests import KafkaUnreachableError
 
@@ -26,10 +26,10 @@ TOPICS: Mapping[str, dict[str, str] | int] = {
 @pytest.fixture(autouse=True)
 def settings_of_topics(monkeypatch: pytest.MonkeyPatch) -> None:
     def config(_: AdminClient, topic: str) -> dict[str, str]:
-        found = TOPICS[topic]
-        if isinstance(found, int):
-            raise KafkaException(KafkaError(found))
-        return found
+        answer = TOPICS[topic]
+        if isinstance(answer, int):
+            raise KafkaException(KafkaError(answer))
+        return answer
 
     monkeypatch.setattr(batch_sizes, "topic_config", config)
 
@@ -37,12 +37,12 @@ def settings_of_topics(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "topics,size",
     [
-        (["usual"], LARGEST_BATCH_BYTES),
+        (["usual"], MAX_BATCH_BYTES),
         (["usual", "small"], 99_000),
         (["segments", "small"], 49_500),
         (["tiny"], 1),
-        (["", "usual", ""], LARGEST_BATCH_BYTES),
-        ([], LARGEST_BATCH_BYTES),
+        (["", "usual", ""], MAX_BATCH_BYTES),
+        ([], MAX_BATCH_BYTES),
         (["forbidden", "small"], 99_000),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_size_of_the_users_wins(where: str) -> None:
 
 def test_what_this_user_may_not_see_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     access = fitted(ACCESS, "forbidden", ["forbidden", "usual", "forbidden"])
-    assert access.batch_bytes == LARGEST_BATCH_BYTES
+    assert access.batch_bytes == MAX_BATCH_BYTES
     assert access.input_bytes is None
     [record] = caplog.records
     assert "for forbidden (DescribeConfigs)" in record.getMessage()
@@ -79,10 +79,10 @@ def test_a_topic_that_was_made_just_now_is_asked_for_again(monkeypatch: pytest.M
 
     def config(_: AdminClient, topic: str) -> dict[str, str]:
         del topic
-        found = answers.pop(0)
-        if isinstance(found, int):
-            raise KafkaException(KafkaError(found))
-        return found
+        answer = answers.pop(0)
+        if isinstance(answer, int):
+            raise KafkaException(KafkaError(answer))
+        return answer
 
     monkeypatch.setattr(batch_sizes, "topic_config", config)
     assert fitted(ACCESS, None, ["new"]).batch_bytes == 9

@@ -1,8 +1,8 @@
-"""The same complaint of many connections is logged once in a while."""
+"""A message that many connections repeat is logged once in a while."""
 
 import logging
 
-from connectors.kafka.log_filter import Repeats
+from connectors.kafka.log_filter import RepeatFilter
 
 
 class Clock:
@@ -16,9 +16,9 @@ def record(message: str) -> logging.LogRecord:
     return logging.LogRecord("dedup.kafka", logging.ERROR, "", 0, message, (), None)
 
 
-def test_what_was_just_said_is_counted_instead() -> None:
+def test_a_repeated_message_is_counted_instead() -> None:
     clock = Clock()
-    repeats = Repeats(clock, 10.0)
+    repeats = RepeatFilter(clock, 10.0)
     first = record("FAIL [lane-1#producer-1] [thrd:a]: refused (after 0ms in state CONNECT)")
     same = record("FAIL [lane-2#producer-7] [thrd:b]: refused (after 12ms in state CONNECT)")
     later = record("FAIL [lane-2#producer-7] [thrd:b]: refused (after 3ms in state CONNECT)")
@@ -32,8 +32,8 @@ def test_what_was_just_said_is_counted_instead() -> None:
     assert not repeats.filter(same)
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    repeats = Repeats(Clock())
+def test_the_number_of_remembered_messages_is_bounded() -> None:
+    repeats = RepeatFilter(Clock())
     for number in range(5000):
         assert repeats.filter(record(f"message {number}"))
-    assert len(repeats._said) <= 1000
+    assert len(repeats._logged) <= 1000

@@ -1,10 +1,9 @@
-"""How long errors of reading may last that usually pass."""
+"""How long read errors may last that usually pass."""
 
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
-from connectors.kafka.read_errors import ReadErrors
+from connectors.kafka.read_errors import MAX_OUTAGE_SECONDS, ReadErrors
 from operators.errors import SourceError
 
 
@@ -23,27 +22,27 @@ def read_errors(clock: Clock) -> ReadErrors:
 def test_an_unknown_error_that_lasts_ends_the_job() -> None:
     clock = Clock()
     errors = read_errors(clock)
-    while clock.now < RETRY_TIMEOUT_SECONDS:
-        errors.look_at(KafkaError(KafkaError.UNKNOWN), 5)
+    while clock.now < MAX_OUTAGE_SECONDS:
+        errors.handle(KafkaError(KafkaError.UNKNOWN), 5)
         clock.now += 0.5
     with pytest.raises(SourceError, match="offset 5 of t/0 cannot be read"):
-        errors.look_at(KafkaError(KafkaError.UNKNOWN), 5)
+        errors.handle(KafkaError(KafkaError.UNKNOWN), 5)
 
 
 def test_unknown_errors_of_two_outages_do_not_add_up() -> None:
-    """Nothing comes in between, as nothing is written to that partition."""
+    """No record comes in between, since nothing is written to that partition."""
     clock = Clock()
     errors = read_errors(clock)
     for _ in range(3):
-        errors.look_at(KafkaError(KafkaError.UNKNOWN), 5)
+        errors.handle(KafkaError(KafkaError.UNKNOWN), 5)
         clock.now += 3600.0
 
 
-def test_what_was_read_ends_an_outage() -> None:
+def test_progress_ends_an_outage() -> None:
     clock = Clock()
     errors = read_errors(clock)
     for _ in range(10):
         for _ in range(100):
-            errors.look_at(KafkaError(KafkaError.UNKNOWN), 5)
+            errors.handle(KafkaError(KafkaError.UNKNOWN), 5)
             clock.now += 0.5
-        errors.moved()
+        errors.note_progress()

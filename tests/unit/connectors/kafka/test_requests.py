@@ -1,4 +1,4 @@
-"""Asking Kafka again while a partition's leader, or a coordinator, is not there yet."""
+"""Requests are repeated while a partition's leader or a coordinator is missing."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,14 +32,14 @@ def failing(code: int, times: int) -> tuple[list[int], Callable[[], str]]:
         KafkaError.NOT_COORDINATOR,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError._WAIT_COORD,
-        # A broker that was there a moment ago, and is busy.
+        # A broker that answered a moment ago and is busy now.
         KafkaError._TIMED_OUT,
         # A listed partition whose leader is away.
         KafkaError._UNKNOWN_PARTITION,
     ],
 )
-def test_what_comes_back_is_asked_again(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_AGAIN_SECONDS", 0.0)
+def test_errors_that_pass_are_retried(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "_RETRY_SECONDS", 0.0)
     calls, call = failing(code, times=2)
     assert retrying(ACCESS, call) == "answer"
     assert len(calls) == 3
@@ -48,15 +48,15 @@ def test_what_comes_back_is_asked_again(code: int, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     "code", [KafkaError._AUTHENTICATION, KafkaError.TOPIC_AUTHORIZATION_FAILED]
 )
-def test_what_does_not_is_an_error_at_once(code: int) -> None:
+def test_other_errors_are_raised_at_once(code: int) -> None:
     calls, call = failing(code, times=1)
     with pytest.raises(KafkaUnreachableError, match="cannot talk to Kafka"):
         retrying(ACCESS, call)
     assert len(calls) == 1
 
 
-def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_AGAIN_SECONDS", 0.01)
+def test_retrying_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(requests, "REQUEST_SECONDS", 0.05)
     calls, call = failing(KafkaError.LEADER_NOT_AVAILABLE, times=1_000_000)
     with pytest.raises(KafkaUnreachableError):
@@ -75,7 +75,7 @@ _AWS = {"sasl.oauthbearer.metadata.authentication.type": "aws_iam"}
         ("DEDUP_PRODUCER", replace(ACCESS, producer=_AWS)),
     ],
 )
-def test_a_way_in_that_librdkafka_does_not_know_is_refused(
+def test_a_way_to_sign_in_that_librdkafka_lacks_is_refused(
     setting: str, access: KafkaAccess
 ) -> None:
     with pytest.raises(SettingsError, match=f"{setting}: .*aws_iam cannot be used"):

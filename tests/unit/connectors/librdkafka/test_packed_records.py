@@ -1,4 +1,4 @@
-"""Packed records hold what C code reads: the same as what was packed, read back as C would."""
+"""Packed records, read as C code reads them, are the records that were packed."""
 
 import ctypes
 
@@ -43,7 +43,7 @@ def headers_of(packed: PackedRecords) -> list[list[Header]]:
 
 
 @given(_ROWS)
-def test_what_was_packed_is_there(
+def test_packed_records_are_read_back(
     rows: list[tuple[bytes | None, bytes | None, list[Header] | None, int]],
 ) -> None:
     records = Records(
@@ -56,50 +56,55 @@ def test_what_was_packed_is_there(
 
     packed = PackedRecords(records)
 
-    # None of the records' own objects is needed any more.
-    wanted = [(value, key, headers or [], max(stamp, 0)) for value, key, headers, stamp in rows]
+    # The records' own objects are no longer needed.
+    expected = [(value, key, headers or [], max(stamp, 0)) for value, key, headers, stamp in rows]
     del records
     assert len(packed) == len(rows)
     assert packed.size_bytes == sum(len(value or b"") for value, _, _, _ in rows)
-    assert packed.headers.most == max((len(headers) for _, _, headers, _ in wanted), default=0)
-    found = zip(
+    assert packed.headers.max_per_record == max(
+        (len(headers) for _, _, headers, _ in expected), default=0
+    )
+    packed_rows = zip(
         bytes_at(packed.values.addresses(), packed.values.sizes),
         bytes_at(packed.keys.addresses(), packed.keys.sizes),
         headers_of(packed),
         packed.stamps.tolist(),
         strict=True,
     )
-    assert list(found) == wanted
+    assert list(packed_rows) == expected
 
 
 @given(st.integers(0, 5), _COLUMNS, st.data())
-def test_headers_of_a_table_are_those_of_each_record(
+def test_headers_of_a_table_equal_headers_of_each_record(
     count: int, drawn: dict[str, bytes | None], data: st.DataObject
 ) -> None:
     values = st.lists(st.binary(max_size=20), min_size=count, max_size=count)
     columns = {name: data.draw(values) if value is None else value for name, value in drawn.items()}
     table = HeaderTable(count, columns)
     each = [
-        [(name, one if isinstance(one, bytes) else one[row]) for name, one in columns.items()]
+        [
+            (name, column if isinstance(column, bytes) else column[row])
+            for name, column in columns.items()
+        ]
         for row in range(count)
     ]
     assert list(table) == each
     packed = PackedRecords(Records(np.arange(count), [b"v"] * count, headers=table))
 
     assert headers_of(packed) == each
-    assert packed.headers.most == len(columns)
+    assert packed.headers.max_per_record == len(columns)
 
 
-def test_columns_that_no_record_has() -> None:
+def test_missing_columns() -> None:
     packed = PackedRecords(Records(offsets=np.arange(2), values=[b"a", b"b"]))
 
     assert bytes_at(packed.keys.addresses(), packed.keys.sizes) == [None, None]
     assert packed.stamps.tolist() == [0, 0]
-    assert packed.headers.most == len(packed.headers.ends) == 0
+    assert packed.headers.max_per_record == len(packed.headers.ends) == 0
 
 
 @pytest.mark.parametrize("column", ["values", "keys"])
-def test_what_is_not_bytes_is_not_packed(column: str) -> None:
+def test_values_that_are_not_bytes_are_refused(column: str) -> None:
     columns = {"values": [b"a"], "keys": [b"k"], column: ["text"]}
     with pytest.raises(TypeError):
         PackedRecords(Records(offsets=np.arange(1), **columns))  # type: ignore[arg-type]

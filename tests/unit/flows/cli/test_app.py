@@ -1,5 +1,6 @@
 """The `dedup` command itself: statuses, one line of error, pipes and Ctrl-C."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -40,16 +41,30 @@ def test_wrong_arguments_are_status_2(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--no-such-option" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["generate", "audit", "config"])
-def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", app._COMMANDS)
+def test_every_sub_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        app.main([verb, "--help"])
+        app.main([name, "--help"])
 
     assert ended.value.code == 0
-    assert f"usage: dedup {verb}" in capsys.readouterr().out
+    assert f"usage: dedup {name} " in capsys.readouterr().out
 
 
-def test_a_reader_that_goes_away_ends_it_without_a_word() -> None:
+def test_the_overview_lists_every_sub_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as ended:
+        app.main(["--help"])
+
+    assert ended.value.code == 0
+    overview = capsys.readouterr().out
+    assert overview.startswith("usage: dedup [-h] COMMAND ...")
+    for name, summary in app._COMMANDS.items():
+        assert re.search(rf"^ +{name} +{summary}$", overview, re.MULTILINE), name
+
+
+def test_a_reader_that_goes_away_ends_it_silently() -> None:
     with subprocess.Popen(ENDLESS, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -61,7 +76,7 @@ def test_a_reader_that_goes_away_ends_it_without_a_word() -> None:
 
 
 def test_ctrl_c_is_one_line_and_status_130() -> None:
-    # Whoever runs the tests in the background has SIGINT ignored, and children inherit it.
+    # A shell that runs the tests in the background ignores SIGINT, and children inherit that.
     with subprocess.Popen(
         ["env", "--default-signal=INT", *ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

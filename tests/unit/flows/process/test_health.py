@@ -1,4 +1,4 @@
-"""Probes: what is wrong, in words, and from when on."""
+"""What probes report, and from when on."""
 
 from collections.abc import Iterator
 
@@ -35,9 +35,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def observer(clock: Clock) -> Observer:
-    made = Observer(Metrics())
-    made.liveness = Liveness(clock)
-    return made
+    observer = Observer(Metrics())
+    observer.liveness = Liveness(clock)
+    return observer
 
 
 def on_kafka(observer: Observer, problem: str | None = None) -> Health:
@@ -69,7 +69,7 @@ def test_until_the_first_snapshot_lanes_may_take_long_to_restore(
     assert on_kafka(observer).not_alive() != []
 
 
-def test_embedded_lanes_hear_nothing_while_there_is_no_input(
+def test_embedded_lanes_may_be_silent_while_there_is_no_input(
     observer: Observer, clock: Clock
 ) -> None:
     observer.liveness.lane_opened()
@@ -98,15 +98,15 @@ def test_stages(observer: Observer) -> None:
     assert stages == ["waiting", "starting", "running"]
 
 
-def test_brokers_that_are_not_there_are_asked_now_and_then(
+def test_missing_brokers_are_not_asked_at_each_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health, "_BROKER_SECONDS", 0.2)
+    monkeypatch.setattr(health, "_REQUEST_SECONDS", 0.2)
     check = BrokerCheck(KafkaAccess("127.0.0.1:1", "app", {"log_level": 0}), "raw")
-    first = check()
+    problem = check()
     asked = check._asked
 
-    assert first is not None
-    assert first.startswith("127.0.0.1:1: ")
-    assert check() == first
+    assert problem is not None
+    assert problem.startswith("127.0.0.1:1: ")
+    assert check() == problem
     assert check._asked == asked

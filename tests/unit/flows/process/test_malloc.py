@@ -1,4 +1,4 @@
-"""What a job sets once, at its start, for the whole process: asked of the process."""
+"""Process-wide settings of a job: each test asks a process of its own."""
 
 import platform
 import subprocess
@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-_PIECES = """
+_BLOCKS = """
 import ctypes, sys
-from flows.process.malloc import suit_allocator
-if sys.argv[1] == "suited":
-    suit_allocator()
+from flows.process.malloc import tune_malloc
+if sys.argv[1] == "tuned":
+    tune_malloc()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
@@ -19,36 +19,36 @@ class Info(ctypes.Structure):  # struct mallinfo
                 ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks",
                  "uordblks", "fordblks", "keepcost")]
 libc.mallinfo.restype = Info
-pieces = [libc.malloc(24) for _ in range(1000)]
-for piece in pieces:
-    libc.free(piece)
-print(libc.mallinfo().smblks)  # small pieces that wait in a list apart
+blocks = [libc.malloc(24) for _ in range(1000)]
+for block in blocks:
+    libc.free(block)
+print(libc.mallinfo().smblks)  # freed small blocks in fast bins
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is no glibc")
-def test_no_small_pieces_wait_apart() -> None:
+def test_no_freed_block_waits_in_a_fast_bin() -> None:
     def waiting(how: str) -> int:
-        line = [sys.executable, "-c", _PIECES, how]
+        line = [sys.executable, "-c", _BLOCKS, how]
         return int(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
 
-    assert waiting("as it is") > 0
-    assert waiting("suited") == 0
+    assert waiting("untuned") > 0
+    assert waiting("tuned") == 0
 
 
 _COLUMNS = """
 import resource, sys
 import numpy as np
-from flows.process.malloc import suit_allocator
-if sys.argv[1] == "suited":
-    suit_allocator()
+from flows.process.malloc import tune_malloc
+if sys.argv[1] == "tuned":
+    tune_malloc()
 def batch():
     return [np.ones(3_800_000, np.uint8) for _ in range(4)]
 batch()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
     batch()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)  # pages had anew
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)  # pages from the kernel
 """
 
 
@@ -59,8 +59,8 @@ def test_the_memory_of_a_batch_stays_for_the_next() -> None:
         return int(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
 
     of_one_batch = 4 * 3_800_000 // 4096
-    assert pages("as it is") > of_one_batch
-    assert pages("suited") < of_one_batch // 10
+    assert pages("untuned") > of_one_batch
+    assert pages("tuned") < of_one_batch // 10
 
 
 def test_the_job_starts_no_threads_for_linear_algebra() -> None:
@@ -71,6 +71,6 @@ def test_the_job_starts_no_threads_for_linear_algebra() -> None:
 
 def test_the_job_starts_without_the_garbage_collector() -> None:
     tell = "import flows, gc; gc.callbacks.append(lambda phase, _: print(phase))"
-    # The interpreter's own end collects whatever there is.
+    # The interpreter itself runs a collection at its end.
     line = [sys.executable, "-c", f"{tell}; import flows.dedup; gc.callbacks.clear()"]
     assert subprocess.run(line, check=True, capture_output=True, text=True).stdout == ""

@@ -1,4 +1,4 @@
-"""A recovery directory that cannot be used is said in one line, with what to do."""
+"""The error for an unusable recovery directory is one line that says what to do."""
 
 import sqlite3
 from contextlib import closing
@@ -59,7 +59,7 @@ def test_a_file_that_is_no_database(directory: Path) -> None:
 
 
 def test_one_that_another_process_writes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that was stopped in the middle of it: Bytewax would panic."""
+    """A job that was stopped in the middle of a write: Bytewax would panic."""
     monkeypatch.setattr("flows.process.recovery._LOCK_SECONDS", 0.1)
     with closing(sqlite3.connect(directory / "part-1.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""The watchdog: when it bites, and when it must not."""
+"""When the watchdog ends a process, and when it must not."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from flows.process.watchdog import Watchdog
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 
-LOOK = 5.0
+CHECK_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -19,18 +19,18 @@ def watchdog(
     observer: Observer, epoch_seconds: float = 10.0, *, embedded: bool = False
 ) -> Watchdog:
     health = Health(observer) if embedded else Health(observer, (0,), lambda: None)
-    return Watchdog(health, epoch_seconds, LOOK)
+    return Watchdog(health, epoch_seconds, CHECK_SECONDS)
 
 
 def bites_after(dog: Watchdog, limit: float = 20_000) -> float | None:
-    """Seconds of looks until something is wrong; None if nothing is, up to a limit."""
-    for look in range(int(limit / LOOK)):
-        if dog.look() is not None:
-            return look * LOOK
+    """Seconds of checks until the watchdog bites; None if it does not within a limit."""
+    for checks in range(int(limit / CHECK_SECONDS)):
+        if dog.check() is not None:
+            return checks * CHECK_SECONDS
     return None
 
 
-def test_it_bites_after_five_minutes_without_a_sign_of_life(observer: Observer) -> None:
+def test_it_bites_after_five_minutes_without_activity(observer: Observer) -> None:
     observer.liveness.source_opened()
     observer.liveness.epoch_ended()
     assert bites_after(watchdog(observer)) == 300
@@ -41,7 +41,7 @@ def test_until_the_first_snapshot_lanes_may_be_restoring(observer: Observer) -> 
     assert bites_after(watchdog(observer)) == RESTORE_SECONDS
 
 
-def test_any_sign_of_life_begins_anew(observer: Observer) -> None:
+def test_any_activity_restarts_the_count(observer: Observer) -> None:
     observer.liveness.source_opened()
     observer.liveness.epoch_ended()
     dog = watchdog(observer)
@@ -57,13 +57,13 @@ def test_it_bites_when_epochs_do_not_end_though_records_are_asked_for(
     observer.liveness.source_opened()
     observer.liveness.epoch_ended()
     dog = watchdog(observer, epoch_seconds)
-    looks = 0
+    checks = 0
     problem = None
     while problem is None:
         observer.liveness.note_activity()
-        problem = dog.look()
-        looks += 1
-    assert (looks - 1) * LOOK == limit
+        problem = dog.check()
+        checks += 1
+    assert (checks - 1) * CHECK_SECONDS == limit
     assert problem == f"no epoch has ended for {limit:.0f} s"
 
 

@@ -1,4 +1,4 @@
-"""Settings that do not go together."""
+"""Settings that conflict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.cases.settings import KAFKA, load, refusal
     [
         ({"DEDUP_UNIQUE_TOPIC": "raw-events"}, "DEDUP_UNIQUE_TOPIC=raw-events", "INPUT_TOPIC too"),
         ({"DEDUP_INPUT_TOPIC": "late-events"}, "DEDUP_LATE_TOPIC", "DEDUP_INPUT_TOPIC too"),
-        ({"DEDUP_STATS_TOPIC": "raw-events"}, "DEDUP_STATS_TOPIC", "read what it wrote"),
+        ({"DEDUP_STATS_TOPIC": "raw-events"}, "DEDUP_STATS_TOPIC", "read its own output"),
         ({"DEDUP_STATS_TOPIC": "late-events"}, "DEDUP_STATS_TOPIC", "tell the records apart"),
         ({"DEDUP_LATE_TOPIC": "duplicates-dlq"}, "DEDUP_LATE_TOPIC", "DEDUP_DUPLICATE_TOPIC too"),
         ({"DEDUP_LATE_TOPIC": "dedup-changelog"}, "DEDUP_LATE_TOPIC", "made from DEDUP_APP_ID"),
@@ -28,8 +28,8 @@ def test_topics_must_differ(environ: dict[str, str], setting: str, fix: str) -> 
 
 
 def test_dropped_topics_do_not_clash() -> None:
-    found = load_settings(KAFKA | {"DEDUP_LATE_TOPIC": "", "DEDUP_DUPLICATE_TOPIC": ""})
-    assert (found.late_topic, found.duplicate_topic) == ("", "")
+    settings = load_settings(KAFKA | {"DEDUP_LATE_TOPIC": "", "DEDUP_DUPLICATE_TOPIC": ""})
+    assert (settings.late_topic, settings.duplicate_topic) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -66,20 +66,20 @@ def test_embedded_mode_must_not_read_its_own_output() -> None:
             "needs DEDUP_GUARANTEE to be exactly_once",
         ),
         ({"DEDUP_STATE": "bloom", "DEDUP_WINDOW": "sliding"}, "use tumbling or forever"),
-        ({"DEDUP_STATE": "bloom", "DEDUP_WINDOW": "session"}, "this DEDUP_WINDOW asks"),
+        ({"DEDUP_STATE": "bloom", "DEDUP_WINDOW": "session"}, "this DEDUP_WINDOW needs"),
     ],
 )
-def test_kinds_of_state_that_do_not_fit(environ: dict[str, str], fix: str) -> None:
+def test_kinds_of_state_that_conflict(environ: dict[str, str], fix: str) -> None:
     message = refusal(environ)
     assert message.startswith(f"DEDUP_STATE={environ['DEDUP_STATE']}: ")
     assert fix in message
 
 
-def test_kinds_of_state_that_fit() -> None:
-    exactly = {"DEDUP_GUARANTEE": "exactly_once"}
-    assert load_settings({"DEDUP_STATE": "rocksdb"} | KAFKA | exactly).state == "rocksdb"
+def test_kinds_of_state_that_do_not_conflict() -> None:
+    exactly_once = {"DEDUP_GUARANTEE": "exactly_once"}
+    assert load_settings({"DEDUP_STATE": "rocksdb"} | KAFKA | exactly_once).state == "rocksdb"
     assert load_settings({"DEDUP_STATE": "bloom", "DEDUP_WINDOW": "forever"}).state == "bloom"
-    assert load_settings(exactly).embedded
+    assert load_settings(exactly_once).embedded
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Settings: their defaults and what they mean for the job."""
+"""Settings: defaults, shard, masking."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from flows.settings.fingerprint import fingerprint
 from flows.settings.load import load_settings
 from flows.settings.model import FIELD_OF, Settings
 from operators.keys.combination import Combination
 from tests.cases.settings import KAFKA, load
 
-# The table of the public interface.
+# The public interface: each setting in the order of its table, and its default.
 DEFAULTS: dict[str, Any] = {
     "app_id": "dedup",
     "brokers": None,
@@ -146,78 +145,3 @@ def test_secrets_are_masked_wherever_settings_are_shown(name: str) -> None:
         for shown in (repr(settings), str(settings), str(settings.effective())):
             assert "s3cret" not in shown
             assert "'client.id': 'me'" in shown
-
-
-def test_fingerprint_has_what_gives_state_its_meaning() -> None:
-    assert fingerprint(load_settings({})) == {
-        "DEDUP_INPUT_TOPIC": "-",
-        "DEDUP_KEYS": '[["event_id"]]',
-        "DEDUP_SHARD_BY": '["event_id"]',
-        "DEDUP_LANES": "4",
-        "DEDUP_CONTENT_IGNORE": "-",
-        "DEDUP_TIME": '"timestamp"',
-        "DEDUP_SCHEMA": '"event"',
-        "DEDUP_WINDOW": '"tumbling"',
-        "DEDUP_WINDOW_SECONDS": "3600",
-        "DEDUP_SIMILARITY": "-",
-        "DEDUP_SIMILARITY_METRIC": "-",
-        "DEDUP_SIMILARITY_SHINGLE": "-",
-        "DEDUP_SIMILARITY_FIELDS": "-",
-        "DEDUP_SIMILARITY_SECONDS": "-",
-        "DEDUP_STATE": "keys",
-    }
-
-
-@pytest.mark.parametrize(
-    "name, before, after",
-    [
-        (
-            "keys",
-            {"shard_by": '["a"]', "keys": '[["a","b"]]'},
-            {"shard_by": '["a"]', "keys": '[["b","a"]]'},
-        ),
-        ("shard_by", {}, {"shard_by": "[]"}),
-        ("shard_by", {"keys": '["content"]'}, {"keys": '["content"]', "shard_by": "[]"}),
-        ("lanes", {}, {"lanes": "5"}),
-        ("input_topic", {"brokers": "a:1"}, {"brokers": "a:1", "input_topic": "x"}),
-        (
-            "content_ignore",
-            {"keys": '["content"]'},
-            {"keys": '["content"]', "content_ignore": "[]"},
-        ),
-        ("time", {}, {"time": "at"}),
-        ("schema", {}, {"schema": "open"}),
-        ("window", {}, {"window": "sliding"}),
-        ("window_seconds", {}, {"window_seconds": "60"}),
-        ("similarity", {"similarity": "0.9"}, {"similarity": "0.8"}),
-        (
-            "similarity_shingle",
-            {"similarity": "0.9"},
-            {"similarity": "0.9", "similarity_shingle": "2w"},
-        ),
-        ("state", {}, {"state": "bloom"}),
-    ],
-)
-def test_fingerprint_tells_what_changed(
-    name: str, before: dict[str, str], after: dict[str, str]
-) -> None:
-    one, other = fingerprint(load(**before)), fingerprint(load(**after))
-    assert one.keys() == other.keys()
-    assert [key for key in one if one[key] != other[key]] == [f"DEDUP_{name.upper()}"]
-
-
-@pytest.mark.parametrize(
-    "before, after",
-    [
-        ({}, {"app_id": "x", "output_dir": "y", "max_keys": "99", "eviction": "lru"}),
-        ({"brokers": "a:1"}, {"brokers": "b:1", "unique_topic": "x", "lanes": "4"}),
-        ({"input_topic": "x"}, {"input_topic": "y"}),
-        ({}, {"shard_by": '["event_id"]', "window_seconds": "3600.0"}),
-        ({}, {"content_ignore": "[]", "similarity_shingle": "2w"}),
-        ({"window": "forever"}, {"window": "forever", "window_seconds": "1"}),
-    ],
-)
-def test_fingerprint_passes_over_what_changes_no_meaning(
-    before: dict[str, str], after: dict[str, str]
-) -> None:
-    assert fingerprint(load(**before)) == fingerprint(load(**after))

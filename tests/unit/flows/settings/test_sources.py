@@ -1,4 +1,4 @@
-"""Environment and file: which wins, and what is unknown or unreadable there."""
+"""Environment and file: which one wins, unknown names, unreadable files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from flows.settings.load import load_settings
+from flows.settings.load import load_settings, make_settings
 from flows.settings.model import FIELD_OF, Settings
-from flows.settings.sources import RawSettings, explain_errors, one_line
+from flows.settings.sources import RawSettings
+from operators.errors import SettingsError
 from operators.keys.combination import Combination
 from tests.cases.settings import refusal
 
@@ -30,7 +30,7 @@ def test_unknown_variables_are_refused_with_the_nearest_name() -> None:
     )
 
 
-def test_an_unknown_name_is_not_blamed_on_what_it_was_to_make_right() -> None:
+def test_an_unknown_name_hides_the_conflict_that_it_may_resolve() -> None:
     message = refusal({"DEDUP_BROKER": "a:1", "DEDUP_SHARD_BY": "@key", "DEDUP_LANES": "0"})
     assert message == (
         "DEDUP_BROKER is not a setting; did you mean DEDUP_BROKERS? | "
@@ -40,7 +40,7 @@ def test_an_unknown_name_is_not_blamed_on_what_it_was_to_make_right() -> None:
     assert message == "DEDUP_BROKER is not a setting; did you mean DEDUP_BROKERS?"
 
 
-def test_variables_of_the_tests_and_of_kubernetes_are_no_settings() -> None:
+def test_variables_of_the_tests_and_of_kubernetes_are_not_settings() -> None:
     load_settings(
         {
             "DEDUP_TEST_BROKERS": "a:1",
@@ -62,7 +62,7 @@ def test_several_problems_are_all_named() -> None:
     assert message.count(" | ") == 2
 
 
-def test_the_environment_is_that_of_the_process_if_none_is_given(
+def test_the_environment_of_the_process_is_the_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DEDUP_LANES", "7")
@@ -100,7 +100,7 @@ def test_a_file_is_read_and_the_environment_wins(config: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}"])
-def test_an_empty_file_says_nothing(config: Path, text: str) -> None:
+def test_an_empty_file_changes_nothing(config: Path, text: str) -> None:
     config.write_text(text)
     assert load_settings({"DEDUP_CONFIG": str(config)}) == load_settings({})
     assert load_settings({"DEDUP_CONFIG": ""}) == load_settings({})
@@ -173,9 +173,9 @@ _YAML_VALUES = st.recursive(
 
 @given(name=st.sampled_from(list(FIELD_OF)), value=_YAML_VALUES)
 def test_any_value_of_a_file_is_a_value_or_one_line(name: str, value: object) -> None:
-    written = RawSettings(values={name: value}, file="f", from_file=frozenset([name]), unknown=[])
+    raw = RawSettings(values={name: value}, file="f", from_file=frozenset([name]), unknown=[])
     try:
-        Settings(**written.values)
-    except ValidationError as error:
-        lines = one_line(explain_errors(error, written)).splitlines()
+        make_settings(raw)
+    except SettingsError as error:
+        lines = str(error).splitlines()
         assert len(lines) == 1

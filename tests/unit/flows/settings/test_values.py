@@ -1,4 +1,4 @@
-"""Settings one by one: what is taken and what is refused, in which words."""
+"""Single values: which are accepted, and the words in which others are refused."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def test_values_from_the_environment(name: str, text: str, value: object) -> Non
         text, value = '[["a","data.b.c"]]', (Combination(("a", "data.b.c")),)
     if name in {"kafka", "producer", "consumer"}:
         value = json.loads(text)
-    found = getattr(load(**{name: text}), FIELD_OF[name])
-    assert found == value
-    assert type(found) is type(value)
+    loaded = getattr(load(**{name: text}), FIELD_OF[name])
+    assert loaded == value
+    assert type(loaded) is type(value)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The web server: routes, probes, slow clients, many clients, a port in use."""
+"""The web server: routes, probes, slow clients, many clients, ports in use."""
 
 import socket
 import time
@@ -24,15 +24,15 @@ class Served:
         self.port = serve(
             0,
             {
-                "/": lambda question: Response(f"query={question.query}".encode(), "text/html"),
+                "/": lambda request: Response(f"query={request.query}".encode(), "text/html"),
                 "/livez": health_route(lambda: self.problems),
                 "/metrics": metrics_route(Metrics().registry),
                 "/bug": self.bug,
             },
         )
 
-    def bug(self, question: Request) -> Response:
-        raise ValueError(question.query)
+    def bug(self, request: Request) -> Response:
+        raise ValueError(request.query)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> requests.Response:
         address = f"http://127.0.0.1:{self.port}{path}"
@@ -44,7 +44,7 @@ def served() -> Served:
     return Served()
 
 
-def test_a_route_gets_its_query_and_gives_its_type(served: Served) -> None:
+def test_a_route_gets_the_query_and_sets_the_content_type(served: Served) -> None:
     answer = served.get("/?history=1")
 
     assert (answer.status_code, answer.text) == (200, "query=history=1")
@@ -53,14 +53,14 @@ def test_a_route_gets_its_query_and_gives_its_type(served: Served) -> None:
     assert "Python" not in answer.headers["Server"]
 
 
-def test_head_gives_the_length_without_the_body(served: Served) -> None:
+def test_head_returns_the_length_without_the_body(served: Served) -> None:
     answer = served.get("/", "HEAD")
 
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["Content-Length"] == str(len("query="))
 
 
-def test_what_is_not_there_says_what_is(served: Served) -> None:
+def test_an_unknown_path_is_answered_with_the_known_ones(served: Served) -> None:
     answer = served.get("/health")
 
     assert answer.status_code == 404
@@ -97,26 +97,26 @@ def test_a_bug_is_answered_and_does_not_end_the_server(served: Served) -> None:
     assert served.get("/").status_code == 200
 
 
-def test_a_client_that_says_nothing_keeps_nobody_waiting(
+def test_a_slow_client_does_not_keep_others_waiting(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server._Handler, "timeout", 0.3)
     with socket.create_connection(("127.0.0.1", served.port), SECONDS) as slow:
         slow.sendall(b"GET / HT")
         assert served.get("/").status_code == 200
-        assert slow.recv(1) == b""  # it was let go
+        assert slow.recv(1) == b""  # The server closed it.
 
 
 def test_more_clients_than_threads_are_turned_away_until_some_leave(served: Served) -> None:
     with ExitStack() as stack:
-        for _ in range(server._MOST_CLIENTS):
+        for _ in range(server._MAX_CLIENTS):
             client = socket.create_connection(("127.0.0.1", served.port), SECONDS)
             stack.enter_context(client)
         time.sleep(0.3)
         with pytest.raises(requests.ConnectionError):
             served.get("/")
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
         try:
             answer = served.get("/")
         except requests.ConnectionError:
@@ -124,7 +124,7 @@ def test_more_clients_than_threads_are_turned_away_until_some_leave(served: Serv
         else:
             assert answer.status_code == 200
             return
-    pytest.fail("nobody is served any more")
+    pytest.fail("the server accepts no client any more")
 
 
 def test_a_port_in_use_is_named(served: Served) -> None:
@@ -132,6 +132,6 @@ def test_a_port_in_use_is_named(served: Served) -> None:
         serve(served.port, {})
 
 
-def test_a_port_that_cannot_be_is_named() -> None:
+def test_a_port_out_of_range_is_named() -> None:
     with pytest.raises(DedupError, match=r"65536 .*higher than 65535"):
         serve(65_536, {})

@@ -197,7 +197,7 @@ def test_the_unique_part_carries_what_changed_in_the_lane() -> None:
     found = [output for _, output in outputs(pipeline, kafka_encoder("raw", ["event_id"]))]
     for output in found:
         assert (output.progress is not None) == (output.verdict == UNIQUE)
-        assert output.number != NO_SEQUENCE
+        assert output.sequence != NO_SEQUENCE
     progress = [output.progress for output in found if output.progress is not None]
     assert {key: n for one in progress for key, n in one.matched.items()} == {"event_id": 1}
     assert sum(len(one.change.delta) for one in progress) == 1

@@ -44,11 +44,11 @@ def test_batches_come_out_whole_and_in_order(
         batches += assembler.add(branch.pop(0))
 
     assert len(assembler) == 0
-    numbers = [batch[0].number for batch in batches]
+    numbers = [batch[0].sequence for batch in batches]
     assert numbers == sorted(set(numbers))
     assert sum(map(len, batches)) == sum(map(len, outputs))
     for batch in batches:
-        assert {part.number for part in batch} == {batch[0].number}
+        assert {part.sequence for part in batch} == {batch[0].sequence}
         assert len(batch) == batch[0].parts
         assert [part.verdict for part in batch] == sorted(part.verdict for part in batch)
 
@@ -66,5 +66,5 @@ def test_a_later_batch_waits_for_an_earlier_one() -> None:
     assembler = BatchReassembler()
 
     assert assembler.add(output(8, 1, 2)) == []
-    assert [batch[0].number for batch in assembler.add(output(7, 0, 1))] == [7]
-    assert [batch[0].number for batch in assembler.add(output(8, 0, 2))] == [8]
+    assert [batch[0].sequence for batch in assembler.add(output(7, 0, 1))] == [7]
+    assert [batch[0].sequence for batch in assembler.add(output(8, 0, 2))] == [8]

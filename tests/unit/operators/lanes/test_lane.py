@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,61 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.batches import DecisionColumns, Records, Slice, Span, Spans, select_rows
+from operators.batches import Spans, select_rows
 from operators.changes import NO_SEQUENCE, LaneProgress
 from operators.columns.event_types import EventTypes
 from operators.columns.references import NO_REFERENCE, partition_and_offset, references
 from operators.deduplicate import lane_mapper
 from operators.errors import StateError
-from operators.lanes.fingerprint import TOPIC_ID, check_fingerprint
+from operators.fingerprint import TOPIC_ID, check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
 from operators.verdicts import VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.tumbling import TumblingStore
-from tests.stores import contents, hashes_of
+from tests.builders import slice_of
+from tests.stores import contents
 
 FINGERPRINT = {"DEDUP_KEYS": '[["event_id"]]', "DEDUP_WINDOW": "tumbling"}
 SPEC = LaneSpec(partial(TumblingStore, 100.0), 10.0, 30.0, FINGERPRINT)
-INF = float("inf")
-
-
-def slice_of(
-    start: int,
-    events: Sequence[tuple[float, str]],
-    *,
-    partition: int = 0,
-    invalid: dict[int, tuple[str, str]] | None = None,
-    **span: Any,  # noqa: ANN401
-) -> Slice:
-    """A slice of (time, key) at offsets from `start`, all of its batch."""
-    end = span.pop("end", start + len(events))
-    times = np.array(
-        [np.nan if invalid and row in invalid else time for row, (time, _) in enumerate(events)]
-    )
-    known = np.where(np.isnan(times), -INF, times)
-    before = np.maximum.accumulate(np.concatenate(([-INF], known)))
-    return Slice(
-        lane=0,
-        spans=Spans.of(
-            Span(partition, span.pop("partitions", 1), start, end, 1000.0, **span), len(events)
-        ),
-        records=Records(
-            offsets=np.arange(start, start + len(events)),
-            values=[b"%d" % offset for offset in range(start, start + len(events))],
-        ),
-        rows=np.arange(len(events)),
-        decided=DecisionColumns(
-            times=times,
-            running_max=before[:-1],
-            hashes=hashes_of([key for _, key in events])
-            if events
-            else np.zeros((0, 1, 2), np.uint64),
-            invalid=invalid or {},
-        ),
-        max_event_times=(float(before[-1]),),
-    )
 
 
 def sequence_of(batch: VerdictBatch) -> int:
@@ -96,6 +58,7 @@ def test_verdicts_and_what_comes_with_them() -> None:
     assert np.isnan(batch.behind[[0, 1, 2, 4]]).all()
     assert (batch.keys_held, batch.skipped) == (2, 0)
     assert batch.change.progress == LaneProgress(1, {0: 10}, {0: 51.0}, watermark=51)
+    assert batch.change.horizon == 51 - SPEC.allowed_lateness_seconds
     assert batch.change.delta.references.tolist() == [5, 9]
     assert sequence_of(lane.decide(slice_of(10, [(55, "c")]))) == 2
 
@@ -121,30 +84,12 @@ def test_a_watermark_that_moves_has_a_number() -> None:
     assert sequence_of(lane.decide(heartbeat)) == 2  # first word of partition 1
     idle = slice_of(0, [], partition=1, partitions=2, idle=True)
     assert lane.decide(idle).change.progress.watermark == 50
-    assert lane.number == 3
-
-
-@pytest.mark.parametrize("start", [0, 4, 6, 100])
-def test_a_gap_or_a_step_back_in_a_run_stops_the_lane(start: int) -> None:
-    lane = Lane(0, SPEC)
-    lane.decide(slice_of(0, [(50, "a")] * 5))
-    message = f"partition 0 up to offset 5, but the next records begin at {start}"
-    with pytest.raises(StateError, match=message):
-        lane.decide(slice_of(start, [(50, "b")]))
-
-
-def test_each_partition_has_its_own_position() -> None:
-    lane = Lane(0, SPEC)
-    lane.decide(slice_of(0, [(50, "a")], partitions=2))
-    lane.decide(slice_of(700, [(50, "b")], partition=1, partitions=2))
-    lane.decide(slice_of(1, [(50, "c")], partitions=2))
-    with pytest.raises(StateError, match="partition 1 up to offset 701"):
-        lane.decide(slice_of(702, [(50, "d")], partition=1, partitions=2))
+    assert lane.sequence == 3
 
 
 def _restarted(lane: Lane) -> Lane:
     snapshot = pickle.loads(pickle.dumps(copy.deepcopy(lane)))  # noqa: S301 - our own
-    again = Lane(lane.lane, lane._spec)
+    again = Lane(lane.index, lane._spec)
     again.restore(snapshot)
     return again
 
@@ -184,8 +129,8 @@ def test_a_deep_copy_is_a_snapshot_that_later_decisions_do_not_change() -> None:
     before = pickle.dumps(snapshot)
     lane.decide(slice_of(1, [(500, "b"), (50, "c")]))
     assert pickle.dumps(snapshot) == before
-    assert (snapshot.lane, snapshot.number, snapshot.progress) == (3, 1, {0: 1})
-    assert (snapshot.watermark, snapshot.largest) == (50.0, {0: 50.0})
+    assert (snapshot.index, snapshot.sequence, snapshot.progress) == (3, 1, {0: 1})
+    assert (snapshot.watermark, snapshot.max_event_times) == (50.0, {0: 50.0})
     assert snapshot.fingerprint == FINGERPRINT
 
 
@@ -200,8 +145,11 @@ def test_a_changelog_gives_back_the_lane(store: Any) -> None:  # noqa: ANN401
     again.apply([batch.change for batch in batches[:10]])
     again.apply([batch.change for batch in batches[10:]])
     assert contents(again.store) == contents(lane.store)
-    assert (again.number, again.progress) == (lane.number, lane.progress)
-    assert (again.watermark.value, again.watermark.largest) == (61.0, lane.watermark.largest)
+    assert (again.sequence, again.progress) == (lane.sequence, lane.progress)
+    assert (again.watermark.value, again.watermark.max_event_times) == (
+        61.0,
+        lane.watermark.max_event_times,
+    )
     events = [(60.0 + n, "abcd"[n % 4]) for n in range(8)]
     assert words(again.decide(slice_of(100, events))) == words(lane.decide(slice_of(100, events)))
 

@@ -1,4 +1,4 @@
-"""The metrics: their names are those of INTERFACE.md, and each says what it means."""
+"""The metrics: their names are those of docs/reference/metrics.md, and each says what it means."""
 
 import re
 
@@ -6,7 +6,7 @@ from prometheus_client import generate_latest
 
 from operators.monitoring.metrics import Metrics
 
-# INTERFACE.md, section Metrics; dashboards and alerts rely on them.
+# docs/reference/metrics.md lists them; dashboards and alerts rely on them.
 NAMES = {
     "dedup_events_processed_total": {"verdict"},
     "dedup_duplicates_found_total": {"matched"},

@@ -10,7 +10,7 @@ from tests.unit.operators.similarity.test_brute_force import ask, make_index
 
 
 def test_capped_and_evicted_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buckets, "LONGEST_TEXT", 10)
+    monkeypatch.setattr(buckets, "MAX_TEXT_LENGTH", 10)
     metrics = Metrics()
     counts = NearCounts(metrics)
     index = make_index(0.95)

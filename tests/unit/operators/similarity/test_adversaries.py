@@ -143,7 +143,7 @@ def test_a_megabyte_of_combining_marks_is_read_in_linear_time() -> None:
 def test_a_text_that_is_too_long_is_compared_with_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(buckets, "LONGEST_TEXT", 100)
+    monkeypatch.setattr(buckets, "MAX_TEXT_LENGTH", 100)
     index = make_index(0.95)
     long = "ab" * 60
     assert ask(index, [long, "", long, "", "c" * 100]) == [None, None, None, (1.0, 1), None]
@@ -160,7 +160,7 @@ def test_more_candidates_than_the_cap_are_counted(
     exact = make_index(0.6, metric)
     ask(exact, texts)
     assert exact.capped == 0
-    monkeypatch.setattr(search, "MOST_CANDIDATES", 5)
+    monkeypatch.setattr(search, "MAX_CANDIDATES", 5)
     capped = make_index(0.6, metric)
     answers = ask(capped, texts)
     assert capped.capped > 0
@@ -174,7 +174,7 @@ def test_more_effort_than_the_cap_is_counted(
 ) -> None:
     text = "".join(random.Random(1).choices("abcdefghij", k=200))
     near = ["z" * 20 + text[20:], text[:180] + "z" * 20]
-    monkeypatch.setattr(search, "MOST_EFFORT", 1)
+    monkeypatch.setattr(search, "MAX_EFFORT", 1)
     index = make_index(0.81, metric)
     assert ask(index, near) == [None, None]
     assert index.capped == 0

@@ -129,9 +129,9 @@ def test_a_piece_is_found_wherever_edits_have_moved_it(length: int, share: float
     edits = max(int(length * 0.05 * share), 1)
     longer = "".join(rng.choices("qrstuvwxyz", k=edits)) + text
     for original, other, lost in ((text, longer, 0), (longer, text, edits)):
-        reading = measure.read([original, other])
-        asked = set(reading.asked.hashes[reading.asked.rows == 1].tolist())
-        for offered in reading.offered:
+        features = measure.read([original, other])
+        asked = set(features.probes.hashes[features.probes.rows == 1].tolist())
+        for offered in features.offered:
             chunks = set(offered.hashes[offered.rows == 0].tolist())
             # One edit leaves all pieces but one as they were.
             assert len(chunks - asked) <= lost

@@ -7,14 +7,14 @@ import numpy as np
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from operators.batches import DecisionColumns, Records, Slice, Span, Spans
 from operators.changes import NO_SEQUENCE, Delta, LaneChange, LaneProgress, Summary
 from operators.statistics.summarize import Statistic
 from operators.statistics.windowed import StatisticsSettings, windowed_statistics
 from operators.verdicts import Matches, VerdictBatch
+from tests.builders import INF, slice_of
 
-SETTINGS = StatisticsSettings(seconds=60.0, lanes=2, allowed_lateness_seconds=100.0)
-INF = float("inf")
+SETTINGS = StatisticsSettings(seconds=60.0, lanes=2)
+LATENESS_SECONDS = 100.0
 
 
 def batch(
@@ -25,9 +25,10 @@ def batch(
     sequence: int = 1,
     recovered: Sequence[Summary] = (),
 ) -> VerdictBatch:
-    """An answer with so many unique records in each window."""
-    none = np.zeros(0)
-    decided = DecisionColumns(none, none, np.zeros((0, 1, 2), np.uint64))
+    """Answer a slice.
+
+    windows: window → unique records in it.
+    """
     summary = Summary(60.0, {w: {"t": [count, 0, 0, 0]} for w, count in (windows or {}).items()})
     return VerdictBatch(
         lane=lane,
@@ -35,18 +36,12 @@ def batch(
             LaneProgress(sequence, {}, {}, watermark),
             Delta.empty(),
             summary if windows else None,
+            watermark - LATENESS_SECONDS,
         ),
-        slice=Slice(
-            lane,
-            Spans.of(Span(0, 1, 0, 0, 0), 0),
-            Records(np.zeros(0, np.int64), []),
-            np.zeros(0, np.int64),
-            decided,
-            (-INF,),
-        ),
+        slice=slice_of(0, [], lane=lane),
         verdicts=np.zeros(0, np.int8),
         matches=Matches(np.zeros(0, np.int8), np.zeros(0, np.int64)),
-        behind=none,
+        behind=np.zeros(0),
         keys_held=0,
         recovered=recovered,
     )
@@ -56,7 +51,10 @@ HEARTBEAT = batch(0, -INF, sequence=NO_SEQUENCE)
 
 
 def run(batches: Sequence[VerdictBatch]) -> list[list[tuple[float, float, int]]]:
-    """What closed with each batch, and last what closed at the end: start, end, unique records."""
+    """Return the windows that each batch closed, and last those that the end closed.
+
+    A window is its start, its end and its unique records.
+    """
     out: list[tuple[int, Statistic]] = []
     read: list[VerdictBatch] = []
 
@@ -65,15 +63,15 @@ def run(batches: Sequence[VerdictBatch]) -> list[list[tuple[float, float, int]]]
         return f"lane-{answer.lane}", answer
 
     flow = Dataflow("test")
-    # A heartbeat last: what comes after it is closed by the end.
+    # The last item is a heartbeat: the end of input closes what comes after it.
     source = op.input("source", flow, TestingSource([*batches, HEARTBEAT], batch_size=1))
     statistics = windowed_statistics("statistics", op.map("key", source, key), SETTINGS)
     op.output("sink", op.map("n", statistics, lambda item: (len(read), item[1])), TestingSink(out))
     run_main(flow)  # type: ignore[no-untyped-call]  # it is Rust's
     closed: list[list[tuple[float, float, int]]] = [[] for _ in read]
-    for index, found in out:
-        assert (found.event_type, found.duplicate, found.late, found.invalid) == ("t", 0, 0, 0)
-        closed[index - 1].append((found.window_start, found.window_end, found.unique))
+    for index, row in out:
+        assert (row.event_type, row.duplicate, row.late, row.invalid) == ("t", 0, 0, 0)
+        closed[index - 1].append((row.window_start, row.window_end, row.unique))
     return closed
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from operators.windows.bloom import BloomStore
 from operators.windows.bloom_filter import MAX_BITS, BloomFilter, BloomSize, false_positive_rate
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 
 RNG = np.random.default_rng(20_240_607)
 KEYS = 200_000

@@ -47,5 +47,5 @@ def test_repeats_are_what_decide_would_say(
     assert contents(store) == before
     for row, said in enumerate(repeats):
         one = slice(row, row + 1)
-        decided = filled().decide(hashes[one], times[one], np.array([10**6]))
+        decided = filled().decide(hashes[one], times[one], np.array([10**6])).matches
         assert said == (decided.combination[0] >= 0)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from operators.columns.arrays import Hashes
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 from operators.windows.session import SessionStore
 from tests.stores import Asked, Asking, contents, hashes_of, times
 
@@ -236,7 +236,7 @@ class Many:
             if begun > self.begun:
                 self.store.expire(-math.inf)
             numbers = np.arange(begun, min(begun + at_once, self.begun + count))
-            found = self.store.decide(self.keys(numbers)[:, None], numbers / 1000, numbers)
+            found = self.store.decide(self.keys(numbers)[:, None], numbers / 1000, numbers).matches
             assert (found.combination == -1).all()
         self.begun += count
 
@@ -295,7 +295,7 @@ def test_a_key_that_a_record_has_twice_counts_once() -> None:
     store = SessionStore(10, Bound(2))
     twice = np.repeat(hashes_of(["a", "b"]), 2, axis=1)
     for row in range(2):
-        found = store.decide(twice[row : row + 1], np.array([1.0]), np.array([row]))
+        found = store.decide(twice[row : row + 1], np.array([1.0]), np.array([row])).matches
         assert found.combination.tolist() == [-1]
     assert (len(store), store.evicted) == (2, 0)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.windows.key_table.table import Bound
+from operators.windows.bound import Bound
 from operators.windows.sliding import SlidingStore
 from tests.stores import Asking, contents, times
 
@@ -51,7 +51,8 @@ def test_of_two_the_original_is_the_one_with_the_smaller_reference() -> None:
     for time, reference in ((0.0, 7), (12.0, 3)):
         store.decide(hashes, np.array([time]), np.array([reference]))
     for time in (2.5, 6.0, 9.5):
-        assert store.decide(hashes, np.array([time]), np.array([9])).originals.tolist() == [3]
+        decided = store.decide(hashes, np.array([time]), np.array([9])).matches
+        assert decided.originals.tolist() == [3]
 
 
 @given(

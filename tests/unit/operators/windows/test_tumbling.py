@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+from operators.windows.bound import Bound
 from operators.windows.key_table import table
-from operators.windows.key_table.table import Bound
 from operators.windows.tumbling import TumblingStore
 from tests.stores import Asking, times
 
@@ -105,8 +105,7 @@ def test_a_key_is_renewed_only_once_it_is_old_enough() -> None:
     def renewals(*numbers: int) -> int:
         hashes = np.array([[[number, 1]] for number in numbers], np.uint64)
         times, references = np.zeros(len(numbers)), np.arange(len(numbers))
-        matches = store.decide(hashes, times, references)
-        delta = store.delta(hashes, times, references, matches)
+        matches, delta = store.decide(hashes, times, references)
         return len(delta) - int((matches.combination < 0).sum())
 
     assert bound.renewed_after == 100
@@ -122,8 +121,8 @@ def test_what_was_evicted_but_not_yet_swept_is_not_found() -> None:
     def decide(numbers: range, time: float) -> int:
         hashes = np.stack([np.arange(numbers.start, numbers.stop), np.ones(len(numbers))], axis=1)
         times = np.full(len(numbers), time)
-        matches = store.decide(hashes.astype(np.uint64)[:, None], times, np.arange(len(numbers)))
-        return int((matches.combination < 0).sum())
+        decision = store.decide(hashes.astype(np.uint64)[:, None], times, np.arange(len(numbers)))
+        return int((decision.matches.combination < 0).sum())
 
     assert decide(range(10_000), 5) == decide(range(10_000), 15) == 10_000
     store.expire(10)  # more keys than are swept at once
@@ -135,7 +134,7 @@ def test_what_was_evicted_but_not_yet_swept_is_not_found() -> None:
 
 
 def test_stamps_begin_anew_while_records_are_decided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_LAST_STAMP", 1000)
+    monkeypatch.setattr(table, "_MAX_STAMP", 1000)
     monkeypatch.setattr(table, "_HALF_OF_STAMPS", 500)
     store = TumblingStore(math.inf, Bound(300))
     for begin in range(0, 5_000, 130):

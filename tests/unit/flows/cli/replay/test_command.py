@@ -1,35 +1,8 @@
-"""The options of `dedup replay`, and how it cuts and paces."""
-
-import time
+"""The options of `dedup replay`, and what it refuses."""
 
 import pytest
 
 from flows.cli import app
-from flows.cli.replay.command import _batches, _Pace
-from flows.cli.replay.selection import Origin, Replay
-
-
-def replays(count: int, size: int = 10) -> list[Replay]:
-    return [Replay(Origin("raw", 0, n), b"v" * size, None, [], 0) for n in range(count)]
-
-
-def test_batches_have_an_end_in_records_and_in_bytes() -> None:
-    assert [len(batch) for batch in _batches(iter(replays(25)), 10)] == [10, 10, 5]
-    assert [len(batch) for batch in _batches(iter(replays(5, 2_500_000)), 10)] == [2, 2, 1]
-    assert list(_batches(iter([]), 10)) == []
-
-
-@pytest.mark.parametrize("rate, most", [(float("inf"), 1000), (1e6, 1000), (100, 50), (0.1, 1)])
-def test_a_batch_holds_what_half_a_second_may_bring(rate: float, most: int) -> None:
-    assert _Pace(rate).batch_records == most
-
-
-def test_a_pace_is_kept() -> None:
-    began = time.monotonic()
-    pace = _Pace(100)
-    for _ in range(3):
-        pace.wait(10)
-    assert 0.3 <= time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize(
@@ -83,5 +56,5 @@ def test_duplicates_do_not_go_back_to_the_input(
 
     assert app.main(["replay", "late", "duplicate", *to]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("dedup: replay duplicate: what goes back to raw-events is a duplicate")
+    assert line.startswith("dedup: replay duplicate: a record that goes back to raw-events is a")
     assert "--to" in line

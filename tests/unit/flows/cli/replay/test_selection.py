@@ -1,4 +1,4 @@
-"""What is replayed, as what, and never twice."""
+"""Which records are replayed, with which headers, and never twice."""
 
 from flows.cli.replay.selection import DeadLetter, Filters, Origin, ReplayLog, Selection
 
@@ -32,32 +32,32 @@ def selection(filters: Filters | None = None, to: str = TOPIC) -> Selection:
     return Selection(TOPIC, to, filters or Filters(), ReplayLog())
 
 
-def takes(filters: Filters, record: DeadLetter) -> bool:
+def matches(filters: Filters, record: DeadLetter) -> bool:
     return selection(filters).pick(record) is not None
 
 
-def test_a_replay_is_the_record_as_it_came_with_a_count() -> None:
+def test_a_replay_is_the_input_record_with_a_count() -> None:
     own = [("trace", b"\x00\xff"), ("empty", None), ("trace", b"2")]
-    found = selection().pick(dead_letter(own=list(own)))
+    replay = selection().pick(dead_letter(own=list(own)))
 
-    assert found is not None
-    assert (found.value, found.key, found.timestamp_ms) == (b"value", b"k", 1_000_000)
-    assert found.origin == Origin(TOPIC, 2, 7)
-    assert found.headers == [*own, ("dedup.replays", b"1")]
+    assert replay is not None
+    assert (replay.value, replay.key, replay.timestamp_ms) == (b"value", b"k", 1_000_000)
+    assert replay.origin == Origin(TOPIC, 2, 7)
+    assert replay.headers == [*own, ("dedup.replays", b"1")]
 
 
 def test_each_replay_is_counted_in_one_header() -> None:
-    found = selection().pick(dead_letter(own=[("dedup.replays", b"1"), ("a", b"b")]))
+    replay = selection().pick(dead_letter(own=[("dedup.replays", b"1"), ("a", b"b")]))
 
-    assert found is not None
-    assert found.headers == [("a", b"b"), ("dedup.replays", b"2")]
+    assert replay is not None
+    assert replay.headers == [("a", b"b"), ("dedup.replays", b"2")]
 
 
-def test_a_count_that_is_no_number_begins_anew() -> None:
+def test_a_count_that_is_no_number_starts_again() -> None:
     for written in (b"", b"x", None, b"-1"):
-        found = selection().pick(dead_letter(own=[("dedup.replays", written)]))
-        assert found is not None
-        assert found.headers == [("dedup.replays", b"1")]
+        replay = selection().pick(dead_letter(own=[("dedup.replays", written)]))
+        assert replay is not None
+        assert replay.headers == [("dedup.replays", b"1")]
 
 
 def test_headers_of_an_earlier_job_are_the_records_own() -> None:
@@ -65,10 +65,10 @@ def test_headers_of_an_earlier_job_are_the_records_own() -> None:
         ("dedup.verdict", b"late"),
         ("dedup.topic", b"of another job"),
     ]
-    found = selection().pick(dead_letter(own=list(own)))
+    replay = selection().pick(dead_letter(own=list(own)))
 
-    assert found is not None
-    assert found.headers == [*own, ("dedup.replays", b"1")]
+    assert replay is not None
+    assert replay.headers == [*own, ("dedup.replays", b"1")]
 
 
 def test_an_origin_goes_to_one_topic_once() -> None:
@@ -83,7 +83,7 @@ def test_an_origin_goes_to_one_topic_once() -> None:
     assert back.pick(dead_letter(8)) is not None
 
 
-def test_what_is_not_ours_is_left_alone() -> None:
+def test_records_of_other_inputs_and_jobs_are_left_alone() -> None:
     chosen = selection()
     broken = DeadLetter(b"v", None, [("dedup.verdict", b"late"), ("dedup.topic", b"raw")], 0)
 
@@ -96,16 +96,16 @@ def test_what_is_not_ours_is_left_alone() -> None:
 def test_filters_by_reason_and_match() -> None:
     only = Filters(reasons=frozenset(("json", "event_id")))
 
-    assert takes(only, dead_letter(reason=b"json"))
-    assert not takes(only, dead_letter(reason=b"schema"))
-    assert takes(only, dead_letter(verdict=b"duplicate", reason=b"event_id"))
-    assert not takes(only, dead_letter(verdict=b"late", reason=b"301.5"))
+    assert matches(only, dead_letter(reason=b"json"))
+    assert not matches(only, dead_letter(reason=b"schema"))
+    assert matches(only, dead_letter(verdict=b"duplicate", reason=b"event_id"))
+    assert not matches(only, dead_letter(verdict=b"late", reason=b"301.5"))
 
 
 def test_filters_by_key() -> None:
     only = Filters(keys=frozenset((b"k", b"")))
 
-    assert [takes(only, dead_letter(key=key)) for key in (b"k", b"", None, b"K")] == [
+    assert [matches(only, dead_letter(key=key)) for key in (b"k", b"", None, b"K")] == [
         True,
         True,
         False,
@@ -117,15 +117,20 @@ def test_filters_by_time_from_since_up_to_before_until() -> None:
     only = Filters(since=10.0, until=20.0)
     times = (9_999, 10_000, 19_999, 20_000)
 
-    assert [takes(only, dead_letter(timestamp_ms=at)) for at in times] == [False, True, True, False]
+    assert [matches(only, dead_letter(timestamp_ms=time)) for time in times] == [
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_filters_by_how_often_a_record_came_back() -> None:
     only = Filters(max_replays=2)
     counts = (b"1", b"2", b"3")
 
-    assert takes(only, dead_letter())
-    assert [takes(only, dead_letter(own=[("dedup.replays", n)])) for n in counts] == [
+    assert matches(only, dead_letter())
+    assert [matches(only, dead_letter(own=[("dedup.replays", n)])) for n in counts] == [
         True,
         False,
         False,

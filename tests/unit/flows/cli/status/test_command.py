@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from flows.cli import app
-from flows.cli.status.text import lines_of, seconds, size
 from flows.web.server import Request, Response, serve
 from tests.status_reports import report
 
@@ -23,10 +22,12 @@ Status = Callable[..., tuple[int, str, str]]
 SECONDS = 30.0
 
 
-def serving(said: dict[str, Any]) -> str:
-    def status(question: Request) -> Response:
-        shown = said if "history" in question.query else said | {"history": None}
-        return Response(json.dumps(shown).encode(), "application/json")
+def serving(process: dict[str, Any]) -> str:
+    """Serve a process's report; return the URL."""
+
+    def status(request: Request) -> Response:
+        answer = process if "history" in request.query else process | {"history": None}
+        return Response(json.dumps(answer).encode(), "application/json")
 
     return f"http://127.0.0.1:{serve(0, {'/status': status})}"
 
@@ -67,7 +68,12 @@ def test_lines_say_what_the_page_says(status: Status) -> None:
         "lane process records keys memory watermark lag restored",
         "0 1 25,000 4,000 793 KiB 42 s 1,000",
     ]
-    assert len(lines) == 15
+    assert lines[15:] == [
+        "",
+        "hot key recent duplicates example lane",
+        "event_id about 4,321 1:57 2",
+        "content about 12 0:9 0",
+    ]
 
 
 def test_processes_are_added_up(status: Status) -> None:
@@ -99,10 +105,10 @@ def test_a_process_that_is_not_ready_is_not_well(status: Status) -> None:
 
 
 def test_json_is_the_reports(status: Status) -> None:
-    said = report(history=None)
-    code, out, err = status("--json", "--url", serving(said), "--url", "http://127.0.0.1:1")
+    process = report(history=None)
+    code, out, err = status("--json", "--url", serving(process), "--url", "http://127.0.0.1:1")
 
-    assert (code, json.loads(out)) == (1, [said])
+    assert (code, json.loads(out)) == (1, [process])
     assert err.startswith("http://127.0.0.1:1 does not answer")
 
 
@@ -113,11 +119,11 @@ def test_ports_come_from_the_settings(status: Status, monkeypatch: pytest.Monkey
     assert status()[0] == 0
     monkeypatch.setenv("DEDUP_METRICS_PORT", str(port - 1))
     code, out, _ = status("--processes=2", "--json")
-    assert [found["process"] for found in json.loads(out)][-1] == 1
-    assert code in (0, 1)  # whatever listens on the port before
+    assert [answer["process"] for answer in json.loads(out)][-1] == 1
+    assert code in (0, 1)  # something else may listen on the port before
 
 
-def test_without_a_port_it_is_not_known_whom_to_ask(
+def test_without_a_port_the_processes_must_be_named(
     status: Status, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DEDUP_METRICS_PORT", raising=False)
@@ -128,7 +134,7 @@ def test_without_a_port_it_is_not_known_whom_to_ask(
 
 
 @pytest.mark.parametrize("url", ["ftp://host:1", "http://", "host:port", "http://h:99999"])
-def test_an_address_that_is_none_is_refused(status: Status, url: str) -> None:
+def test_what_is_no_address_is_refused(status: Status, url: str) -> None:
     code, _, err = status("--url", url)
 
     assert code == 2
@@ -136,7 +142,7 @@ def test_an_address_that_is_none_is_refused(status: Status, url: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"a": 1}'])
-def test_another_server_is_told_from_a_process(status: Status, body: bytes) -> None:
+def test_another_server_is_not_taken_for_a_process(status: Status, body: bytes) -> None:
     port = serve(0, {"/status": lambda _: Response(body)})
     code, out, _ = status("--url", f"127.0.0.1:{port}")
 
@@ -144,42 +150,11 @@ def test_another_server_is_told_from_a_process(status: Status, body: bytes) -> N
     assert "answers, but not as a process of the job does" in out
 
 
-def test_curves_are_of_all_processes_together() -> None:
-    lines = lines_of([report(), report()], [], curves=True)
-
-    assert re.search(r"throughput .*  █{19}$", lines[1])
-    assert re.search(r"input lag .*  (▁▃▅▆█|▁▂▃▅▆▇█)+", next(x for x in lines if "lag" in x))
-
-
-@pytest.mark.parametrize(
-    "value, text",
-    [
-        (0.0004, "0.4 ms"),
-        (0.0342, "34 ms"),
-        (0.25, "0.2 s"),
-        (9.96, "10 s"),
-        (-42, "−42 s"),
-        (600, "10 min"),
-        (9000, "2.5 h"),
-        (1e6, "11.6 days"),
-    ],
-)
-def test_durations(value: float, text: str) -> None:
-    assert seconds(value) == text
-
-
-@pytest.mark.parametrize(
-    "value, text", [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")]
-)
-def test_sizes(value: float, text: str) -> None:
-    assert size(value) == text
-
-
 def test_on_a_terminal_it_is_live_until_ctrl_c() -> None:
     main, terminal = pty.openpty()
-    readable = select.poll()  # whatever the descriptor's number: `select` ends at 1,023
+    readable = select.poll()  # for any descriptor: `select` takes none above 1,023
     readable.register(main, select.POLLIN)
-    # Whoever runs the tests in the background has SIGINT ignored, and children inherit it.
+    # A shell that runs the tests in the background ignores SIGINT, and children inherit that.
     command = ["env", "--default-signal=INT", sys.executable, "-m", "flows.cli", "status"]
     with subprocess.Popen(
         [*command, "--url", serving(report())],

@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 
 from flows.assembly.specs import bound_of, disk_stores
-from operators.batches import DecisionColumns, Records, Slice, Span, Spans
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import SettingsError
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
+from operators.windows.bound import Bound
 from operators.windows.disk import store as disk_store
 from operators.windows.disk.layout import (
     KeyLayout,
-    SessionLayout,
-    SlidingLayout,
     entries_of,
     number_of,
     order_of,
@@ -28,21 +26,19 @@ from operators.windows.disk.layout import (
 )
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from operators.windows.disk.store import DiskStore
-from operators.windows.key_table.table import Bound
+from operators.windows.kinds import KINDS
 from operators.windows.session import SessionStore
-from operators.windows.tumbling import TumblingStore
+from operators.windows.session_layout import SessionLayout
+from operators.windows.sliding import SlidingLayout
+from operators.windows.tumbling import TumblingLayout, TumblingStore
+from tests.builders import slice_of
 from tests.cases.settings import KAFKA, load
 from tests.stores import Asking
 
 MEMORY = RocksMemory(8 << 20)
 NewStore = Callable[[Path], DiskStore]
-SHELVES = {
-    "tumbling": KeyLayout(10.0),
-    "forever": KeyLayout(math.inf),
-    "sliding": SlidingLayout(10.0),
-    "session": SessionLayout(10.0),
-}
-every_shelf = pytest.mark.parametrize("shelf", SHELVES.values(), ids=SHELVES)
+LAYOUTS: dict[str, KeyLayout] = {name: kind.new_layout(10.0) for name, kind in KINDS.items()}
+every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
 
 def opened(folder: Path, layout: KeyLayout, bound: Bound | None = None) -> DiskStore:
@@ -61,7 +57,7 @@ def progress(number: int) -> LaneProgress:
     return LaneProgress(number, {0: 10 * number, 1: 5}, {0: 1.5 * number}, 1.0 * number)
 
 
-@every_shelf
+@every_layout
 def test_only_what_is_committed_is_there_after_a_kill(layout: KeyLayout, tmp_path: Path) -> None:
     store = opened(tmp_path / "lane", layout)
     asking = Asking(store)
@@ -82,7 +78,7 @@ def test_only_what_is_committed_is_there_after_a_kill(layout: KeyLayout, tmp_pat
     store.close()
 
 
-@every_shelf
+@every_layout
 def test_memory_in_front_is_let_go_of(
     layout: KeyLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,7 +119,7 @@ def test_sessions_go_on_whatever_is_in_memory(
     store.close()
 
 
-@every_shelf
+@every_layout
 def test_keys_are_dropped_from_the_disk(layout: KeyLayout, tmp_path: Path) -> None:
     if math.isinf(layout.seconds):
         pytest.skip("nothing expires")
@@ -133,10 +129,10 @@ def test_keys_are_dropped_from_the_disk(layout: KeyLayout, tmp_path: Path) -> No
         asking((number * 10.0, "a"), (number * 10.0 + 5, "b"))
         horizon = number * 10.0 - 25
         store.expire(horizon)
-        store.committed(LaneChange(progress(number + 1), asking.deltas[-1]), horizon)
+        store.committed(LaneChange(progress(number + 1), asking.deltas[-1], horizon=horizon))
     assert len(store) <= 12
     store.expire(1000.0)
-    store.committed(LaneChange(progress(21), Delta.empty()), 1000.0)
+    store.committed(LaneChange(progress(21), Delta.empty(), horizon=1000.0))
     store.expire(1000.0)
     assert len(store) == 0
     store.close()
@@ -150,11 +146,11 @@ def test_a_session_that_was_evicted_is_not_joined_to_what_came_after_it(tmp_path
     """The changelog has both, one after the other: the later one counts."""
     before = Asking(SessionStore(10.0, Bound(1)))
     assert before((0, "a"), (9, "a"), (0, "b"), (5, "a"), (14, "a")) == "u d0 u u d3"
-    store = opened(tmp_path / "lane", SHELVES["session"])
+    store = opened(tmp_path / "lane", LAYOUTS["session"])
     store.apply(before.deltas[0])
     store.committed(LaneChange(progress(1), before.deltas[0]))
     store.close()
-    again = opened(tmp_path / "lane", SHELVES["session"])
+    again = opened(tmp_path / "lane", LAYOUTS["session"])
     assert len(again) == 2
     assert Asking(again)((-5, "a"), (15, "a")) == "u d3"
     again.close()
@@ -172,7 +168,7 @@ def check_rows(store: DiskStore, database: RocksDatabase) -> None:
     assert all(order[order_of(ordinal_of(value))] == key for key, value in keys.items())
 
 
-@every_shelf
+@every_layout
 @pytest.mark.parametrize("renew", [False, True], ids=["oldest", "lru"])
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_counted_is_what_is_there(
@@ -191,19 +187,19 @@ def test_what_is_counted_is_what_is_there(
         times = np.maximum(now - rng.integers(0, 8, count), horizon)
         hashes = rng.integers(0, 40, (count, 1, 1)).astype(np.uint64).repeat(2, axis=2)
         references = np.arange(count) + 100 * step
-        matches = store.decide(hashes, times, references)
+        delta = store.decide(hashes, times, references).delta
         horizon = max(horizon, float(times.max()) - 8.0)
-        waiting.append((store.delta(hashes, times, references, matches), horizon))
+        waiting.append((delta, horizon))
         store.expire(horizon)
         rows = sum(len(delta) for delta, _ in waiting)
         # A key of which one session waits has others.
-        more = rows if isinstance(layout, SessionLayout) else 0
+        more = rows if layout.entries_grow else 0
         assert len(store) <= max(bound.max_keys, rows) + more
         if rng.random() < 0.3:
             committed, waiting = waiting[:3], waiting[3:]
             number += 1
             delta = Delta.concat([delta for delta, _ in committed])
-            store.committed(LaneChange(progress(number), delta), committed[-1][1])
+            store.committed(LaneChange(progress(number), delta, horizon=committed[-1][1]))
             store.expire(horizon)
             check_rows(store, database)
         if number and rng.random() < 0.05:
@@ -219,16 +215,15 @@ def test_what_is_counted_is_what_is_there(
 @pytest.mark.parametrize("window", ["tumbling", "sliding", "session"])
 def test_keys_are_dropped_as_fast_as_they_come(window: str, tmp_path: Path) -> None:
     """As when history is read: large batches, and event time runs."""
-    store, count = opened(tmp_path / "lane", SHELVES[window]), 5_000
+    store, count = opened(tmp_path / "lane", LAYOUTS[window]), 5_000
     rng = np.random.default_rng(3)
     held = []
     for number in range(12):
         hashes = rng.integers(0, 2**64, (count, 1, 2), dtype=np.uint64)
         times, references = np.full(count, 15.0 * number), np.arange(count)
-        matches = store.decide(hashes, times, references)
-        delta = store.delta(hashes, times, references, matches)
+        delta = store.decide(hashes, times, references).delta
         store.expire(15.0 * number)
-        store.committed(LaneChange(progress(number), delta), 15.0 * number)
+        store.committed(LaneChange(progress(number), delta, horizon=15.0 * number))
         held.append(len(store))
     store.close()
     assert max(held) <= 4 * count
@@ -242,22 +237,8 @@ def test_stretches_sort_as_their_bytes(number: float) -> None:
     assert number_of(sortable(np.array([number])) + b"and more") == number
 
 
-def slice_of(start: int, names: str, at: float = 1.0) -> Slice:
-    """Records of one partition, each key one character."""
-    hashes = np.array([(ord(name), 7 * ord(name)) for name in names], np.uint64)
-    count = len(names)
-    return Slice(
-        lane=0,
-        spans=Spans.of(Span(0, 1, start, start + count, 1e9), count),
-        records=Records(np.arange(start, start + count), [b""] * count),
-        rows=np.arange(count),
-        decided=DecisionColumns(np.full(count, at), np.full(count, -math.inf), hashes[:, None]),
-        max_event_times=(at,),
-    )
-
-
 def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) -> None:
-    layout = KeyLayout(10.0)
+    layout = TumblingLayout(10.0)
     folders = iter([tmp_path / "lane", tmp_path / "left", tmp_path / "other"])
 
     def spec(folder: Path) -> LaneSpec:
@@ -275,7 +256,8 @@ def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) ->
     lane = Lane(0, spec(folder))
     assert lane.resume() is None
     changes = [
-        lane.decide(slice_of(3 * n, names)).change for n, names in enumerate(("abc", "bde", "xyz"))
+        lane.decide(slice_of(3 * n, [(1.0, name) for name in names])).change
+        for n, names in enumerate(("abc", "bde", "xyz"))
     ]
     lane.committed(changes[0])
     lane.committed(changes[1])
@@ -288,16 +270,16 @@ def test_a_lane_goes_on_from_its_disk_and_reads_only_the_rest(tmp_path: Path) ->
     again = Lane(0, spec(left))
     kept = again.resume()
     assert kept is not None
-    assert (kept.sequence, kept.end, again.number, again.progress) == (2, 12, 2, {0: 6})
+    assert (kept.sequence, kept.end, again.sequence, again.progress) == (2, 12, 2, {0: 6})
     again.apply([changes[1]])  # the last one is read again
     again.apply([changes[2]])
-    assert (again.number, len(again.store)) == (3, 8)
+    assert (again.sequence, len(again.store)) == (3, 8)
 
     elsewhere = Lane(0, spec(next(folders)))
     for change in changes:
         elsewhere.apply([change])
     for restored in (again, elsewhere):
-        answer = restored.decide(slice_of(9, "azen"))
+        answer = restored.decide(slice_of(9, [(1.0, name) for name in "azen"]))
         assert answer.verdicts.tolist() == [1, 1, 1, 0]
         assert answer.matches.originals[:3].tolist() == [0, 8, 5]
 
@@ -310,7 +292,7 @@ def test_without_the_package_the_setting_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 def test_settings_open_a_store_for_each_lane(tmp_path: Path) -> None:
-    for window in SHELVES:
+    for window in LAYOUTS:
         settings = load(
             state="rocksdb",
             brokers=KAFKA["DEDUP_BROKERS"],

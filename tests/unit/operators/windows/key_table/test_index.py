@@ -5,15 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.windows.key_table import index as module
-from operators.windows.key_table.index import (
-    DROPPED,
-    GROUPS,
-    KEYS_A_REGION,
-    SLOTS,
-    KeyIndex,
-    spread,
-)
+from operators.windows.key_table.group_word import SLOTS, byte_of
+from operators.windows.key_table.index import KEYS_PER_REGION, KeyIndex
+from operators.windows.key_table.probing import DROPPED, GROUPS, mix_keys
 
 
 def keys_of(numbers: object) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
@@ -29,10 +23,10 @@ def test_it_holds_what_was_added_and_not_removed(steps: list[tuple[bool, set[int
     index, held = KeyIndex(), set[int]()
     for adding, numbers in steps:
         entries = np.array(sorted(numbers - held if adding else numbers & held), np.int64)
-        (index.add if adding else index.remove)(spread(keys[entries]), entries)
+        (index.add if adding else index.remove)(mix_keys(keys[entries]), entries)
         held = held | numbers if adding else held - numbers
         expected = [number if number in held else -1 for number in range(61)]
-        assert index.find(spread(keys), keys, keys).tolist() == expected
+        assert index.find(mix_keys(keys), keys, keys).tolist() == expected
 
 
 @pytest.mark.parametrize("batch", [1, 700, 50_000])
@@ -44,17 +38,17 @@ def test_it_grows_and_forgets_without_a_trace(batch: int) -> None:
     for begin in range(0, count, batch):
         part = entries[begin : begin + batch]
         index.make_room(begin + len(part), keys)
-        index.add(spread(keys[part]), part)
-    assert index.regions == -(-count // KEYS_A_REGION)
-    assert (index.find(spread(keys), keys, keys) == entries).all()
+        index.add(mix_keys(keys[part]), part)
+    assert index.regions == -(-count // KEYS_PER_REGION)
+    assert (index.find(mix_keys(keys), keys, keys) == entries).all()
     others = keys_of(range(count, 2 * count))
-    assert (index.find(spread(others), others, keys) == -1).all()
+    assert (index.find(mix_keys(others), others, keys) == -1).all()
     half = np.random.default_rng(1).permutation(count)[: count // 2]
-    index.remove(spread(keys[half]), half)
-    found = index.find(spread(keys), keys, keys)
+    index.remove(mix_keys(keys[half]), half)
+    found = index.find(mix_keys(keys), keys, keys)
     assert (found[half] == -1).all()
     assert (found == entries).sum() == count - len(half)
-    index.remove(spread(keys[found >= 0]), entries[found >= 0])
+    index.remove(mix_keys(keys[found >= 0]), entries[found >= 0])
     assert not index.words.any()
 
 
@@ -96,7 +90,7 @@ def test_dropped_entries_do_not_count_and_may_be_there_twice() -> None:
     keys = keys_of([1, 1, 2])
     stamps = np.array([DROPPED, 7, DROPPED], np.uint32)
     index = KeyIndex()
-    words = spread(keys)
+    words = mix_keys(keys)
     for entry in (0, 2, 1):
         index.add(words[entry : entry + 1], np.array([entry]))
     assert index.find(words, keys, keys, stamps).tolist() == [1, 1, -1]
@@ -107,4 +101,4 @@ def test_dropped_entries_do_not_count_and_may_be_there_twice() -> None:
 def test_tags_are_in_every_byte_they_should_be() -> None:
     assert GROUPS & (GROUPS - 1) == 0  # a step through the region comes by every group
     for byte in range(1, SLOTS + 1):
-        assert module._byte(np.uint64(0x80 << 8 * byte)) == byte
+        assert byte_of(np.uint64(0x80 << 8 * byte)) == byte

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
+from operators.windows.bound import Bound
 from operators.windows.key_table import table as module
-from operators.windows.key_table.table import Bound, KeyTable
+from operators.windows.key_table.table import KeyTable
 from tests.unit.operators.windows.key_table.test_index import keys_of
 
 
 def add(table: KeyTable, numbers: object, at: float = 0.0) -> None:
     keys = keys_of(numbers)
     count = len(keys)
-    table.add(keys, np.full(count, at), np.asarray(numbers, np.int64), table.stamp(count))
+    table.add(keys, np.full(count, at), np.asarray(numbers, np.int64), table.take_stamps(count))
 
 
 def held(table: KeyTable, numbers: object) -> list[int]:
@@ -35,7 +36,7 @@ def test_rows_of_dropped_keys_are_used_again_but_only_once_swept() -> None:
     assert table.size_bytes == size
     assert held(table, range(3000)) == [*range(100), *range(1000, 1500), *range(2000, 2900)]
     table.drop_before(2.0, included=True)
-    assert (len(table), table.oldest_at()) == (0, np.inf)
+    assert (len(table), table.oldest()) == (0, np.inf)
     assert table.size_bytes < size
 
 
@@ -68,7 +69,7 @@ def test_renewed_keys_go_later() -> None:
     table = KeyTable(Bound(1000, renew=True))
     add(table, range(1000))
     entries = table.find(keys_of([0, 5]))
-    table.renew(entries[[0, 1, 1]], table.stamp(3))
+    table.renew(entries[[0, 1, 1]], table.take_stamps(3))
     table.evict()
     assert held(table, range(30)) == [0, 5, *range(1000 - len(table) + 2, 30)]
 
@@ -85,14 +86,14 @@ def test_small_bounds(max_keys: int) -> None:
 
 
 def test_stamps_begin_anew_before_they_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LAST_STAMP", 1000)
+    monkeypatch.setattr(module, "_MAX_STAMP", 1000)
     monkeypatch.setattr(module, "_HALF_OF_STAMPS", 500)
     table = KeyTable(Bound(300))
     for begin in range(0, 5000, 10):
         if table.room < 10:
             table.evict()
         add(table, range(begin, begin + 10))
-        assert sum(table._periods.values()) == len(table)
+        assert len(table._ages) == len(table)
     kept = held(table, range(5000))
     assert kept == list(range(5000 - len(kept), 5000))
 

@@ -1,0 +1,180 @@
+"""A lane's transactions: outputs and changelog record are written and committed together.
+
+Only the lane's thread writes (lane_writer.py); only `mark` is called by the worker's thread, while
+the lane's thread has nothing to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError
+
+from connectors.exactly_once.changelog import Changelog
+from connectors.exactly_once.changelog_format import pack
+from connectors.exactly_once.failpoints import TRIM_SECONDS, hit
+from connectors.exactly_once.lane_opener import OpenedLane
+from connectors.exactly_once.lane_producer import FencedError
+from connectors.exactly_once.uncommitted import HeldBatch
+from connectors.kafka.requests import KafkaUnreachableError
+from operators.changes import LaneChange
+from operators.monitoring.observer import Observer
+from operators.verdicts import VERDICTS
+
+log = logging.getLogger("dedup.transactions")
+
+# In an outage the changelog is asked again until it ends, as a commit is.
+_OUTAGE = frozenset(
+    (
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's own codes begin with _
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+    )
+)
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSettings:
+    """How to write.
+
+    topics: verdict → topic, empty for count and drop.  interval_seconds: the longest a decided
+    record waits until its commit begins.  is_expired: (newest event time, horizon) → whether the
+    window needs the key no more.  fingerprint: setting → text.  workers: of the whole job; all of
+    them give a lane records.  trim_seconds: how often the changelog is trimmed.
+    """
+
+    topics: Mapping[str, str]
+    interval_seconds: float
+    is_expired: Callable[[float, float], bool]
+    fingerprint: dict[str, str]
+    workers: int
+    trim_seconds: float = TRIM_SECONDS
+
+
+class LaneTransactions:
+    """Writes verdict batches and the changelog of one lane.
+
+    Promises: each batch is committed whole, and with each transaction the changelog record that
+    says so (rules 1 and 2).
+    """
+
+    def __init__(
+        self,
+        opened: OpenedLane,
+        changelog: Changelog,
+        settings: WriterSettings,
+        observer: Observer,
+    ) -> None:
+        """opened: the lane, fenced."""
+        self._opened = opened
+        self._producer = opened.producer
+        self._changelog = changelog
+        self._settings = settings
+        self._observer = observer
+        self._committed = opened.sequence
+        self._trimmed = time.monotonic()
+        self._newest = self._horizon = float("-inf")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a transaction is open."""
+        return self._producer.in_transaction
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self._producer.begin()
+
+    def add(self, batch: HeldBatch) -> None:
+        """Add the records of a batch, if any, to the open transaction."""
+        for verdict, records in batch.packed:
+            topic = self._settings.topics[VERDICTS[verdict]]
+            if topic and len(records):
+                self._producer.produce(topic, records)
+
+    def commit(self, batches: Iterable[HeldBatch]) -> None:
+        """Commit the batches that were added, with their changelog record.
+
+        Repeats the transaction if need be, and begins the next one ahead.
+        """
+        self._write(batches)
+        if self._producer.doubtful:  # rule 9
+            # Do not fence a process that has taken the lane over: look before renewing as well.
+            self._check_owner(settled=False)
+            self._renew()
+        self._producer.begin_ahead()
+
+    def _write(self, batches: Iterable[HeldBatch]) -> None:
+        def produce() -> None:
+            for batch in batches:
+                self.add(batch)
+
+        change = LaneChange.concat([part for batch in batches for part in batch.changes])
+        changes = list(pack(change, self._settings.fingerprint))  # rule 7
+        began = time.monotonic()
+        self._producer.write_transaction(produce, self._changelog.topic, changes, self._renew)
+        self._committed = change.progress.sequence
+        hit("after_commit")
+        if self._opened.lane is not None:
+            self._opened.lane.committed(change)
+        self._newest = max(self._newest, change.delta.newest)
+        self._horizon = change.horizon
+        self._observer.committed(time.monotonic() - began)
+        now = time.time()
+        for batch in batches:
+            self._observer.written(batch.written, now)
+
+    def _renew(self) -> None:
+        """Rule 9: start a new producer epoch, and go on only if the lane is still ours."""
+        self._producer.renew()
+        self._check_owner()
+
+    def _check_owner(self, *, settled: bool = True) -> None:
+        """Raise FencedError if the changelog's last record is another process's.
+
+        settled: whether our own last transaction must be visible by now.
+        """
+        last = self._last_sequence()
+        if last > self._committed or (settled and last < self._committed):
+            msg = (
+                f"another process has taken over lane {self._producer.index} and written it up to "
+                f"batch {last}, this one up to {self._committed}: it ends and writes nothing more"
+            )
+            raise FencedError(msg)
+
+    def _last_sequence(self) -> int:
+        """Sequence of the last batch in the changelog; waits while no broker answers."""
+        while True:
+            try:
+                record = self._changelog.last_record(self._producer.index)
+            except KafkaUnreachableError as error:
+                if error.code not in _OUTAGE:
+                    raise
+                log.warning("lane %d: asking again: %s", self._producer.index, error)
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return 0 if record is None else record.change.progress.sequence
+
+    def mark(self, end: int) -> None:
+        """Note where the changelog ends, now that everything is committed; trim it.
+
+        Rule 6: event time decides what is trimmed; the clock only decides how often to look.
+        """
+        opened = self._opened
+        opened.segments.add(end, self._newest)
+        if opened.lane is not None:
+            opened.lane.marked(end)
+        self._newest = float("-inf")
+        now = time.monotonic()
+        if now - self._trimmed < self._settings.trim_seconds:
+            return
+        self._trimmed = now
+        before = opened.segments.remove_expired(
+            lambda newest: self._settings.is_expired(newest, self._horizon)
+        )
+        if before is not None:
+            self._changelog.trim(self._producer.index, before)

@@ -1,0 +1,84 @@
+"""A recovery directory whose snapshots name classes that have moved ended in a traceback.
+
+The files in data/before_rooms were written by commit df04581: the recovery partition of an
+embedded run with statistics and of a run on Kafka, 50 records with 40 event ids each; the two
+changelog records of the latter, and the RocksDB folder of its lane 0.
+"""
+
+import base64
+import json
+import shutil
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from connectors.exactly_once.changelog_format import unpack
+from flows.assembly.specs import bound_of, disk_stores
+from flows.launch import Launch
+from flows.process.recovery import check_recovery_directory
+from flows.settings.load import load_settings
+from operators.errors import StateError
+from tests.integration.embedded import event, settings_for
+from tests.integration.job import Job, fail
+
+DATA: Final = Path(__file__).parent / "data" / "before_rooms"
+KINDS: Final = ["embedded", "kafka"]
+
+
+def recovery_of(kind: str, folder: Path) -> Path:
+    folder.mkdir()
+    shutil.copy(DATA / f"{kind}-part-0.db", folder / "part-0.sqlite3")
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_directory_is_refused_and_stays_as_it_is(kind: str, tmp_path: Path) -> None:
+    recovery = recovery_of(kind, tmp_path / "recovery")
+
+    with pytest.raises(StateError, match=r"was written by another version of this job") as error:
+        check_recovery_directory(Launch(recovery, 0, 1, 1))
+
+    assert f"mkdir -p {recovery} && python -m bytewax.recovery {recovery} 1" in str(error.value)
+    partition = recovery / "part-0.sqlite3"
+    assert partition.read_bytes() == (DATA / f"{kind}-part-0.db").read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_job_ends_with_one_line(kind: str, tmp_path: Path) -> None:
+    recovery = recovery_of(kind, tmp_path / "recovery")
+    settings = settings_for(tmp_path, event("e-0") + b"\n")
+    if kind == "kafka":
+        settings = {"DEDUP_BROKERS": "127.0.0.1:1"}
+
+    line = fail(Job(settings, tmp_path, recovery=recovery))
+
+    assert f"the recovery directory {recovery} was written by another version" in line
+    partition = recovery / "part-0.sqlite3"
+    assert partition.read_bytes() == (DATA / f"{kind}-part-0.db").read_bytes()
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_changelog_and_a_rocksdb_folder_are_read(tmp_path: Path) -> None:
+    values = json.loads((DATA / "changelog.json").read_text())
+    records = [unpack(base64.b64decode(value)) for value in values]
+    assert [len(record.change.delta) for record in records] == [16, 24]
+    assert all(record.last and record.change.progress.positions == {0: 50} for record in records)
+
+    shutil.copytree(DATA / "rocksdb", tmp_path / "early" / "lane-000")
+    settings = load_settings(
+        {
+            "DEDUP_BROKERS": "127.0.0.1:1",
+            "DEDUP_APP_ID": "early",
+            "DEDUP_STATE": "rocksdb",
+            "DEDUP_STATE_DIR": str(tmp_path),
+            "DEDUP_LANES": "2",
+            "DEDUP_SHARD_BY": '["event_id"]',
+        }
+    )
+    open_store = disk_stores(settings, bound_of(settings))
+    assert open_store is not None
+    store = open_store(0)
+    delta = records[0].change.delta
+    assert len(store) == len(delta)
+    assert store.repeats(delta.hashes[:, None], delta.times).all()
