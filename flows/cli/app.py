@@ -64,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a sub-command and return its exit status.
 
     argv: the arguments; None for those of the process.  Returns the sub-command's
-    status; 2 after one line on stderr for an error that the user can fix; 128 + the
-    signal's number after Ctrl-C, or when the reader of the output has gone.
+    status.  An error that the user can fix gives 2, after one line on stderr.  Ctrl-C, or
+    an output that nobody reads any more, gives 128 + the signal's number.
     Raises SystemExit for wrong arguments (2) and `--help` (0), as argparse does.
     """
     words = sys.argv[1:] if argv is None else list(argv)

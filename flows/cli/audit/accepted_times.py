@@ -21,8 +21,8 @@ NO_JOB_BEFORE = 1_767_225_600.0
 class AcceptedTimes:
     """Largest accepted event times, for consecutive rows of one partition.
 
-    A lane has certainly met, in the order of the partition, the records that it accepted
-    itself, and those of other lanes whose times were in no clock's future.
+    A lane meets records in the order of the partition.  It has certainly met those that it
+    accepted itself, and those of other lanes whose times were in no clock's future.
     """
 
     def __init__(self, table: InputTable, *, dropped: bool, together: bool) -> None:

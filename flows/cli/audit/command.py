@@ -22,10 +22,10 @@ _WRONG = 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `dedup audit` to its parser."""
     parser.description = (
-        "Read the input and the outputs that the settings name, and prove that every input record "
-        "is answered exactly once, that no key has two unique records within its window, that "
-        "verdicts, reasons and originals are possible, and that no transaction hangs. Exit status "
-        "0 if all that is true, else 1. Let the job finish first: records that it has not "
+        "Read the input and the outputs that the settings name. Prove that every input record is "
+        "answered exactly once, and that no key has two unique records within its window. Prove "
+        "that verdicts, reasons and originals are possible, and that no transaction hangs. Exit "
+        "status 0 if all that is true, else 1. Let the job finish first: records that it has not "
         "answered yet are reported."
     )
     parser.add_argument(

@@ -1,8 +1,8 @@
 """Labelled streams of e-commerce events: the records, each with the verdict that it must get.
 
-Pure: no clock, no I/O; equal options give equal bytes.  The labels are right by
-construction, for the options' window and allowed lateness, and for keys that are
-`event_id`, the content, or `user_id` + `event_type` + `data.order_id`:
+Pure: no clock, no I/O; equal options give equal bytes.  The labels are right for the
+options' window and allowed lateness.  The keys may be `event_id`, the content, or
+`user_id` + `event_type` + `data.order_id`.  The construction makes them right:
 
 - Times are whole milliseconds, so that rounding decides nothing at a limit.
 - The time of a record that is not late is within the allowed lateness of the largest

@@ -19,8 +19,9 @@ _VERDICTS = ("late", "invalid", "duplicate")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `dedup replay` to its parser."""
     parser.description = (
-        "Write records of the late, invalid or duplicate topic to the input topic again, with "
-        "their original key, value, headers and timestamp, and a header dedup.replays that counts. "
+        "Write records of the late, invalid or duplicate topic to the input topic again. Key, "
+        "value, headers and timestamp are those of the input record; a header dedup.replays counts "
+        "the replays. "
         "The topic <application id>-replayed remembers what was replayed, in the same "
         "transaction: no record goes to one topic twice, however often this command is run or "
         "killed. The job judges a replayed record like any other: a late one is "
