@@ -13,7 +13,7 @@ import numpy.typing as npt
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 
-class Column:
+class GrowableColumn:
     """An array (`rows`) that can be made longer.
 
     It has a memory mapping of its own.  The kernel grows a mapping by moving page tables;

@@ -9,7 +9,7 @@ import numpy as np
 
 from operators.changes import Delta
 from operators.columns.arrays import Bools, Floats, Hashes, Ints
-from operators.columns.growable_column import Column
+from operators.columns.growable_column import GrowableColumn
 from operators.columns.references import NO_REFERENCE
 from operators.verdicts import Matches
 from operators.windows.bound import Bound
@@ -67,10 +67,10 @@ class SessionStore:
 
     def _clear(self) -> None:
         self._index = KeyIndex()
-        self._keys = Column(np.uint64, _FIRST_SIZE, width=2)
-        self._spans = Column(np.float64, _FIRST_SIZE, width=2)
-        self._numbers = Column(np.int64, _FIRST_SIZE, width=4)
-        self._free = Column(np.uint32, _FIRST_SIZE)
+        self._keys = GrowableColumn(np.uint64, _FIRST_SIZE, width=2)
+        self._spans = GrowableColumn(np.float64, _FIRST_SIZE, width=2)
+        self._numbers = GrowableColumn(np.int64, _FIRST_SIZE, width=4)
+        self._free = GrowableColumn(np.uint32, _FIRST_SIZE)
         self._counts = np.zeros(4, np.int64)
         self._newest = -math.inf
         self._leaving = np.zeros(0, np.int64)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from operators.columns.arrays import Hashes, Ints
-from operators.columns.growable_column import Column
+from operators.columns.growable_column import GrowableColumn
 from operators.columns.jit import jit
 from operators.windows.key_table.group_word import EIGHT, LOW_BYTE, NONE, SLOTS
 from operators.windows.key_table.probing import (
@@ -43,8 +43,8 @@ class KeyIndex:
 
     def __init__(self) -> None:
         self.regions = 1
-        self._words = Column(np.uint64, GROUPS)
-        self._slots = Column(np.uint32, GROUPS * SLOTS)
+        self._words = GrowableColumn(np.uint64, GROUPS)
+        self._slots = GrowableColumn(np.uint32, GROUPS * SLOTS)
 
     @property
     def words(self) -> Words:

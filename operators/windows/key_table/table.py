@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from operators.columns.arrays import Floats, Hashes, Ints
-from operators.columns.growable_column import Column
+from operators.columns.growable_column import GrowableColumn
 from operators.windows.bound import EVICTED_SHARE, Bound
 from operators.windows.key_table.ages import KeyAges
 from operators.windows.key_table.decide_loop import (
@@ -49,11 +49,11 @@ class KeyTable:
 
     def _clear(self) -> None:
         self._index = KeyIndex()
-        self._keys = Column(np.uint64, _FIRST_SIZE, width=2)
-        self._bucket_or_time = Column(np.float64, _FIRST_SIZE)
-        self._references = Column(np.int64, _FIRST_SIZE)
-        self._stamps = Column(np.uint32, _FIRST_SIZE)
-        self._free = Column(np.uint32, _FIRST_SIZE)
+        self._keys = GrowableColumn(np.uint64, _FIRST_SIZE, width=2)
+        self._bucket_or_time = GrowableColumn(np.float64, _FIRST_SIZE)
+        self._references = GrowableColumn(np.int64, _FIRST_SIZE)
+        self._stamps = GrowableColumn(np.uint32, _FIRST_SIZE)
+        self._free = GrowableColumn(np.uint32, _FIRST_SIZE)
         self._free_count = 0
         self._end = 0
         self._held = 0

@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import pytest
 
-from operators.columns.growable_column import Column
+from operators.columns.growable_column import GrowableColumn
 
 
 class Unmovable(mmap.mmap):
@@ -24,7 +24,7 @@ def test_it_keeps_its_rows_and_new_rows_are_zeros(
     width: int, memory: type[mmap.mmap], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mmap, "mmap", memory)
-    column = Column(np.uint32, 3, width)
+    column = GrowableColumn(np.uint32, 3, width)
     shape = (width,) if width else ()
     assert column.rows.shape == (3, *shape)
     assert column.rows.dtype == np.uint32
@@ -37,7 +37,7 @@ def test_it_keeps_its_rows_and_new_rows_are_zeros(
 
 
 def test_it_does_not_grow_while_there_is_a_view() -> None:
-    column = Column(np.int64, 10)
+    column = GrowableColumn(np.int64, 10)
     column.rows[:] = range(10)
     view = column.rows[3:]
     with pytest.raises(BufferError):
@@ -50,7 +50,7 @@ def test_it_does_not_grow_while_there_is_a_view() -> None:
 
 def test_a_view_in_garbage_does_not_count() -> None:
     """After a compilation by numba, the arguments of the call may be in a cycle."""
-    column = Column(np.int64, 10)
+    column = GrowableColumn(np.int64, 10)
     cycle: list[object] = [column.rows[3:]]
     cycle.append(cycle)
     del cycle
@@ -60,7 +60,7 @@ def test_a_view_in_garbage_does_not_count() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems may count it at once")
 def test_untouched_rows_take_no_memory() -> None:
-    column = Column(np.uint64, 1)
+    column = GrowableColumn(np.uint64, 1)
     process = psutil.Process()
     before = process.memory_info().rss
     column.grow(1 << 25)  # 256 MB

@@ -20,7 +20,7 @@ def test_first_occurrences(numbers: list[tuple[int, int]]) -> None:
 
 @pytest.mark.parametrize("slots", [1, 8])
 def test_many(slots: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SLOTS_A_KEY", slots)
+    monkeypatch.setattr(module, "_SLOTS_PER_KEY", slots)
     rng = np.random.default_rng(3)
     keys = rng.integers(0, 2**64, (3000, 2), dtype=np.uint64)[rng.integers(0, 3000, 5000)]
     seen: dict[tuple[int, ...], int] = {}
