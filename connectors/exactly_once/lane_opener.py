@@ -21,7 +21,7 @@ from connectors.exactly_once.lane_producer import LaneProducer
 from connectors.kafka.access import KafkaAccess
 from operators.changes import Delta, LaneChange
 from operators.errors import StateError
-from operators.lanes.fingerprint import check_fingerprint
+from operators.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
 

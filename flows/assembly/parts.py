@@ -37,7 +37,7 @@ from operators.batches import Batch
 from operators.coalesce import batch_limit
 from operators.encode.encoder import Encoder, Output, json_encoder, kafka_encoder
 from operators.errors import SettingsError
-from operators.lanes.fingerprint import check_fingerprint
+from operators.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec, OpenLane
 from operators.lanes.placement import EVEN_WORKERS, lanes_meet
 from operators.lanes.snapshot import LaneSnapshot

@@ -4,7 +4,7 @@ import json
 
 from flows.settings.model import Settings
 from flows.settings.sources import variable
-from operators.lanes.fingerprint import NO_EFFECT, shard_text
+from operators.fingerprint import NO_EFFECT, shard_text
 from operators.windows.kinds import KINDS
 
 

@@ -14,7 +14,7 @@ from operators.changes import Change, Delta, LaneChange, LaneProgress, Summary
 from operators.columns.arrays import Codes, Floats, Hashes, Ints
 from operators.columns.references import NO_REFERENCE, references
 from operators.errors import StateError
-from operators.lanes.fingerprint import check_fingerprint
+from operators.fingerprint import check_fingerprint
 from operators.lanes.hot_keys import HotKeys
 from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
 from operators.lanes.watermark import Watermark

@@ -16,7 +16,7 @@ from deploy.kafka import Broker
 from flows.settings.fingerprint import fingerprint
 from flows.settings.load import load_settings
 from operators.errors import SettingsError, StateError
-from operators.lanes.fingerprint import changed_settings, check_fingerprint
+from operators.fingerprint import changed_settings, check_fingerprint
 from operators.windows.disk.rocksdb import RocksDatabase, RocksMemory
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.streams import events

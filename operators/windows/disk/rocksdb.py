@@ -27,7 +27,7 @@ from rocksdict import (
 )
 
 from operators.errors import StateError
-from operators.lanes.fingerprint import changed_settings
+from operators.fingerprint import changed_settings
 
 # For all lanes of a process together: blocks, their filters and indexes, and writes that
 # are not on disk yet.  Twice the memory state's overhead for the job itself; with ten

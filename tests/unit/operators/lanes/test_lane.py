@@ -15,7 +15,7 @@ from operators.columns.event_types import EventTypes
 from operators.columns.references import NO_REFERENCE, partition_and_offset, references
 from operators.deduplicate import lane_mapper
 from operators.errors import StateError
-from operators.lanes.fingerprint import TOPIC_ID, check_fingerprint
+from operators.fingerprint import TOPIC_ID, check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec
 from operators.lanes.snapshot import LaneSnapshot
 from operators.verdicts import NOTHING, VERDICTS, VerdictBatch
