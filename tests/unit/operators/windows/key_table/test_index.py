@@ -8,11 +8,7 @@ from hypothesis import strategies as st
 from operators.windows.key_table.group_word import SLOTS, byte_of
 from operators.windows.key_table.index import KEYS_PER_REGION, KeyIndex
 from operators.windows.key_table.probing import DROPPED, GROUPS, mix_keys
-
-
-def keys_of(numbers: object) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
-    low = np.asarray(numbers, np.uint64)
-    return np.stack([low * np.uint64(0x9E3779B97F4A7C15), low], axis=1)
+from tests.stores import keys_of
 
 
 @given(

@@ -6,7 +6,7 @@ import pytest
 from operators.windows.bound import Bound
 from operators.windows.key_table import table as module
 from operators.windows.key_table.table import KeyTable
-from tests.unit.operators.windows.key_table.test_index import keys_of
+from tests.stores import keys_of
 
 
 def add(table: KeyTable, numbers: object, at: float = 0.0) -> None:
