@@ -20,12 +20,6 @@ def hashes_of(names: Sequence[str]) -> Any:  # noqa: ANN401
     return np.frombuffer(b"".join(digests), "<u8").reshape(len(names), -1, 2)
 
 
-def keys_of(numbers: object) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
-    """Return the 128-bit keys of numbers, shape (n, 2)."""
-    low = np.asarray(numbers, np.uint64)
-    return np.stack([low * np.uint64(0x9E3779B97F4A7C15), low], axis=1)
-
-
 class Asking:
     """Gives a store events, each with the next reference, 0, 1, 2 …; keeps the deltas."""
 
