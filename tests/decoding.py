@@ -48,12 +48,12 @@ def both_ways(spec: EventSpec, batch: Batch) -> DecodedBatch:
     one_type, other_type = fast.decided.types, slow.decided.types
     assert (one_type and one_type.tolist()) == (other_type and other_type.tolist())
     for name in ("times", "running_max", "hashes", "shards", "texts"):
-        one, other = getattr(fast.decided, name), getattr(slow.decided, name)
-        assert (one is None) == (other is None)
-        if one is not None:
-            assert one.dtype == other.dtype
+        column, expected = getattr(fast.decided, name), getattr(slow.decided, name)
+        assert (column is None) == (expected is None)
+        if column is not None:
+            assert column.dtype == expected.dtype
             rows = valid if name in ("hashes", "shards") else slice(None)
-            np.testing.assert_array_equal(one[rows], other[rows], name)
+            np.testing.assert_array_equal(column[rows], expected[rows], name)
     np.testing.assert_array_equal(fast.lanes, slow.lanes)
     assert fast.max_event_times == slow.max_event_times
     return fast

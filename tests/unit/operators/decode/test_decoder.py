@@ -32,8 +32,8 @@ def test_lanes_depend_on_the_record_alone(shard: tuple[str, ...] | None) -> None
     # Without a key the offset chooses the lane, so that the record is fenced like others.
     assert whole.lanes[50] == 150 % 5
     for row in range(50):
-        one = Records(records.offsets[row : row + 1], [values[row]], keys=[keys[row]])
-        assert Decoder(spec)(batch_of(one)).lanes[0] == whole.lanes[row]
+        single = Records(records.offsets[row : row + 1], [values[row]], keys=[keys[row]])
+        assert Decoder(spec)(batch_of(single)).lanes[0] == whole.lanes[row]
     if shard == ():
         assert set(whole.lanes[:50].tolist()) == {0}
 
