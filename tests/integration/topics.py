@@ -82,7 +82,8 @@ class Topics:
         """Set one setting of a topic."""
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-        for future in self.admin().incremental_alter_configs([resource]).values():
+        admin = self.admin()  # futures of a client that is gone fail
+        for future in admin.incremental_alter_configs([resource]).values():
             future.result(30)
 
     def admin(self) -> AdminClient:
