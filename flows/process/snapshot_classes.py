@@ -64,4 +64,5 @@ def _exists(module: str, name: str) -> bool:
         return False
     for part in name.split("."):
         value = getattr(value, part, None)
-    return value is not None
+    # A class that has moved may still be imported by its old module.
+    return getattr(value, "__module__", None) == module

@@ -7,7 +7,10 @@ changelog records of the latter, and the RocksDB folder of its lane 0.
 
 import base64
 import json
+import pickle
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +20,7 @@ from connectors.exactly_once.changelog_format import unpack
 from flows.assembly.specs import bound_of, disk_stores
 from flows.launch import Launch
 from flows.process.recovery import check_recovery_directory
+from flows.process.snapshot_classes import unknown_classes
 from flows.settings.load import load_settings
 from operators.errors import StateError
 from tests.integration.embedded import event, settings_for
@@ -57,6 +61,29 @@ def test_the_job_ends_with_one_line(kind: str, tmp_path: Path) -> None:
     partition = recovery / "part-0.sqlite3"
     assert partition.read_bytes() == (DATA / f"{kind}-part-0.db").read_bytes()
     assert not (tmp_path / "out").exists()
+
+
+def test_states_that_name_no_class_hide_no_others(tmp_path: Path) -> None:
+    """A lane that has written nothing yet has the sink state None."""
+    recovery = recovery_of("kafka", tmp_path / "recovery")
+    with closing(sqlite3.connect(recovery / "part-0.sqlite3")) as database, database:
+        database.execute("DELETE FROM snaps WHERE step_id NOT LIKE '%sink%'")
+        database.execute(
+            "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) "
+            "SELECT step_id, 'lane', -1, ? FROM snaps LIMIT 1",
+            (pickle.dumps(None),),
+        )
+        assert database.execute("SELECT count(*) FROM snaps").fetchone()[0] > 1
+
+    with pytest.raises(StateError, match="was written by another version of this job"):
+        check_recovery_directory(Launch(recovery, 0, 1, 1))
+
+
+def test_a_class_that_its_old_module_still_imports_has_moved() -> None:
+    """At least once without statistics a directory names no other class."""
+    assert unknown_classes(b"\x80\x02coperators.deduplicate\nLaneSnapshot\n.") == [
+        "operators.deduplicate.LaneSnapshot"
+    ]
 
 
 def test_the_changelog_and_a_rocksdb_folder_are_read(tmp_path: Path) -> None:

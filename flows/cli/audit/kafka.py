@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import cast
 
@@ -107,21 +107,25 @@ def _read_input(reader: TopicReader, settings: Settings) -> InputTable:
     for partition, (start, _) in ranges.items():
         builder.begin(partition, start)
         for _, messages in read_topic(reader, topic, {partition: ranges[partition]}):
-            headers = [_headers(message) for message in messages]
-            records = Records(
-                offsets=np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
-                values=list(map(Message.value, messages)),
-                keys=list(map(Message.key, messages)),
-                headers=headers if any(headers) else None,
-                timestamps=np.array(_timestamps(messages), np.int64),
-            )
+            records = _records(messages)
             builder.add(
                 records,
-                list(map(_label, headers)) if any(headers) else None,
+                None if records.headers is None else list(map(_label, records.headers)),
                 appended_ms=np.array([_appended_ms(message) for message in messages], np.int64),
                 stamped=reader.timestamps,
             )
     return builder.build()
+
+
+def _records(messages: Sequence[Message]) -> Records:
+    headers = [_headers(message) for message in messages]
+    return Records(
+        offsets=np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
+        values=list(map(Message.value, messages)),
+        keys=list(map(Message.key, messages)),
+        headers=headers if any(headers) else None,
+        timestamps=np.array(_timestamps(messages), np.int64),
+    )
 
 
 def _appended_ms(message: Message) -> int:
@@ -133,7 +137,7 @@ def _appended_ms(message: Message) -> int:
 def _read_again(
     reader: TopicReader, topic: str, table: InputTable, rows: Ints
 ) -> Iterator[tuple[Ints, Records]]:
-    """Read the values of input records a second time.  rows: ascending."""
+    """Read input records a second time.  rows: ascending."""
     for partition, (first, last) in table.ranges.items():
         here = rows[(rows >= first) & (rows < last)]
         if not len(here):
@@ -142,10 +146,9 @@ def _read_again(
         ranges = {partition: (int(sought[0]), int(sought[-1]) + 1)}
         for _, messages in read_topic(reader, topic, ranges):
             offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
-            positions = np.flatnonzero(np.isin(offsets, sought))
-            offsets = offsets[positions]
-            values = [messages[at].value() for at in positions.tolist()]
-            yield here[np.searchsorted(sought, offsets)], Records(offsets, values)
+            positions = np.flatnonzero(np.isin(offsets, sought)).tolist()
+            records = _records([messages[at] for at in positions])
+            yield here[np.searchsorted(sought, records.offsets)], records
 
 
 def _headers(message: Message) -> Headers:

@@ -144,7 +144,7 @@ def _lanes(reports: Sequence[Report]) -> list[str]:
 
 def _hot_keys(reports: Sequence[Report]) -> list[str]:
     """Make a table of the keys with the most duplicates; no lines if there are none."""
-    keys = [key for report in reports for key in report["hot_keys"]]
+    keys = [key for report in reports for key in report.get("hot_keys", ())]
     keys.sort(key=lambda key: -int(key["duplicates"]))
     if not keys:
         return []

@@ -188,3 +188,26 @@ def test_near_duplicates_are_measured_again(
     assert exit_status == status, report
     assert "note: 1 of 1 near duplicates were measured again" in report
     assert ("with similarity 0.9, which is 1.0" in report) == bool(status)
+
+
+@pytest.mark.parametrize(
+    "variable, value",
+    [
+        ("DEDUP_TIME", "@record"),
+        ("DEDUP_KEYS", '[["event_id"],["@key"]]'),
+        ("DEDUP_KEYS", '[["event_id"],["@header.label","event_id"]]'),
+    ],
+)
+def test_near_duplicates_are_measured_again_with_all_that_records_have(
+    run: KafkaRun, audit: Audit, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """Records that were read again came without timestamp, key and headers: it crashed."""
+    tampered(run, "duplicate", "dedup.matched", "similar").headers.append(
+        ("dedup.similarity", "1.0")
+    )
+    run.write_outputs()
+    monkeypatch.setenv("DEDUP_SIMILARITY", "0.8")
+    monkeypatch.setenv(variable, value)
+    _, report = audit()
+
+    assert "note: 1 of 1 near duplicates were measured again" in report
