@@ -23,24 +23,24 @@ _BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHO
 
 _FAILS_TWICE = """
     import threading, time
-    from connectors.shutdown import fail
+    from connectors.shutdown import exit_with_error
     from operators.errors import SinkError
 
     print("something is left in the buffer of stdout")
-    threading.Thread(target=fail, args=(SinkError("refused"),)).start()
+    threading.Thread(target=exit_with_error, args=(SinkError("refused"),)).start()
     time.sleep(0.5)
-    fail(SinkError("the lane's thread has failed"))
+    exit_with_error(SinkError("the lane's thread has failed"))
 """
 _FAILS_WHILE_LOGGING = """
     import logging, threading, time
-    from connectors.shutdown import fail
+    from connectors.shutdown import exit_with_error
     from flows.process.logs import set_up_logging
     from operators.errors import SinkError
 
     set_up_logging("text", "info")
     threading.Thread(target=logging.getLogger("dedup").info, args=("x",), daemon=True).start()
     time.sleep(0.5)
-    fail(SinkError("refused"))
+    exit_with_error(SinkError("refused"))
 """
 
 

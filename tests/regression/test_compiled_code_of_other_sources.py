@@ -20,7 +20,7 @@ import pytest
 from tests.integration.job import recovery_directory
 
 ROOT = Path(__file__).resolve().parents[2]
-_SPREAD = "_SPREAD = np.uint64(0x9E3779B97F4A7C15)"
+_MULTIPLIER = "_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)"
 _SECONDS = 120
 
 
@@ -74,10 +74,10 @@ def test_keys_of_before_are_found_after_a_file_changes_that_loops_inline(
     run_job(tree, tmp_path, range(1000), **kept)
     assert answered(tmp_path) == {"unique": 1000, "duplicate": 0, "late": 0, "invalid": 0}
 
-    index = tree / "operators" / "windows" / "index.py"
+    index = tree / "operators" / "windows" / "key_table" / "probing.py"
     sources = index.read_text("utf-8")
-    assert _SPREAD in sources
-    index.write_text(sources.replace(_SPREAD, "_SPREAD = np.uint64(0xD6E8FEB86659FD93)"), "utf-8")
+    assert _MULTIPLIER in sources
+    index.write_text(sources.replace(_MULTIPLIER, "_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)"), "utf-8")
     run_job(tree, tmp_path, range(1000), **kept)
     assert answered(tmp_path) == {"unique": 1000, "duplicate": 1000, "late": 0, "invalid": 0}
 
@@ -133,8 +133,8 @@ print("ends", flush=True)
 """
 _TWICE = """
 import numpy as np
-from operators.columns.jit import compiled
-@compiled
+from operators.columns.jit import jit
+@jit
 def twice(numbers):
     doubled = np.empty_like(numbers)
     for row in range(len(numbers)):

@@ -149,7 +149,7 @@ def test_an_empty_file_of_the_snapshot_has_nothing_to_compare(tmp_path: Path) ->
     refused(other, snapshot, "was begun with another recovery directory")
     # Without the marker nothing says whose folder it is.
     (other / MARKER).unlink()
-    refused(other, snapshot, r"other/a has 7 bytes, but it was empty .*: move the file away")
+    refused(other, snapshot, r"other/a has 6 bytes, but it was empty .*: move the file away")
     (other / "a").unlink()
     assert written(other, snapshot, a=b"own\n")["begun"] == snapshot["begun"]
 

@@ -10,7 +10,7 @@ from tests.drills.drill_scene import DrillError
 _PACKAGES: Final = ("flows", "operators", "connectors")
 # Where a key belongs in an index: nothing that is kept on disk or in Kafka depends on it, but all
 # compiled loops that look for keys do, wherever they are.
-_CONSTANT: Final = re.compile(r"^_SPREAD = np\.uint64\((0x[0-9A-Fa-f]+)\)", re.MULTILINE)
+_CONSTANT: Final = re.compile(r"^_MULTIPLIER = np\.uint64\((0x[0-9A-Fa-f]+)\)", re.MULTILINE)
 _OTHER: Final = 0xD6E8FEB86659FD93
 
 
@@ -35,7 +35,7 @@ class Tree:
             if _is_index(path.read_text("utf-8"))
         ]
         if len(found) != 1:
-            msg = f"one file of {code} should have KeyIndex and _SPREAD, but: {found}"
+            msg = f"one file of {code} should have find_key and _MULTIPLIER, but: {found}"
             raise DrillError(msg)
         self._file = found[0]
         self._as_it_is = self._file.read_text("utf-8")
@@ -44,7 +44,7 @@ class Tree:
         """Make it the other version, or the one that is to be tested."""
         text = self._as_it_is
         if other:
-            text = _CONSTANT.sub(f"_SPREAD = np.uint64({_OTHER:#x})", text)
+            text = _CONSTANT.sub(f"_MULTIPLIER = np.uint64({_OTHER:#x})", text)
         if self._file.read_text("utf-8") != text:
             self._file.write_text(text, "utf-8")
             # Python goes by whole seconds of a file's time, and by its length, which is the same.
@@ -53,4 +53,4 @@ class Tree:
 
 
 def _is_index(text: str) -> bool:
-    return "class KeyIndex" in text and _CONSTANT.search(text) is not None
+    return "def find_key" in text and _CONSTANT.search(text) is not None
