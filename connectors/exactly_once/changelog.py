@@ -38,6 +38,8 @@ _END_SECONDS = 2.0
 # The last record is searched this many offsets before the end (the commit marker takes one).
 # If only aborted records are there, the search goes back further, by this factor.
 _SEARCH_OFFSETS, _SEARCH_FACTOR = 2, 16
+# A transaction's end reaches its partitions within milliseconds.
+_SETTLE_SECONDS = 0.05
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
@@ -89,6 +91,46 @@ class Changelog:
             return first, last
 
         return retrying(self._access, ask)
+
+    def wait_until_settled(self, lane: int) -> None:
+        """Wait until no transaction is open in a lane's partition, whatever its state at brokers.
+
+        Call it while the lane's producer is open: nobody else can have begun a transaction then.
+        But readers see the last one only when its end is written to this partition too, and a
+        broker that was killed may do that late.  A lane that read its changelog before would
+        decide the same records again.
+
+        Raises StateError if one is still open after `RETRY_TIMEOUT_SECONDS`.
+        """
+        partition = TopicPartition(self.topic, lane)
+        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
+        reason = "no answer"
+        waits = False
+        while True:
+            ends: list[int] = []
+            for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
+                offsets, errors = ask_offsets(
+                    self._shared_admin(), [partition], _LATEST, level, REQUEST_SECONDS
+                )
+                ends += offsets.values()
+                for error in errors.values():
+                    reason = error_text(error)
+            if len(ends) > 1:
+                committed, end = ends
+                if committed >= end:
+                    return
+                reason = f"a transaction is open from offset {committed} on"
+            if time.monotonic() > deadline:
+                msg = (
+                    f"cannot read {self.topic}, partition {lane}: {reason}. Nothing is lost: see "
+                    "the brokers' logs (kafka-transactions.sh lists hanging transactions, and "
+                    "aborts them), start again"
+                )
+                raise StateError(msg)
+            if not waits:
+                waits = True
+                log.warning("lane %d: waiting for its last transaction to end: %s", lane, reason)
+            time.sleep(_SETTLE_SECONDS)
 
     def last_offsets(self, lanes: Iterable[int]) -> dict[int, int]:
         """Offset after the last committed record of each lane, in one request for all.

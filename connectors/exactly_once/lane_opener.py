@@ -114,6 +114,7 @@ class LaneOpener:
             sink_snapshot = self._sink_snapshots.get(index)
         # Rule 3a: older producers are fenced, and the last transaction is settled.
         opened = OpenedLane(future.result())
+        self._changelog.wait_until_settled(index)
         lane = Lane(index, spec)
         start = 0
         if snapshot is not None:
@@ -206,6 +207,7 @@ class LaneOpener:
         if opened is not None:
             return opened
         opened = OpenedLane(future.result())
+        self._changelog.wait_until_settled(index)
         self._read_segments(index, opened)
         return opened
 

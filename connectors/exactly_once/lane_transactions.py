@@ -138,6 +138,8 @@ class LaneTransactions:
 
         settled: whether our own last transaction must be visible by now.
         """
+        if settled:
+            self._changelog.wait_until_settled(self._producer.index)
         last = self._last_sequence()
         if last > self._committed or (settled and last < self._committed):
             msg = (

@@ -112,7 +112,11 @@ def test_time_texts_are_exact(time: float, data: st.DataObject) -> None:
 
 def test_the_model_imports_nothing_of_ours() -> None:
     ours = {"flows", "operators", "connectors"}
-    modules = [module for name, module in sys.modules.items() if re.fullmatch(r"tests\.model(\.(?!test_|builders)\w+)?", name)]
+    modules = [
+        module
+        for name, module in sys.modules.items()
+        if re.fullmatch(r"tests\.model(\.(?!test_|builders)\w+)?", name)
+    ]
     origins = {
         getattr(thing, "__module__", "") for module in modules for thing in vars(module).values()
     }

@@ -77,7 +77,9 @@ def test_keys_of_before_are_found_after_a_file_changes_that_loops_inline(
     index = tree / "operators" / "windows" / "key_table" / "probing.py"
     sources = index.read_text("utf-8")
     assert _MULTIPLIER in sources
-    index.write_text(sources.replace(_MULTIPLIER, "_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)"), "utf-8")
+    index.write_text(
+        sources.replace(_MULTIPLIER, "_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)"), "utf-8"
+    )
     run_job(tree, tmp_path, range(1000), **kept)
     assert answered(tmp_path) == {"unique": 1000, "duplicate": 1000, "late": 0, "invalid": 0}
 
