@@ -9,8 +9,9 @@ number.
    always before a snapshot.  So no snapshot and no group offset is ahead of a lane in Kafka.
    Kept in lane_writer.py, sink.py and connectors/kafka/source.py.
 3. Before a lane decides, (a) its producer is opened, which fences older ones and settles their
-   last transaction, and (b) its changelog is read to the end, once no transaction is open there.  A sink on another worker opens the
-   producer again, and refuses a batch that does not follow the last committed one.
+   last transaction, and (b) its changelog is read to the end, once no transaction is open there.
+   A sink on another worker opens the producer again, and refuses a batch that does not follow the
+   last committed one.
    Kept in lane_opener.py, lane_producer.py and lane_writer.py.
 4. Records below the lane's progress are skipped.  A slice that begins after the end of the last
    one stops the job.  Kept in operators/lanes/positions.py.
