@@ -25,7 +25,7 @@ from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
 from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.read_errors import PASSING, unreadable
-from connectors.kafka.requests import REQUEST_SECONDS, retrying
+from connectors.kafka.requests import REQUEST_SECONDS, retrying, unreachable_error
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")
@@ -100,36 +100,34 @@ class Changelog:
         broker that was killed may do that late.  A lane that read its changelog before would
         decide the same records again.
 
-        Raises StateError if one is still open after `RETRY_TIMEOUT_SECONDS`.
+        Raises StateError if one is still open after `RETRY_TIMEOUT_SECONDS`, and
+        KafkaUnreachableError if brokers do not answer for that long.
         """
         partition = TopicPartition(self.topic, lane)
-        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
-        reason = "no answer"
-        waits = False
+        deadline, silent = time.monotonic() + RETRY_TIMEOUT_SECONDS, False
         while True:
             ends: list[int] = []
+            failure: KafkaError | None = None
             for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
                 offsets, errors = ask_offsets(
                     self._shared_admin(), [partition], _LATEST, level, REQUEST_SECONDS
                 )
                 ends += offsets.values()
-                for error in errors.values():
-                    reason = error_text(error)
-            if len(ends) > 1:
-                committed, end = ends
-                if committed >= end:
-                    return
-                reason = f"a transaction is open from offset {committed} on"
+                failure = next(iter(errors.values()), failure)
+            if failure is None and ends[0] >= ends[1]:
+                return
+            if silent != (failure is not None):  # an outage says nothing about a transaction
+                deadline, silent = time.monotonic() + RETRY_TIMEOUT_SECONDS, not silent
             if time.monotonic() > deadline:
+                if failure is not None:
+                    raise unreachable_error(self._access, failure)
                 msg = (
-                    f"cannot read {self.topic}, partition {lane}: {reason}. Nothing is lost: see "
-                    "the brokers' logs (kafka-transactions.sh lists hanging transactions, and "
-                    "aborts them), start again"
+                    f"cannot read {self.topic}, partition {lane}: a transaction is open from "
+                    f"offset {ends[0]} on. Nothing is lost: see the brokers' logs "
+                    "(kafka-transactions.sh finds hanging transactions, and aborts them), start "
+                    "again"
                 )
                 raise StateError(msg)
-            if not waits:
-                waits = True
-                log.warning("lane %d: waiting for its last transaction to end: %s", lane, reason)
             time.sleep(_SETTLE_SECONDS)
 
     def last_offsets(self, lanes: Iterable[int]) -> dict[int, int]:

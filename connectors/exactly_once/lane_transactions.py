@@ -138,9 +138,7 @@ class LaneTransactions:
 
         settled: whether our own last transaction must be visible by now.
         """
-        if settled:
-            self._changelog.wait_until_settled(self._producer.index)
-        last = self._last_sequence()
+        last = self._last_sequence(settled=settled)
         if last > self._committed or (settled and last < self._committed):
             msg = (
                 f"another process has taken over lane {self._producer.index} and written it up to "
@@ -148,10 +146,12 @@ class LaneTransactions:
             )
             raise FencedError(msg)
 
-    def _last_sequence(self) -> int:
+    def _last_sequence(self, *, settled: bool) -> int:
         """Sequence of the last batch in the changelog; waits while no broker answers."""
         while True:
             try:
+                if settled:
+                    self._changelog.wait_until_settled(self._producer.index)
                 record = self._changelog.last_record(self._producer.index)
             except KafkaUnreachableError as error:
                 if error.code not in _OUTAGE:
