@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 
 from confluent_kafka import (
@@ -25,7 +26,7 @@ from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
 from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.read_errors import PASSING, unreadable
-from connectors.kafka.requests import REQUEST_SECONDS, retrying, unreachable_error
+from connectors.kafka.requests import REQUEST_SECONDS, retrying
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")
@@ -101,34 +102,35 @@ class Changelog:
         decide the same records again.
 
         Raises StateError if one is still open after `RETRY_TIMEOUT_SECONDS`, and
-        KafkaUnreachableError if brokers do not answer for that long.
+        KafkaUnreachableError if brokers do not answer.
         """
-        partition = TopicPartition(self.topic, lane)
-        deadline, silent = time.monotonic() + RETRY_TIMEOUT_SECONDS, False
+        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         while True:
-            ends: list[int] = []
-            failure: KafkaError | None = None
-            for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
-                offsets, errors = ask_offsets(
-                    self._shared_admin(), [partition], _LATEST, level, REQUEST_SECONDS
-                )
-                ends += offsets.values()
-                failure = next(iter(errors.values()), failure)
-            if failure is None and ends[0] >= ends[1]:
+            committed, end = (
+                retrying(self._access, partial(self._end, lane, level))
+                for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+            )
+            if committed >= end:
                 return
-            if silent != (failure is not None):  # an outage says nothing about a transaction
-                deadline, silent = time.monotonic() + RETRY_TIMEOUT_SECONDS, not silent
             if time.monotonic() > deadline:
-                if failure is not None:
-                    raise unreachable_error(self._access, failure)
                 msg = (
                     f"cannot read {self.topic}, partition {lane}: a transaction is open from "
-                    f"offset {ends[0]} on. Nothing is lost: see the brokers' logs "
+                    f"offset {committed} on. Nothing is lost: see the brokers' logs "
                     "(kafka-transactions.sh finds hanging transactions, and aborts them), start "
                     "again"
                 )
                 raise StateError(msg)
             time.sleep(_SETTLE_SECONDS)
+
+    def _end(self, lane: int, level: IsolationLevel) -> int:
+        """Ask once for the end of a lane's partition; raise KafkaException without an answer."""
+        partition = TopicPartition(self.topic, lane)
+        offsets, errors = ask_offsets(
+            self._shared_admin(), [partition], _LATEST, level, REQUEST_SECONDS
+        )
+        if errors:
+            raise KafkaException(errors[partition])
+        return offsets[partition]
 
     def last_offsets(self, lanes: Iterable[int]) -> dict[int, int]:
         """Offset after the last committed record of each lane, in one request for all.

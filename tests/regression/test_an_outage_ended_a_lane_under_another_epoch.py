@@ -31,26 +31,33 @@ def renewed(harness: LaneHarness, monkeypatch: pytest.MonkeyPatch) -> LaneHarnes
     return harness
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, codes: list[int]) -> None:
-    """Let brokers be away for as many questions as there are codes."""
-    last_record = Changelog.last_record
+QUESTIONS = ("last_record", "wait_until_settled")
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, question: str, codes: list[int]) -> None:
+    """Let brokers be away for as many questions of one kind as there are codes."""
+    asked = getattr(Changelog, question)
 
     def ask(changelog: Changelog, lane: int) -> ChangelogRecord | None:
         if codes:
             msg = "away"
             raise KafkaUnreachableError(msg, codes.pop())
-        return last_record(changelog, lane)
+        answer: ChangelogRecord | None = asked(changelog, lane)
+        return answer
 
-    monkeypatch.setattr(Changelog, "last_record", ask)
+    monkeypatch.setattr(Changelog, question, ask)
 
 
+@pytest.mark.parametrize("question", QUESTIONS)
 def test_it_waits_for_brokers_that_are_away(
-    renewed: LaneHarness, monkeypatch: pytest.MonkeyPatch
+    renewed: LaneHarness, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
     codes = list(AWAY)
-    answering(monkeypatch, codes)
     records = make_records(0, 30)
     run = renewed.run()
+    for index in range(renewed.lanes):
+        run.lane(index)  # opened before the brokers are away
+    answering(monkeypatch, question, codes)
     for begin in (0, 10, 20):
         run.feed(records[begin : begin + 10])
         run.snapshot()
@@ -60,11 +67,14 @@ def test_it_waits_for_brokers_that_are_away(
     renewed.check(records)
 
 
+@pytest.mark.parametrize("question", QUESTIONS)
 def test_it_does_not_wait_for_a_right_that_is_missing(
-    renewed: LaneHarness, monkeypatch: pytest.MonkeyPatch
+    renewed: LaneHarness, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
-    answering(monkeypatch, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
     run = renewed.run()
+    for index in range(renewed.lanes):
+        run.lane(index)
+    answering(monkeypatch, question, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
     run.hand_over(make_records(0, 10))
 
     with pytest.raises(KafkaUnreachableError):
