@@ -32,7 +32,7 @@ from rapidfuzz.process import cdist
 
 from bench.harness.machine import write_results
 from bench.harness.texts import KINDS, with_typos
-from operators.batches import Batch, Records, Span
+from operators.batches import FILE, Batch, Records, Span
 from operators.changes import NearRecords
 from operators.decode.decoder import Decoder
 from operators.decode.events import EventSpec
@@ -181,7 +181,7 @@ def decided(metric: str, kind: str, size: int, live: int, measured: int) -> Meas
     watch = Stopwatch()
     for begin in range(0, measured, _BATCH):
         part = values[begin : begin + _BATCH]
-        span = Span(0, 1, begin, begin + len(part), 0.0)
+        span = Span(FILE, begin, begin + len(part), 0.0)
         records = Records(np.arange(begin, begin + len(part)), part)
         (slice_,) = cut(decoder(Batch.of(span, records)), 1)
         found += int((lane.decide(slice_).verdicts == DUPLICATE).sum())

@@ -63,7 +63,7 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     decide = exit_on_user_error(lane_mapper(parts.open_lane, observer.decided))
     encode = exit_on_user_error(parts.encode)
     flow = Dataflow("dedup")
-    batches = op.input("source", flow, parts.source)
+    batches = op.input("shares", flow, parts.source)
     coalesced = op.flat_map_batch("coalesce", batches, partial(coalesce, lanes=settings.lanes))
     decoded = op.map("decode", coalesced, exit_on_user_error(parts.decode))
     slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -64,10 +64,19 @@ class Records:
 
     @property
     def size_bytes(self) -> int:
-        """Number of bytes of all values together."""
-        if isinstance(self.values, ByteColumn):
-            return len(self.values.memory)
-        return sum(map(len, filter(None, self.values)))
+        """Number of bytes of all values, keys and headers together."""
+        headers = 0
+        if self.headers is not None:
+            headers = sum(
+                len(name) + len(value or b"") for own in self.headers for name, value in own or ()
+            )
+        return _size(self.values) + _size(self.keys) + headers
+
+
+def _size(column: Sequence[bytes | None] | None) -> int:
+    if isinstance(column, ByteColumn):
+        return len(column.memory)
+    return sum(map(len, filter(None, column or ())))
 
 
 def _pick(column: Sequence[Any] | None, rows: Ints) -> Sequence[Any] | None:
@@ -82,24 +91,40 @@ def _pick(column: Sequence[Any] | None, rows: Ints) -> Sequence[Any] | None:
     return [column[row] for row in rows.tolist()]
 
 
+class InputPartition(NamedTuple):
+    """A partition of an input topic, or a file.
+
+    topic_id: Kafka's id of the topic, empty where brokers give none.  A topic that was deleted
+    and created again has another id, so its partitions are others.
+    """
+
+    topic: str
+    topic_id: str
+    partition: int
+
+
+FILE = InputPartition("", "", 0)
+"""The only partition of the embedded mode."""
+
+
 @dataclass(slots=True)
 class Span:
     """The part of an input partition that an item covers, and what the source knew then.
 
-    partition: of the input.  partitions: number of partitions of the input.
     start, end: the item covers the offsets [start, end).  `start` is the end of the
     previous item, so compacted or aborted offsets leave no gap.
-    read_at: wall clock when it was read, epoch seconds.  idle: the partition had no data
-    for longer than the idle limit.  ended: this run reads no more of the partition.
+    read_at: wall clock when it was read, epoch seconds.  idle: all of the partition was read,
+    and it had no data for longer than the idle limit.  ended: this run reads no more of it.
+    gone: its topic was deleted.
     """
 
-    partition: int
-    partitions: int
+    partition: InputPartition
     start: int
     end: int
     read_at: float
     idle: bool = False
     ended: bool = False
+    gone: bool = False
 
 
 @dataclass(slots=True)
@@ -129,10 +154,9 @@ class Spans:
         """When the first span was read: wall clock, epoch seconds."""
         return self.spans[0].read_at
 
-    @property
-    def partitions(self) -> Ints:
-        """Input partition of each row."""
-        return np.repeat([span.partition for span in self.spans], np.diff(self.ends, prepend=0))
+    def of_rows(self, values: Sequence[int]) -> Ints:
+        """Give each row the value of its span.  values: one for each span."""
+        return np.repeat(np.array(values, np.int64), np.diff(self.ends, prepend=0))
 
     def to_rows(self, rows: Ints) -> Spans:
         """Keep only some rows, ascending; the spans stay."""
@@ -143,16 +167,18 @@ class Spans:
 class Batch:
     """Records of one or more spans; a batch without records is a heartbeat.
 
-    A source emits batches of one span.
+    known: all input partitions, with the first batch of a source and when they have changed;
+    else None.
     """
 
     spans: Spans
     records: Records
+    known: Sequence[InputPartition] | None = None
 
     @staticmethod
-    def of(span: Span, records: Records) -> Batch:
+    def of(span: Span, records: Records, known: Sequence[InputPartition] | None = None) -> Batch:
         """Make a batch of one span."""
-        return Batch(Spans.of(span, len(records)), records)
+        return Batch(Spans.of(span, len(records)), records, known)
 
 
 Invalid: TypeAlias = dict[int, tuple[str, str]]
@@ -197,6 +223,7 @@ class DecodedBatch:
     """A batch with the columns that decide.
 
     lanes: the lane of each record.  max_event_times: largest event time of each span.
+    known: as in `Batch`.
     """
 
     spans: Spans
@@ -204,6 +231,7 @@ class DecodedBatch:
     decided: DecisionColumns
     lanes: Ints
     max_event_times: Sequence[float]
+    known: Sequence[InputPartition] | None = None
 
 
 @dataclass(slots=True)
@@ -213,6 +241,7 @@ class Slice:
     records: of the whole batch, because most of its columns are not used before they are
     written.  rows: the slice's own rows of them, ascending.  decided: columns of these rows.
     max_event_times: largest event time of each span, over the records of all lanes.
+    known: as in `Batch`.
     """
 
     lane: int
@@ -221,6 +250,7 @@ class Slice:
     rows: Ints
     decided: DecisionColumns
     max_event_times: Sequence[float]
+    known: Sequence[InputPartition] | None = None
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -235,7 +265,10 @@ class Slice:
         """Send only the slice's own records to another process."""
         own = np.arange(len(self))
         records = self.records.take(self.rows)
-        return Slice, (self.lane, self.spans, records, own, self.decided, self.max_event_times)
+        return Slice, (
+            *(self.lane, self.spans, records, own),
+            *(self.decided, self.max_event_times, self.known),
+        )
 
 
 def select_rows(slice_: Slice, kept: Bools) -> Slice:
@@ -258,4 +291,5 @@ def select_rows(slice_: Slice, kept: Bools) -> Slice:
             texts=None if decided.texts is None else decided.texts[kept],
         ),
         max_event_times=slice_.max_event_times,
+        known=slice_.known,
     )

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from operators.batches import InputPartition
 from operators.columns.arrays import Floats, Hashes, Ints
 
 _COUNT = struct.Struct("<I")
@@ -32,9 +33,10 @@ class LaneProgress(NamedTuple):
     """How far a lane has come.
 
     sequence: number of the lane's last verdict batch, from 1.
-    positions: input partition → next offset.
-    max_event_times: input partition → largest event time.
+    positions: number of an input partition → next offset.
+    max_event_times: number of an input partition → largest event time.
     watermark: epoch seconds, −inf until there is one.
+    inputs: the input partition of each number; a table that only grows.
     end: only in a store on disk, 0 elsewhere: an earlier end of the lane's changelog.  The
     store holds everything before that offset.
     """
@@ -43,7 +45,21 @@ class LaneProgress(NamedTuple):
     positions: dict[int, int]
     max_event_times: dict[int, float]
     watermark: float
+    inputs: tuple[InputPartition, ...] = ()
     end: int = 0
+
+    @staticmethod
+    def concat(parts: Sequence[LaneProgress]) -> LaneProgress:
+        """Put the progress of consecutive transactions into one: each says only what moved."""
+        positions: dict[int, int] = {}
+        max_event_times: dict[int, float] = {}
+        for part in parts:
+            positions.update(part.positions)
+            max_event_times.update(part.max_event_times)
+        inputs = max((part.inputs for part in parts), key=len)
+        return parts[-1]._replace(
+            positions=positions, max_event_times=max_event_times, inputs=inputs
+        )
 
 
 @dataclass(frozen=True, slots=True)

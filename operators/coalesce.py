@@ -25,7 +25,7 @@ _MAX_BYTES = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class BatchLimit:
-    """The largest batch: its records, and the bytes of their values."""
+    """The largest batch: its records, and their bytes."""
 
     records: int
     size_bytes: int
@@ -79,6 +79,7 @@ def _concat(batches: Sequence[Batch]) -> Batch:
             headers=_concat_columns([part.headers for part in records], sizes),
             timestamps=_concat_timestamps(records),
         ),
+        known=next((batch.known for batch in reversed(batches) if batch.known is not None), None),
     )
 
 

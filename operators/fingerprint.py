@@ -16,8 +16,6 @@ from operators.keys.combination import Combination
 from operators.keys.paths import CONTENT, PathsError, parse_keys, resolve_shard
 
 NO_EFFECT = "-"
-TOPIC_ID = "input topic id"
-"""Entry with Kafka's id of the input topic; missing if the brokers give no ids."""
 _BROKERS = "DEDUP_BROKERS"
 _CONTENT_IGNORE = "DEDUP_CONTENT_IGNORE"
 _INPUT_TOPIC = "DEDUP_INPUT_TOPIC"
@@ -54,16 +52,13 @@ def check_fingerprint(stored: dict[str, str], current: dict[str, str], where: st
             f"Choose another DEDUP_APP_ID (and recovery directory) {_NEW}"
         )
         raise StateError(msg)
-    if unknown := sorted(stored.keys() - current.keys() - {TOPIC_ID}):
+    if unknown := sorted(stored.keys() - current.keys()):
         msg = (
             f"{where} was made with settings that this version does not know: "
             f"{', '.join(unknown)}. Run the version that made it."
         )
         raise StateError(msg)
     changed = changed_settings(stored, current)
-    if [name for name, *_ in changed] == [TOPIC_ID]:
-        raise StateError(_created_again(stored, current, where))
-    changed = [setting for setting in changed if setting.name != TOPIC_ID]
     if not changed:
         return
     first, *others = changed
@@ -72,17 +67,6 @@ def check_fingerprint(stored: dict[str, str], current: dict[str, str], where: st
     what = "they change what the state means. Set them" if others else _IT_CHANGES
     msg = f"{was}: {what} back, or choose another DEDUP_APP_ID (and recovery directory) {_NEW}"
     raise StateError(msg)
-
-
-def _created_again(stored: Mapping[str, str], current: Mapping[str, str], where: str) -> str:
-    topic = json.loads(current[_INPUT_TOPIC])
-    return (
-        f"topic {topic} was deleted and created again since {where} was "
-        f"made (Kafka's id of it was {stored[TOPIC_ID]} and is {current[TOPIC_ID]}): the offsets "
-        "that were read mean nothing in the new topic. This start reads nothing of it. To read "
-        "it from its start, choose another DEDUP_APP_ID (and recovery directory); records that "
-        "repeat those of the old topic are unique then."
-    )
 
 
 def changed_settings(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[ChangedSetting]:

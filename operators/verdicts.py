@@ -34,7 +34,8 @@ class VerdictBatch:
     record is behind the watermark, NaN for others.  keys_held: keys in the lane afterwards.
     similarity: of near duplicates, NaN for others; None if near duplicates are not sought.
     skipped: records of the slice that were answered before.  recovered: summaries that a
-    restart found in the changelog but not in the recovery snapshot.
+    restart found in the changelog but not in the recovery snapshot.  The input partitions that
+    `originals` name by number are `change.progress.inputs`.
     """
 
     lane: int

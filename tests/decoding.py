@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.batches import Batch, DecodedBatch, Records, Span
+from operators.batches import FILE, Batch, DecodedBatch, Records, Span
 from operators.decode.decoder import Decoder
 from operators.decode.events import EventSpec
 from operators.decode.json.reader import JsonReader
@@ -24,7 +24,7 @@ def spec_of(*keys: object, shard: tuple[str, ...] | None = None, **more: Any) ->
 
 def batch_of(records: Records, read_at: float = NOW) -> Batch:
     end = int(records.offsets[-1]) + 1 if len(records) else 0
-    return Batch.of(Span(0, 1, 0, end, read_at), records)
+    return Batch.of(Span(FILE, 0, end, read_at), records)
 
 
 def careful(spec: EventSpec) -> Decoder:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from operators.batches import Batch, Records, Slice, Span
+from operators.batches import Batch, Records, Slice
 from operators.changes import NO_SEQUENCE, Summary
 from operators.coalesce import coalesce
 from operators.columns.byte_column import ByteColumn
@@ -28,6 +28,7 @@ from operators.lanes.snapshot import LaneSnapshot
 from operators.similarity.near_duplicates import SIMILAR
 from operators.verdicts import DUPLICATE, INVALID, LATE, VERDICTS, VerdictBatch
 from operators.windows.store import KeyStore
+from tests.builders import inputs, span_of
 from tests.model import Model, Record, Settings, Verdict
 from tests.model_specs import event_spec, lane_spec, new_store
 from tests.strategies import Step, Stream
@@ -76,7 +77,8 @@ def batches_of(
 
 def verdicts_of(batch: VerdictBatch, names: Sequence[str]) -> Iterable[tuple[Place, Verdict]]:
     """Yield the verdicts of a verdict batch, as the model has them."""
-    partitions = batch.slice.spans.partitions.tolist()
+    spans = batch.slice.spans
+    partitions = spans.of_rows([span.partition.partition for span in spans.spans]).tolist()
     offsets = batch.slice.offsets.tolist()
     rows = zip(batch.verdicts.tolist(), partitions, offsets, strict=True)
     for row, (code, partition, offset) in enumerate(rows):
@@ -161,16 +163,16 @@ class Pipeline:
             records.values = ByteColumn.of(records.values)
             records.keys = None if records.keys is None else ByteColumn.of(records.keys)
         end = int(records.offsets[-1]) + 1
-        span = Span(own, self.partitions, self.positions[own], end, now)
+        span = span_of(own, self.positions[own], end, now)
         self.positions[own] = end
-        self._add(Batch.of(span, records))
+        self._add(Batch.of(span, records, inputs(self.partitions)))
 
     def heartbeat(self, partition: int, now: float, *, idle: bool) -> None:
         """Tell the lanes that a partition is idle or awake, without records."""
         (self.idle.add if idle else self.idle.discard)(partition)
         at = self.positions[partition]
-        span = Span(partition, self.partitions, at, at, now, idle=idle)
-        self._add(Batch.of(span, records_of([])))
+        span = span_of(partition, at, at, now, idle=idle)
+        self._add(Batch.of(span, records_of([]), inputs(self.partitions)))
 
     def _add(self, batch: Batch) -> None:
         self._waiting.append(batch)

@@ -6,6 +6,19 @@ from typing import Any
 VERDICTS = ("unique", "duplicate", "late", "invalid")
 
 
+def input_of(partition: int, lag: int | None) -> dict[str, Any]:
+    """Part of a report about an input partition; nothing is known of one without a lag."""
+    state = "unreachable" if lag is None else "read" if lag else "idle"
+    at = None if lag is None else time.time() - 42
+    return {
+        "topic": "raw-events",
+        "partition": partition,
+        "lag": lag,
+        "state": state,
+        "event_time": at,
+    }
+
+
 def report(**changes: object) -> dict[str, Any]:
     """Report of a process with 21 samples and four lanes, with `changes`."""
     now = time.time()
@@ -25,7 +38,7 @@ def report(**changes: object) -> dict[str, Any]:
         "processed": dict(zip(VERDICTS, counts, strict=True)),
         "records_per_second": 2_512.4,
         "duplicates": {"event_id": 11_000, "content": 1_000},
-        "input_lag": {"0": 0, "1": 1_234, "2": 17},
+        "inputs": [input_of(0, 0), input_of(1, 1_234), input_of(2, 17), input_of(4, None)],
         "watermark": now - 42,
         "watermark_lag_seconds": 42.0,
         "keys": 16_000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -27,6 +27,7 @@ from connectors.kafka.client_errors import error_text
 from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.read_errors import PASSING, unreadable
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
+from operators.batches import InputPartition
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")
@@ -52,6 +53,18 @@ class ChangelogEntry:
     record: ChangelogRecord
 
 
+@dataclass(frozen=True, slots=True)
+class AnsweredInput:
+    """What a lane has answered.
+
+    fingerprint: setting → text, of the run that answered it.  positions: input partition → next
+    offset.
+    """
+
+    fingerprint: dict[str, str]
+    positions: Mapping[InputPartition, int]
+
+
 class Changelog:
     """Reads, checks and trims the changelog of an application."""
 
@@ -59,7 +72,7 @@ class Changelog:
         """lanes: their number, which is the topic's number of partitions."""
         self.topic = f"{access.app_id}-changelog"
         self._access = access
-        self._lanes = lanes
+        self.lanes = lanes
         self._admin: AdminClient | None = None
         self._lock = Lock()
 
@@ -69,7 +82,7 @@ class Changelog:
         input_topic: an application that has read from it must have a changelog already.
         Raises StateError.
         """
-        ensure_changelog(self._access, self._shared_admin(), self.topic, self._lanes, input_topic)
+        ensure_changelog(self._access, self._shared_admin(), self.topic, self.lanes, input_topic)
 
     def consumer(self) -> Consumer:
         """Return a consumer for `ends` and `read`; the caller closes it."""
@@ -203,26 +216,50 @@ class Changelog:
                 log.info("lane %d: restoring, %.0f%% after %.0f s", lane, share * 100, now - began)
         consumer.unassign()
 
-    def last_records(self) -> list[ChangelogRecord | None]:
-        """The record that ended each lane's last committed transaction; None without one.
+    def answered(self) -> list[AnsweredInput | None]:
+        """What each lane has answered, by its last committed transactions; None without one.
 
-        No lane needs to be open: another process may go on writing.
+        No lane needs to be open: another process may go on writing.  Raises StateError.
         """
         consumer = self.consumer()
         try:
-            return [self._last_record(consumer, lane) for lane in range(self._lanes)]
+            return [self._answered(consumer, lane) for lane in range(self.lanes)]
         finally:
             consumer.close()
+
+    def _answered(self, consumer: Consumer, lane: int) -> AnsweredInput | None:
+        records = self._last_records(consumer, lane, lambda record: record.whole)
+        if not records:
+            return None
+        whole = max((row for row, record in enumerate(records) if record.whole), default=None)
+        if whole is None:
+            msg = (
+                f"{self.topic}, partition {lane}, lacks the record that says what was read: was it "
+                "cut by hand? Choose another DEDUP_APP_ID to start over"
+            )
+            raise StateError(msg)
+        positions: dict[int, int] = {}
+        for record in records[whole:]:
+            positions |= record.change.progress.positions
+        inputs = records[whole].change.progress.inputs
+        return AnsweredInput(
+            records[whole].fingerprint,
+            {inputs[number]: offset for number, offset in positions.items()},
+        )
 
     def last_record(self, lane: int) -> ChangelogRecord | None:
         """The record that ended one lane's last committed transaction; None without one."""
         consumer = self.consumer()
         try:
-            return self._last_record(consumer, lane)
+            records = self._last_records(consumer, lane, lambda _: True)
         finally:
             consumer.close()
+        return records[-1] if records else None
 
-    def _last_record(self, consumer: Consumer, lane: int) -> ChangelogRecord | None:
+    def _last_records(
+        self, consumer: Consumer, lane: int, wanted: Callable[[ChangelogRecord], bool]
+    ) -> list[ChangelogRecord]:
+        """Read back until a wanted record is found; return the records that end transactions."""
         first, end = self.ends(consumer, lane)
         back = _SEARCH_OFFSETS
         while True:
@@ -230,8 +267,8 @@ class Changelog:
             records = [
                 entry.record for entry in self.read(consumer, lane, start) if entry.record.last
             ]
-            if records or start == first:
-                return records[-1] if records else None
+            if start == first or any(map(wanted, records)):
+                return records
             back *= _SEARCH_FACTOR
 
     def _shared_admin(self) -> AdminClient:

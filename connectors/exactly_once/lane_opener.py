@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from connectors.exactly_once.changelog import Changelog, ChangelogEntry
-from connectors.exactly_once.changelog_format import changes_of
+from connectors.exactly_once.changelog_format import BEGINNING, changes_of
 from connectors.exactly_once.changelog_segments import ChangelogSegments
 from connectors.exactly_once.failpoints import hit
 from connectors.exactly_once.lane_producer import LaneProducer
 from connectors.kafka.access import KafkaAccess
-from operators.changes import Delta, LaneChange
+from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import StateError
 from operators.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec
@@ -117,6 +117,8 @@ class LaneOpener:
         self._changelog.wait_until_settled(index)
         lane = Lane(index, spec)
         start = 0
+        if sink_snapshot is not None:
+            lane.written = (sink_snapshot.generation, sink_snapshot.sequence)
         if snapshot is not None:
             # Rule 7: state made with other settings is refused.
             check_fingerprint(snapshot.fingerprint, self._fingerprint, "the recovery directory")
@@ -149,7 +151,7 @@ class LaneOpener:
             )
             raise StateError(msg)
         opened.sequence, opened.lane = lane.sequence, lane
-        lane.generation = opened.generation
+        lane.opened(opened.generation)
         with self._lock:
             self._opened[index] = opened
         return lane
@@ -173,10 +175,11 @@ class LaneOpener:
                 if not entry.record.last:
                     continue
                 hit("in_restore")
-                # Rule 7: state made with other settings is refused.
-                check_fingerprint(
-                    entry.record.fingerprint, self._fingerprint, self._changelog.topic
-                )
+                if entry.record.whole:
+                    # Rule 7: state made with other settings is refused.
+                    check_fingerprint(
+                        entry.record.fingerprint, self._fingerprint, self._changelog.topic
+                    )
                 records = [part.record for part in transaction]
                 changes = [record.change for record in records]
                 transaction.clear()
@@ -185,7 +188,7 @@ class LaneOpener:
                 # Without a recovery directory nobody knows what the statistics hold already.
                 if self._recovery and last > counted:
                     lane.recover(change.summary for change in changes)
-                if last > lane.sequence:
+                if last > lane.sequence or last == BEGINNING:
                     unapplied += changes_of(records)
                     unapplied_keys += sum(len(change.delta) for change in changes)
                 if unapplied_keys > _APPLY_KEYS:
@@ -195,6 +198,12 @@ class LaneOpener:
             end = self._changelog.ends(consumer, lane.index)[1]
         finally:
             consumer.close()
+        if any(number >= len(lane.inputs) for number in lane.progress):
+            msg = (
+                f"{self._changelog.topic}, partition {lane.index}, lacks the record that says what "
+                "was read: was it cut by hand? Choose another DEDUP_APP_ID to start over"
+            )
+            raise StateError(msg)
         if keys:
             log.info("lane %d: restored %d keys from %s", lane.index, keys, self._changelog.topic)
         return end, last
@@ -236,8 +245,7 @@ def _same_moment(snapshot: LaneSnapshot, sink_snapshot: SinkSnapshot) -> bool:
     They differ if a cluster paused, another took over, and the first woke up and wrote into the
     recovery directory.  Then the whole changelog is read.
     """
-    state = (snapshot.generation, snapshot.sequence)
-    if state == (sink_snapshot.generation, sink_snapshot.sequence):
+    if snapshot.written == (sink_snapshot.generation, sink_snapshot.sequence):
         return True
     log.warning(
         "lane %d: the recovery directory was written by two clusters at a time; reading the "
@@ -253,8 +261,9 @@ def _apply(lane: Lane, unapplied: list[LaneChange]) -> int:
         return 0
     last = unapplied[-1]
     delta = Delta.concat([change.delta for change in unapplied])
+    progress = LaneProgress.concat([change.progress for change in unapplied])
     unapplied.clear()
-    lane.apply([replace(last, delta=delta)])
+    lane.apply([replace(last, delta=delta, progress=progress)])
     return len(delta)
 
 

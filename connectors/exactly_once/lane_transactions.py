@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from confluent_kafka import KafkaError
 
@@ -79,6 +79,10 @@ class LaneTransactions:
         self._committed = opened.sequence
         self._trimmed = time.monotonic()
         self._newest = self._horizon = float("-inf")
+        # What the changelog says since its last whole record; None: the next one is whole.
+        self._positions: dict[int, int] | None = None
+        self._inputs = 0
+        self._unmarked = 0
 
     @property
     def is_open(self) -> bool:
@@ -114,7 +118,7 @@ class LaneTransactions:
                 self.add(batch)
 
         change = LaneChange.concat([part for batch in batches for part in batch.changes])
-        changes = list(pack(change, self._settings.fingerprint))  # rule 7
+        changes = self._pack(change)
         began = time.monotonic()
         self._producer.write_transaction(produce, self._changelog.topic, changes, self._renew)
         self._committed = change.progress.sequence
@@ -127,6 +131,25 @@ class LaneTransactions:
         now = time.time()
         for batch in batches:
             self._observer.written(batch.written, now)
+
+    def _pack(self, change: LaneChange) -> list[bytes]:
+        """Pack the change into the changelog's records, a whole one where it is needed.
+
+        The first record of a run is whole (rule 7), and the first one after a mark: all before
+        a mark may be trimmed.  So is one for a new input partition.
+        """
+        progress = change.progress
+        before, self._positions = self._positions, progress.positions
+        self._unmarked += 1
+        if before is None or len(progress.inputs) != self._inputs:
+            self._inputs = len(progress.inputs)
+            return list(pack(change, self._settings.fingerprint))
+        moved = {
+            partition: offset
+            for partition, offset in progress.positions.items()
+            if before.get(partition) != offset
+        }
+        return list(pack(replace(change, progress=progress._replace(positions=moved)), None))
 
     def _renew(self) -> None:
         """Rule 9: start a new producer epoch, and go on only if the lane is still ours."""
@@ -167,10 +190,13 @@ class LaneTransactions:
         Rule 6: event time decides what is trimmed; the clock only decides how often to look.
         """
         opened = self._opened
-        opened.segments.add(end, self._newest)
         if opened.lane is not None:
             opened.lane.marked(end)
+        if not self._unmarked:
+            return
+        opened.segments.add(end, self._newest)
         self._newest = float("-inf")
+        self._unmarked, self._positions = 0, None
         now = time.monotonic()
         if now - self._trimmed < self._settings.trim_seconds:
             return

@@ -17,7 +17,7 @@ class HeldBatch:
     """The part of a verdict batch that is needed until its commit.
 
     packed: each verdict with its records.  changes: what it changes in its lane.  written: what
-    is counted after the commit.  size_bytes: of the records' values.
+    is counted after the commit.  size_bytes: of the records.
     """
 
     packed: Sequence[tuple[int, PackedRecords]]
@@ -43,7 +43,7 @@ class UncommittedBatches:
     """Verdict batches in order, and their total size."""
 
     def __init__(self, max_records: int, max_bytes: int) -> None:
-        """More than `max_records`, or than `max_bytes` of values, is full."""
+        """More than `max_records`, or than `max_bytes` of records, is full."""
         self._max_records, self._max_bytes = max_records, max_bytes
         self.records = self.size_bytes = 0
         self._batches: deque[HeldBatch] = deque()

@@ -14,7 +14,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.files.input_file import InputFile
 from connectors.shutdown import exit_on_user_error, started, stop_requested
-from operators.batches import Batch, Records, Span
+from operators.batches import FILE, Batch, Records, Span
 from operators.errors import SourceError
 from operators.keys.canonical_json import is_json_object
 from operators.monitoring.liveness import Liveness
@@ -97,15 +97,14 @@ class _FilePartition(StatefulSourcePartition[Batch, FilePosition]):
         )
         self._file.taken(lines)
         span = Span(
-            partition=0,
-            partitions=1,
+            partition=FILE,
             start=start,
             end=self._position.line,
             read_at=self._clock(),
             ended=self._ended,
         )
         records = Records(np.array(rows, np.int64) + start, values)
-        return (Batch.of(span, records),)
+        return (Batch.of(span, records, (FILE,)),)
 
     def _read(self) -> bool:
         """Read the next lines into `_lines`; return True at the end of the file."""

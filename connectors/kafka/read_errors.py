@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from confluent_kafka import OFFSET_INVALID, KafkaError
@@ -50,10 +50,11 @@ PASSING: Final = frozenset(
         KafkaError.UNKNOWN,
     )
 )
-TOPIC_UNREADABLE: Final = frozenset(
+NOT_ALLOWED: Final = frozenset(
+    (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
+)
+NO_SUCH_TOPIC: Final = frozenset(
     (
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
@@ -98,40 +99,44 @@ def unreadable(topic: str, partition: int, offset: int, error: KafkaError) -> st
     )
 
 
-class ReadErrors:
-    """Judges the errors of reading one input partition."""
+class OversizedResponse:
+    """Notes that a client got a response that it does not take: it asks for it forever."""
 
-    def __init__(
-        self,
-        topic: str,
-        partition: int,
-        error_cb: Callable[[KafkaError], object],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """error_cb: called as well, with each error that the client met outside of any call.
-
-        clock: monotonic seconds.
-        """
-        self._topic, self._partition = topic, partition
+    def __init__(self, error_cb: Callable[[KafkaError], object]) -> None:
+        """error_cb: called as well, with each error that the client met outside of any call."""
         self._error_cb = error_cb
-        self._clock = clock
-        self._since = self._latest = -math.inf  # first and last error of an outage
-        self._too_large: KafkaError | None = None
+        self._error: KafkaError | None = None
 
     def on_error(self, error: KafkaError) -> None:
         """Note an error, as a client's `error_cb`."""
         if is_response_too_large(error):
-            self._too_large = error
+            self._error = error
         self._error_cb(error)
+
+    def check(self, topics: Sequence[str]) -> None:
+        """Raise SourceError if there was such a response.  topics: that the client reads."""
+        if self._error is not None:
+            msg = (
+                f"records of {' or '.join(topics)} cannot be read: {error_text(self._error)}. "
+                f"Nothing was skipped: raise {_MAX_RESPONSE} in DEDUP_CONSUMER, and start again."
+            )
+            raise SourceError(msg)
+
+
+class ReadErrors:
+    """Judges the errors of reading one input partition."""
+
+    def __init__(
+        self, topic: str, partition: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """clock: monotonic seconds."""
+        self._topic, self._partition = topic, partition
+        self._clock = clock
+        self._since = self._latest = -math.inf  # first and last error of an outage
 
     def note_progress(self) -> None:
         """Note that the partition was read further."""
         self._since = -math.inf
-
-    def check(self, offset: int) -> None:
-        """Raise SourceError if the client cannot go on.  offset: of the next record."""
-        if self._too_large is not None:
-            raise self._unreadable(offset, self._too_large)
 
     def handle(self, error: KafkaError, offset: int) -> None:
         """Log an error that passes; raise SourceError for every other error.

@@ -1,101 +1,154 @@
-"""Where reading begins without a snapshot: at the group's offsets, or the changelog's."""
+"""Where reading begins: where the changelog says, or the consumer group."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.client_errors import error_text
-from connectors.kafka.read_errors import TOPIC_UNREADABLE
+from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
-from operators.errors import SourceError
+from operators.batches import InputPartition
 
 log = logging.getLogger("dedup.source")
 
+Start = Literal["earliest", "latest"]
+_FIRST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
-def starting_offsets(
+
+@dataclass(frozen=True, slots=True)
+class InputOffsets:
+    """The input partitions at the start, and where reading begins in each.
+
+    use_snapshots: whether an offset in a recovery snapshot comes first; with a changelog it does
+    not, since only the changelog says what was answered.
+    """
+
+    starts: Mapping[InputPartition, int]
+    use_snapshots: bool
+
+    @property
+    def partitions(self) -> list[InputPartition]:
+        """All input partitions, sorted."""
+        return sorted(self.starts)
+
+
+def offsets_to_begin(
+    access: KafkaAccess, partitions: Collection[InputPartition], start: Start
+) -> dict[InputPartition, int]:
+    """Return where a new application begins.  Raises KafkaUnreachableError."""
+    if start == "latest":
+        return ends_of(access, partitions, IsolationLevel.READ_COMMITTED)
+    return firsts_of(access, partitions)
+
+
+def answered_by_all(
     access: KafkaAccess,
-    topic: str,
-    start: Literal["earliest", "latest"],
-    lane_positions: Sequence[Mapping[int, int]],
-) -> dict[int, int]:
-    """Return the starting offset of each partition; commit those that the group did not have.
+    partitions: Collection[InputPartition],
+    lanes: Sequence[Mapping[InputPartition, int]],
+) -> dict[InputPartition, int]:
+    """Return the offset up to which all lanes have answered each partition.
 
-    A new application that began at `latest` and died at once must not begin at a later
-    `latest` (rule 5 of connectors/exactly_once).  Neither must an application whose group the
-    brokers forgot: it begins where its lanes' changelogs end.  If they do not know a partition,
-    it begins at its first record.
+    A partition that a lane does not know appeared after the application had begun: it begins at
+    its first record (rule 5 of connectors/exactly_once).  lanes: for each lane the next offset of
+    each partition.  Raises KafkaUnreachableError.
+    """
+    starts = {}
+    for partition in partitions:
+        offsets = [positions.get(partition) for positions in lanes]
+        known = [offset for offset in offsets if offset is not None]
+        if known and len(known) == len(offsets):
+            starts[partition] = min(known)
+    return starts | firsts_of(access, [one for one in partitions if one not in starts])
 
-    start: where a new application begins.  lane_positions: for each lane the next offset of
-    each partition, from its changelog.  Raises SourceError, KafkaUnreachableError.
+
+def group_offsets(
+    access: KafkaAccess, partitions: Collection[InputPartition], start: Start
+) -> dict[InputPartition, int]:
+    """Return the group's offsets, for a job without a changelog; commit those that it lacks.
+
+    A new application that began at `latest` and died at once must not begin at a later `latest`.
+    If the group has offsets, other partitions are new and begin at their first record.
+    Raises KafkaUnreachableError.
     """
     consumer = Consumer(access.consumer_settings("starts", brief=True))
     try:
-        numbers = retrying(access, lambda: _partitions(consumer, topic))
-        partitions = [TopicPartition(topic, number) for number in numbers]
-        committed = retrying(
-            access, lambda: consumer.committed(partitions, timeout=REQUEST_SECONDS)
-        )
-        starts = {
-            position.partition: position.offset for position in committed if position.offset >= 0
+        places = {TopicPartition(topic, number): None for topic, _, number in partitions}
+
+        def ask() -> list[TopicPartition]:
+            committed = consumer.committed(list(places), timeout=REQUEST_SECONDS)
+            for place in committed:
+                if place.error is not None:
+                    raise KafkaException(place.error)
+            return committed
+
+        # The first request of a client must be one that waits for a broker.
+        retrying(access, lambda: consumer.list_topics(timeout=REQUEST_SECONDS))
+        committed = {
+            (place.topic, place.partition): place.offset for place in retrying(access, ask)
         }
-        is_new = not starts and not any(lane_positions)
-        at_latest = start == "latest" and is_new
-        missing = [position for position in partitions if position.partition not in starts]
-        for position in missing:
-            first, end = _first_and_end(consumer, access, position)
-            answered = _answered_by_all(lane_positions, position.partition)
-            starts[position.partition] = position.offset = (
-                end if at_latest else first if answered is None else answered
-            )
-        if missing and not is_new:
+        starts = {
+            partition: committed[partition.topic, partition.partition]
+            for partition in partitions
+            if committed[partition.topic, partition.partition] >= 0
+        }
+        missing = [partition for partition in partitions if partition not in starts]
+        if missing and starts:
             log.warning(
-                "group %s has no offsets for %s, partitions %s: reading begins where the "
-                "changelog says, and at the first record of partitions that it does not know",
+                "group %s has no offsets for %s: reading begins at their first record",
                 access.app_id,
-                topic,
-                ", ".join(str(position.partition) for position in missing),
+                ", ".join(f"{topic}/{number}" for topic, _, number in missing),
             )
-        if missing:
-            retrying(access, lambda: consumer.commit(offsets=missing, asynchronous=False))
+        begun = offsets_to_begin(access, missing, "earliest" if starts else start)
+        if begun:
+            offsets = [
+                TopicPartition(topic, number, offset)
+                for (topic, _, number), offset in begun.items()
+            ]
+            retrying(access, lambda: consumer.commit(offsets=offsets, asynchronous=False))
     finally:
         consumer.close()
-    return dict(sorted(starts.items()))
+    return starts | begun
 
 
-def _partitions(consumer: Consumer, topic: str) -> list[int]:
-    """Return the numbers of a topic's partitions, at least one.
-
-    Without partitions the source would end at once, as if the input had been read.
-    """
-    listed = consumer.list_topics(topic, REQUEST_SECONDS).topics[topic]
-    error = listed.error
-    if error is not None and error.code() in TOPIC_UNREADABLE:
-        msg = f"cannot read topic {topic}: {error_text(error)}. Was it deleted just now?"
-        raise SourceError(msg)
-    if error is not None or not listed.partitions:
-        raise KafkaException(error or KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
-    return sorted(listed.partitions)
+def firsts_of(
+    access: KafkaAccess, partitions: Collection[InputPartition]
+) -> dict[InputPartition, int]:
+    """Return the first offset of each partition.  Raises KafkaUnreachableError."""
+    return _ask(access, partitions, _FIRST, IsolationLevel.READ_UNCOMMITTED)
 
 
-def _answered_by_all(lane_positions: Sequence[Mapping[int, int]], partition: int) -> int | None:
-    """Return the next offset that not all lanes have answered; None if a lane does not know it."""
-    offsets = [positions.get(partition) for positions in lane_positions]
-    known = [offset for offset in offsets if offset is not None]
-    return min(known) if known and len(known) == len(offsets) else None
+def ends_of(
+    access: KafkaAccess, partitions: Collection[InputPartition], level: IsolationLevel
+) -> dict[InputPartition, int]:
+    """Return the end of each partition, for readers of a level.  Raises KafkaUnreachableError."""
+    return _ask(access, partitions, _LATEST, level)
 
 
-def _first_and_end(
-    consumer: Consumer, access: KafkaAccess, partition: TopicPartition
-) -> tuple[int, int]:
-    """Return a partition's first offset, and the offset after its last record."""
+def _ask(
+    access: KafkaAccess,
+    partitions: Collection[InputPartition],
+    which: OffsetSpec,
+    level: IsolationLevel,
+) -> dict[InputPartition, int]:
+    if not partitions:
+        return {}
+    admin: AdminClient = access.admin()
+    # A request for offsets that meets the brokers' first answer is never sent again
+    # (docs/adr/0002).
+    retrying(access, lambda: admin.list_topics(timeout=REQUEST_SECONDS))
+    places = [TopicPartition(topic, number) for topic, _, number in partitions]
 
-    def ask() -> tuple[int, int]:
-        first, end = consumer.get_watermark_offsets(partition, timeout=REQUEST_SECONDS)
-        return first, end
+    def ask() -> dict[TopicPartition, int]:
+        offsets, errors = ask_offsets(admin, places, which, level, REQUEST_SECONDS)
+        for error in errors.values():
+            raise KafkaException(error)
+        return offsets
 
-    return retrying(access, ask)
+    offsets = retrying(access, ask)
+    return {partition: offsets[place] for partition, place in zip(partitions, places, strict=True)}

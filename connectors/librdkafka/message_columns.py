@@ -19,8 +19,11 @@ from operators.columns.jit import jit, memcpy
 
 # `rd_kafka_message_t` in words of 8 bytes.
 _WORDS: Final = 8
-_ERROR, _VALUE, _KEY, _OFFSET = 0, 3, 5, 7
-_ERROR_BITS: Final = 0xFFFFFFFF
+_ERROR, _TOPIC, _PARTITION, _VALUE, _KEY, _OFFSET = 0, 1, 2, 3, 5, 7
+# The error and the partition have 4 bytes only.
+_LOW_BITS: Final = 0xFFFFFFFF
+# A header is a tuple of a string and bytes in Python, about this much beside its text.
+_HEADER_BYTES: Final = 150
 
 _COLUMNS: Final = 8
 _OFFSETS, _VALUES, _VALUE_SIZES, _KEYS, _KEY_SIZES, _STAMPS, _HEADERS, _OTHERS = range(_COLUMNS)
@@ -108,14 +111,39 @@ _pointer: Any = intrinsic(_make_pointer)
 _array: Any = numba.carray  # type: ignore[attr-defined]
 
 
+def places_of(messages: Ints) -> tuple[Ints, Ints]:
+    """Return the address of each message's `rd_kafka_topic_t`, and its partition."""
+    topics, partitions = np.empty((2, len(messages)), np.int64)
+    _fill_places(messages, topics, partitions)
+    return topics, partitions
+
+
 @jit
-def values_size(messages: Ints) -> int:
-    """Bytes of the messages' values together."""
+def _fill_places(messages: Ints, topics: Ints, partitions: Ints) -> None:
+    for row in range(len(messages)):
+        words = _array(_pointer(messages[row]), (_WORDS,))
+        topics[row], partitions[row] = words[_TOPIC], words[_PARTITION] & _LOW_BITS
+
+
+def messages_size(messages: Ints) -> int:
+    """Bytes of the messages' values, keys and headers together."""
+    return _size(messages, _results())
+
+
+@jit
+def _size(messages: Ints, results: Ints) -> int:
     size = 0
+    result = results.ctypes.data
     for message in messages:
         words = _array(_pointer(message), (_WORDS,))
-        if words[_ERROR] & _ERROR_BITS == 0:
-            size += words[_VALUE + 1]
+        if words[_ERROR] & _LOW_BITS != 0:
+            continue
+        size += words[_VALUE + 1] + words[_KEY + 1]
+        if _headers(message, result) == 0:
+            list_, count = results[0], 0
+            while _header(list_, count, result, result + 8, result + 16) == 0:
+                size += _strlen(results[0]) + results[2] + _HEADER_BYTES
+                count += 1
     return size
 
 
@@ -137,7 +165,7 @@ def _fill_columns(messages: Ints, columns: Ints, results: Ints) -> tuple[int, in
     result = results.ctypes.data
     for message in messages:
         words = _array(_pointer(message), (_WORDS,))
-        if words[_ERROR] & _ERROR_BITS != 0:
+        if words[_ERROR] & _LOW_BITS != 0:
             columns[_OTHERS, others] = message
             others += 1
             continue

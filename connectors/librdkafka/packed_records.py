@@ -67,7 +67,8 @@ class PackedRecords:
     """Key, value, headers and timestamp of records.
 
     stamps: milliseconds since the epoch.  0 means now: for records whose own timestamp is
-    missing or negative.  offsets: of the input.
+    missing or negative.  offsets: of the input.  size_bytes: of values, keys and values of headers
+    together.
     """
 
     __slots__ = ("headers", "keys", "offsets", "size_bytes", "stamps", "values")
@@ -83,7 +84,8 @@ class PackedRecords:
         if records.timestamps is not None:
             np.maximum(records.timestamps, 0, out=self.stamps)
         self.headers = HeaderColumns(records.headers)
-        self.size_bytes = int(self.values.sizes.sum())
+        columns = (self.values.sizes, self.keys.sizes, self.headers.sizes)
+        self.size_bytes = sum(int(sizes.sum()) for sizes in columns)
 
     def __len__(self) -> int:
         """Return the number of records."""

@@ -1,4 +1,4 @@
-"""Counts the requests that a client sends, by kind: librdkafka's own retries show there."""
+"""Counts a client's requests and their responses by kind: librdkafka's own ones show there."""
 
 from __future__ import annotations
 
@@ -20,18 +20,27 @@ class Request(IntEnum):
     """Kinds of requests, by their API key in Kafka's protocol."""
 
     PRODUCE = 0
+    FETCH = 1
+    METADATA = 3
     END_TXN = 26
 
 
 _int = types.int32
+_COUNTS: Final[Any] = types.CPointer(types.int64)  # type: ignore[no-untyped-call]
 _ON_REQUEST_SENT: Final = _int(
     *(types.intp, _int, types.intp, _int),  # client, socket, broker's name and id
     *(types.int16, types.int16, _int, types.uintp),  # API key, version, correlation id, size
-    types.CPointer(types.int64),  # type: ignore[no-untyped-call]
+    _COUNTS,
+)
+_ON_RESPONSE_RECEIVED: Final = _int(
+    *(types.intp, _int, types.intp, _int),
+    *(types.int16, types.int16, _int, types.uintp),
+    *(types.int64, _int),  # round trip in microseconds, error
+    _COUNTS,
 )
 
 
-def _count(
+def _count_request(
     _client: int,
     _socket: int,
     _name: int,
@@ -47,10 +56,33 @@ def _count(
     return 0
 
 
+def _count_response(
+    _client: int,
+    _socket: int,
+    _name: int,
+    _broker: int,
+    key: int,
+    _version: int,
+    _correlation: int,
+    _size: int,
+    _microseconds: int,
+    _error: int,
+    counts: Any,  # noqa: ANN401 - a pointer
+) -> int:
+    if 0 <= key < _KINDS:
+        counts[key] += 1
+    return 0
+
+
 @cache
-def _compiled() -> Any:  # noqa: ANN401 - numba's
+def _compiled_request() -> Any:  # noqa: ANN401 - numba's
     # Compiled: the client's threads call it without waiting for the interpreter's lock.
-    return compiled_callback(_count, _ON_REQUEST_SENT)
+    return compiled_callback(_count_request, _ON_REQUEST_SENT)
+
+
+@cache
+def _compiled_response() -> Any:  # noqa: ANN401 - numba's
+    return compiled_callback(_count_response, _ON_RESPONSE_RECEIVED)
 
 
 class RequestCounts:
@@ -59,17 +91,43 @@ class RequestCounts:
     def __init__(self, conf: int) -> None:
         """conf: `rd_kafka_conf_t` that the client is made from afterwards."""
         self._counts = np.zeros(_KINDS, np.int64)
-        self._compiled = _compiled()
-        self._on_new = _on_new(self._compiled.address, self._counts.ctypes.data)
+        self._compiled = _compiled_request()
+        add = LIBRARY.interceptor_add_on_request_sent
+        self._on_new = _on_new(add, self._compiled.address, self._counts.ctypes.data)
         LIBRARY.conf_interceptor_add_on_new(conf, _NAME, self._on_new, None)
 
     def __getitem__(self, kind: Request) -> int:
+        """Return the number of requests of a kind."""
         return int(self._counts[kind])
 
 
-def _on_new(count: int, counts: int) -> Any:  # noqa: ANN401 - ctypes' own
+class ResponseCounts:
+    """Counts the responses to one client; each is counted before the client reads it.
+
+    Keep it until the client is destroyed.
+    """
+
+    def __init__(self, conf: int) -> None:
+        """conf: `rd_kafka_conf_t` that the client is made from afterwards."""
+        self._counts = np.zeros(_KINDS, np.int64)
+        self._compiled = _compiled_response()
+        add = LIBRARY.interceptor_add_on_response_received
+        self._on_new = _on_new(add, self._compiled.address, self._counts.ctypes.data)
+        LIBRARY.conf_interceptor_add_on_new(conf, _NAME, self._on_new, None)
+
+    def __getitem__(self, kind: Request) -> int:
+        """Return the number of responses to requests of a kind."""
+        return int(self._counts[kind])
+
+    @property
+    def total(self) -> int:
+        """Number of all responses."""
+        return int(self._counts.sum())
+
+
+def _on_new(add: Any, count: int, counts: int) -> Any:  # noqa: ANN401 - ctypes' own
     def new(handle: int, _: int, __: int, ___: int, ____: int) -> int:
-        added: int = LIBRARY.interceptor_add_on_request_sent(handle, _NAME, count, counts)
+        added: int = add(handle, _NAME, count, counts)
         return added
 
     return NewCallback(new)

@@ -12,6 +12,7 @@ from bytewax.outputs import FixedPartitionedSink
 
 from connectors.at_least_once.sink import KafkaSink, SinkSettings
 from connectors.at_least_once.statistics_sink import StatsSink
+from connectors.exactly_once.beginning import begin_application
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.lane_opener import LaneOpener
 from connectors.exactly_once.lane_transactions import WriterSettings
@@ -25,11 +26,18 @@ from connectors.files.source import LinesSource
 from connectors.files.statistics_sink import StatsLinesSink
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
+from connectors.kafka.input_reader import SourceSettings
+from connectors.kafka.input_topics import input_partitions
 from connectors.kafka.permissions import CHANGELOG, READ, WRITE, check_permissions
-from connectors.kafka.source import KafkaSource, SourceSettings
+from connectors.kafka.source import KafkaSource
+from connectors.kafka.starting_offsets import (
+    InputOffsets,
+    answered_by_all,
+    group_offsets,
+    offsets_to_begin,
+)
 from connectors.kafka.timing import PollTiming
-from connectors.kafka.topic_watch import watch_topic
-from connectors.kafka.topics import ensure_topics, topic_id
+from connectors.kafka.topics import ensure_topics
 from flows.assembly.specs import (
     event_spec,
     exactly_once,
@@ -44,7 +52,7 @@ from operators.batches import Batch
 from operators.coalesce import batch_limit
 from operators.decode.decoder import Decoder
 from operators.encode.encoder import Encoder, Output, json_encoder, kafka_encoder
-from operators.errors import SettingsError
+from operators.errors import SettingsError, SourceError
 from operators.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane, LaneSpec, OpenLane
 from operators.lanes.placement import EVEN_WORKERS, lanes_meet
@@ -113,16 +121,13 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     access.check()
     changelog = Changelog(access, settings.lanes) if exactly_once(settings) else None
     _prepare_topics(settings, access, changelog)
-    input_id = topic_id(access, access.admin(), settings.input_topic)
-    spec = lane_spec(settings, observer, input_id)
-    if input_id is not None:
-        watch_topic(access, settings.input_topic, input_id)
-    lane_positions: list[dict[int, int]] = []
+    spec = lane_spec(settings, observer)
     if changelog is not None:
         changelog.ensure(settings.input_topic)
-        lane_positions = _lane_positions(changelog, spec.fingerprint)
     source = KafkaSource(
-        _source_settings(settings, access, launch, lane_positions), observer=observer
+        _source_settings(settings, access),
+        _input_offsets(settings, access, changelog, spec.fingerprint),
+        observer=observer,
     )
     topics = output_topics(settings)
     open_lane: OpenLane
@@ -151,7 +156,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         source=source,
         decode=Decoder(event_spec(settings)),
         open_lane=_observed(open_lane, observer),
-        encode=kafka_encoder(settings.input_topic, _names(settings)),
+        encode=kafka_encoder(_names(settings)),
         sink=sink,
         statistics=_statistics(settings),
     )
@@ -168,33 +173,48 @@ def _prepare_topics(settings: Settings, access: KafkaAccess, changelog: Changelo
     ensure_topics(access, settings.input_topic, outputs, create=settings.create_topics)
 
 
-def _lane_positions(changelog: Changelog, fingerprint: dict[str, str]) -> list[dict[int, int]]:
-    """For each lane: input partition → offset up to which the lane has answered.
+def _input_offsets(
+    settings: Settings,
+    access: KafkaAccess,
+    changelog: Changelog | None,
+    fingerprint: dict[str, str],
+) -> InputOffsets:
+    """Where to begin to read.
 
     Raises StateError, before anything is read, if the changelog has another fingerprint: other
     settings, or another input topic.
     """
-    lane_positions = []
-    for record in changelog.last_records():
-        if record is not None:
-            check_fingerprint(record.fingerprint, fingerprint, changelog.topic)
-        lane_positions.append({} if record is None else record.change.progress.positions)
-    return lane_positions
+    topics = [settings.input_topic]
+    partitions = input_partitions(access, access.admin(), topics)
+    if not partitions:
+        # A source without partitions would end at once, as if the input had been read.
+        msg = f"cannot read {' or '.join(topics)}: it has no partitions. Was it deleted just now?"
+        raise SourceError(msg)
+    if changelog is None:
+        starts = group_offsets(access, partitions, settings.start)
+        return InputOffsets(starts, use_snapshots=True)
+    answered = begin_application(
+        access,
+        changelog,
+        lambda: offsets_to_begin(access, partitions, settings.start),
+        fingerprint,
+    )
+    for lane in answered:
+        if lane is not None:
+            check_fingerprint(lane.fingerprint, fingerprint, changelog.topic)
+    positions = [{} if lane is None else lane.positions for lane in answered]
+    return InputOffsets(answered_by_all(access, partitions, positions), use_snapshots=False)
 
 
-def _source_settings(
-    settings: Settings, access: KafkaAccess, launch: Launch, lane_positions: list[dict[int, int]]
-) -> SourceSettings:
+def _source_settings(settings: Settings, access: KafkaAccess) -> SourceSettings:
     return SourceSettings(
         access=access,
-        topic=settings.input_topic,
+        topics=[settings.input_topic],
         start=settings.start,
         stop_at_end=settings.stop_at_end,
         idle_seconds=settings.idle_seconds,
         reading=PollTiming(_commit_seconds(settings)) if exactly_once(settings) else PollTiming(),
         limit=batch_limit(settings.lanes),
-        workers=launch.workers,
-        lane_positions=lane_positions,
     )
 
 

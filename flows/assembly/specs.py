@@ -11,7 +11,6 @@ from flows.settings.fingerprint import fingerprint
 from flows.settings.model import Settings
 from operators.decode.events import EventSpec
 from operators.errors import SettingsError
-from operators.fingerprint import TOPIC_ID
 from operators.lanes.lane import LaneSpec
 from operators.monitoring.observer import Observer
 from operators.similarity.near_duplicates import NearSpec
@@ -56,14 +55,13 @@ def new_store(settings: Settings) -> KeyStore:
     return kind.new_store(settings.window_seconds, bound)
 
 
-def lane_spec(settings: Settings, observer: Observer, topic_id: str | None = None) -> LaneSpec:
-    """How a lane decides.  topic_id: Kafka's id of the input topic, None if there is none."""
-    topic = {} if topic_id is None else {TOPIC_ID: topic_id}
+def lane_spec(settings: Settings, observer: Observer) -> LaneSpec:
+    """How a lane decides."""
     return LaneSpec(
         new_store=partial(new_store, settings),
         allowed_lateness_seconds=settings.allowed_lateness_seconds,
         idle_seconds=settings.idle_seconds,
-        fingerprint=fingerprint(settings) | topic,
+        fingerprint=fingerprint(settings),
         changelog=exactly_once(settings),
         snapshot_max_bytes=settings.snapshot_max_bytes,
         stats_seconds=None if settings.stats_topic is None else settings.stats_seconds,

@@ -74,18 +74,18 @@ class ProgressLog:
         rate = (processed - before) / max(now - since, 1e-9)
         self._last, self._last_processed = now, processed
         counts = dict(observer.counts)
-        lag = sum(observer.input_lag.values())
+        lag = observer.lag
         keys = sum(observer.keys_held.values())
         shares = ", ".join(
             f"{verdict} {count} ({count / max(processed, 1):.1%})"
             for verdict, count in counts.items()
         )
         log.info(
-            "%d records processed: %s; %.0f records/s; lag %d records; %d keys held",
+            "%d records processed: %s; %.0f records/s; lag %s; %d keys held",
             processed,
             shares,
             rate,
-            lag,
+            "unknown" if lag is None else f"{lag} records",
             keys,
             extra={
                 "figures": {

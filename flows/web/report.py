@@ -16,8 +16,10 @@ from prometheus_client import CollectorRegistry
 from flows.launch import Launch
 from flows.process.health import Health
 from flows.settings.model import Settings
+from operators.batches import InputPartition
 from operators.lanes.hot_keys import HotKey
 from operators.monitoring.metrics import DISTRIBUTION
+from operators.monitoring.observer import InputStatus
 from operators.verdicts import VERDICTS
 
 # The page redraws as often.  300 samples are ten minutes, about 30 kB.
@@ -33,12 +35,13 @@ Report: TypeAlias = dict[str, Any]
 class Sample:
     """Figures at one moment; counts begin with the process.
 
-    at: epoch seconds.  counts: records by verdict, in the order of `VERDICTS`.
+    at: epoch seconds.  counts: records by verdict, in the order of `VERDICTS`.  lag: None if it
+    is not known.
     """
 
     at: float
     counts: tuple[int, ...]
-    lag: int
+    lag: int | None
     watermark_lag: float | None
     keys: int
     commits: int
@@ -72,7 +75,7 @@ class StatusReport:
         return Sample(
             at=time.time(),
             counts=tuple(observer.counts[verdict] for verdict in VERDICTS),
-            lag=sum(list(observer.input_lag.values())),
+            lag=observer.lag,
             watermark_lag=_or_none(observer.watermark_lag),
             keys=sum(list(observer.keys_held.values())),
             commits=int(registry.get_sample_value("dedup_commit_seconds_count") or 0),
@@ -104,7 +107,10 @@ class StatusReport:
             "records_per_second": (sum(now.counts) - sum(before.counts))
             / max(now.at - before.at, 1e-3),
             "duplicates": by_label(registry, "dedup_duplicates_found_total", "matched"),
-            "input_lag": {str(key): lag for key, lag in sorted(observer.input_lag.copy().items())},
+            "inputs": [
+                self._input(partition, status)
+                for partition, status in sorted(observer.inputs.copy().items())
+            ],
             "watermark": _or_none(observer.watermark),
             "watermark_lag_seconds": now.watermark_lag,
             "keys": now.keys,
@@ -118,7 +124,7 @@ class StatusReport:
             "commit_seconds_total": now.commit_seconds,
             "checkpoint_age_seconds": observer.liveness.epoch_seconds,
             "lanes": [self._lane(lane) for lane in sorted(observer.restored_keys.copy())],
-            "hot_keys": [self._hot_key(lane, key) for lane, key in observer.hot_keys()],
+            "hot_keys": [self._hot_key(*hot_key) for hot_key in observer.hot_keys()],
         }
         if history:
             report["history"] = [asdict(sample) for sample in samples]
@@ -135,11 +141,20 @@ class StatusReport:
             "restored_keys": observer.restored_keys.get(lane, 0),
         }
 
-    def _hot_key(self, lane: int, key: HotKey) -> Report:
+    def _input(self, partition: InputPartition, status: InputStatus) -> Report:
+        return {
+            "topic": partition.topic,
+            "partition": partition.partition,
+            "lag": status.lag,
+            "state": status.state,
+            "event_time": self._observer.event_time(partition),
+        }
+
+    def _hot_key(self, lane: int, key: HotKey, example: InputPartition) -> Report:
         return {
             "lane": lane,
             "matched": self._settings.keys[key.combination].name,
-            "example": f"{key.partition}:{key.offset}",
+            "example": f"{example.partition}:{key.offset}",
             "duplicates": key.duplicates,
         }
 

@@ -66,7 +66,7 @@ class Decoder:
             lane_of[rows] = batch.records.offsets[rows] % lanes
         columns.running_max = np.full(len(times), -np.inf)
         max_event_times = [self._finish_span(span, rows, columns) for span, rows in spans]
-        return DecodedBatch(spans, batch.records, columns, lane_of, max_event_times)
+        return DecodedBatch(spans, batch.records, columns, lane_of, max_event_times, batch.known)
 
     def _finish_span(self, span: Span, rows: slice, columns: DecisionColumns) -> float:
         """Set reason `future` and the running maximum; return the largest event time."""

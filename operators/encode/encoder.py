@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from operators.batches import Records
+from operators.batches import FILE, Records
 from operators.changes import LaneChange
 from operators.columns.references import NO_REFERENCE, partition_and_offset
 from operators.encode.headers import OutputHeaders
@@ -81,13 +81,13 @@ def _output(part: Part, records: Records, names: Sequence[str]) -> Output:
 Encoder = Callable[[Part], Output]
 
 
-def kafka_encoder(topic: str, names: Sequence[str]) -> Encoder:
+def kafka_encoder(names: Sequence[str]) -> Encoder:
     """Make the encoder for Kafka: input records, with headers that explain the verdict.
 
-    topic: the input topic.  names: values of `dedup.matched`, one for each combination and
-    a last one for near duplicates.  Unique records pass through unchanged.
+    names: values of `dedup.matched`, one for each combination and a last one for near
+    duplicates.  Unique records pass through unchanged.
     """
-    headers = OutputHeaders(topic, names)
+    headers = OutputHeaders(names)
 
     def encode(part: Part) -> Output:
         records = _records(part)
@@ -108,7 +108,8 @@ def json_encoder(names: Sequence[str]) -> Encoder:
             line["matched"] = names[int(batch.matches.combination[row])]
             original = int(batch.matches.originals[row])
             if original != NO_REFERENCE:
-                line["original"] = "{}:{}".format(*partition_and_offset(original))
+                _, offset_of_original = partition_and_offset(original)
+                line["original"] = f"{FILE.partition}:{offset_of_original}"
             else:
                 line["probable"] = True
             if batch.similarity is not None and batch.similarity[row] == batch.similarity[row]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from operators.batches import InputPartition
 from operators.columns.arrays import Ints
-from operators.columns.byte_column import ByteColumn
 from operators.columns.decimals import decimals
 from operators.columns.header_table import Header, Headers, HeaderTable, Value
 from operators.columns.references import NO_REFERENCE, partition_and_offset
 from operators.split import Part
-from operators.verdicts import DUPLICATE, INVALID, LATE, VERDICTS, VerdictBatch
+from operators.verdicts import DUPLICATE, INVALID, LATE, VERDICTS
 
 VERDICT_HEADER = "dedup.verdict"
 _NOT_UNIQUE = "duplicate, late, invalid"
@@ -28,6 +30,12 @@ class HeaderMeaning(NamedTuple):
 HEADERS = (
     HeaderMeaning(VERDICT_HEADER, _NOT_UNIQUE, "`duplicate`, `late` or `invalid`"),
     HeaderMeaning("dedup.topic", _NOT_UNIQUE, "the input topic"),
+    HeaderMeaning(
+        "dedup.topic.id",
+        _NOT_UNIQUE,
+        "Kafka's id of that topic, as its tools show it: a topic that is deleted and created "
+        "again has another one; not from brokers before 2.8",
+    ),
     HeaderMeaning("dedup.partition", _NOT_UNIQUE, "the record's partition in the input topic"),
     HeaderMeaning("dedup.offset", _NOT_UNIQUE, "the record's offset in that partition"),
     HeaderMeaning(
@@ -39,6 +47,11 @@ HEADERS = (
         "dedup.original",
         "duplicate",
         "`partition:offset` of the unique record that it repeats; not with `dedup.probable`",
+    ),
+    HeaderMeaning(
+        "dedup.original.topic",
+        "duplicate",
+        "the topic of that record, if it is another one, or one of the same name that was deleted",
     ),
     HeaderMeaning(
         "dedup.probable",
@@ -74,9 +87,8 @@ HEADERS = (
 class OutputHeaders:
     """Makes the headers of a part's records."""
 
-    def __init__(self, topic: str, names: Sequence[str]) -> None:
-        """topic: the input topic.  names: values of `dedup.matched`, one for each combination."""
-        self._topic = topic.encode()
+    def __init__(self, names: Sequence[str]) -> None:
+        """names: values of `dedup.matched`, one for each combination."""
         self._matched = [name.encode() for name in names]
 
     def of(self, part: Part, offsets: Ints) -> Sequence[Headers]:
@@ -90,7 +102,7 @@ class OutputHeaders:
             return table
         added = table.rows()
         if row_by_row:
-            _add_original(added, part.batch, rows.tolist())
+            _add_original(added, part)
         if own is None:
             return added
         places = part.batch.slice.rows[rows].tolist()
@@ -101,15 +113,20 @@ class OutputHeaders:
         batch, rows = part.batch, part.rows
         columns: dict[str, Value] = {
             VERDICT_HEADER: VERDICTS[part.verdict].encode(),
-            "dedup.topic": self._topic,
-            "dedup.partition": _partitions(part),
+            **_places(part),
             "dedup.offset": decimals(offsets),
         }
         if part.verdict == DUPLICATE:
             columns["dedup.matched"] = _matched(part, self._matched)
             originals = batch.matches.originals[rows]
-            if batch.similarity is None and not (originals == NO_REFERENCE).any():
-                columns["dedup.original"] = decimals(*partition_and_offset(originals))
+            if (
+                batch.similarity is None
+                and not (originals == NO_REFERENCE).any()
+                and len(_topics(batch.change.progress.inputs)) == 1
+            ):
+                numbers, original_offsets = partition_and_offset(originals)
+                partitions = np.array([one.partition for one in batch.change.progress.inputs])
+                columns["dedup.original"] = decimals(partitions[numbers], original_offsets)
         elif part.verdict == LATE:
             columns["dedup.reason"] = [
                 repr(behind).encode() for behind in batch.behind[rows].tolist()
@@ -118,7 +135,7 @@ class OutputHeaders:
             problems = [batch.slice.decided.invalid[row] for row in rows.tolist()]
             columns["dedup.reason"] = [reason.encode() for reason, _ in problems]
             # Kafka Connect's tools read these.
-            columns["__connect.errors.topic"] = self._topic
+            columns["__connect.errors.topic"] = columns["dedup.topic"]
             columns["__connect.errors.partition"] = columns["dedup.partition"]
             columns["__connect.errors.offset"] = columns["dedup.offset"]
             columns["__connect.errors.exception.class.name"] = [
@@ -130,13 +147,32 @@ class OutputHeaders:
         return HeaderTable(len(rows), columns)
 
 
-def _partitions(part: Part) -> bytes | ByteColumn:
-    """Return the input partition of each record as text."""
+def _places(part: Part) -> dict[str, Value]:
+    """Return the headers that say from which topic and partition each record came."""
     spans = part.batch.slice.spans
-    partitions = {span.partition for span in spans.spans}
-    if len(partitions) == 1:
-        return b"%d" % partitions.pop()
-    return decimals(spans.partitions[part.rows])
+    inputs = [span.partition for span in spans.spans]
+    columns: dict[str, Value] = {}
+    topics = _topics(inputs)
+    if len(topics) == 1:
+        columns["dedup.topic"] = inputs[0].topic.encode()
+        if inputs[0].topic_id:
+            columns["dedup.topic.id"] = inputs[0].topic_id.encode()
+    else:
+        of_rows = spans.of_rows(range(len(inputs)))[part.rows].tolist()
+        columns["dedup.topic"] = [inputs[row].topic.encode() for row in of_rows]
+        if all(one.topic_id for one in inputs):
+            columns["dedup.topic.id"] = [inputs[row].topic_id.encode() for row in of_rows]
+    if len(set(inputs)) == 1:
+        columns["dedup.partition"] = b"%d" % inputs[0].partition
+    else:
+        partitions = spans.of_rows([one.partition for one in inputs])
+        columns["dedup.partition"] = decimals(partitions[part.rows])
+    return columns
+
+
+def _topics(inputs: Iterable[InputPartition]) -> set[tuple[str, str]]:
+    """Return the names and ids of the topics of partitions."""
+    return {(one.topic, one.topic_id) for one in inputs}
 
 
 def _matched(part: Part, names: Sequence[bytes]) -> bytes | list[bytes]:
@@ -146,12 +182,19 @@ def _matched(part: Part, names: Sequence[bytes]) -> bytes | list[bytes]:
     return list(map(names.__getitem__, part.batch.matches.combination[part.rows].tolist()))
 
 
-def _add_original(added: list[list[Header]], batch: VerdictBatch, rows: list[int]) -> None:
+def _add_original(added: list[list[Header]], part: Part) -> None:
     """Add the original's place, or that it is unknown, and how similar it is."""
+    batch, spans = part.batch, part.batch.slice.spans
     originals = batch.matches.originals.tolist()
-    for headers, row in zip(added, rows, strict=True):
+    inputs = batch.change.progress.inputs
+    own = spans.of_rows(range(len(spans.spans))).tolist()
+    for headers, row in zip(added, part.rows.tolist(), strict=True):
         if originals[row] != NO_REFERENCE:
-            headers.append(("dedup.original", b"%d:%d" % partition_and_offset(originals[row])))
+            number, offset = partition_and_offset(originals[row])
+            original, repeat = inputs[number], spans.spans[own[row]].partition
+            headers.append(("dedup.original", b"%d:%d" % (original.partition, offset)))
+            if original[:2] != repeat[:2]:
+                headers.append(("dedup.original.topic", original.topic.encode()))
         else:  # a Bloom filter does not know the original, and may be wrong
             headers.append(("dedup.probable", b"true"))
         if batch.similarity is not None and batch.similarity[row] == batch.similarity[row]:

@@ -43,6 +43,7 @@ def cut(batch: DecodedBatch, lanes: int) -> list[Slice]:
                     texts=None if decided.texts is None else decided.texts[rows],
                 ),
                 max_event_times=batch.max_event_times,
+                known=batch.known,
             )
         )
     return slices

@@ -19,8 +19,9 @@ _HALVE_AFTER = 1 << 20
 class HotKey:
     """A key with many duplicates.
 
-    combination: index of the key combination that matched.  partition, offset: of a
-    duplicate with the key, as an example.  duplicates: estimated count of recent ones.
+    combination: index of the key combination that matched.  partition: number of an input
+    partition in its lane; with the offset, of a duplicate with the key, as an example.
+    duplicates: estimated count of recent ones.
     """
 
     combination: int

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from operators.batches import Slice
+from operators.batches import InputPartition, Slice
 from operators.changes import NO_SEQUENCE, Delta, LaneChange, LaneProgress, Summary
 from operators.columns.arrays import Codes, Floats
 from operators.columns.references import NO_REFERENCE, references
 from operators.errors import StateError
 from operators.fingerprint import check_fingerprint
 from operators.lanes.hot_keys import HotKeys
+from operators.lanes.inputs import InputTable
 from operators.lanes.marks import advance
 from operators.lanes.positions import Positions
 from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
@@ -77,15 +78,19 @@ class Lane:
     Promises: what `Positions` promises; a slice of many spans gets the same answer as one
     slice for each span, in their order.
 
-    index: of the lane, from 0.  sequence: of the last verdict batch, from 1.  generation:
-    names this opening of the lane; its opener sets it.
+    index: of the lane, from 0.  sequence: of the last verdict batch, from 1.  written: generation
+    and sequence of the sink's recovery snapshot that belongs to this state; a generation names
+    one opening of the lane.  skipped: number of records that were answered before.
     """
 
     def __init__(self, index: int, spec: LaneSpec) -> None:
         """index: of the lane, from 0."""
         self.index = index
         self.sequence = 0
-        self.generation = 0
+        self.written = (0, 0)
+        self.skipped = 0
+        self._generation = self._opened_sequence = 0
+        self.inputs = InputTable()
         self.watermark = Watermark()
         self.store = spec.new_store() if spec.open_store is None else spec.open_store(index)
         self.near = None if spec.near is None else spec.near.index()
@@ -97,18 +102,22 @@ class Lane:
 
     @property
     def progress(self) -> dict[int, int]:
-        """Input partition → first offset that is not answered."""
+        """Number of an input partition → first offset that is not answered."""
         return self._positions.progress
 
     def decide(self, slice_: Slice) -> VerdictBatch:
         """Give each record of a slice its verdict, except those answered before."""
         before = (dict(self.progress), self.watermark.value)
-        slice_, skipped = self._positions.skip_answered(slice_)
+        if slice_.known is not None:
+            self._expect(slice_.known)
+        partitions = self.inputs.numbers([span.partition for span in slice_.spans.spans])
+        slice_, skipped = self._positions.skip_answered(slice_, partitions)
         columns = slice_.decided
         count = len(slice_)
         statistics = self._spec.stats_seconds is not None
+        self.skipped += skipped
         marks, statistics_marks = advance(
-            self.watermark, slice_, self._spec.idle_seconds, statistics=statistics
+            *(self.watermark, slice_, partitions, self._spec.idle_seconds), statistics=statistics
         )
         verdicts = np.zeros(count, np.int8)
         behind = np.full(count, np.nan)
@@ -123,7 +132,7 @@ class Lane:
             verdicts[late] = LATE
             if columns.invalid:
                 verdicts[list(columns.invalid)] = INVALID
-            delta, similarity = self._match(slice_, verdicts, matches)
+            delta, similarity = self._match(slice_, partitions, verdicts, matches)
         horizon = self._expire()
         # A heartbeat that changes nothing gets no sequence and is not written.
         moved = before != (self.progress, self.watermark.value)
@@ -140,6 +149,7 @@ class Lane:
                     positions=dict(self.progress),
                     max_event_times=dict(self.watermark.max_event_times),
                     watermark=self.watermark.value,
+                    inputs=self.inputs.partitions,
                 ),
                 delta,
                 summary,
@@ -155,6 +165,10 @@ class Lane:
             recovered=recovered,
         )
 
+    def _expect(self, known: Sequence[InputPartition]) -> None:
+        """Note all input partitions: the watermark waits for each of them."""
+        self.watermark.expect(self.inputs.numbers(known))
+
     def _expire(self) -> float:
         """Drop the state that no later record can match; return the horizon."""
         horizon = self._spec.horizon(self.watermark.value)
@@ -164,7 +178,7 @@ class Lane:
         return horizon
 
     def _match(
-        self, slice_: Slice, verdicts: Codes, matches: Matches
+        self, slice_: Slice, partitions: Sequence[int], verdicts: Codes, matches: Matches
     ) -> tuple[Delta, Floats | None]:
         """Apply rule 3 (duplicate) to the records that are neither invalid nor late.
 
@@ -177,7 +191,7 @@ class Lane:
         all_rows = len(rows) == len(verdicts)
         hashes = columns.hashes if all_rows else columns.hashes[rows]
         times = columns.times if all_rows else columns.times[rows]
-        refs = references(slice_.spans.partitions, slice_.offsets)
+        refs = references(slice_.spans.of_rows(partitions), slice_.offsets)
         refs = refs if all_rows else refs[rows]
         similarity = None
         if self.near is None or self._spec.near is None or columns.texts is None:
@@ -205,6 +219,10 @@ class Lane:
         with_keys = self._durable is None and (
             size <= spec.snapshot_max_bytes or not spec.changelog
         )
+        written = self.written
+        if self.sequence != self._opened_sequence:
+            # Until then the sink gets nothing to write, and keeps its snapshot.
+            written = (self._generation, self.sequence)
         return LaneSnapshot(
             index=self.index,
             sequence=self.sequence,
@@ -214,7 +232,8 @@ class Lane:
             fingerprint=spec.fingerprint,
             keys=self.store.dump() if with_keys else None,
             changelog=spec.changelog,
-            generation=self.generation,
+            written=written,
+            inputs=self.inputs.partitions,
             near=self.near.records() if with_keys and self.near is not None else None,
         )
 
@@ -223,7 +242,11 @@ class Lane:
         check_fingerprint(snapshot.fingerprint, self._spec.fingerprint, "the recovery directory")
         self._continue_from(
             LaneProgress(
-                snapshot.sequence, snapshot.progress, snapshot.max_event_times, snapshot.watermark
+                snapshot.sequence,
+                snapshot.progress,
+                snapshot.max_event_times,
+                snapshot.watermark,
+                snapshot.inputs,
             )
         )
         if snapshot.keys is None:
@@ -262,13 +285,23 @@ class Lane:
                 self.committed(replace(change, progress=last, horizon=horizon))
             if self.near is not None and change.delta.near is not None:
                 self.near.apply(change.delta.near)
-        self._continue_from(last._replace(positions=self.progress | last.positions))
+        self._continue_from(
+            last._replace(
+                positions=self.progress | last.positions,
+                max_event_times=self.watermark.max_event_times | last.max_event_times,
+            )
+        )
         self._expire()
 
     def _continue_from(self, progress: LaneProgress) -> None:
         self.sequence = progress.sequence
+        self.inputs.go_on_from(progress.inputs)
         self._positions.progress = dict(progress.positions)
         self.watermark = Watermark(progress.watermark, dict(progress.max_event_times))
+
+    def opened(self, generation: int) -> None:
+        """Note that the lane is restored.  generation: names this opening."""
+        self._generation, self._opened_sequence = generation, self.sequence
 
     def recover(self, summaries: Iterable[Summary | None]) -> None:
         """Pass summaries on to the statistics, with the next verdict batch.

@@ -5,6 +5,8 @@ This is rule 4 of the protocol (connectors/exactly_once).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from operators.batches import Slice, Span, select_rows
@@ -22,30 +24,32 @@ class Positions:
     def __init__(self, lane: int) -> None:
         """lane: index of the lane, for messages."""
         self.progress: dict[int, int] = {}
-        """Input partition → first offset that is not answered."""
+        """Number of an input partition → first offset that is not answered."""
         self._lane = lane
         # Where the last span of each partition ended in this run: it may be before `progress`.
         self._read_to: dict[int, int] = {}
 
-    def skip_answered(self, slice_: Slice) -> tuple[Slice, int]:
-        """Follow the spans of a slice; drop the rows that were answered before, and count them."""
+    def skip_answered(self, slice_: Slice, partitions: Sequence[int]) -> tuple[Slice, int]:
+        """Follow the spans of a slice; drop the rows that were answered before, and count them.
+
+        partitions: number of each span's partition.
+        """
         kept = np.ones(len(slice_), np.bool_)
-        for span, rows in slice_.spans:
-            answered_to = self._follow(span)
+        for (span, rows), partition in zip(slice_.spans, partitions, strict=True):
+            answered_to = self._follow(span, partition)
             if span.start < answered_to:
                 kept[rows] = slice_.offsets[rows] >= answered_to
         skipped = len(slice_) - int(kept.sum())
         return (select_rows(slice_, kept) if skipped else slice_), skipped
 
-    def _follow(self, span: Span) -> int:
+    def _follow(self, span: Span, partition: int) -> int:
         """Go on with the next span of a partition; return the offset it was answered up to."""
-        partition = span.partition
         answered_to = self.progress.get(partition, span.start)
         read_to = self._read_to.get(partition)
         # The first slice after a restart may begin earlier than needed, never later.
         if span.start > answered_to or (read_to is not None and span.start != read_to):
             msg = (
-                f"lane {self._lane} has read partition {partition} up to offset "
+                f"lane {self._lane} has read partition {span.partition.partition} up to offset "
                 f"{answered_to if read_to is None else read_to}, but the next records begin at "
                 f"{span.start}: records are missing between. Is the recovery directory another "
                 "application's, or the consumer group's offsets set by hand?"

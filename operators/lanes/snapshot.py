@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from operators.batches import InputPartition
 from operators.changes import NearRecords
 
 # A key in a snapshot or the changelog: 16 bytes of hash, 8 of event time, 8 of reference.
@@ -15,7 +16,8 @@ BYTES_PER_KEY = 32
 class LaneSnapshot:
     """The recovery snapshot of a lane; Bytewax pickles it.
 
-    index, sequence, progress, generation: as in `Lane`.  watermark, max_event_times: as in
+    index, sequence, progress, written: as in `Lane`.  inputs: the partitions that `Lane.inputs`
+    numbers.  watermark, max_event_times: as in
     `Watermark`.  keys: None where a restart reads them from the changelog.  changelog:
     whether the lane has a changelog.  near: the unique records with their texts, if the
     lane searches for near duplicates.
@@ -29,5 +31,6 @@ class LaneSnapshot:
     fingerprint: dict[str, str]
     keys: dict[str, Any] | None
     changelog: bool = False
-    generation: int = 0
+    written: tuple[int, int] = (0, 0)
+    inputs: tuple[InputPartition, ...] = ()
     near: NearRecords | None = None

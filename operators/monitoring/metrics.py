@@ -92,9 +92,28 @@ class Metrics:
         )
         self.input_lag = Gauge(
             "dedup_input_lag",
-            "Records of an input partition that have not been read. Grows: more records arrive "
-            "than the job can process; add processes.",
-            ["partition"],
+            "Records of an input partition that have not been read; absent while that is not "
+            "known. Grows: more records arrive than the job can process; add processes.",
+            ["topic", "partition"],
+            registry=self.registry,
+        )
+        self.input_event_time = Gauge(
+            "dedup_input_event_time_seconds",
+            "Largest event time of an input partition, epoch seconds. Stands still: nothing new "
+            "comes from it, or old events do; if it is the smallest, it holds the watermark.",
+            ["topic", "partition"],
+            registry=self.registry,
+        )
+        self.input_partitions = Gauge(
+            "dedup_input_partitions",
+            "Input partitions that this process reads: idle ones were read to their end, of "
+            "unreachable ones nothing is known. Unreachable ones stay: look at their leaders.",
+            ["state"],
+            registry=self.registry,
+        )
+        self.skipped = Counter(
+            "dedup_skipped",
+            "Records read again that were answered before a restart. Grows otherwise: a bug.",
             registry=self.registry,
         )
         self.commits = Counter(

@@ -6,12 +6,15 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from prometheus_client import Histogram
 
+from operators.batches import InputPartition
 from operators.encode.encoder import Output
-from operators.lanes.hot_keys import MAX_HOT_KEYS, HotKey, HotKeys
+from operators.lanes.hot_keys import MAX_HOT_KEYS, HotKey
 from operators.lanes.lane import Lane
 from operators.monitoring.evictions import Evictions, NearCounts
 from operators.monitoring.liveness import Liveness
@@ -41,6 +44,18 @@ class WrittenBatch:
         return cls(output.lane, output.verdict, len(output.records), output.read_at, matched)
 
 
+InputState: TypeAlias = Literal["read", "idle", "unreachable"]
+"""Of an input partition: idle ones were read to the end; of unreachable ones nothing is known."""
+INPUT_STATES: tuple[InputState, ...] = get_args(InputState)
+
+
+class InputStatus(NamedTuple):
+    """How far an input partition was read.  lag: records that were not read, None if unknown."""
+
+    lag: int | None
+    state: InputState
+
+
 class Observer:
     """Counts what was decided and written, for all workers of a process.
 
@@ -59,13 +74,15 @@ class Observer:
         self.watermarks: dict[int, float] = {}
         self.restored_keys: dict[int, int] = {}
         self.records_written: dict[int, int] = {}
-        self.input_lag: dict[int, int] = {}
+        self.inputs: dict[InputPartition, InputStatus] = {}
         self.skew = SkewMonitor(clock)
-        self._hot_keys: dict[int, HotKeys] = {}
+        self._lanes: dict[int, Lane] = {}
+        self._skipped: dict[int, int] = {}
         self._evictions = Evictions(metrics, clock)
         self._near = NearCounts(metrics)
         self._clock = clock
         self._lock = Lock()
+        self._with_lag: set[tuple[str, str]] = set()
         # Computed when Prometheus reads them, so that they cost a batch nothing.
         metrics.state_size.set_function(lambda: _total(self.keys_held))
         metrics.state_bytes.set_function(lambda: _total(self.state_bytes))
@@ -73,6 +90,8 @@ class Observer:
         metrics.false_positive_rate.set_function(
             lambda: max(list(self.false_positive_rates.values()), default=0.0)
         )
+        for state in INPUT_STATES:
+            metrics.input_partitions.labels(state).set_function(partial(self._in_state, state))
         metrics.watermark.set_function(lambda: self.watermark)
         metrics.watermark_lag.set_function(lambda: self.watermark_lag)
         metrics.checkpoint_age.set_function(lambda: self.liveness.epoch_seconds)
@@ -81,7 +100,7 @@ class Observer:
         """Note a lane that is ready to decide, with its restored state."""
         self.restored_keys[lane.index] = len(lane.store)
         self.records_written.setdefault(lane.index, 0)
-        self._hot_keys[lane.index] = lane.hot_keys
+        self._lanes[lane.index] = lane
         self._evictions.opened(lane.index, lane.store.evicted)
         if lane.near is not None:
             self._near.opened(lane.index, lane.near)
@@ -99,6 +118,8 @@ class Observer:
         if lane.near is not None:
             self.state_bytes[index] += lane.near.size_bytes()
             self._near.decided(index, lane.near)
+        self.metrics.skipped.inc(lane.skipped - self._skipped.get(index, 0))
+        self._skipped[index] = lane.skipped
         self.liveness.note_activity()
 
     def written(self, batch: Sequence[WrittenBatch], now: float) -> None:
@@ -128,16 +149,60 @@ class Observer:
         self.metrics.commits.inc()
         self.metrics.commit_seconds.observe(seconds)
 
-    def lagging(self, partition: int, records: int) -> None:
-        """Note how many records of an input partition have not been read."""
-        self.input_lag[partition] = records
-        self.metrics.input_lag.labels(partition).set(records)
+    def reading(self, partition: InputPartition, lag: int | None, state: InputState) -> None:
+        """Note how far an input partition was read.
 
-    def hot_keys(self) -> list[tuple[int, HotKey]]:
-        """Return the hottest keys of this process with the lane of each, hottest first."""
-        lanes = list(self._hot_keys.items())
-        hot = [(lane, key) for lane, keys in lanes for key in keys.hottest()]
+        lag: how many of its records have not been read, None if that is not known.
+        """
+        self.inputs[partition] = InputStatus(lag, state)
+        labels = (partition.topic, str(partition.partition))
+        if lag is not None:
+            self.metrics.input_lag.labels(*labels).set(lag)
+        elif labels in self._with_lag:
+            self.metrics.input_lag.remove(*labels)
+        (self._with_lag.discard if lag is None else self._with_lag.add)(labels)
+        time = self.event_time(partition)
+        if time is not None:
+            self.metrics.input_event_time.labels(*labels).set(time)
+
+    def left(self, partition: InputPartition) -> None:
+        """Note that an input partition is read no more."""
+        self.reading(partition, None, "unreachable")
+        del self.inputs[partition]
+        labels = (partition.topic, str(partition.partition))
+        if self.event_time(partition) is not None:
+            self.metrics.input_event_time.remove(*labels)
+
+    @property
+    def lag(self) -> int | None:
+        """Number of records of all input partitions that have not been read; None if unknown."""
+        lags = [status.lag for status in list(self.inputs.values())]
+        known = [lag for lag in lags if lag is not None]
+        return sum(known) if len(known) == len(lags) else None
+
+    def event_time(self, partition: InputPartition) -> float | None:
+        """Return the largest event time of an input partition, epoch seconds; None if unknown."""
+        for lane in list(self._lanes.values()):
+            number = lane.inputs.number(partition)
+            if number is not None and number in lane.watermark.max_event_times:
+                return lane.watermark.max_event_times[number]
+        return None
+
+    def hot_keys(self) -> list[tuple[int, HotKey, InputPartition]]:
+        """Return the hottest keys of this process, hottest first.
+
+        With each the lane, and the partition of its example.
+        """
+        lanes = list(self._lanes.values())
+        hot = [
+            (lane.index, key, lane.inputs.partitions[key.partition])
+            for lane in lanes
+            for key in lane.hot_keys.hottest()
+        ]
         return sorted(hot, key=lambda item: -item[1].duplicates)[:MAX_HOT_KEYS]
+
+    def _in_state(self, state: InputState) -> int:
+        return sum(status.state == state for status in list(self.inputs.values()))
 
     @property
     def processed(self) -> int:

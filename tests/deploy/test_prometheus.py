@@ -37,7 +37,7 @@ def promtool() -> str:
 def known_metrics() -> set[str]:
     metrics = Metrics()
     metrics.duplicates.labels("event_id")
-    metrics.input_lag.labels(0)
+    metrics.input_lag.labels("t", 0)
     metrics.evictions.labels("max_keys")
     found = {sample.name for family in metrics.registry.collect() for sample in family.samples}
     return found | ELSEWHERE | {"up"}

@@ -8,7 +8,7 @@ import pytest
 
 from flows.assembly.specs import event_spec, near_spec
 from flows.settings.load import load_settings
-from operators.batches import Batch, Records, Span
+from operators.batches import FILE, Batch, Records, Span
 from operators.decode.decoder import Decoder
 from operators.lanes.cut import cut
 from operators.lanes.lane import Lane, LaneSpec
@@ -141,7 +141,7 @@ def test_shards(shard: _Shard) -> None:
         for number, (user, text, *_) in enumerate(table)
     ]
     records = Records(np.arange(len(values)), values)
-    (slice_,) = cut(Decoder(event_spec(settings))(Batch.of(Span(0, 1, 0, 4, 0.0), records)), 1)
+    (slice_,) = cut(Decoder(event_spec(settings))(Batch.of(Span(FILE, 0, 4, 0.0), records)), 1)
     verdicts = [VERDICTS[code] for code in lane.decide(slice_).verdicts.tolist()]
     assert verdicts == [row[shard.column] for row in table]
 

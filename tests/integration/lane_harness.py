@@ -6,19 +6,26 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import pytest
 from bytewax.inputs import StatefulSourcePartition
 
+from connectors.exactly_once.beginning import begin_application
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.lane_opener import LaneOpener, SinkSnapshot
 from connectors.exactly_once.lane_transactions import WriterSettings
 from connectors.exactly_once.lane_writer import LaneWriter
 from connectors.exactly_once.sink import TransactionalKafkaSink, TransactionalSinkSettings
+from connectors.kafka import starting_offsets
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.source import KafkaSource, SourceSettings
-from operators.batches import Batch, Slice, Span
+from connectors.kafka.input_reader import SourceSettings
+from connectors.kafka.input_topics import input_partitions
+from connectors.kafka.source import KafkaSource
+from connectors.kafka.source import Snapshot as SourceSnapshot
+from connectors.kafka.starting_offsets import InputOffsets
+from operators.batches import Batch, InputPartition, Slice, Span
 from operators.decode.decoder import Decoder
 from operators.encode.encoder import Output, kafka_encoder
 from operators.errors import DedupError
@@ -98,7 +105,22 @@ class LaneHarness:
 
     def source(self, start: Literal["earliest", "latest"] = "earliest") -> KafkaSource:
         """The source of a process, for `Run.begin`."""
-        return KafkaSource(SourceSettings(self.access, self.topics.input, start))
+        partitions = self.inputs
+        answered = begin_application(
+            self.access,
+            self.changelog,
+            lambda: starting_offsets.offsets_to_begin(self.access, partitions, start),
+            self.fingerprint,
+        )
+        positions = [{} if lane is None else lane.positions for lane in answered]
+        starts = starting_offsets.answered_by_all(self.access, partitions, positions)
+        settings = SourceSettings(self.access, [self.topics.input], start)
+        return KafkaSource(settings, InputOffsets(starts, use_snapshots=False))
+
+    @cached_property
+    def inputs(self) -> list[InputPartition]:
+        """The input's partitions."""
+        return input_partitions(self.access, self.access.admin(), [self.topics.input])
 
     def changelog_span(self, lane: int) -> tuple[int, int]:
         """First offset of a lane's changelog that still exists, and the offset after its last."""
@@ -160,7 +182,7 @@ class Run:
             self.observer,
         )
         self._decode = Decoder(event_spec(harness.settings, harness.lanes))
-        self._encode = kafka_encoder(harness.topics.input, ["event_id"])
+        self._encode = kafka_encoder(["event_id"])
         self.parts = {
             lane: self.sink.build_part(
                 "sink", name, None if snapshot is None else snapshot.sinks.get(lane)
@@ -171,7 +193,7 @@ class Run:
         self.lanes: dict[int, Lane] = {}
         self.deliver = self.write
         self.positions = {} if snapshot is None else dict(snapshot.positions)
-        self._reading: StatefulSourcePartition[Batch, int] | None = None
+        self._shares: list[StatefulSourcePartition[Batch, SourceSnapshot]] = []
 
     def lane(self, index: int) -> Lane:
         """Return a lane; the first call opens it."""
@@ -200,8 +222,9 @@ class Run:
         begin = self.positions.get(partition, 0) if start is None else start
         rows = [record for record in records if record.offset >= begin]
         end = records[-1].offset + 1
-        span = Span(partition, self._rig.topics.partitions, begin, end, time.time())
-        self._answer(Batch.of(span, records_of(rows)))
+        inputs = self._rig.inputs
+        span = Span(inputs[partition], begin, end, time.time())
+        self._answer(Batch.of(span, records_of(rows), inputs))
 
     def _writers(self) -> list[LaneWriter]:
         return [part._writer for part in self.parts.values() if part._writer is not None]
@@ -210,27 +233,26 @@ class Run:
         for slice_ in cut(self._decode(batch), self._rig.lanes):
             self.decide(slice_)
         for span in batch.spans.spans:
-            self.positions[span.partition] = span.end
+            self.positions[span.partition.partition] = span.end
 
     def begin(self, source: KafkaSource) -> None:
-        """Let a source begin partition 0, at the snapshot or where the source chooses."""
-        [name] = source.list_parts()
-        self._reading = source.build_part("source", name, self.positions.get(0))
+        """Let a source begin where it chooses."""
+        self._shares = [source.build_part("source", name, None) for name in source.list_parts()]
 
     def read(self, end: int) -> None:
         """Answer the source's records, up to an offset."""
-        assert self._reading is not None
         deadline = time.monotonic() + _SECONDS
         while self.positions.get(0, 0) < end:
             assert time.monotonic() < deadline, f"the source gives nothing up to {end}"
-            for batch in self._reading.next_batch():
-                self._answer(batch)
+            for share in self._shares:
+                for batch in share.next_batch():
+                    self._answer(batch)
             time.sleep(0.01)
 
-    def end_source_epoch(self) -> int:
+    def end_source_epoch(self) -> None:
         """End the source's epoch, as Bytewax does before it ends those of the lanes."""
-        assert self._reading is not None
-        return self._reading.snapshot()
+        for share in self._shares:
+            share.snapshot()
 
     def decide(self, slice_: Slice) -> None:
         """Answer a slice."""

@@ -4,6 +4,7 @@ import gc
 import logging
 import time
 import weakref
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from connectors.kafka.access import KafkaAccess
 from connectors.librdkafka.column_consumer import ColumnConsumer, Event
+from connectors.librdkafka.request_counts import Request as Kind
 from operators.batches import Records
 from tests.integration.conftest import MakeTopics
 from tests.integration.mock_brokers import Request, mock_brokers
@@ -33,7 +35,11 @@ def topics(make_topics: MakeTopics) -> Topics:
 
 def make_consumer(topics: Topics, **settings: object) -> ColumnConsumer:
     access = KafkaAccess(topics.bootstrap, topics.prefix)
-    return ColumnConsumer({**access.consumer_settings(), **settings}, topics.input, 1)
+    return ColumnConsumer({**access.consumer_settings(), **settings})
+
+
+def read_from(consumer: ColumnConsumer, topics: Topics, offset: int) -> None:
+    consumer.add({(topics.input, 1): offset})
 
 
 def fill(topics: Topics, count: int, **changed: object) -> list[Record]:
@@ -50,8 +56,9 @@ def read_to_end(
     deadline = time.monotonic() + SECONDS
     while not events_met:
         assert time.monotonic() < deadline, "no end"
-        records, events_met = consumer.read(max_records, size_bytes)
-        batches.append(records)
+        fetched = consumer.read(max_records, size_bytes)
+        batches.append(fetched.records)
+        events_met = list(fetched.events)
     return batches, events_met
 
 
@@ -74,7 +81,7 @@ def test_every_record_is_read_as_it_was_written(topics: Topics, max_records: int
     fill(topics, 3_000)
     written = [record for _, record in read_topics(topics.bootstrap, [topics.input])]
     consumer = make_consumer(topics)
-    consumer.assign(0)
+    read_from(consumer, topics, 0)
     batches, events_met = read_to_end(consumer, max_records)
 
     assert rows_of(batches) == [
@@ -89,14 +96,14 @@ def test_every_record_is_read_as_it_was_written(topics: Topics, max_records: int
 def test_it_reads_from_the_assigned_offset(topics: Topics) -> None:
     fill(topics, 50)
     consumer = make_consumer(topics)
-    consumer.assign(20)
+    read_from(consumer, topics, 20)
     assert [row[0] for row in rows_of(read_to_end(consumer)[0])] == list(range(20, 50))
 
 
 def test_a_batch_of_large_records_is_small(topics: Topics) -> None:
     fill(topics, 4_000, value=b"x" * 1_000)
     consumer = make_consumer(topics)
-    consumer.assign(0)
+    read_from(consumer, topics, 0)
     batches, _ = read_to_end(consumer, size_bytes=1_500_000)
 
     assert sum(map(len, batches)) == 4_000
@@ -115,7 +122,7 @@ def test_aborted_records_are_not_read(topics: Topics) -> None:
         filler.producer.flush(SECONDS)
         end(SECONDS)
     consumer = make_consumer(topics)
-    consumer.assign(0)
+    read_from(consumer, topics, 0)
     batches, events_met = read_to_end(consumer)
 
     assert [(row[0], row[1], row[2]) for row in rows_of(batches)] == [(2, None, b"committed")]
@@ -126,7 +133,7 @@ def test_aborted_records_are_not_read(topics: Topics) -> None:
 def test_an_offset_out_of_range_is_an_event(topics: Topics) -> None:
     fill(topics, 5)
     consumer = make_consumer(topics)
-    consumer.assign(1_000)
+    read_from(consumer, topics, 1_000)
     batches, events_met = read_to_end(consumer)
 
     assert not any(map(len, batches))
@@ -134,34 +141,50 @@ def test_an_offset_out_of_range_is_an_event(topics: Topics) -> None:
     assert "out of range" in events_met[0].error.str()
 
 
-def test_the_first_offset_and_the_end(topics: Topics) -> None:
+def test_the_end_is_known_from_what_was_fetched(topics: Topics) -> None:
     fill(topics, 30)
     consumer = make_consumer(topics)
-    assert consumer.known_end() < 0
-    assert consumer.ask_ends(SECONDS) == (0, 30)
-    consumer.assign(0)
+    assert consumer.known_end((topics.input, 1)) < 0
+    read_from(consumer, topics, 0)
     read_to_end(consumer)
-    assert consumer.known_end() == 30
+    assert consumer.known_end((topics.input, 1)) == 30
 
 
-def test_the_ends_of_a_missing_topic_are_an_error(topics: Topics) -> None:
-    access = KafkaAccess(topics.bootstrap, topics.prefix)
-    consumer = ColumnConsumer(access.consumer_settings(), "nowhere", 0)
-    with pytest.raises(KafkaException) as raised:
-        consumer.ask_ends(5.0)
-    assert raised.value.args[0].code() in (
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError._UNKNOWN_TOPIC,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
+def test_records_come_grouped_by_partition(topics: Topics) -> None:
+    """Partitions that are added while others are read, too; answers to requests are counted."""
+    drafts = events(400, seed=1)
+    written = topics.produce(
+        replace(draft, partition=row // 3 % 2) for row, draft in enumerate(drafts)
     )
+    consumer = make_consumer(topics)
+    consumer.add({(topics.input, 1): 7})
+    places: dict[tuple[str, int], list[int]] = {}
+    deadline = time.monotonic() + SECONDS
+    while sum(map(len, places.values())) < len(written) - 7:
+        assert time.monotonic() < deadline, "no end"
+        fetched = consumer.read(150, MANY)
+        begin = 0
+        for place, end in zip(fetched.places, fetched.ends, strict=True):
+            places.setdefault(place, []).extend(fetched.records.offsets[begin:end].tolist())
+            begin = end
+        assert begin == len(fetched.records)
+        if any(event.place == (topics.input, 1) for event in fetched.events):
+            consumer.add({(topics.input, 0): 0})
+    counts = Counter(record.partition for record in written)
+    assert places == {
+        (topics.input, 0): list(range(counts[0])),
+        (topics.input, 1): list(range(7, counts[1])),
+    }
+    assert consumer.responses[Kind.FETCH] > 0
+    assert consumer.responses.total > consumer.responses[Kind.METADATA] > 0
 
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_the_next_offset_is_committed_to_the_group(topics: Topics, wait: bool) -> None:
     fill(topics, 5)
     consumer = make_consumer(topics)
-    consumer.assign(0)
-    consumer.commit(3, wait=wait)
+    read_from(consumer, topics, 0)
+    consumer.commit({(topics.input, 1): 3}, wait=wait)
     deadline = time.monotonic() + SECONDS
     while not wait and topics.committed() != {1: 3}:
         assert time.monotonic() < deadline, "not committed"
@@ -178,24 +201,24 @@ def test_without_a_group_it_is_refused(topics: Topics) -> None:
 def test_a_failed_commit_is_an_error() -> None:
     with mock_brokers() as brokers:
         settings = {"bootstrap.servers": brokers.bootstrap, "group.id": "g"}
-        consumer = ColumnConsumer(settings, "t", 0)
+        consumer = ColumnConsumer(settings)
         brokers.answer(Request.OFFSET_COMMIT, [KafkaError.GROUP_AUTHORIZATION_FAILED])
         with pytest.raises(KafkaException) as raised:
-            consumer.commit(3, wait=True)
+            consumer.commit({("t", 0): 3}, wait=True)
     assert raised.value.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
 
 
 def test_messages_are_freed(topics: Topics) -> None:
     """Reading the same records again and again takes no more memory."""
     fill(topics, 3_000, value=b"x" * 10_000)
-    consumer = make_consumer(topics)
     process = psutil.Process()
 
     def read_all() -> int:
-        consumer.assign(0)
+        consumer = make_consumer(topics)
+        read_from(consumer, topics, 0)
         batches, _ = read_to_end(consumer, 500)
         assert sum(map(len, batches)) == 3_000
-        del batches
+        del batches, consumer
         gc.collect()
         return int(process.memory_info().rss)
 
@@ -213,7 +236,7 @@ def test_reading_serves_errors_and_log(caplog: pytest.LogCaptureFixture) -> None
     met: list[KafkaError] = []
     settings = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "error_cb": met.append}
     with caplog.at_level(logging.DEBUG, LOG.name):
-        consumer = ColumnConsumer({**settings, "logger": LOG}, "t", 0)
+        consumer = ColumnConsumer({**settings, "logger": LOG})
         deadline = time.monotonic() + SECONDS
         while not (met and caplog.records):
             assert time.monotonic() < deadline, "no error and no log"
@@ -229,7 +252,7 @@ def test_an_unused_consumer_is_freed_at_once() -> None:
     gc.disable()
     try:
         settings = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "logger": LOG}
-        consumer = ColumnConsumer({**settings, "error_cb": print}, "t", 0)
+        consumer = ColumnConsumer({**settings, "error_cb": print})
         gone = weakref.ref(consumer)
         del consumer
         assert gone() is None
@@ -239,6 +262,6 @@ def test_an_unused_consumer_is_freed_at_once() -> None:
 
 def test_without_records_the_batch_is_empty(topics: Topics) -> None:
     consumer = make_consumer(topics)
-    records, events_met = consumer.read(10, MANY)
-    assert (len(records), events_met) == (0, [])
-    assert records.offsets.dtype == np.int64
+    fetched = consumer.read(10, MANY)
+    assert (len(fetched.records), list(fetched.events), fetched.places) == (0, [], [])
+    assert fetched.records.offsets.dtype == np.int64

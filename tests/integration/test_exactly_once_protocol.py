@@ -6,7 +6,7 @@ test_exactly_once_start.py, 6 and 7 in test_exactly_once_state.py, 8 in test_exa
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -241,10 +241,10 @@ def test_broken_skip(harness: LaneHarness, monkeypatch: pytest.MonkeyPatch) -> N
     assert harness.doubled(records) == (0, 10)
 
 
-def _keep_all(positions: Positions, slice_: Slice) -> tuple[Slice, int]:
+def _keep_all(positions: Positions, slice_: Slice, partitions: Sequence[int]) -> tuple[Slice, int]:
     progress = positions.progress
-    for span in slice_.spans.spans:
-        progress[span.partition] = max(progress.get(span.partition, 0), span.end)
+    for span, partition in zip(slice_.spans.spans, partitions, strict=True):
+        progress[partition] = max(progress.get(partition, 0), span.end)
     return slice_, 0
 
 

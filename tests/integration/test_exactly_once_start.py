@@ -1,19 +1,19 @@
 """Rule 5 of the protocol (connectors/exactly_once), kept and broken: where the source starts."""
 
 import time
+from collections.abc import Callable
 from threading import Thread
 from typing import cast
 
 import pytest
-from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from connectors.exactly_once import changelog_topic
-from connectors.exactly_once.changelog import Changelog
+from connectors.exactly_once.changelog import AnsweredInput, Changelog
 from connectors.kafka import starting_offsets
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.source import _KafkaSourcePartition
 from operators.errors import StateError
+from tests.integration import lane_harness
 from tests.integration.lane_harness import LaneHarness, make_records
 
 SECONDS = 30.0
@@ -100,14 +100,19 @@ def test_started_at_the_end_it_starts_there_again(harness: LaneHarness) -> None:
     assert begin_at_latest(harness) == (0, 0)
 
 
-def test_broken_start_that_is_not_committed(
+def test_broken_start_that_is_not_written(
     harness: LaneHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class NotCommitting(Consumer):
-        def commit(self, *_: object, **__: object) -> None:  # type: ignore[override]
-            pass
+    def not_written(
+        _: object, changelog: Changelog, starts: Callable[[], object], __: object
+    ) -> list[AnsweredInput | None]:
+        return changelog.answered() if any(changelog.answered()) else [answered(starts())] * 2
 
-    monkeypatch.setattr(starting_offsets, "Consumer", NotCommitting)
+    def answered(starts: object) -> AnsweredInput:
+        assert isinstance(starts, dict)
+        return AnsweredInput({}, starts)
+
+    monkeypatch.setattr(lane_harness, "begin_application", not_written)
 
     assert begin_at_latest(harness) == (10, 0)
 
@@ -137,27 +142,23 @@ def test_the_group_trails_the_lanes(harness: LaneHarness, epoch: int) -> None:
     assert die_at_the_end_of_an_epoch(harness, epoch) == (0, 0)
 
 
-def commit_at_once(source: _KafkaSourcePartition) -> int:
-    source._commit(source._next, wait=True)
-    return source._next
-
-
-def test_broken_group_ahead_of_the_lanes(
+def test_broken_start_ahead_of_the_lane_that_is_behind(
     harness: LaneHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_KafkaSourcePartition, "snapshot", commit_at_once)
+    """One lane has committed more than the other: what the other lacks must be read again."""
+    records = harness.topics.produce(make_records(0, 10))
+    run = harness.run()
+    run.begin(harness.source())
+    run.read(10)
+    run.parts[0].snapshot()  # commits one lane only
+    run.end()
+    monkeypatch.setattr(starting_offsets, "min", max, raising=False)
 
+    after = harness.run()
+    after.begin(harness.source())
+    records += harness.topics.produce(make_records(10, 20))
     with pytest.raises(StateError, match="records are missing between"):
-        die_at_the_end_of_an_epoch(harness, 2)
-
-
-def test_broken_group_ahead_of_lanes_that_have_never_committed(
-    harness: LaneHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A lane that has never committed cannot detect a gap: only the group's offset prevents it."""
-    monkeypatch.setattr(_KafkaSourcePartition, "snapshot", commit_at_once)
-
-    assert die_at_the_end_of_an_epoch(harness, 1) == (10, 0)
+        after.read(20)
 
 
 def lose_the_changelog(harness: LaneHarness) -> tuple[int, int]:

@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 from confluent_kafka import TopicPartition
 
-from connectors.kafka.access import KafkaAccess
-from connectors.kafka.source import KafkaSource, SourceSettings
 from connectors.shutdown import exit_on_user_error
 from deploy.kafka.ports import free_ports
+from flows.assembly import parts
+from flows.launch import Launch
+from flows.settings.load import load_settings
 from operators.errors import SourceError
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
-from tests.integration.lane_harness import raising
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
 from tests.model import Record
 
@@ -115,12 +117,16 @@ def test_a_topic_that_was_deleted_does_not_count_as_read(
     make_topics: MakeTopics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without partitions a source has ended, and the job with status 0."""
-    raising(monkeypatch, [])
     topics = make_topics()
-    access = KafkaAccess(topics.bootstrap, topics.prefix)
-    source = KafkaSource(SourceSettings(access, f"{topics.input}-gone"))
+    settings = load_settings(topics.settings)
+
+    def check_and_delete(*_: object, **__: object) -> int:
+        topics.delete(topics.input)
+        return 1
+
+    monkeypatch.setattr(parts, "ensure_topics", check_and_delete)
     with pytest.raises(SourceError, match="Was it deleted"):
-        source.list_parts()
+        parts.parts_for(settings, Launch(None, 0, 1, 1), Observer(Metrics()))
 
 
 def test_a_bug_is_logged_before_bytewax_can_lose_it(

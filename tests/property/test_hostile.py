@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.batches import Batch, DecodedBatch, Records, Span
+from operators.batches import FILE, Batch, DecodedBatch, Records, Span
 from operators.columns.header_table import Headers
 from operators.decode.decoder import Decoder
 from operators.decode.events import EventSpec
@@ -60,7 +60,7 @@ def decode(
         headers=[headers] * count,
         timestamps=np.ones(count, np.int64),
     )
-    decoded = Decoder(spec)(Batch.of(Span(0, 1, 0, count, NOW), records))
+    decoded = Decoder(spec)(Batch.of(Span(FILE, 0, count, NOW), records))
     invalid = decoded.decided.invalid
     for row in range(count):
         assert np.isfinite(decoded.decided.times[row]) != (row in invalid)
@@ -153,7 +153,7 @@ def test_a_flood_of_headers_is_searched_once_and_passed_on() -> None:
         2: "tombstone",
     }
     assert time.thread_time() - begun < SECONDS_A_MEGABYTE
-    assert kafka_encoder("in", ["@header.h,@key"]) is not None
+    assert kafka_encoder(["@header.h,@key"]) is not None
 
 
 JSON_TEXTS: Final = st.recursive(

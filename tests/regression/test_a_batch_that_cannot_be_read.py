@@ -16,10 +16,14 @@ from confluent_kafka import KafkaError, Producer
 
 from connectors.kafka import read_errors
 from connectors.kafka.access import KafkaAccess
+from connectors.kafka.input_reader import InputReader, SourceSettings, share_of
+from connectors.kafka.input_watch import InputWatch
 from connectors.kafka.read_errors import PASSING
-from connectors.kafka.source import KafkaSource, SourceSettings
 from deploy.kafka import QUICK_RESTART, Broker, start_broker
+from operators.batches import InputPartition
 from operators.errors import DedupError, SourceError
+from operators.monitoring.metrics import Metrics
+from operators.monitoring.observer import Observer
 from tests.integration.job import Job, fail, finish
 from tests.integration.lane_harness import raising
 from tests.integration.mock_brokers import MockBrokers, Request, mock_brokers
@@ -33,6 +37,7 @@ _BEFORE_LENGTH_ENDS = 12
 _HEADER_BYTES = 61
 _BATCHES = 4
 _BATCH_RECORDS = 50
+_ENDS_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -208,14 +213,19 @@ def brokers() -> Iterator[MockBrokers]:
 def read_one(brokers: MockBrokers, codes: list[int]) -> int:
     """Read while fetches are answered with errors; return how many records were there."""
     access = KafkaAccess(brokers.bootstrap, "app", {"log_level": 0})
-    partition = KafkaSource(SourceSettings(access, TOPIC)).build_part("source", "00000", None)
+    partition = InputPartition(TOPIC, "", 0)
+    watch = InputWatch(access, [TOPIC], [partition], _ENDS_SECONDS)
+    reader = InputReader(SourceSettings(access, [TOPIC]), watch, {}, Observer(Metrics()))
+    reader.take(share_of(partition), {partition: 0})
+    watch.start()
     brokers.answer(Request.FETCH, codes)
     deadline = time.monotonic() + 20.0
     found = 0
     while not found and time.monotonic() < deadline:
-        found = sum(len(batch.records) for batch in partition.next_batch())
+        found = sum(len(batch.records) for batch in reader.read())
         time.sleep(0.01)
-    partition._consumer.close()
+    reader.close()
+    watch.close()
     return found
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from flows.assembly.specs import event_spec, near_spec
 from flows.settings.model import Settings
-from operators.batches import Batch, Records, Span
+from operators.batches import FILE, Batch, Records, Span
 from operators.columns.arrays import Bools, Codes, Floats, Hashes, Ints
 from operators.decode.decoder import Decoder
 
@@ -54,7 +54,7 @@ def input_decoder(settings: Settings) -> DecodeInput:
         near = None
 
     def decode(records: Records) -> DecodedRecords:
-        span = Span(partition=0, partitions=1, start=0, end=0, read_at=math.inf)
+        span = Span(FILE, 0, 0, read_at=math.inf)
         decoded = decoder(Batch.of(span, records))
         decided = decoded.decided
         keys = decided.hashes

@@ -11,7 +11,7 @@ import numpy as np
 from flows.assembly.specs import event_spec, near_spec
 from flows.cli.audit.table import InputTable
 from flows.settings.model import Settings
-from operators.batches import Batch, Records, Span
+from operators.batches import FILE, Batch, Records, Span
 from operators.columns.arrays import Floats, Ints
 from operators.decode.decoder import Decoder
 from operators.verdicts import DUPLICATE
@@ -86,7 +86,7 @@ def _texts(
     texts: dict[int, str] = {}
     characters = 0
     for chunk, records in read_again(both[table.reasons[both] == 0]):
-        decided = decode(Batch.of(Span(0, 1, 0, 0, read_at=math.inf), records)).decided
+        decided = decode(Batch.of(Span(FILE, 0, 0, read_at=math.inf), records)).decided
         assert decided.texts is not None, "the settings ask for near duplicates"
         for row, text in zip(chunk.tolist(), decided.texts, strict=True):
             texts[row] = text

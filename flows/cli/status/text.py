@@ -1,4 +1,4 @@
-"""The status of a job as lines of text: all processes together, its lanes, its hot keys."""
+"""The status of a job as lines of text: all processes together, its input, its lanes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 _BYTE_STEP = 1024
 _MAX_PARTITIONS = 4
 _MAX_HOT_KEYS = 5
+_MAX_INPUTS = 8
 _LABEL_COLUMNS = 12
 # Durations below this many seconds are shown in this unit (seconds), in this format.
 _DURATIONS = (
@@ -48,6 +49,7 @@ def lines_of(reports: Sequence[Report], missing: Sequence[str], *, curves: bool)
         *lines,
         *_figures(reports, curves=curves),
         "",
+        *_inputs(reports),
         *_lanes(reports),
         *_hot_keys(reports),
     ]
@@ -72,8 +74,13 @@ def _figures(reports: Sequence[Report], *, curves: bool) -> list[str]:
         for verdict in VERDICTS
     )
     rate = sum(report["records_per_second"] for report in reports)
-    lag = _add(report["input_lag"] for report in reports)
-    behind = [f"partition {name}: {count:,}" for name, count in lag.most_common() if count]
+    inputs = [partition for report in reports for partition in report["inputs"]]
+    behind = [
+        f"{partition['topic']}/{partition['partition']}: {partition['lag']:,}"
+        for partition in sorted(inputs, key=lambda one: -(one["lag"] or 0))
+        if partition["lag"]
+    ]
+    unknown = sum(partition["lag"] is None for partition in inputs)
     commits = sum(report["commits"] for report in reports)
     durations = [
         report["commit_seconds"] for report in reports if report["commit_seconds"] is not None
@@ -88,8 +95,9 @@ def _figures(reports: Sequence[Report], *, curves: bool) -> list[str]:
         _line("duplicates", _listed(_add(report["duplicates"] for report in reports))),
         _line(
             "input lag",
-            f"{sum(lag.values()):,} records"
-            + (f" ({', '.join(behind[:_MAX_PARTITIONS])})" if behind else ""),
+            f"{sum(partition['lag'] or 0 for partition in inputs):,} records"
+            + (f" ({', '.join(behind[:_MAX_PARTITIONS])})" if behind else "")
+            + (f", unknown for {unknown:,} of {len(inputs):,} partitions" if unknown else ""),
             _curve(reports, _lags) if curves else "",
         ),
         _line(
@@ -142,6 +150,29 @@ def _lanes(reports: Sequence[Report]) -> list[str]:
     return _table(heads, rows)
 
 
+def _inputs(reports: Sequence[Report]) -> list[str]:
+    """Make a table of the input partitions, the least known and the furthest behind first."""
+    inputs = [(report, one) for report in reports for one in report["inputs"]]
+    inputs.sort(key=lambda item: -math.inf if item[1]["lag"] is None else -item[1]["lag"])
+    if not inputs:
+        return []
+    heads = ("topic", "partition", "not read", "state", "event time")
+    rows = [
+        (
+            str(one["topic"]),
+            str(one["partition"]),
+            "unknown" if one["lag"] is None else f"{one['lag']:,}",
+            str(one["state"]),
+            "unknown"
+            if one["event_time"] is None
+            else f"{seconds(report['at'] - one['event_time'])} ago",
+        )
+        for report, one in inputs[:_MAX_INPUTS]
+    ]
+    more = len(inputs) - len(rows)
+    return [*_table(heads, rows), *([f"and {more:,} more"] if more else []), ""]
+
+
 def _hot_keys(reports: Sequence[Report]) -> list[str]:
     """Make a table of the keys with the most duplicates; no lines if there are none."""
     keys = [key for report in reports for key in report.get("hot_keys", ())]
@@ -183,7 +214,7 @@ def _rates(report: Report) -> list[float]:
 
 
 def _lags(report: Report) -> list[float]:
-    return [float(sample["lag"]) for sample in report["history"][:-1]]
+    return [float(sample["lag"] or 0) for sample in report["history"][:-1]]
 
 
 def _curve(reports: Sequence[Report], samples: Callable[[Report], list[float]]) -> str:

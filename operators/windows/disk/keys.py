@@ -8,6 +8,7 @@ from itertools import islice, takewhile
 import msgspec
 import numpy as np
 
+from operators.batches import InputPartition
 from operators.changes import Delta, LaneProgress
 from operators.columns.arrays import Bools, Ints
 from operators.windows.bound import Bound
@@ -23,7 +24,7 @@ from operators.windows.store import bucket_numbers
 _STEP = 2048
 # RocksDB is asked for its size once in 64 writes.
 _WRITES_PER_SIZE = 64
-_PROGRESS = b"progress"
+_PROGRESS, _INPUTS = b"progress", b"inputs"
 
 
 class DiskKeys:
@@ -46,21 +47,33 @@ class DiskKeys:
         self._buckets = Buckets(layout, database)
         self._chooser = VictimChooser(database)
         self._horizon = -math.inf
-        self._uncounted = 0
+        self._uncounted = self._inputs = 0
         self.size_bytes = database.disk_bytes()
         self.progress: LaneProgress | None = None
         stored = database.get_one(META, _PROGRESS)
         if stored is not None:
             kept = msgspec.msgpack.decode(stored)
             self._held, self._ordinal = kept["held"], kept["ordinal"]
-            self.progress = LaneProgress(*kept["progress"])
+            inputs = msgspec.msgpack.decode(
+                database.get_one(META, _INPUTS) or b"\x90", type=tuple[InputPartition, ...]
+            )
+            self._inputs = len(inputs)
+            if kept["progress"] is not None:
+                self.progress = LaneProgress(**kept["progress"], inputs=inputs)
 
     def __len__(self) -> int:
         """Return the number of keys, without those that expired or are chosen for eviction."""
         return self._held - self._uncounted
 
     def _write(self, batch: RocksBatch) -> None:
-        kept = {"progress": self.progress, "held": self._held, "ordinal": self._ordinal}
+        progress = None
+        if self.progress is not None:
+            progress = self.progress._asdict()
+            inputs = progress.pop("inputs")
+            if len(inputs) != self._inputs:  # the table only grows
+                self._inputs = len(inputs)
+                batch.put(META, _INPUTS, msgspec.msgpack.encode(inputs))
+        kept = {"progress": progress, "held": self._held, "ordinal": self._ordinal}
         batch.put(META, _PROGRESS, msgspec.msgpack.encode(kept))
         self._database.write(batch)
         self._writes += 1

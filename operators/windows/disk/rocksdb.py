@@ -49,7 +49,7 @@ _LOG_BYTES = 1 << 20
 
 KEYS, ORDER, ENDS, BUCKETS, META = FAMILIES = ("keys", "order", "ends", "buckets", "meta")
 _IDENTITY = b"identity"
-_VERSION = 1
+_VERSION = 2
 
 
 class InUseError(StateError):

@@ -52,7 +52,7 @@ def test_a_consumer_that_nobody_closed_does_not_keep_the_process() -> None:
     ended = run("""
         from connectors.librdkafka.column_consumer import ColumnConsumer
 
-        consumer = ColumnConsumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "g"}, "t", 0)
+        consumer = ColumnConsumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "g"})
         consumer.assign(0)
         consumer.commit(5, wait=False)
     """)

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.batches import Batch, DecisionColumns, Records, Slice, Span, Spans, select_rows
+from operators.batches import Batch, DecisionColumns, Records, Slice, Spans, select_rows
 from operators.columns.byte_column import ByteColumn
 from operators.columns.event_types import EventTypes
+from tests.builders import span_of
 
 ROWS: list[list[int]] = [[], [2], [0, 3], [1, 2, 4], [0, 1, 2, 3, 4]]
 
@@ -56,22 +57,22 @@ def test_what_was_taken_may_be_changed() -> None:
     assert whole.headers is not None
 
 
-SPANS = Spans((Span(0, 3, 3, 7, 1.5), Span(2, 3, 0, 4, 2.5), Span(1, 3, 9, 13, 3.5)), (3, 3, 5))
+SPANS = Spans((span_of(0, 3, 7, 1.5), span_of(2, 0, 4, 2.5), span_of(1, 9, 13, 3.5)), (3, 3, 5))
 
 
 def test_spans_and_their_rows() -> None:
-    assert [(span.partition, rows) for span, rows in SPANS] == [
+    assert [(span.partition.partition, rows) for span, rows in SPANS] == [
         (0, slice(0, 3)),
         (2, slice(3, 3)),
         (1, slice(3, 5)),
     ]
-    assert SPANS.partitions.tolist() == [0, 0, 0, 1, 1]
+    assert SPANS.of_rows((7, 8, 9)).tolist() == [7, 7, 7, 9, 9]
     assert SPANS.read_at == 1.5
     kept = SPANS.to_rows(np.array([1, 4]))
-    assert kept.partitions.tolist() == [0, 1]
+    assert kept.of_rows((7, 8, 9)).tolist() == [7, 9]
     assert kept.spans is SPANS.spans
-    [(span, rows)] = Batch.of(Span(1, 2, 0, 9, 0.5), records(columns=False)).spans
-    assert (span.partition, rows) == (1, slice(0, 5))
+    [(span, rows)] = Batch.of(span_of(1, 0, 9, 0.5), records(columns=False)).spans
+    assert (span.partition.partition, rows) == (1, slice(0, 5))
 
 
 def a_slice() -> Slice:
@@ -101,7 +102,7 @@ def test_a_slice_keeps_only_some_records() -> None:
     assert kept.decided.hashes.reshape(-1).tolist() == [2, 3, 4, 5]
     assert kept.decided.types is not None
     assert kept.decided.types.tolist() == ["", "b"]
-    assert kept.spans.partitions.tolist() == [0, 1]
+    assert kept.spans.of_rows((7, 8, 9)).tolist() == [7, 9]
     assert kept.max_event_times == (1.0, -np.inf, 3.0)
 
 

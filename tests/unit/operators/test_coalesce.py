@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.batches import Batch, Records, Span
+from operators.batches import Batch, Records
 from operators.coalesce import coalesce
 from operators.columns.byte_column import ByteColumn
+from tests.builders import span_of
 
 
 def batch_of(
@@ -16,7 +17,7 @@ def batch_of(
     """Records whose values name their place.  columns: whether they have keys, headers, times."""
     names = [f"{partition}-{start + row}" for row in range(count)]
     return Batch.of(
-        Span(partition, 9, start, start + count, 1000.0 + partition),
+        span_of(partition, start, start + count, 1000.0 + partition),
         Records(
             offsets=np.arange(start, start + count),
             values=[name.encode().ljust(size) for name in names],
@@ -42,8 +43,9 @@ def rows_of(batch: Batch) -> list[tuple[int, int, bytes | None]]:
         offsets = records.offsets[rows].tolist()
         assert all(span.start <= offset < span.end for offset in offsets)
         values = zip(offsets, records.values[rows], strict=True)
-        places += [(span.partition, offset, value) for offset, value in values]
-    assert [row[0] for row in places] == batch.spans.partitions.tolist()
+        places += [(span.partition.partition, offset, value) for offset, value in values]
+    numbers = [span.partition.partition for span in batch.spans.spans]
+    assert [row[0] for row in places] == batch.spans.of_rows(numbers).tolist()
     return places
 
 

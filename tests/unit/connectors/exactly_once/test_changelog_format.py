@@ -16,6 +16,7 @@ from connectors.exactly_once.changelog_format import (
     pack,
     unpack,
 )
+from operators.batches import InputPartition
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import StateError
 from tests.changelog_deltas import MAX_RECORD_BYTES, random_delta
@@ -23,6 +24,12 @@ from tests.changelog_deltas import MAX_RECORD_BYTES, random_delta
 times = st.floats(allow_nan=False)
 partitions = st.integers(0, 2**16 - 1)
 fingerprints = st.dictionaries(st.text(max_size=12), st.text(max_size=12), max_size=4)
+
+
+ids = st.sampled_from(["", "q", "r"])
+inputs = st.lists(
+    st.builds(InputPartition, st.sampled_from(["a", "b"]), ids, st.integers(0, 4)), unique=True
+).map(tuple)
 
 
 @st.composite
@@ -38,6 +45,7 @@ def changes(draw: st.DrawFn) -> LaneChange:
                 if draw(st.booleans())
             },
             watermark=draw(times),
+            inputs=draw(inputs),
         ),
         random_delta(
             draw(st.integers(0, 3 * KEYS_PER_RECORD)),
@@ -61,6 +69,7 @@ def test_round_trip(change: LaneChange, fingerprint: dict[str, str]) -> None:
     assert all(len(value) < MAX_RECORD_BYTES for value in packed)
     assert last.fingerprint == fingerprint
     assert last.change.progress == change.progress
+    assert [record.whole for record in records] == [record.last for record in records]
     added = concat(records)
     assert np.array_equal(added.hashes, change.delta.hashes)
     assert np.array_equal(added.times, change.delta.times)
@@ -69,6 +78,23 @@ def test_round_trip(change: LaneChange, fingerprint: dict[str, str]) -> None:
         assert (added.firsts is None) == (change.delta.firsts is None)
     if added.firsts is not None and change.delta.firsts is not None:
         assert np.array_equal(added.firsts, change.delta.firsts)
+
+
+@given(changes())
+def test_a_record_of_what_changed_leaves_settings_and_inputs_out(change: LaneChange) -> None:
+    *_, last = [unpack(value) for value in pack(change, None)]
+
+    assert last.last
+    assert not last.whole
+    assert last.fingerprint == {}
+    assert last.change.progress == change.progress._replace(inputs=())
+
+
+def test_a_thousand_partitions_are_few_bytes() -> None:
+    partitions = tuple(InputPartition("t", "id", number) for number in range(1000))
+    progress = LaneProgress(1, {7: 1}, {}, 0.0, partitions)
+    [value] = pack(LaneChange(progress, Delta.empty()), {})
+    assert len(value) < 200
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ class Clock:
 
 
 def read_errors(clock: Clock) -> ReadErrors:
-    return ReadErrors("t", 0, lambda _: None, clock)
+    return ReadErrors("t", 0, clock)
 
 
 def test_an_unknown_error_that_lasts_ends_the_job() -> None:

@@ -16,7 +16,7 @@ from operators.lanes.lane import Lane, LaneSpec
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from operators.windows.tumbling import TumblingStore
-from tests.builders import slice_of
+from tests.builders import inputs, slice_of
 
 SECRET = "s3cret-of-the-test"  # noqa: S105 - must not appear
 
@@ -62,13 +62,16 @@ def test_figures_come_from_the_observer(report: StatusReport, observer: Observer
         observer.restored_keys[lane] = 5
         observer.records_written[lane] = 50
         observer.watermarks[lane] = 1_700_000_000.0 + lane
-    observer.lagging(1, 7)
-    observer.lagging(0, 3)
+    for partition, lag in zip(inputs(2), (3, None), strict=True):
+        observer.reading(partition, lag, "read" if lag else "unreachable")
     observer.committed(0.25)
     observer.committed(0.75)
     status = parsed(report)
 
-    assert status["input_lag"] == {"0": 3, "1": 7}
+    assert [(one["partition"], one["lag"], one["state"]) for one in status["inputs"]] == [
+        (0, 3, "read"),
+        (1, None, "unreachable"),
+    ]
     assert (status["keys"], status["bytes"], status["restored_keys"]) == (90, 9000, 10)
     assert status["watermark"] == 1_700_000_000.0
     assert status["duplicates"] == {"event_id": 10}

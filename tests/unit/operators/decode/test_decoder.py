@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.batches import Batch, Records, Span
+from operators.batches import Batch, Records
 from operators.coalesce import coalesce
 from operators.decode.decoder import Decoder
+from tests.builders import span_of
 from tests.decoding import EVENT, OPEN, batch_of, both_ways, decode, event, reasons, spec_of
 from tests.strategies import NOW
 
@@ -63,7 +64,7 @@ def test_each_span_has_its_own_running_maximum_and_clock() -> None:
     times: tuple[list[int], ...] = ([5, 3, 9], [], [4, 9, 6])
     batches = [
         Batch.of(
-            Span(partition, 3, 0, len(own), read_at),
+            span_of(partition, 0, len(own), read_at),
             Records(np.arange(len(own)), [event(timestamp=str(time)) for time in own]),
         )
         for partition, (own, read_at) in enumerate(zip(times, (8, 8, 20), strict=True))

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from operators.batches import Records
+from operators.batches import Records, Spans
 from operators.changes import NO_SEQUENCE
+from operators.columns.arrays import Ints
 from operators.columns.header_table import Headers
 from operators.encode.encoder import Output, json_encoder, kafka_encoder
 from operators.split import parts_of
@@ -37,10 +38,14 @@ def decided(stream: Stream, coalesced: int = 1) -> Pipeline:
 def outputs(pipeline: Pipeline, encoder: Callable[..., Any]) -> list[tuple[list[int], Output]]:
     """Every part of every batch, encoded, with the input partition of each record."""
     return [
-        (batch.slice.spans.partitions[part.rows].tolist(), encoder(part))
+        (_partitions(batch.slice.spans)[part.rows].tolist(), encoder(part))
         for batch in pipeline.batches
         for part in parts_of(batch)
     ]
+
+
+def _partitions(spans: Spans) -> Ints:
+    return spans.of_rows([span.partition.partition for span in spans.spans])
 
 
 def by_place(encoded: list[tuple[list[int], Output]]) -> dict[tuple[int, int], tuple[int, Any]]:
@@ -89,7 +94,7 @@ def test_kafka_records_are_those_of_the_model(data: st.DataObject) -> None:
     stream = data.draw(strategies.streams(settings))
     pipeline = decided(stream, data.draw(st.sampled_from([1, 3, 100])))
     names = pipeline.names
-    rows = by_place(outputs(pipeline, kafka_encoder(TOPIC, names)))
+    rows = by_place(outputs(pipeline, kafka_encoder(names)))
     assert rows.keys() == {place_of(step) for step in stream.steps}
     for step in stream.steps:
         record, place = step.record, place_of(step)
@@ -149,8 +154,12 @@ def test_lines_to_read() -> None:
 
 
 def test_headers_to_read() -> None:
-    rows = by_place(outputs(decided(EVERY), kafka_encoder("raw", ["event_id"])))
-    origin = [("dedup.topic", b"raw"), ("dedup.partition", b"0")]
+    rows = by_place(outputs(decided(EVERY), kafka_encoder(["event_id"])))
+    origin = [
+        ("dedup.topic", b"input"),
+        ("dedup.topic.id", b"id-of-the-input"),
+        ("dedup.partition", b"0"),
+    ]
     headers = [rows[0, offset][1][2] for offset in range(5)]
     assert headers[0] is None  # a unique record gets no header
     assert headers[1] == [
@@ -171,7 +180,7 @@ def test_headers_to_read() -> None:
         *origin,
         ("dedup.offset", b"4"),
         ("dedup.reason", b"schema"),
-        ("__connect.errors.topic", b"raw"),
+        ("__connect.errors.topic", b"input"),
         ("__connect.errors.partition", b"0"),
         ("__connect.errors.offset", b"4"),
         ("__connect.errors.exception.class.name", b"dedup.InvalidSchema"),
@@ -184,7 +193,7 @@ def test_headers_to_read() -> None:
 )
 def test_headers_that_a_record_came_with_stay_first(own: Any) -> None:  # noqa: ANN401
     stream = _stream(*[step.record.value or b"" for step in EVERY.steps], headers=own)
-    rows = by_place(outputs(decided(stream), kafka_encoder("raw", ["event_id"])))
+    rows = by_place(outputs(decided(stream), kafka_encoder(["event_id"])))
     for offset in range(1, 5):
         headers = rows[0, offset][1][2]
         assert headers[: len(own or [])] == (own or [])
@@ -194,7 +203,7 @@ def test_headers_that_a_record_came_with_stay_first(own: Any) -> None:  # noqa: 
 
 def test_the_unique_part_carries_what_changed_in_the_lane() -> None:
     pipeline = decided(EVERY)
-    all_outputs = [output for _, output in outputs(pipeline, kafka_encoder("raw", ["event_id"]))]
+    all_outputs = [output for _, output in outputs(pipeline, kafka_encoder(["event_id"]))]
     for output in all_outputs:
         assert (output.progress is not None) == (output.verdict == UNIQUE)
         assert output.sequence != NO_SEQUENCE
@@ -220,9 +229,7 @@ def test_columns_that_no_record_has_stay_away() -> None:
         assert output.records.timestamps is None
 
 
-@pytest.mark.parametrize(
-    "encoder", [kafka_encoder("raw", ["event_id"]), json_encoder(["event_id"])]
-)
+@pytest.mark.parametrize("encoder", [kafka_encoder(["event_id"]), json_encoder(["event_id"])])
 def test_a_batch_that_is_one_part_whole_is_not_changed(encoder: Callable[..., Any]) -> None:
     pipeline = decided(_stream(b"[]"))
     first, again = (by_place(outputs(pipeline, encoder)) for _ in range(2))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.batches import DecisionColumns, DecodedBatch, Records, Span, Spans
+from operators.batches import FILE, DecisionColumns, DecodedBatch, Records, Span, Spans
 from operators.columns.event_types import EventTypes
 from operators.lanes.cut import cut
 
@@ -15,7 +15,7 @@ def _batch(lanes: list[int], **more: Any) -> DecodedBatch:  # noqa: ANN401
     count = len(lanes)
     rows = np.arange(count)
     return DecodedBatch(
-        spans=Spans.of(Span(0, 1, 100, 100 + count, 1.0), count),
+        spans=Spans.of(Span(FILE, 100, 100 + count, 1.0), count),
         records=Records(
             offsets=100 + rows,
             values=[b"%d" % row for row in rows],

@@ -69,7 +69,7 @@ def test_a_lane_counts_its_duplicates_and_the_observer_shows_them() -> None:
     for lane in lanes:
         observer.opened(lane)
     lanes[0].decide(slice_of(0, [(1.0, name) for name in "abcabca"]))
-    lanes[1].decide(slice_of(0, [(1.0, name) for name in "ddddd"], partition=3))
+    lanes[1].decide(slice_of(0, [(1.0, name) for name in "ddddd"], partition=3, partitions=4))
     hot = observer.hot_keys()
-    assert [(lane, key.duplicates) for lane, key in hot] == [(1, 4), (0, 2), (0, 1), (0, 1)]
-    assert (hot[0][1].combination, hot[0][1].partition, hot[0][1].offset) == (0, 3, 1)
+    assert [(lane, key.duplicates) for lane, key, _ in hot] == [(1, 4), (0, 2), (0, 1), (0, 1)]
+    assert (hot[0][1].combination, hot[0][2].partition, hot[0][1].offset) == (0, 3, 1)

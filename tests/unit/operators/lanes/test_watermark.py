@@ -5,14 +5,27 @@ import math
 import numpy as np
 import pytest
 
-from operators.batches import Span
+from operators.batches import Spans
 from operators.lanes.watermark import Watermark
+from tests.builders import span_of
 
 INF = math.inf
+NO_ROWS = np.zeros(0)
 
 
-def span(partition: int, partitions: int = 2, *, idle: bool = False, ended: bool = False) -> Span:
-    return Span(partition, partitions, 0, 0, 1000.0, idle=idle, ended=ended)
+def of(
+    partitions: int = 2, value: float = -INF, known: dict[int, float] | None = None
+) -> Watermark:
+    """A watermark over so many partitions."""
+    watermark = Watermark(value, known)
+    watermark.expect(range(partitions))
+    return watermark
+
+
+def move(watermark: Watermark, partition: int, time: float, **more: bool) -> None:
+    """Move it past a span without rows; time: the largest event time of the span."""
+    spans = Spans.of(span_of(partition, 0, 0, 1000.0, **more), 0)
+    watermark.advance(spans, [partition], NO_ROWS, [time])
 
 
 @pytest.mark.parametrize(
@@ -30,9 +43,9 @@ def span(partition: int, partitions: int = 2, *, idle: bool = False, ended: bool
 def test_it_is_the_smallest_of_the_largest(
     moves: list[tuple[int, float]], values: list[float]
 ) -> None:
-    watermark = Watermark()
+    watermark = of()
     for (partition, largest), value in zip(moves, values, strict=True):
-        watermark.advance(span(partition), largest)
+        move(watermark, partition, largest)
         assert watermark.value == value
 
 
@@ -52,41 +65,53 @@ def test_it_is_the_smallest_of_the_largest(
 def test_idle_partitions_do_not_hold_it_back(
     moves: list[tuple[int, float, bool]], values: list[float]
 ) -> None:
-    watermark = Watermark()
+    watermark = of()
     for (partition, largest, idle), value in zip(moves, values, strict=True):
-        watermark.advance(span(partition, idle=idle), largest)
+        move(watermark, partition, largest, idle=idle)
         assert watermark.value == value
 
 
 def test_an_ended_partition_turns_idle_when_its_time_is_up() -> None:
-    watermark = Watermark()
-    watermark.advance(span(0), 5)
-    watermark.advance(span(1, ended=True), 3)  # read at 1000
-    watermark.advance(span(0), 9)
+    watermark = of()
+    move(watermark, 0, 5)
+    move(watermark, 1, 3, ended=True)  # read at 1000
+    move(watermark, 0, 9)
     assert watermark.value == 3
     watermark.idle_ended(1029.9, 30)
-    watermark.advance(span(0), 9)
+    move(watermark, 0, 9)
     assert watermark.value == 3
     watermark.idle_ended(1030, 30)
-    watermark.advance(span(0), 9)
+    move(watermark, 0, 9)
     assert watermark.value == 9
 
 
 def test_a_new_partition_holds_it_where_it_is_until_heard_from() -> None:
-    watermark = Watermark()
-    watermark.advance(span(0), 5)
-    watermark.advance(span(1), 7)
-    watermark.advance(span(0, 3), 9)
+    watermark = of()
+    move(watermark, 0, 5)
+    move(watermark, 1, 7)
+    watermark.expect(range(3))
+    move(watermark, 0, 9)
     assert watermark.value == 5
-    watermark.advance(span(2, 3), 6)
+    move(watermark, 2, 6)
     assert watermark.value == 6
+
+
+def test_a_partition_whose_topic_was_deleted_holds_it_no_longer() -> None:
+    watermark = of()
+    move(watermark, 0, 5)
+    move(watermark, 1, 3)
+    move(watermark, 1, -INF, gone=True)
+    assert watermark.value == 5
+    watermark.expect(range(2))  # another worker has not heard of it yet
+    move(watermark, 0, 9)
+    assert watermark.value == 9
 
 
 def test_after_a_restart_it_goes_on_where_it_was() -> None:
-    watermark = Watermark(5.0, {0: 9.0, 1: 5.0})
-    watermark.advance(span(1), 6)
+    watermark = of(2, 5.0, {0: 9.0, 1: 5.0})
+    move(watermark, 1, 6)
     assert watermark.value == 6
-    watermark.advance(span(1), 20)
+    move(watermark, 1, 20)
     assert watermark.value == 9
 
 
@@ -109,13 +134,41 @@ def test_each_record_meets_what_came_before_it(
     marks: list[float],
 ) -> None:
     known = {partition: time for partition, time in enumerate((own, other)) if time is not None}
-    watermark = Watermark(value, known)
-    assert watermark.before_each(span(0), np.array(running_max)).tolist() == marks
-    assert watermark.value == value  # only `advance` moves it
+    watermark = of(2, value, known)
+    spans = Spans.of(span_of(0, 0, 9), len(running_max))
+    met, before = watermark.advance(spans, [0], np.array(running_max), [-INF])
+    assert met.tolist() == marks
+    assert before.tolist() == [-INF if own is None else own]
 
 
 def test_alone_a_partition_meets_its_own_past_even_if_it_was_idle() -> None:
-    watermark = Watermark()
-    watermark.advance(span(0, 1), 5)
-    watermark.advance(span(0, 1, idle=True), -INF)
-    assert watermark.before_each(span(0, 1), np.array([-INF, 6.0])).tolist() == [5, 6]
+    watermark = of(1)
+    move(watermark, 0, 5)
+    move(watermark, 0, -INF, idle=True)
+    spans = Spans.of(span_of(0, 0, 9), 2)
+    marks, _ = watermark.advance(spans, [0], np.array([-INF, 6.0]), [6.0])
+    assert marks.tolist() == [5, 6]
+
+
+@pytest.mark.parametrize("partitions", [2, 40])
+def test_many_spans_at_once_move_it_as_one_after_the_other(partitions: int) -> None:
+    random = np.random.default_rng(partitions)
+    whole, single = of(partitions), of(partitions)
+    for _ in range(20):
+        numbers = random.integers(0, partitions, 30).tolist()
+        sizes = random.integers(0, 4, 30)
+        times = random.normal(0, 100, int(sizes.sum()))
+        ends = np.cumsum(sizes).tolist()
+        spans = Spans([span_of(n, 0, 0, idle=random.random() < 0.2) for n in numbers], ends)
+        running, largest = [], []
+        for _, rows in spans:
+            own = np.concatenate(([-INF], np.maximum.accumulate(times[rows])))
+            running += own[:-1].tolist()
+            largest.append(float(own[-1]))
+        marks, before = whole.advance(spans, numbers, np.array(running), largest)
+        for at, (span, rows) in enumerate(spans):
+            one = Spans.of(span, rows.stop - rows.start)
+            alone = single.advance(one, [numbers[at]], np.array(running)[rows], [largest[at]])
+            assert alone[0].tolist() == marks[rows].tolist()
+            assert alone[1].tolist() == [before[at]]
+        assert (whole.value, whole.max_event_times) == (single.value, single.max_event_times)

@@ -17,7 +17,10 @@ NAMES = {
     "dedup_processing_latency_seconds_sum": set(),
     "dedup_watermark_seconds": set(),
     "dedup_watermark_lag_seconds": set(),
-    "dedup_input_lag": {"partition"},
+    "dedup_input_lag": {"topic", "partition"},
+    "dedup_input_event_time_seconds": {"topic", "partition"},
+    "dedup_input_partitions": {"state"},
+    "dedup_skipped_total": set(),
     "dedup_commits_total": set(),
     "dedup_commit_seconds_bucket": {"le"},
     "dedup_commit_seconds_count": set(),
@@ -37,7 +40,9 @@ OTHERS = {
 def test_samples_have_the_promised_names_and_labels() -> None:
     metrics = Metrics()
     metrics.duplicates.labels("event_id").inc()
-    metrics.input_lag.labels(0).set(1)
+    metrics.input_lag.labels("t", 0).set(1)
+    metrics.input_event_time.labels("t", 0).set(1)
+    metrics.input_partitions.labels("read").set(1)
 
     labels_of: dict[str, set[str]] = {}
     for family in metrics.registry.collect():

@@ -15,6 +15,7 @@ from operators.lanes.lane import Lane, LaneSpec
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer, WrittenBatch, observe_many
 from operators.windows.tumbling import TumblingStore
+from tests.builders import TOPIC, inputs
 
 NOW = 1_700_000_000.0
 
@@ -102,13 +103,31 @@ def test_the_watermark_is_the_smallest_and_unknown_until_every_lane_has_one(
 
 
 def test_lag_is_kept_by_partition(observer: Observer) -> None:
-    observer.lagging(0, 5)
-    observer.lagging(7, 2)
-    observer.lagging(0, 3)
+    first, *_, last = inputs(8)
+    observer.reading(first, 5, "read")
+    observer.reading(last, 2, "idle")
+    observer.reading(first, 3, "read")
 
-    assert observer.input_lag == {0: 3, 7: 2}
-    assert value(observer, "dedup_input_lag", partition="0") == 3
-    assert value(observer, "dedup_input_lag", partition="7") == 2
+    assert observer.inputs == {first: (3, "read"), last: (2, "idle")}
+    assert observer.lag == 5
+    assert value(observer, "dedup_input_lag", topic=TOPIC, partition="0") == 3
+    assert value(observer, "dedup_input_lag", topic=TOPIC, partition="7") == 2
+    assert value(observer, "dedup_input_partitions", state="idle") == 1
+
+
+def test_a_lag_that_is_not_known_is_not_0(observer: Observer) -> None:
+    first, second = inputs(2)
+    observer.reading(first, 5, "read")
+    observer.reading(second, 7, "read")
+    observer.reading(second, None, "unreachable")
+
+    assert observer.lag is None
+    assert value(observer, "dedup_input_lag", topic=TOPIC, partition="0") == 5
+    assert value(observer, "dedup_input_lag", topic=TOPIC, partition="1") is None
+    assert value(observer, "dedup_input_partitions", state="unreachable") == 1
+    observer.left(second)
+    assert observer.lag == 5
+    assert value(observer, "dedup_input_partitions", state="unreachable") == 0
 
 
 def test_commits_are_counted_and_timed(observer: Observer) -> None:

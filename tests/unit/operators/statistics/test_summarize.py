@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.batches import DecisionColumns, Records, Slice, Span, Spans
+from operators.batches import FILE, DecisionColumns, Records, Slice, Span, Spans
 from operators.changes import Summary
 from operators.columns.event_types import EventTypes
 from operators.statistics.summarize import (
@@ -33,7 +33,7 @@ def slice_of(rows: Sequence[Row], *, stamps: Sequence[int] | None = None) -> Sli
     empty = np.zeros((count, 1, 2), np.uint64)
     return Slice(
         lane=0,
-        spans=Spans.of(Span(0, 1, 0, count, 9e8), count),
+        spans=Spans.of(Span(FILE, 0, count, 9e8), count),
         records=Records(
             np.arange(count),
             [b""] * count,

@@ -37,7 +37,7 @@ def test_repeats_are_said_to_be_probable(pipeline: Pipeline) -> None:
     for line in lines:
         assert line.pop("value")
         assert line == {"verdict": "duplicate", "matched": "id", "probable": True}
-    for headers in kafka_encoder("in", ["id"])(part).records.headers or ():
+    for headers in kafka_encoder(["id"])(part).records.headers or ():
         names = dict(headers or ())
         assert (names["dedup.matched"], names["dedup.probable"]) == (b"id", b"true")
         assert "dedup.original" not in names

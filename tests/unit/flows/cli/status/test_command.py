@@ -16,7 +16,7 @@ import pytest
 
 from flows.cli import app
 from flows.web.server import Request, Response, serve
-from tests.status_reports import report
+from tests.status_reports import input_of, report
 
 Status = Callable[..., tuple[int, str, str]]
 SECONDS = 30.0
@@ -77,13 +77,15 @@ def test_lines_say_what_the_page_says(status: Status) -> None:
 
 
 def test_processes_are_added_up(status: Status) -> None:
-    other = report(process=0, input_lag={"3": 5}, lanes=[], watermark_lag_seconds=None)
+    other = report(process=0, inputs=[input_of(3, 5)], lanes=[], watermark_lag_seconds=None)
     code, out, _ = status("--url", serving(report()), "--url", serving(other))
 
     assert code == 0
     assert "2 of 2 processes ready" in out
     assert "5,025 records/s" in out
-    assert "1,256 records (partition 1: 1,234, partition 2: 17, partition 3: 5)" in out
+    assert (
+        "1,256 records (raw-events/1: 1,234, raw-events/2: 17, raw-events/3: 5), unknown for 1 of 5"
+    ) in out
     assert "42 s behind" in out  # a process without lanes knows of no watermark
 
 
