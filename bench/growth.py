@@ -69,7 +69,7 @@ def points(records: int) -> Iterator[Point]:
         yield Point("% duplicates", percent, stream=replace(plain, share=percent / 100))
     for lanes in (1, 2, 4, 8, 16):
         yield Point("lanes", lanes, stream=plain, settings={"DEDUP_LANES": str(lanes)})
-    for partitions in (1, 4, 32):
+    for partitions in (4, 32, 200, 1_000):
         for contender in ("bare", "ours"):
             yield Point(
                 "partitions", partitions, contender, stream=replace(plain, partitions=partitions)

@@ -18,9 +18,14 @@ import sys
 from functools import partial
 
 import bytewax.operators as op
-from bytewax.dataflow import Dataflow
+from bytewax.dataflow import Dataflow, Stream
 
-from connectors.shutdown import exit_on_user_error, exit_with_error, stop_on_signals
+from connectors.shutdown import (
+    exit_on_user_error,
+    exit_with_error,
+    stop_on_signals,
+    stop_requested,
+)
 from flows.assembly.parts import parts_for
 from flows.launch import Launch, read_launch
 from flows.process.health import health_of
@@ -36,12 +41,12 @@ from flows.process.watchdog import start_watchdog
 from flows.settings.load import load_settings
 from flows.settings.model import Settings
 from flows.web.endpoints import serve_endpoints
-from operators.batches import DecodedBatch, Slice
+from operators.batches import Batch, DecodedBatch, Slice
 from operators.coalesce import coalesce
 from operators.deduplicate import lane_mapper
 from operators.errors import DedupError
 from operators.lanes.cut import cut
-from operators.lanes.placement import lane_names
+from operators.lanes.placement import lane_names, worker_names
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from operators.split import split
@@ -64,6 +69,8 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     encode = exit_on_user_error(parts.encode)
     flow = Dataflow("dedup")
     batches = op.input("shares", flow, parts.source)
+    if launch.processes > 1:
+        _stop_together(batches, launch.workers)
     coalesced = op.flat_map_batch("coalesce", batches, partial(coalesce, lanes=settings.lanes))
     decoded = op.map("decode", coalesced, exit_on_user_error(parts.decode))
     slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)
@@ -81,6 +88,19 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
         statistics = windowed_statistics("statistics", verdicts, parts.statistics.settings)
         op.output("stats_sink", statistics, parts.statistics.sink)
     return flow
+
+
+def _stop_together(batches: Stream[Batch], workers: int) -> None:
+    """Let a process that is told to stop tell all others; they stop at the same epoch."""
+
+    def told(batch: Batch) -> list[tuple[str, bool]]:
+        return [(name, True) for name in worker_names(workers)] if batch.stop else []
+
+    def stop(_: None, is_told: bool) -> tuple[None, bool]:  # noqa: FBT001 - Bytewax's
+        stop_requested.set()
+        return None, is_told
+
+    op.stateful_map("stop", op.flat_map("tell_stop", batches, told), stop)
 
 
 def flow() -> Dataflow:

@@ -41,12 +41,14 @@ def coalesce(batches: Iterable[Batch], lanes: int) -> Iterator[Batch]:
     """Put consecutive batches into one, up to the limit of a batch.
 
     lanes: number of slices that a batch is cut into.  Spans keep their content and order,
-    so verdicts do not change.
+    so verdicts do not change.  Batches that stop the job are left out.
     """
     limit = batch_limit(lanes)
     waiting: list[Batch] = []
     records = size_bytes = 0
     for batch in batches:
+        if batch.stop:
+            continue
         records += len(batch.records)
         size_bytes += batch.records.size_bytes
         if waiting and (records > limit.records or size_bytes > limit.size_bytes):

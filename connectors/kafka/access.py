@@ -114,8 +114,10 @@ class KafkaAccess:
         It commits no offset by itself.  brief: the consumer is needed for a moment only.
         """
         return {
-            # The limit of one client's buffer.  Each partition has its own client.
-            "queued.max.messages.kbytes": 8_192,
+            # The limits of a client's buffer, and of what one response adds to it.  A worker has
+            # one client for all its partitions: smaller responses let it read more of them in turn.
+            "queued.max.messages.kbytes": 32_768,
+            "fetch.max.bytes": 8_000_000,
             # The pause after a full buffer.  The default of a second leaves us without records.
             "fetch.queue.backoff.ms": 5,
             "fetch.wait.max.ms": 100,

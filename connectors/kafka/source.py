@@ -89,6 +89,9 @@ class _Share(StatefulSourcePartition[Batch, Snapshot]):
     def next_batch(self) -> Sequence[Batch]:
         """Return a batch if there is data, a heartbeat now and then, else nothing."""
         shared = self._shared
+        if stop_requested.is_set() and self._leads and not shared.ended:
+            shared.ended = True
+            return (Batch.stops(),)  # for the other processes
         if shared.ended or stop_requested.is_set():
             raise StopIteration
         if not self._leads:

@@ -70,15 +70,27 @@ def lane_names(lanes: int) -> tuple[str, ...]:
     of its state.
     """
     modulus = math.lcm(*range(1, min(lanes, EVEN_WORKERS) + 1))
+    return _names("lane", lanes, modulus)
+
+
+@lru_cache
+def worker_names(workers: int) -> tuple[str, ...]:
+    """Return a state key for each worker: Bytewax sends key i to worker i of so many."""
+    return _names("worker", workers, workers)
+
+
+def _names(what: str, count: int, modulus: int) -> tuple[str, ...]:
+    """Return names of which Bytewax's hash, modulo `modulus`, is 0, 1, 2, … modulo `modulus`."""
     step = _CANDIDATES * modulus
     names: list[str] = []
-    for lane in range(lanes):
+    for number in range(count):
         first = 0
-        while len(names) == lane:
+        while len(names) == number:
             candidates = [
-                b"lane-%03d-%08d" % (lane, suffix) for suffix in range(first, first + step)
+                f"{what}-{number:03d}-{suffix:08d}".encode()
+                for suffix in range(first, first + step)
             ]
-            fits = np.flatnonzero(siphash13(candidates) % np.uint64(modulus) == lane % modulus)
+            fits = np.flatnonzero(siphash13(candidates) % np.uint64(modulus) == number % modulus)
             if len(fits):
                 names.append(candidates[int(fits[0])].decode())
             first += step
