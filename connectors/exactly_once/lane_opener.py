@@ -188,7 +188,7 @@ class LaneOpener:
                 # Without a recovery directory nobody knows what the statistics hold already.
                 if self._recovery and last > counted:
                     lane.recover(change.summary for change in changes)
-                if last > lane.sequence or last == BEGINNING:
+                if last > lane.sequence or last == lane.sequence == BEGINNING:
                     unapplied += changes_of(records)
                     unapplied_keys += sum(len(change.delta) for change in changes)
                 if unapplied_keys > _APPLY_KEYS:
