@@ -6,42 +6,29 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from threading import Lock
 
 from confluent_kafka import (
     Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
-    Message,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.exactly_once.changelog_format import ChangelogRecord, unpack
 from connectors.exactly_once.changelog_topic import ensure_changelog
-from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
+from connectors.exactly_once.transaction_log import TransactionLog, search_back
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
 from connectors.kafka.offsets import ask_offsets
-from connectors.kafka.read_errors import PASSING, unreadable
-from connectors.kafka.requests import REQUEST_SECONDS, retrying
 from operators.batches import InputPartition
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")
 
-_CONSUME_MESSAGES = 500
-_POLL_SECONDS = 0.5
-_PROGRESS_SECONDS = 2.0
 # Knowing the end only saves a restart some reading: wait no longer than this for it.
 _END_SECONDS = 2.0
-# The last record is searched this many offsets before the end (the commit marker takes one).
-# If only aborted records are there, the search goes back further, by this factor.
-_SEARCH_OFFSETS, _SEARCH_FACTOR = 2, 16
-# A transaction's end reaches its partitions within milliseconds.
-_SETTLE_SECONDS = 0.05
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
@@ -72,9 +59,8 @@ class Changelog:
         """lanes: their number, which is the topic's number of partitions."""
         self.topic = f"{access.app_id}-changelog"
         self._access = access
+        self._log = TransactionLog(access, self.topic, "changelog")
         self.lanes = lanes
-        self._admin: AdminClient | None = None
-        self._lock = Lock()
 
     def ensure(self, input_topic: str) -> None:
         """Create the topic, or check that it is as it must be.
@@ -86,64 +72,19 @@ class Changelog:
 
     def consumer(self) -> Consumer:
         """Return a consumer for `ends` and `read`; the caller closes it."""
-        return Consumer(
-            {
-                **self._access.consumer_settings("changelog", brief=True),
-                "fetch.message.max.bytes": 8_388_608,
-                "queued.max.messages.kbytes": 65_536,
-                # A fetch that finds nothing tells the end of the partition: let it return early.
-                "fetch.wait.max.ms": 5,
-            }
-        )
+        return self._log.consumer()
 
     def ends(self, consumer: Consumer, lane: int) -> tuple[int, int]:
         """First offset that still exists, and the offset after the last."""
-
-        def ask() -> tuple[int, int]:
-            position = TopicPartition(self.topic, lane)
-            first, last = consumer.get_watermark_offsets(position, timeout=REQUEST_SECONDS)
-            return first, last
-
-        return retrying(self._access, ask)
+        return self._log.ends(consumer, lane)
 
     def wait_until_settled(self, lane: int) -> None:
-        """Wait until no transaction is open in a lane's partition, whatever its state at brokers.
+        """Rule 3b: wait until no transaction is open in a lane's partition.
 
-        Call it while the lane's producer is open: nobody else can have begun a transaction then.
-        But readers see the last one only when its end is written to this partition too, and a
-        broker that was killed may do that late.  A lane that read its changelog before would
-        decide the same records again.
-
-        Raises StateError if one is still open after `RETRY_TIMEOUT_SECONDS`, and
-        KafkaUnreachableError if brokers do not answer.
+        Call it while the lane's producer is open.  Raises StateError and KafkaUnreachableError,
+        as `TransactionLog` does.
         """
-        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
-        while True:
-            committed, end = (
-                retrying(self._access, partial(self._end, lane, level))
-                for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
-            )
-            if committed >= end:
-                return
-            if time.monotonic() > deadline:
-                msg = (
-                    f"cannot read {self.topic}, partition {lane}: a transaction is open from "
-                    f"offset {committed} on. Nothing is lost: see the brokers' logs "
-                    "(kafka-transactions.sh finds hanging transactions, and aborts them), start "
-                    "again"
-                )
-                raise StateError(msg)
-            time.sleep(_SETTLE_SECONDS)
-
-    def _end(self, lane: int, level: IsolationLevel) -> int:
-        """Ask once for the end of a lane's partition; raise KafkaException without an answer."""
-        partition = TopicPartition(self.topic, lane)
-        offsets, errors = ask_offsets(
-            self._shared_admin(), [partition], _LATEST, level, REQUEST_SECONDS
-        )
-        if errors:
-            raise KafkaException(errors[partition])
-        return offsets[partition]
+        self._log.wait_until_settled(lane)
 
     def last_offsets(self, lanes: Iterable[int]) -> dict[int, int]:
         """Offset after the last committed record of each lane, in one request for all.
@@ -188,33 +129,8 @@ class Changelog:
         Call it while the lane's producer is open: then no older transaction is open, and the
         end does not move.
         """
-        first, end = self.ends(consumer, lane)
-        position = max(first, start)
-        if position >= end:
-            return
-        consumer.assign([TopicPartition(self.topic, lane, position)])
-        began = logged = moved = time.monotonic()
-        while position < end:
-            before = position
-            for message in _consume(consumer):
-                error = message.error()
-                if error is None:
-                    position = _offset(message) + 1
-                    yield ChangelogEntry(position, unpack(message.value() or b""))
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    position = max(position, _offset(message))
-                elif error.code() not in PASSING:
-                    raise StateError(unreadable(self.topic, lane, position, error))
-            now = time.monotonic()
-            moved = now if position > before else moved
-            if now - moved > RETRY_TIMEOUT_SECONDS:
-                msg = f"cannot read {self.topic}, partition {lane}: no answer; start again"
-                raise StateError(msg)
-            if now - logged > _PROGRESS_SECONDS:
-                logged = now
-                share = (position - first) / max(end - first, 1)
-                log.info("lane %d: restoring, %.0f%% after %.0f s", lane, share * 100, now - began)
-        consumer.unassign()
+        for record in self._log.read(consumer, lane, start, f"lane {lane}: restoring"):
+            yield ChangelogEntry(record.end, unpack(record.value))
 
     def answered(self) -> list[AnsweredInput | None]:
         """What each lane has answered, by its last committed transactions; None without one.
@@ -260,25 +176,17 @@ class Changelog:
         self, consumer: Consumer, lane: int, wanted: Callable[[ChangelogRecord], bool]
     ) -> list[ChangelogRecord]:
         """Read back until a wanted record is found; return the records that end transactions."""
-        first, end = self.ends(consumer, lane)
-        back = _SEARCH_OFFSETS
-        while True:
-            start = max(first, end - back)
-            records = [
+        return search_back(
+            self.ends(consumer, lane),
+            lambda start: [
                 entry.record for entry in self.read(consumer, lane, start) if entry.record.last
-            ]
-            if start == first or any(map(wanted, records)):
-                return records
-            back *= _SEARCH_FACTOR
+            ],
+            wanted,
+        )
 
     def _shared_admin(self) -> AdminClient:
-        # Never two: a client that is dropped loses its pending answers, and their callers would
-        # wait forever.  Its first request is `ensure`'s, for topics: a request for offsets that
-        # meets the brokers' first answer is never sent again (docs/adr/0002).
-        with self._lock:
-            if self._admin is None:
-                self._admin = self._access.admin()
-            return self._admin
+        # Its first request is `ensure`'s, for topics.
+        return self._log.admin()
 
     def trim(self, lane: int, before: int) -> None:
         """Rule 6: delete a lane's records before an offset.  Does not wait for the deletion."""
@@ -290,17 +198,6 @@ class Changelog:
 def _seconds_left(deadline: float) -> float:
     """Seconds until a time of `time.monotonic`; at least 0.01."""
     return max(deadline - time.monotonic(), 0.01)
-
-
-def _consume(consumer: Consumer) -> list[Message]:
-    """Wait for one message, then take the others: `consume` alone waits for a whole batch."""
-    first = consumer.poll(_POLL_SECONDS)
-    return [] if first is None else [first, *consumer.consume(_CONSUME_MESSAGES, 0)]
-
-
-def _offset(message: Message) -> int:
-    offset = message.offset()
-    return -1 if offset is None else offset
 
 
 def _log_failure(lane: int, error: BaseException | None) -> None:

@@ -60,12 +60,17 @@ class LaneProducer:
     middle.  So none may begin before `renew`, which starts a new epoch.
     """
 
-    def __init__(self, access: KafkaAccess, index: int) -> None:
-        """Open the producer.  Raises SinkError if that fails for `RETRY_TIMEOUT_SECONDS`."""
+    def __init__(self, access: KafkaAccess, index: int, name: str | None = None) -> None:
+        """Open the producer.  Raises SinkError if that fails for `RETRY_TIMEOUT_SECONDS`.
+
+        name: of what writes with it, for messages; by default it is the lane.
+        """
         self.index = index
         self._access = access
         self._topics: set[str] = set()
         self._id = f"{access.app_id}-lane-{index}"
+        self._name = name or f"lane {index}"
+        self._full_name = name or f"lane {index} ({self._id})"
         self._broken = False
         self._begun_ahead = self._unsent = False
         self._ended_before = self._sent_before = 0
@@ -82,7 +87,7 @@ class LaneProducer:
                 }
             )
         except KafkaException as error:
-            msg = f"cannot make the producer of lane {self.index}: {error_text(error)}"
+            msg = f"cannot make the producer of {self._name}: {error_text(error)}"
             raise SinkError(msg) from error
         self._call("open the transactional producer", self._producer.init_transactions)
 
@@ -149,8 +154,7 @@ class LaneProducer:
         hit("before_commit")
         if self._nothing_sent(began):
             log.warning(
-                "lane %d: no record could be sent for a while: repeating the transaction",
-                self.index,
+                "%s: no record could be sent for a while: repeating the transaction", self._name
             )
             self._unsent = self.doubtful = True
             return Action.RETRY_TRANSACTION
@@ -188,13 +192,13 @@ class LaneProducer:
         produce: Callable[[], None],
         changelog: str,
         changes: Sequence[bytes],
-        renew: Callable[[], None] | None = None,
+        renew: Callable[[], None],
     ) -> None:
         """Begin, produce, commit; if the transaction is aborted, repeat it whole.
 
         produce: adds the records.  A transaction that is open has them already.
         changelog, changes: the topic and values of the records that end the transaction.
-        renew: called before each repetition; a lane starts a new epoch there (rule 9).
+        renew: called before each repetition; it starts a new epoch there (rule 9).
         Raises FencedError, or SinkError for an error that no retry cures.
         """
         if not self.in_transaction:
@@ -207,13 +211,12 @@ class LaneProducer:
             deadline = min(deadline, time.monotonic() + RETRY_TIMEOUT_SECONDS)
             if time.monotonic() > deadline:
                 msg = (
-                    f"lane {self.index} ({self._id}): a transaction was aborted again and again "
+                    f"{self._full_name}: a transaction was aborted again and again "
                     f"for {RETRY_TIMEOUT_SECONDS:.0f} s. Nothing is lost: see the brokers' logs, "
                     "then start again."
                 )
                 raise SinkError(msg)
-            if renew is not None:
-                renew()
+            renew()
             self.begin()
             produce()
 
@@ -229,13 +232,11 @@ class LaneProducer:
                 self._producer.poll()
                 self._check_undelivered(exception)
                 if action is Action.RETRY_TRANSACTION:
-                    log.warning(
-                        "lane %d: repeating a transaction: %s", self.index, error_text(error)
-                    )
+                    log.warning("%s: repeating a transaction: %s", self._name, error_text(error))
                     return action
                 if action is not Action.RETRY_CALL or time.monotonic() > deadline:
                     raise self._final_error(action, error) from exception
-                log.warning("lane %d: asking again: %s", self.index, error_text(error))
+                log.warning("%s: asking again: %s", self._name, error_text(error))
                 time.sleep(_PAUSE_SECONDS)
             else:
                 return None
@@ -256,13 +257,13 @@ class LaneProducer:
 
     def _call(self, what: str, call: Callable[[float], Any]) -> None:
         if self._try(call) is not None:
-            msg = f"lane {self.index} cannot {what}: the transaction was aborted"
+            msg = f"{self._name} cannot {what}: the transaction was aborted"
             raise SinkError(msg)
 
     def _final_error(self, action: Action, error: KafkaError) -> SinkError:
         if action is Action.FENCED:
             return FencedError(
-                f"another process has taken over lane {self.index} ({self._id}), or this one stood "
+                f"another process has taken over {self._full_name}, or this one stood "
                 "still for longer than transaction.timeout.ms: it ends and writes nothing more. "
                 "Run one cluster for each DEDUP_APP_ID."
             )
@@ -271,9 +272,8 @@ class LaneProducer:
             forbidden = forbidden_topics(self._access, self._topics, WRITE)
             return rejected(" or ".join(forbidden or sorted(self._topics)), error)
         return SinkError(
-            f"lane {self.index} ({self._id}): {error_text(error)}"
-            f"{advice(error, self._access.app_id)}. Nothing is "
-            "lost: a restart repeats all uncommitted work."
+            f"{self._full_name}: {error_text(error)}{advice(error, self._access.app_id)}. "
+            "Nothing is lost: a restart repeats all uncommitted work."
         )
 
 

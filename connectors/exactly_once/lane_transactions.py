@@ -6,36 +6,20 @@ the lane's thread has nothing to do.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-
-from confluent_kafka import KafkaError
 
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import pack
 from connectors.exactly_once.failpoints import TRIM_SECONDS, hit
 from connectors.exactly_once.lane_opener import OpenedLane
 from connectors.exactly_once.lane_producer import FencedError
+from connectors.exactly_once.transaction_log import through_an_outage
 from connectors.exactly_once.uncommitted import HeldBatch
-from connectors.kafka.requests import KafkaUnreachableError
 from operators.changes import LaneChange
 from operators.monitoring.observer import Observer
 from operators.verdicts import VERDICTS
-
-log = logging.getLogger("dedup.transactions")
-
-# In an outage the changelog is asked again until it ends, as a commit is.
-_OUTAGE = frozenset(
-    (
-        KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's own codes begin with _
-        KafkaError._TRANSPORT,  # noqa: SLF001
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._RESOLVE,  # noqa: SLF001
-    )
-)
-_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,18 +155,15 @@ class LaneTransactions:
 
     def _last_sequence(self, *, settled: bool) -> int:
         """Sequence of the last batch in the changelog; waits while no broker answers."""
-        while True:
-            try:
-                if settled:
-                    self._changelog.wait_until_settled(self._producer.index)
-                record = self._changelog.last_record(self._producer.index)
-            except KafkaUnreachableError as error:
-                if error.code not in _OUTAGE:
-                    raise
-                log.warning("lane %d: asking again: %s", self._producer.index, error)
-                time.sleep(_RETRY_SECONDS)
-            else:
-                return 0 if record is None else record.change.progress.sequence
+        lane = self._producer.index
+
+        def ask() -> int:
+            if settled:
+                self._changelog.wait_until_settled(lane)
+            record = self._changelog.last_record(lane)
+            return 0 if record is None else record.change.progress.sequence
+
+        return through_an_outage(f"lane {lane}", ask)
 
     def mark(self, end: int) -> None:
         """Note where the changelog ends, now that everything is committed; trim it.

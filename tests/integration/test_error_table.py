@@ -232,7 +232,9 @@ def test_an_open_transaction_has_its_records_already(brokers: MockBrokers) -> No
     producer.begin()
     steps: list[str] = []
 
-    producer.write_transaction(lambda: steps.append("produce"), CHANGELOG, [b"change"])
+    producer.write_transaction(
+        lambda: steps.append("produce"), CHANGELOG, [b"change"], lambda: None
+    )
 
     assert steps == []
     assert not producer.in_transaction

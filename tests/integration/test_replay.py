@@ -1,11 +1,11 @@
 """`dedup replay` on real Kafka: byte for byte, and each record once, also after a kill."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,52 +17,11 @@ from connectors.exactly_once.failpoints import POINTS
 from flows.cli import app
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import ROOT, SECONDS, Job, finish
+from tests.integration.replays import NOW_MS, answer, read, write
 from tests.integration.streams import events
-from tests.integration.topics import Topics, read_topics
-from tests.model import Record
+from tests.integration.topics import Topics
 
 Replay = Callable[..., tuple[int, str]]
-# Whole seconds, and young enough that retention does not delete the records.
-NOW_MS = (int(time.time()) - 3600) * 1000
-
-
-def answer(topics: Topics, offset: int, reason: str = "schema") -> Record:
-    """An output record for the input record at an offset of the last partition."""
-    verdict = "duplicate" if reason == "event_id" else "invalid"
-    name = "dedup.matched" if verdict == "duplicate" else "dedup.reason"
-    headers: list[tuple[str, bytes | None]] = [
-        ("trace", b"\x00\xff"),
-        ("null", None),
-        ("dedup.verdict", verdict.encode()),
-        ("dedup.topic", topics.input.encode()),
-        ("dedup.partition", b"%d" % (topics.partitions - 1)),
-        ("dedup.offset", b"%d" % offset),
-        (name, reason.encode()),
-    ]
-    if verdict == "invalid":
-        headers.append(("__connect.errors.exception.message", b"not good"))
-    value = None if offset == 3 else b"value %d" % offset
-    return Record(0, -1, b"key %d" % (offset % 5), value, headers, NOW_MS + offset * 1000)
-
-
-def write(topics: Topics, verdict: str, records: list[Record]) -> None:
-    topic = topics.outputs[verdict]
-    topics.create(topic, 1)
-    producer = Producer({"bootstrap.servers": topics.bootstrap, "enable.idempotence": True})
-    for record in records:
-        producer.produce(
-            topic,
-            record.value,
-            record.key,
-            headers=list(record.headers or []),
-            timestamp=record.timestamp_ms or 0,
-        )
-    assert producer.flush(SECONDS) == 0
-
-
-def read(topics: Topics, topic: str | None = None) -> list[Record]:
-    """All records of a topic, by default of the input."""
-    return [record for _, record in read_topics(topics.bootstrap, [topic or topics.input])]
 
 
 @pytest.fixture
@@ -114,6 +73,36 @@ def test_a_second_run_replays_nothing_again(topics: Topics, replay: Replay) -> N
     assert "4 were replayed before" in output
     assert "0 replayed" in replay("invalid")[1]
     assert len(read(topics)) == 10
+
+
+def test_a_topic_made_again_has_other_records(topics: Topics, replay: Replay) -> None:
+    """They have the offsets of records that were replayed before."""
+    write(topics, "invalid", [answer(topics, offset) for offset in range(10)])
+    replay("invalid")
+    again = [answer(topics, offset, topic_id="AAAAAAAAAAAAAAAAAAAAAg") for offset in range(5)]
+    write(topics, "invalid", again)
+    status, output = replay("invalid")
+
+    assert status == 0
+    assert "5 replayed" in output
+    assert "10 were replayed before" in output
+    assert len(read(topics)) == 15
+
+
+def test_the_log_of_an_earlier_version_counts_for_every_topic_of_the_name(
+    topics: Topics, replay: Replay
+) -> None:
+    """It does not say which of them it means: a record that may have been replayed is not."""
+    write(topics, "invalid", [answer(topics, offset) for offset in range(10)])
+    log = f"{topics.prefix}-replayed"
+    topics.create(log, 1, retention_ms="-1", retention_bytes="-1")
+    entry = {"to": topics.input, "topic": topics.input, "partition": 2, "offsets": [0, 1, 2]}
+    producer = Producer({"bootstrap.servers": topics.bootstrap})
+    producer.produce(log, json.dumps(entry).encode(), partition=0)
+    assert producer.flush(SECONDS) == 0
+
+    assert "7 replayed" in replay("invalid")[1]
+    assert "10 were replayed before" in replay("invalid")[1]
 
 
 def test_each_target_gets_each_record_once(topics: Topics, replay: Replay) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import Producer
 
-from connectors.exactly_once import changelog
+from connectors.exactly_once import transaction_log
 from connectors.exactly_once.changelog_format import pack
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import StateError
@@ -66,7 +66,7 @@ def test_a_lane_waits_for_it(harness: LaneHarness, together: bool) -> None:
 def test_one_that_never_ends_is_named(
     harness: LaneHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changelog, "RETRY_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(transaction_log, "RETRY_TIMEOUT_SECONDS", 0.5)
     sequence = answered_once(harness) + 1
     with open_transaction(harness, sequence) as producer:
         run = harness.run()

@@ -6,7 +6,7 @@ A commit waits for brokers that are away; so must that look.
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors.exactly_once import lane_transactions
+from connectors.exactly_once import transaction_log
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import ChangelogRecord
 from connectors.exactly_once.lane_producer import LaneProducer
@@ -27,7 +27,7 @@ def renewed(harness: LaneHarness, monkeypatch: pytest.MonkeyPatch) -> LaneHarnes
         return action
 
     monkeypatch.setattr(LaneProducer, "commit", doubtful)
-    monkeypatch.setattr(lane_transactions, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(transaction_log, "_RETRY_SECONDS", 0.01)
     return harness
 
 

@@ -9,6 +9,7 @@ from typing import cast
 
 from confluent_kafka import Message
 
+from connectors.exactly_once.transaction_log import TransactionLog
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
 from connectors.kafka.topic_reader import TopicReader
@@ -57,9 +58,10 @@ class ReplayJob:
         Each transaction holds replays and the log's records that name them.
         """
         partitions = self._check_topics()
-        ensure_log(self.access)
-        access = fitted(self.access, None, [self.to, log_topic(self.settings.app_id)])
-        writer = ReplayWriter(access, self.to, partitions)
+        log = TransactionLog(self.access, log_topic(self.settings.app_id), "replay-log")
+        ensure_log(self.access, log.admin())
+        access = fitted(self.access, None, [self.to, log.topic])
+        writer = ReplayWriter(access, log, self.to, partitions)
         # The log is read after the writer has opened: by then, the last transaction of
         # another run has been committed or aborted, so the log is complete.
         with closing(TopicReader(self.access, timestamps=True)) as reader:

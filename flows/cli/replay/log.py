@@ -1,8 +1,10 @@
 """The replay log: a topic that remembers which records were replayed, and to which topic.
 
 A transaction writes replays together with the log's record that names them, so a crash
-leaves both or neither.  Values are JSON: {"to": topic, "topic": …, "partition": …,
-"offsets": […]}.  `to` is the topic that was written; the rest names input records.
+leaves both or neither.  Values are JSON: {"run": …, "to": topic, "topic": …, "id": …,
+"partition": …, "offsets": […]}.  `run` names the run that wrote it, and `to` the topic that was
+written; the rest names input records.  `id` is Kafka's id of their topic, empty if it is not
+known.  Earlier versions wrote neither `run` nor `id`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
@@ -29,20 +31,28 @@ _VISIBLE_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 
 
-def log_records(to: str, origins: Iterable[Origin]) -> list[bytes]:
+def log_records(run: str, to: str, origins: Iterable[Origin]) -> list[bytes]:
     """Make the log's records for replays: one for each input partition.
 
-    to: topic that the replays are written to.  origins: of the replays.
+    run: name of the run that writes.  to: topic that the replays are written to.  origins: of the
+    replays.
     """
-    offsets: dict[tuple[str, int], list[int]] = defaultdict(list)
+    offsets: dict[tuple[str, str, int], list[int]] = defaultdict(list)
     for origin in origins:
-        offsets[origin.topic, origin.partition].append(origin.offset)
+        offsets[origin.topic, origin.topic_id, origin.partition].append(origin.offset)
     return [
         json.dumps(
-            {"to": to, "topic": topic, "partition": partition, "offsets": replayed},
+            {
+                "run": run,
+                "to": to,
+                "topic": topic,
+                "id": topic_id,
+                "partition": partition,
+                "offsets": replayed,
+            },
             separators=(",", ":"),
         ).encode()
-        for (topic, partition), replayed in offsets.items()
+        for (topic, topic_id, partition), replayed in offsets.items()
     ]
 
 
@@ -53,8 +63,14 @@ def read_log_record(value: bytes, replayed: ReplayLog) -> None:
     """
     try:
         entry = json.loads(value)
-        replayed.add(entry["to"], entry["topic"], entry["partition"], entry["offsets"])
-    except (ValueError, KeyError, TypeError) as error:
+        replayed.add(
+            entry["to"],
+            entry["topic"],
+            entry.get("id", ""),
+            entry["partition"],
+            entry["offsets"],
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         msg = f"the replay log holds a record that `dedup replay` did not write: {value[:80]!r}"
         raise StateError(msg) from error
 
@@ -64,10 +80,18 @@ def log_topic(app_id: str) -> str:
     return f"{app_id}-replayed"
 
 
-def ensure_log(access: KafkaAccess) -> None:
+def run_of(value: bytes) -> str:
+    """Name of the run that wrote a record of the log; empty if it does not say so."""
+    try:
+        entry = json.loads(value)
+    except ValueError:
+        return ""
+    return str(entry.get("run", "")) if isinstance(entry, dict) else ""
+
+
+def ensure_log(access: KafkaAccess, admin: AdminClient) -> None:
     """Create the log, or check that it keeps everything.  Raises StateError or TopicError."""
     topic = log_topic(access.app_id)
-    admin = access.admin()
     if topic not in partition_counts(admin, access):
         create_topic(admin, NewTopic(topic, 1, _BROKER_DEFAULT, config=dict(_CONFIG)))
         until = time.monotonic() + _VISIBLE_SECONDS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -14,27 +14,42 @@ REPLAYS_HEADER = "dedup.replays"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The place of a record in the input."""
+    """The place of a record in the input.
+
+    topic_id: Kafka's id of the topic, which another topic of the same name does not have.  Empty
+    if the record does not say it: the brokers gave none, or an earlier version wrote it.
+    """
 
     topic: str
+    topic_id: str
     partition: int
     offset: int
 
 
 @dataclass(slots=True)
 class ReplayLog:
-    """Records that were replayed: (to, topic, partition) → offsets."""
+    """Records that were replayed: (to, topic, partition) → the topic's id → offsets."""
 
-    _offsets: dict[tuple[str, str, int], set[int]] = field(default_factory=lambda: defaultdict(set))
+    _offsets: dict[tuple[str, str, int], dict[str, set[int]]] = field(default_factory=dict)
 
-    def add(self, to: str, topic: str, partition: int, offsets: Iterable[int]) -> None:
+    def add(
+        self, to: str, topic: str, topic_id: str, partition: int, offsets: Iterable[int]
+    ) -> None:
         """Remember offsets of one partition."""
-        self._offsets[to, topic, partition].update(offsets)
+        by_id = self._offsets.setdefault((to, topic, partition), {})
+        by_id.setdefault(topic_id, set()).update(offsets)
 
     def has(self, to: str, origin: Origin) -> bool:
-        """Whether a record was replayed to the topic `to`."""
-        place = (to, origin.topic, origin.partition)
-        return place in self._offsets and origin.offset in self._offsets[place]
+        """Whether a record was, or may have been, replayed to the topic `to`.
+
+        Where one of the two topics has no id, they may be the same: no record is replayed twice.
+        """
+        by_id = self._offsets.get((to, origin.topic, origin.partition), {})
+        return any(
+            origin.offset in offsets
+            for topic_id, offsets in by_id.items()
+            if topic_id == origin.topic_id or not (topic_id and origin.topic_id)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +141,7 @@ class Selection:
             self.counts["before"] += 1
             return None
         self.counts["picked"] += 1
-        self.replayed.add(self.to, origin.topic, origin.partition, [origin.offset])
+        self.replayed.add(self.to, origin.topic, origin.topic_id, origin.partition, [origin.offset])
         self.reasons[_reason(added)] += 1
         headers = _with_replays(own, replays + 1)
         return Replay(origin, dead_letter.value, dead_letter.key, headers, dead_letter.timestamp_ms)
@@ -138,7 +153,13 @@ def _origin(added: dict[str, bytes | None]) -> Origin | None:
     )
     if not (topic and partition and offset and partition.isdigit() and offset.isdigit()):
         return None
-    return Origin(topic.decode("utf-8", "replace"), int(partition), int(offset))
+    topic_id = added.get("dedup.topic.id") or b""
+    return Origin(
+        topic.decode("utf-8", "replace"),
+        topic_id.decode("utf-8", "replace"),
+        int(partition),
+        int(offset),
+    )
 
 
 def _replays(own: list[Header]) -> int:

@@ -9,7 +9,7 @@ from flows.cli.replay.selection import Origin, Replay
 
 
 def replays(count: int, size: int = 10) -> list[Replay]:
-    return [Replay(Origin("raw", 0, n), b"v" * size, None, [], 0) for n in range(count)]
+    return [Replay(Origin("raw", "", 0, n), b"v" * size, None, [], 0) for n in range(count)]
 
 
 def testbatches_have_an_end_in_records_and_in_bytes() -> None:

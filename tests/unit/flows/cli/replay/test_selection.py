@@ -14,12 +14,14 @@ def dead_letter(
     own: list[tuple[str, bytes | None]] | None = None,
     timestamp_ms: int = 1_000_000,
     topic: bytes = b"raw",
+    topic_id: bytes = b"id",
 ) -> DeadLetter:
     name = "dedup.matched" if verdict == b"duplicate" else "dedup.reason"
     headers: list[tuple[str, bytes | None]] = [
         *(own or []),
         ("dedup.verdict", verdict),
         ("dedup.topic", topic),
+        ("dedup.topic.id", topic_id),
         ("dedup.partition", b"2"),
         ("dedup.offset", b"%d" % offset),
         (name, reason),
@@ -42,7 +44,7 @@ def test_a_replay_is_the_input_record_with_a_count() -> None:
 
     assert replay is not None
     assert (replay.value, replay.key, replay.timestamp_ms) == (b"value", b"k", 1_000_000)
-    assert replay.origin == Origin(TOPIC, 2, 7)
+    assert replay.origin == Origin(TOPIC, "id", 2, 7)
     assert replay.headers == [*own, ("dedup.replays", b"1")]
 
 
@@ -73,7 +75,7 @@ def test_headers_of_an_earlier_job_are_the_records_own() -> None:
 
 def test_an_origin_goes_to_one_topic_once() -> None:
     replayed = ReplayLog()
-    replayed.add(TOPIC, TOPIC, 2, [7])
+    replayed.add(TOPIC, TOPIC, "id", 2, [7])
     back = Selection(TOPIC, TOPIC, Filters(), replayed)
     elsewhere = Selection(TOPIC, "elsewhere", Filters(), replayed)
 
@@ -81,6 +83,14 @@ def test_an_origin_goes_to_one_topic_once() -> None:
     assert back.counts["before"] == 1
     assert elsewhere.pick(dead_letter(7)) is None  # an output may hold it twice: at least once
     assert back.pick(dead_letter(8)) is not None
+
+
+def test_a_topic_made_again_has_other_records_at_the_same_offsets() -> None:
+    chosen = selection()
+
+    assert chosen.pick(dead_letter(topic_id=b"before")) is not None
+    assert chosen.pick(dead_letter(topic_id=b"after")) is not None
+    assert chosen.pick(dead_letter(topic_id=b"before")) is None
 
 
 def test_records_of_other_inputs_and_jobs_are_left_alone() -> None:

@@ -1,0 +1,238 @@
+"""A topic that only transactions write: a changelog, or the log of `dedup replay`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import TypeVar
+
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.offsets import ask_offsets
+from connectors.kafka.read_errors import PASSING, unreadable
+from connectors.kafka.requests import REQUEST_SECONDS, KafkaUnreachableError, retrying
+from operators.errors import StateError
+
+log = logging.getLogger("dedup.changelog")
+
+_Answer = TypeVar("_Answer")
+
+_CONSUME_MESSAGES = 500
+_POLL_SECONDS = 0.5
+_PROGRESS_SECONDS = 2.0
+# The last record is searched this many offsets before the end (the commit marker takes one).
+# If only aborted records are there, the search goes back further, by this factor.
+_SEARCH_OFFSETS, _SEARCH_FACTOR = 2, 16
+# A transaction's end reaches its partitions within milliseconds.
+_SETTLE_SECONDS = 0.05
+# In an outage a question is asked again until it ends, as a commit is.
+_OUTAGE = frozenset(
+    (
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's own codes begin with _
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+    )
+)
+_RETRY_SECONDS = 1.0
+_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A committed record's value, and the offset after it (end)."""
+
+    end: int
+    value: bytes
+
+
+class TransactionLog:
+    """Reads such a topic.  Each of its partitions has one transactional id that writes it."""
+
+    def __init__(self, access: KafkaAccess, topic: str, role: str) -> None:
+        """role: of the clients, in their ids."""
+        self.topic = topic
+        self._access = access
+        self._role = role
+        self._admin: AdminClient | None = None
+        self._lock = Lock()
+
+    def admin(self) -> AdminClient:
+        """Return the one admin client.  Its first request must be for topics.
+
+        Never two: a client that is dropped loses its pending answers, and their callers would
+        wait forever.  A request for offsets that meets the brokers' first answer is never sent
+        again (docs/adr/0002).
+        """
+        with self._lock:
+            if self._admin is None:
+                self._admin = self._access.admin()
+            return self._admin
+
+    def consumer(self) -> Consumer:
+        """Return a consumer for `ends` and `read`; the caller closes it."""
+        return Consumer(
+            {
+                **self._access.consumer_settings(self._role, brief=True),
+                "fetch.message.max.bytes": 8_388_608,
+                "queued.max.messages.kbytes": 65_536,
+                # A fetch that finds nothing tells the end of the partition: let it return early.
+                "fetch.wait.max.ms": 5,
+            }
+        )
+
+    def ends(self, consumer: Consumer, number: int) -> tuple[int, int]:
+        """First offset of a partition that still exists, and the offset after the last."""
+
+        def ask() -> tuple[int, int]:
+            position = TopicPartition(self.topic, number)
+            first, last = consumer.get_watermark_offsets(position, timeout=REQUEST_SECONDS)
+            return first, last
+
+        return retrying(self._access, ask)
+
+    def wait_until_settled(self, number: int) -> None:
+        """Wait until no transaction is open in a partition, whatever its state at brokers.
+
+        Call it while the partition's producer is open: nobody else can have begun a transaction
+        then.  But readers see the last one only when its end is written to this partition too,
+        and a broker that was killed may do that late.  Who read it before that would do the same
+        work again.
+
+        Raises StateError if one is still open after `RETRY_TIMEOUT_SECONDS`, and
+        KafkaUnreachableError if brokers do not answer.
+        """
+        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
+        while True:
+            committed, end = (
+                retrying(self._access, partial(self._end, number, level))
+                for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+            )
+            if committed >= end:
+                return
+            if time.monotonic() > deadline:
+                msg = (
+                    f"cannot read {self.topic}, partition {number}: a transaction is open from "
+                    f"offset {committed} on. Nothing is lost: see the brokers' logs "
+                    "(kafka-transactions.sh finds hanging transactions, and aborts them), start "
+                    "again"
+                )
+                raise StateError(msg)
+            time.sleep(_SETTLE_SECONDS)
+
+    def _end(self, number: int, level: IsolationLevel) -> int:
+        """Ask once for the end of a partition; raise KafkaException without an answer."""
+        place = TopicPartition(self.topic, number)
+        offsets, errors = ask_offsets(self.admin(), [place], _LATEST, level, REQUEST_SECONDS)
+        if errors:
+            raise KafkaException(errors[place])
+        return offsets[place]
+
+    def read(
+        self, consumer: Consumer, number: int, start: int, progress: str | None = None
+    ) -> Iterator[LogRecord]:
+        """Read a partition's committed records from an offset to the end.
+
+        Call it while the partition's producer is open: then no older transaction is open, and the
+        end does not move.  progress: begins the log's lines about the progress; None for none.
+        """
+        first, end = self.ends(consumer, number)
+        position = max(first, start)
+        if position >= end:
+            return
+        consumer.assign([TopicPartition(self.topic, number, position)])
+        began = logged = moved = time.monotonic()
+        while position < end:
+            before = position
+            for message in _consume(consumer):
+                error = message.error()
+                if error is None:
+                    position = _offset(message) + 1
+                    yield LogRecord(position, message.value() or b"")
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    position = max(position, _offset(message))
+                elif error.code() not in PASSING:
+                    raise StateError(unreadable(self.topic, number, position, error))
+            now = time.monotonic()
+            moved = now if position > before else moved
+            if now - moved > RETRY_TIMEOUT_SECONDS:
+                msg = f"cannot read {self.topic}, partition {number}: no answer; start again"
+                raise StateError(msg)
+            if progress is not None and now - logged > _PROGRESS_SECONDS:
+                logged = now
+                share = (position - first) / max(end - first, 1)
+                log.info("%s, %.0f%% after %.0f s", progress, share * 100, now - began)
+        consumer.unassign()
+
+    def last_value(self, number: int) -> bytes | None:
+        """Return the value of a partition's last committed record; None without one."""
+        consumer = self.consumer()
+        try:
+            first, end = self.ends(consumer, number)
+            values = search_back(
+                (first, end),
+                lambda start: [record.value for record in self.read(consumer, number, start)],
+                lambda _: True,
+            )
+        finally:
+            consumer.close()
+        return values[-1] if values else None
+
+
+def search_back(
+    span: tuple[int, int],
+    read: Callable[[int], list[_Answer]],
+    wanted: Callable[[_Answer], bool],
+) -> list[_Answer]:
+    """Read back from the end until a wanted record is found; return what was read last.
+
+    span: offsets [first, end) of the partition.  read: reads from an offset to the end.
+    """
+    first, end = span
+    back = _SEARCH_OFFSETS
+    while True:
+        start = max(first, end - back)
+        records = read(start)
+        if start == first or any(map(wanted, records)):
+            return records
+        back *= _SEARCH_FACTOR
+
+
+def through_an_outage(who: str, ask: Callable[[], _Answer]) -> _Answer:
+    """Ask brokers, and ask again while they are away.
+
+    who: asks, in the log.  Raises KafkaUnreachableError for another error than their silence.
+    """
+    while True:
+        try:
+            return ask()
+        except KafkaUnreachableError as error:
+            if error.code not in _OUTAGE:
+                raise
+            log.warning("%s: asking again: %s", who, error)
+            time.sleep(_RETRY_SECONDS)
+
+
+def _consume(consumer: Consumer) -> list[Message]:
+    """Wait for one message, then take the others: `consume` alone waits for a whole batch."""
+    first = consumer.poll(_POLL_SECONDS)
+    return [] if first is None else [first, *consumer.consume(_CONSUME_MESSAGES, 0)]
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    return -1 if offset is None else offset
