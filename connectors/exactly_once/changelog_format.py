@@ -163,6 +163,7 @@ def unpack(value: bytes) -> ChangelogRecord:
         header = _Header({}, [])
         if header_bytes:
             header = msgspec.json.decode(value[at : at + header_bytes], type=_Header)
+        inputs = _partitions(header.inputs)
         at += header_bytes
         hashes = np.frombuffer(value, "<u8", keys * 2, at).reshape(-1, 2)
         times = np.frombuffer(value, "<f8", keys, at + keys * 16)
@@ -180,7 +181,7 @@ def unpack(value: bytes) -> ChangelogRecord:
         msg = f"the changelog has a record that cannot be read ({error}): is the topic another's?"
         raise StateError(msg) from error
     change = LaneChange(
-        LaneProgress(sequence, positions, max_event_times, watermark, _partitions(header.inputs)),
+        LaneProgress(sequence, positions, max_event_times, watermark, inputs),
         Delta(hashes, times, references, firsts),
         summary,
     )
@@ -202,7 +203,7 @@ def _runs(inputs: Iterable[InputPartition]) -> list[tuple[str, str, int, int]]:
 
 
 def _partitions(runs: Sequence[tuple[str, str, int, int]]) -> tuple[InputPartition, ...]:
-    if sum(count for *_, count in runs) > MAX_PARTITIONS:
+    if sum(max(count, 0) for *_, count in runs) > MAX_PARTITIONS:
         msg = "too many input partitions"
         raise ValueError(msg)
     return tuple(

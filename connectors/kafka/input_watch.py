@@ -143,6 +143,7 @@ class InputWatch:
         for topic in self._topics:
             if topic in ids:
                 self._missing.pop(topic, None)
+                self._told.pop(topic, None)
             else:
                 self._tell_missing(topic, now)
         # Not found is not gone: a broker that starts may not know a topic yet.
@@ -166,10 +167,9 @@ class InputWatch:
 
     def _tell_missing(self, topic: str, now: float) -> None:
         since = self._missing.setdefault(topic, now)
-        if now - self._told.get(topic, since) >= _GONE_SECONDS:
+        if now - self._told.setdefault(topic, since) >= _GONE_SECONDS:
             log.warning("topic %s does not exist: the job waits for it", topic)
             self._told[topic] = now
-        self._told.setdefault(topic, since)
 
     def _tell_changes(self, partitions: Sequence[InputPartition], ids: Mapping[str, str]) -> None:
         before = {partition.topic: partition.topic_id for partition in self.partitions}

@@ -29,7 +29,9 @@ class InputTable:
 
     def add(self, partitions: Iterable[InputPartition]) -> None:
         """Number the partitions that are new.  Raises StateError if there are too many."""
-        new = [partition for partition in partitions if partition not in self._numbers]
+        new = [
+            partition for partition in dict.fromkeys(partitions) if partition not in self._numbers
+        ]
         if not new:
             return
         if len(self) + len(new) > MAX_PARTITIONS:

@@ -29,7 +29,7 @@ class Watermark:
     def __init__(
         self, value: float = -math.inf, max_event_times: Mapping[int, float] | None = None
     ) -> None:
-        """Begin anew, or go on from an earlier run."""
+        """Begin, or go on from an earlier run."""
         self.value = value
         self.max_event_times: dict[int, float] = dict(max_event_times or {})
         size = max(self.max_event_times, default=0) + 1

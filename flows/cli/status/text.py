@@ -75,12 +75,6 @@ def _figures(reports: Sequence[Report], *, curves: bool) -> list[str]:
     )
     rate = sum(report["records_per_second"] for report in reports)
     inputs = [partition for report in reports for partition in report["inputs"]]
-    behind = [
-        f"{partition['topic']}/{partition['partition']}: {partition['lag']:,}"
-        for partition in sorted(inputs, key=lambda one: -(one["lag"] or 0))
-        if partition["lag"]
-    ]
-    unknown = sum(partition["lag"] is None for partition in inputs)
     commits = sum(report["commits"] for report in reports)
     durations = [
         report["commit_seconds"] for report in reports if report["commit_seconds"] is not None
@@ -95,9 +89,7 @@ def _figures(reports: Sequence[Report], *, curves: bool) -> list[str]:
         _line("duplicates", _listed(_add(report["duplicates"] for report in reports))),
         _line(
             "input lag",
-            f"{sum(partition['lag'] or 0 for partition in inputs):,} records"
-            + (f" ({', '.join(behind[:_MAX_PARTITIONS])})" if behind else "")
-            + (f", unknown for {unknown:,} of {len(inputs):,} partitions" if unknown else ""),
+            _lag(inputs),
             _curve(reports, _lags) if curves else "",
         ),
         _line(
@@ -125,6 +117,21 @@ def _figures(reports: Sequence[Report], *, curves: bool) -> list[str]:
             else "none",
         ),
     ]
+
+
+def _lag(inputs: Sequence[Report]) -> str:
+    """Say how many records were not read, and for how many partitions that is not known."""
+    unknown = sum(one["lag"] is None for one in inputs)
+    parts = [f"unknown for {unknown:,} of {len(inputs):,} partitions"] if unknown else []
+    if unknown == len(inputs) > 0:
+        return parts[0]
+    behind = [
+        f"{one['topic']}/{one['partition']}: {one['lag']:,}"
+        for one in sorted(inputs, key=lambda one: -(one["lag"] or 0))
+        if one["lag"]
+    ]
+    listed = f" ({', '.join(behind[:_MAX_PARTITIONS])})" if behind else ""
+    return ", ".join([f"{sum(one['lag'] or 0 for one in inputs):,} records{listed}", *parts])
 
 
 def _line(label: str, text: str, curve: str = "") -> str:
@@ -206,26 +213,38 @@ def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.most_common()) or "none"
 
 
-def _rates(report: Report) -> list[float]:
+def _rates(report: Report) -> list[float | None]:
     return [
         (sum(after["counts"]) - sum(before["counts"])) / max(after["at"] - before["at"], 1e-3)
         for before, after in pairwise(report["history"][:-1])
     ]
 
 
-def _lags(report: Report) -> list[float]:
-    return [float(sample["lag"] or 0) for sample in report["history"][:-1]]
+def _lags(report: Report) -> list[float | None]:
+    return [sample["lag"] for sample in report["history"][:-1]]
 
 
-def _curve(reports: Sequence[Report], samples: Callable[[Report], list[float]]) -> str:
-    """Draw the sums of the last samples over all processes, a block for each sample."""
+def _curve(reports: Sequence[Report], samples: Callable[[Report], list[float | None]]) -> str:
+    """Draw the sums of the last samples over all processes, a block for each sample.
+
+    A sample that is not known leaves a gap.
+    """
     columns = [samples(report)[-_CURVE_COLUMNS:][::-1] for report in reports]
-    sums = [sum(values) for values in zip_longest(*columns, fillvalue=0.0)][::-1]
-    largest = max(sums, default=0.0)
+    sums = [_sum(values) for values in zip_longest(*columns, fillvalue=0.0)][::-1]
+    largest = max((value for value in sums if value is not None), default=0.0)
     top = len(_BLOCKS) - 1
     return "".join(
-        _BLOCKS[round(top * max(value, 0.0) / largest) if largest > 0 else 0] for value in sums
+        " "
+        if value is None
+        else _BLOCKS[round(top * max(value, 0.0) / largest) if largest > 0 else 0]
+        for value in sums
     )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """Add up values; None if one of them is not known."""
+    known = list(values)
+    return None if None in known else sum(value for value in known if value is not None)
 
 
 def seconds(value: float) -> str:

@@ -53,7 +53,7 @@ def test_a_consumer_that_nobody_closed_does_not_keep_the_process() -> None:
         from connectors.librdkafka.column_consumer import ColumnConsumer
 
         consumer = ColumnConsumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "g"})
-        consumer.assign(0)
-        consumer.commit(5, wait=False)
+        consumer.add({("topic", 0): 0})
+        consumer.commit({("topic", 0): 5}, wait=False)
     """)
     assert ended.returncode == 0

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.changes import Delta, LaneChange, LaneProgress, NearRecords, Summary
+from tests.builders import inputs
 
 
 def delta(*times: float, firsts: bool = False, texts: list[str] | None = None) -> Delta:
@@ -23,6 +24,22 @@ def near(*texts: str) -> NearRecords:
     count = len(texts)
     shards = np.arange(2 * count, dtype=np.uint64).reshape(-1, 2)
     return NearRecords(np.arange(count) / 2, np.arange(count) + 7, shards, list(texts))
+
+
+def test_progress_that_says_what_moved_adds_up() -> None:
+    table = inputs(3)
+    whole = LaneProgress(4, {0: 5, 1: 6}, {0: 1.5, 1: 9.0}, 1.0, table[:2])
+    moved = LaneProgress(5, {1: 8}, {1: 9.5}, 2.0)
+    grown = LaneProgress(6, {0: 5, 1: 8, 2: 1}, {0: 1.5, 1: 9.5}, 3.0, table, end=70)
+
+    assert LaneProgress.concat([whole, moved]) == LaneProgress(
+        5, {0: 5, 1: 8}, {0: 1.5, 1: 9.5}, 2.0, table[:2]
+    )
+    assert LaneProgress.concat([whole, moved, grown]) == grown
+    assert LaneProgress.concat([grown, LaneProgress(7, {0: 6}, {}, 3.5)]) == LaneProgress(
+        7, {0: 6, 1: 8, 2: 1}, {0: 1.5, 1: 9.5}, 3.5, table
+    )
+    assert whole.positions == {0: 5, 1: 6}
 
 
 def test_a_transaction_has_the_progress_of_its_last_batch_and_all_that_was_added() -> None:

@@ -1,6 +1,7 @@
 """The changelog's records: packed ones are read again, others are refused."""
 
 import contextlib
+import json
 import struct
 
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.exactly_once import changelog_format
 from connectors.exactly_once.changelog_format import (
     KEYS_PER_RECORD,
     VERSION,
@@ -23,6 +23,7 @@ from tests.changelog_deltas import MAX_RECORD_BYTES, random_delta
 
 times = st.floats(allow_nan=False)
 partitions = st.integers(0, 2**16 - 1)
+FINGERPRINT = {"a": "b"}
 fingerprints = st.dictionaries(st.text(max_size=12), st.text(max_size=12), max_size=4)
 
 
@@ -117,10 +118,18 @@ def test_many_keys_are_split(keys: int, records: int) -> None:
     assert not any(record.fingerprint or record.change.progress.positions for record in packed[:-1])
 
 
-def packed_record() -> bytes:
+INPUTS = (
+    *(InputPartition("t", "first", number) for number in range(3)),
+    InputPartition("t", "second", 0),
+)
+
+
+def packed_record(settings: dict[str, str] | None = FINGERPRINT) -> bytes:
     [value] = pack(
-        LaneChange(LaneProgress(7, {0: 5, 3: 9}, {0: 1.5}, 1.0), random_delta(3, 1, sessions=True)),
-        {"a": "b"},
+        LaneChange(
+            LaneProgress(7, {0: 5, 3: 9}, {0: 1.5}, 1.0, INPUTS), random_delta(3, 1, sessions=True)
+        ),
+        settings,
     )
     return value
 
@@ -158,7 +167,30 @@ def test_a_corrupt_record_is_read_or_an_error(at: int, corrupt: bytes) -> None:
 def test_the_documented_layout() -> None:
     """A reader that follows docs/changelog.md must be able to read records."""
     value = packed_record()
-    head = struct.Struct("<BBQdIII")
-    assert head.unpack_from(value)[:6] == (VERSION, 1 | 2, 7, 1.0, 2, 3)
-    assert changelog_format._POSITION.unpack_from(value, head.size) == (0, 5, 1.5)
-    assert changelog_format._POSITION.unpack_from(value, head.size + 20) == (3, 9, float("-inf"))
+    head, position = struct.Struct("<BBQdIII"), struct.Struct("<Iqd")
+    *fields, header_bytes = head.unpack_from(value)
+    assert fields == [VERSION, 1 | 2 | 16, 7, 1.0, 2, 3]
+    assert position.unpack_from(value, head.size) == (0, 5, 1.5)
+    assert position.unpack_from(value, head.size + 20) == (3, 9, float("-inf"))
+    at = head.size + 40
+    assert json.loads(value[at : at + header_bytes]) == {
+        "settings": FINGERPRINT,
+        "inputs": [["t", "first", 0, 3], ["t", "second", 0, 1]],
+    }
+    assert len(value) == at + header_bytes + 3 * (16 + 8 + 8 + 8)
+    changed = head.unpack_from(packed_record(None))
+    assert changed == (VERSION, 1 | 2, 7, 1.0, 2, 3, 0)
+
+
+def test_inputs_are_read_back() -> None:
+    assert unpack(packed_record()).change.progress.inputs == INPUTS
+
+
+def test_a_table_of_too_many_inputs_is_an_error() -> None:
+    """A damaged count must not take all memory."""
+    value = bytearray(packed_record())
+    count = value.index(b'3],["t"')
+    value[count : count + 1] = b"9999999"
+    struct.pack_into("<I", value, 26, struct.unpack_from("<I", value, 26)[0] + 6)
+    with pytest.raises(StateError, match="too many input partitions"):
+        unpack(bytes(value))

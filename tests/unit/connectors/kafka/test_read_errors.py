@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors.kafka.read_errors import MAX_OUTAGE_SECONDS, ReadErrors
+from connectors.kafka.read_errors import MAX_OUTAGE_SECONDS, OversizedResponse, ReadErrors
 from operators.errors import SourceError
 
 
@@ -13,6 +13,29 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def too_large() -> KafkaError:
+    return KafkaError(
+        KafkaError._BAD_MSG, "Invalid response size 104857601: increase receive.message.max.bytes"
+    )
+
+
+def test_a_response_that_the_client_does_not_take_ends_the_job() -> None:
+    """The client asks for it forever, and says so only to its `error_cb`."""
+    seen: list[KafkaError] = []
+    oversized = OversizedResponse(seen.append)
+    for code in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
+        oversized.on_error(KafkaError(code, "broker is down"))
+    oversized.check(["a"])
+
+    oversized.on_error(too_large())
+    oversized.on_error(KafkaError(KafkaError._TRANSPORT, "broker is down"))
+    with pytest.raises(
+        SourceError, match=r"records of a or b .*raise receive\.message\.max\.bytes"
+    ):
+        oversized.check(["a", "b"])
+    assert len(seen) == 4
 
 
 def read_errors(clock: Clock) -> ReadErrors:

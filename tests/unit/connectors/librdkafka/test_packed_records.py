@@ -60,7 +60,10 @@ def test_packed_records_are_read_back(
     expected = [(value, key, headers or [], max(stamp, 0)) for value, key, headers, stamp in rows]
     del records
     assert len(packed) == len(rows)
-    assert packed.size_bytes == sum(len(value or b"") for value, _, _, _ in rows)
+    assert packed.size_bytes == sum(
+        len(value or b"") + len(key or b"") + sum(len(text or b"") for _, text in headers)
+        for value, key, headers, _ in expected
+    )
     assert packed.headers.max_per_record == max(
         (len(headers) for _, _, headers, _ in expected), default=0
     )

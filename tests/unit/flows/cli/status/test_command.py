@@ -58,17 +58,28 @@ def test_lines_say_what_the_page_says(status: Status) -> None:
             "invalid 500 (0.5%)"
         ),
         "duplicates event_id 11,000, content 1,000",
-        "input lag 1,251 records (partition 1: 1,234, partition 2: 17)",
+        (
+            "input lag 1,251 records (raw-events/1: 1,234, raw-events/2: 17), "
+            "unknown for 1 of 4 partitions"
+        ),
         "watermark 42 s behind the wall clock",
         "keys held 16,000, about 3.1 MiB; 4,000 restored at the start",
         "commits 990, 34 ms each; last snapshot 1.5 s ago",
         "evictions 321 keys: the guarantee is weakened (max_keys 321)",
     ]
-    assert lines[10:12] == [
+    assert lines[10:16] == [
+        "topic partition not read state event time",
+        "raw-events 4 unknown unreachable unknown",
+        "raw-events 1 1,234 read 42 s ago",
+        "raw-events 2 17 read 42 s ago",
+        "raw-events 0 0 idle 42 s ago",
+        "",
+    ]
+    assert lines[16:18] == [
         "lane process records keys memory watermark lag restored",
         "0 1 25,000 4,000 793 KiB 42 s 1,000",
     ]
-    assert lines[15:] == [
+    assert lines[21:] == [
         "",
         "hot key recent duplicates example lane",
         "event_id about 4,321 1:57 2",
