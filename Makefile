@@ -15,7 +15,7 @@ PYTHON3 = $(shell for python in python3.12 python3.11 python3.10 python3 python;
 	$$python -c '$(IN_RANGE)' 2>/dev/null && echo $$python && break; done)
 PIP = $(PYTHON) -m pip --quiet --disable-pip-version-check
 
-.PHONY: help venv run test lint format kafka bench bench-choices bench-growth bench-similar bench-state drill drill-varied images lock pictures clean
+.PHONY: help venv run test test-cluster lint format kafka bench bench-choices bench-growth bench-similar bench-state drill drill-varied drill-cluster images lock pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ run: $(STAMP) ## deduplicate a small sample and show what came out
 # Two at a time, each with a broker of its own: half of the time is waiting for one.
 test: lint ## lint, types, and every test, on a real broker
 	$(PYTHON) -m pytest --numprocesses 2 --dist worksteal
+
+test-cluster: $(STAMP) ## the job on three brokers that are killed, stopped and cut off
+	$(PYTHON) -m pytest -m cluster tests/cluster
 
 lint: $(STAMP) ## rules and format, layers, plain English, types
 	$(BIN)/ruff check .
@@ -84,6 +87,10 @@ drill: $(STAMP) ## kill things at random and count what came out
 # SEEDS=50 SEED=100 make drill-varied plays seeds 100 to 149.
 drill-varied: $(STAMP) ## the same with settings, records and faults drawn by seed
 	$(PYTHON) -m tests.drills --varied --seeds $(or $(SEEDS),10) $(if $(SEED),--seed $(SEED))
+
+# SEEDS=5 SEED=100 make drill-cluster plays seeds 100 to 104.
+drill-cluster: $(STAMP) ## faults of a cluster of three brokers, drawn by seed
+	$(PYTHON) -m tests.drills --cluster --seeds $(or $(SEEDS),3) $(if $(SEED),--seed $(SEED))
 
 images: $(STAMP) ## build the image and run the compose file, where Docker is
 	DEDUP_TEST_IMAGES=1 $(PYTHON) -m pytest tests/deploy/test_images.py

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,34 +39,42 @@ _SERVER_FLAGS = ("-Xmx768m", "-Xms256m", "-XX:+UseG1GC", "-Xshare:auto")
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="broker-spawner")
 
 
-class JavaServer:
+class JavaNode:
     """One Kafka node on 127.0.0.1 that keeps its ports and its data from start to start.
 
     It dies with this process, however this process dies.
     """
 
-    def __init__(
-        self, settings: Mapping[str, str], data_dir: Path | None, port: int | None
+    def __init__(  # noqa: PLR0913 - what a node is made of
+        self,
+        properties: Mapping[str, str],
+        folder: Path,
+        *,
+        bootstrap: str,
+        cluster: str,
+        temporary: bool,
+        flags: Sequence[str],
     ) -> None:
-        """settings: added to server.properties.  data_dir: kept on stop; without one, temporary.
-        port: of the broker; without one, any free port.
+        """properties: of the node, but for its folder.  folder: of its data and its log.
+        bootstrap: its address for clients.  cluster: the id that it gets unless it has data.
+        temporary: whether the folder is removed on stop.  flags: Java's.
         Raises NoBrokerError without Java 17 or the jars.
         """
         self._java = find_java()
         self._classpath = f"{_jars()}/*"
-        if port is None:
-            port, controller = free_ports(2)
-        else:
-            [controller] = free_ports(1)
-        self.bootstrap = f"127.0.0.1:{port}"
-        self._temporary = data_dir is None
-        self._dir = Path(tempfile.mkdtemp(prefix="dedup-kafka-")) if data_dir is None else data_dir
+        self.bootstrap = bootstrap
+        self._new_cluster = cluster
+        self._temporary = temporary
+        self._flags = flags
+        self._dir = folder
         (self._dir / "tmp").mkdir(parents=True, exist_ok=True)
         self._log = self._dir / "broker.log"
         self._properties = self._dir / "server.properties"
         self._meta = self._dir / "data" / "meta.properties"
         self._process: subprocess.Popen[bytes] | None = None
-        self._write_properties(settings, port, controller)
+        lines = {"log.dirs": str(self._dir / "data"), **properties}
+        text = "".join(f"{name}={value}\n" for name, value in lines.items())
+        self._properties.write_text(text, encoding="utf-8")
 
     @property
     def pid(self) -> int | None:
@@ -75,10 +83,18 @@ class JavaServer:
 
     def start(self) -> None:
         """Start the node and wait until it answers; raise BrokerStartError if it does not."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start the node, and do not wait: one of a cluster answers when others are there."""
         if not self._meta.exists():
             self._format()
-        arguments = (*_SERVER_FLAGS, "-cp", self._classpath, "kafka.Kafka", str(self._properties))
+        arguments = (*self._flags, "-cp", self._classpath, "kafka.Kafka", str(self._properties))
         self._process = _spawner.submit(self._spawn, arguments).result()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the node answers; raise BrokerStartError if it does not."""
         try:
             wait_until_ready(self.bootstrap, self._check_alive, self._cluster())
         except BrokerStartError as error:
@@ -88,6 +104,11 @@ class JavaServer:
         except BaseException:
             self.kill()
             raise
+
+    def send(self, what: signal.Signals) -> None:
+        """Send a signal to the process, if there is one."""
+        if self._process is not None:
+            self._process.send_signal(what)
 
     def kill(self) -> None:
         """End it as kill -9 does, and wait until the process is gone."""
@@ -114,19 +135,8 @@ class JavaServer:
             self._process.wait()
         self._process = None
 
-    def _write_properties(self, settings: Mapping[str, str], port: int, controller: int) -> None:
-        properties = single_node(
-            {"log.dirs": str(self._dir / "data"), **settings},
-            listen="127.0.0.1",
-            advertise="127.0.0.1",
-            port=port,
-            controller=controller,
-        )
-        lines = [f"{name}={value}\n" for name, value in properties.items()]
-        self._properties.write_text("".join(lines), encoding="utf-8")
-
     def _format(self) -> None:
-        tool = ("kafka.tools.StorageTool", "format", "-t", new_cluster_id())
+        tool = ("kafka.tools.StorageTool", "format", "-t", self._new_cluster)
         arguments = (*_FORMAT_FLAGS, "-cp", self._classpath, *tool, "-c", str(self._properties))
         if _spawner.submit(self._spawn, arguments).result().wait() != 0:
             message = f"the broker's storage was not formatted; the log ends:\n{self._log_tail()}"
@@ -165,6 +175,36 @@ class JavaServer:
     def _log_tail(self) -> str:
         log = self._log.read_bytes()[-_LOG_TAIL_BYTES:]
         return log.decode("utf-8", errors="replace").strip()
+
+
+class JavaServer(JavaNode):
+    """A node that is alone."""
+
+    def __init__(
+        self, settings: Mapping[str, str], data_dir: Path | None, port: int | None
+    ) -> None:
+        """settings: added to server.properties.  data_dir: kept on stop; without one, temporary.
+        port: of the broker; without one, any free port.
+        Raises NoBrokerError without Java 17 or the jars.
+        """
+        if port is None:
+            port, controller = free_ports(2)
+        else:
+            [controller] = free_ports(1)
+        super().__init__(
+            single_node(
+                settings,
+                listen="127.0.0.1",
+                advertise="127.0.0.1",
+                port=port,
+                controller=controller,
+            ),
+            data_dir or Path(tempfile.mkdtemp(prefix="dedup-kafka-")),
+            bootstrap=f"127.0.0.1:{port}",
+            cluster=new_cluster_id(),
+            temporary=data_dir is None,
+            flags=_SERVER_FLAGS,
+        )
 
 
 def _load_prctl() -> ctypes.CDLL | None:

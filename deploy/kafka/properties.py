@@ -1,13 +1,22 @@
-"""The server.properties of a broker that is alone: controller and broker in one node."""
+"""The server.properties of nodes that are controller and broker: one alone, or one of several."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-_ALONE = {
+_ANY = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "auto.create.topics.enable": "false",
+    "group.initial.rebalance.delay.ms": "0",
+    # The default of 128 MiB is a large part of the heap that a local broker gets.
+    "log.cleaner.dedupe.buffer.size": "16777216",
+}
+_ALONE = {
+    **_ANY,
+    "node.id": "1",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "default.replication.factor": "1",
     "offsets.topic.replication.factor": "1",
@@ -18,15 +27,27 @@ _ALONE = {
     # Each partition of an internal topic is files to make and to load.
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
-    "share.coordinator.state.topic.num.partitions": "1",
     "num.partitions": "4",
-    "auto.create.topics.enable": "false",
-    "group.initial.rebalance.delay.ms": "0",
     # A node that is alone has nobody to leave its partitions to, however long a busy disk holds
     # it up: nine seconds by default.
     "broker.session.timeout.ms": "60000",
-    # The default of 128 MiB is a sixth of the heap that a local broker gets.
-    "log.cleaner.dedupe.buffer.size": "16777216",
+}
+
+# What a cluster in production has: one broker of three may be away, and nothing is lost.
+_OF_THREE = {
+    **_ANY,
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    "share.coordinator.state.topic.replication.factor": "3",
+    "share.coordinator.state.topic.min.isr": "2",
+    # Each broker leads as many.
+    "offsets.topic.num.partitions": "6",
+    "transaction.state.log.num.partitions": "6",
+    "num.partitions": "6",
 }
 
 # After a kill -9 the controller lets the node back in only when its old session has expired.
@@ -49,3 +70,41 @@ def single_node(
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
         **settings,
     }
+
+
+@dataclass(frozen=True)
+class NodePorts:
+    """Where a node of a cluster listens.
+
+    direct: for clients.  hidden: for those that come through a proxy, which must listen on shown.
+    """
+
+    direct: int
+    hidden: int
+    shown: int
+    controller: int
+
+
+def cluster_node(
+    settings: Mapping[str, str], node: int, nodes: Mapping[int, NodePorts]
+) -> dict[str, str]:
+    """Broker settings for one node of a cluster on 127.0.0.1.
+
+    settings: added, and stronger than ours.  nodes: all of them, by id.
+    """
+    own = nodes[node]
+    voters = (f"{one}@127.0.0.1:{ports.controller}" for one, ports in nodes.items())
+    return {
+        **_OF_THREE,
+        "node.id": str(node),
+        "listeners": _addresses(
+            PLAINTEXT=own.direct, PROXIED=own.hidden, CONTROLLER=own.controller
+        ),
+        "advertised.listeners": _addresses(PLAINTEXT=own.direct, PROXIED=own.shown),
+        "controller.quorum.voters": ",".join(voters),
+        **settings,
+    }
+
+
+def _addresses(**ports: int) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())

@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy.kafka import QUICK_RESTART, start_broker
 from tests.drills.drill_program import BROKER_KILLS, NAMES, run
 from tests.drills.drill_scene import LONG, MEDIUM, SHORT, Outcome, Scale
+from tests.drills.three_brokers.rounds import play_seeds
 from tests.drills.varied.seeds import run_seeds
 from tests.integration.job import ROOT
 
@@ -38,8 +39,12 @@ def main() -> int:
         metavar="NAME=VALUE",
         help="a setting of the job, as DEDUP_STATE=rocksdb; may be repeated",
     )
-    parser.add_argument(
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
         "--varied", action="store_true", help="seeds that draw settings, records and faults"
+    )
+    kind.add_argument(
+        "--cluster", action="store_true", help="seeds that draw faults of a cluster of three"
     )
     parser.add_argument(
         "--parallel",
@@ -62,6 +67,8 @@ def main() -> int:
     settings = dict(arguments.set)
     if arguments.varied:
         outcomes = run_seeds(seeds, arguments.parallel, arguments.code.resolve(), settings)
+    elif arguments.cluster:
+        outcomes = play_seeds(seeds, settings)
     else:
         outcomes = _drills(seeds, arguments.only or NAMES, scale, settings)
     failed = 0

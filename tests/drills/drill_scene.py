@@ -169,15 +169,31 @@ class Stage(Scoped):
         wanted = range(self._next, self._next + records)
         job.wait_until(lambda: all(number in self.reader.seen for number in wanted), seconds)
 
+    @property
+    def delivered(self) -> int:
+        """How many records are in the input; the sentinels do not count."""
+        return self._feed.delivered
+
     def finish(self, processes: int = 1, settings: Mapping[str, str] | None = None) -> Outcome:
-        """Have the job answer everything, sentinels last, and count."""
+        """Have a new run answer everything, sentinels last, and count."""
+        total = self._write_last()
+        with self.start(processes, settings) as job:
+            return self._count(job, total)
+
+    def finish_with(self, job: Job) -> Outcome:
+        """Have a run that goes on answer everything, sentinels last, end it, and count."""
+        return self._count(job, self._write_last())
+
+    def _write_last(self) -> int:
+        """Write no more but the sentinels; return how many records there are."""
         records = len(self._feed.stop())
         sentinels = self.topics.produce(self._numbered(self._sentinels()))
-        total = records + len(sentinels)
-        with self.start(processes, settings) as job:
-            all_seen = self.reader.wait_for(total, _FINISH_SECONDS)
-            job.send(signal.SIGTERM)
-            ended = self._wait(job)
+        return records + len(sentinels)
+
+    def _count(self, job: Job, total: int) -> Outcome:
+        all_seen = self.reader.wait_for(total, _FINISH_SECONDS)
+        job.send(signal.SIGTERM)
+        ended = self._wait(job)
         if not all_seen:
             self.reader.wrong.append(
                 f"not all came out within {_FINISH_SECONDS:.0f} s:{job.stderr}"

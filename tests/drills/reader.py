@@ -70,6 +70,10 @@ class Reader(Scoped):
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "error",
                 "fetch.wait.max.ms": 50,
+                # A broker that stands still must not hold it up: it measures the job.
+                "socket.timeout.ms": 3000,
+                "topic.metadata.refresh.interval.ms": 1000,
+                "reconnect.backoff.max.ms": 500,
                 "log_level": 0,
             }
         )

@@ -39,6 +39,11 @@ class PacedProducer(Scoped):
         """What was written so far; of those not yet delivered the offset is −1."""
         return list(self._filler.records)
 
+    @property
+    def delivered(self) -> int:
+        """How many have got their offset."""
+        return self._filler.delivered
+
     def finish(self) -> list[Record]:
         """Wait until all are written; return them with the offsets they got."""
         self._thread.join()

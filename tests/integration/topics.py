@@ -134,11 +134,13 @@ class Filler:
     """Writes records to the input of some topics, one by one.
 
     transactional_id: with one, the records are in the transaction that the caller begins and ends.
+    delivered: how many have got their offset.
     """
 
     topics: Topics
     transactional_id: str | None = None
     records: list[Record] = field(default_factory=list)
+    delivered: int = 0
 
     def __post_init__(self) -> None:
         settings: dict[str, str | int] = {
@@ -164,6 +166,7 @@ class Filler:
             offset = message.offset()
             assert offset is not None
             self.records[index] = replace(draft, offset=offset)
+            self.delivered += 1
 
         self.producer.produce(
             self.topics.input,

@@ -1,0 +1,1 @@
+"""The job on a cluster of three brokers, with one fault a test: `make test-cluster`."""
