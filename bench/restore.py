@@ -11,7 +11,7 @@ from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.lane_opener import LaneOpener
 from connectors.kafka.access import KafkaAccess
 from deploy.kafka import start_broker
-from operators.lanes.lane import LaneSpec
+from operators.lanes.spec import LaneSpec
 from operators.windows.tumbling import TumblingStore
 
 FINGERPRINT = {"DEDUP_KEYS": '[["event_id"]]', "DEDUP_WINDOW": '"tumbling"'}

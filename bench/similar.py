@@ -39,7 +39,8 @@ from operators.decode.events import EventSpec
 from operators.keys.combination import Combination
 from operators.keys.paths import parse_keys
 from operators.lanes.cut import cut
-from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.lane import Lane
+from operators.lanes.spec import LaneSpec
 from operators.similarity.buckets import chunks
 from operators.similarity.index import NearIndex
 from operators.similarity.near_duplicates import NearSpec

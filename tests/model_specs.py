@@ -6,7 +6,7 @@ from functools import partial
 
 from operators.decode.events import EventSpec
 from operators.keys.paths import parse_keys, resolve_shard
-from operators.lanes.lane import LaneSpec
+from operators.lanes.spec import LaneSpec
 from operators.similarity.near_duplicates import NearSpec
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore

@@ -1,6 +1,6 @@
 """The exactly-once sink: a transaction and a changelog for each lane.
 
-The protocol has nine rules (docs/adr/0002 gives the reasons).  Code that keeps a rule cites its
+The protocol has ten rules (docs/adr/0002 gives the reasons).  Code that keeps a rule cites its
 number.
 
 1. A lane numbers its verdict batches 1, 2, 3, ...  They are written whole, and in this order.
@@ -28,4 +28,7 @@ number.
 9. No transaction begins in a producer epoch in which a request that ends a transaction may still
    be under way.  Then a new epoch begins, if the changelog's last record is the lane's own.
    Kept in lane_producer.py and lane_transactions.py.
+10. Each opening of a lane writes a record that names it.  A lane whose producer is lost is opened
+   again only if the changelog's last record is of the same opening; that record says whether the
+   last transaction was committed.  Kept in lane_opener.py and lane_transactions.py.
 """

@@ -29,7 +29,8 @@ ROWS_PER_RECORD = 200
 # Bytes of near duplicates' texts; one text may be longer than a record can be.
 TEXT_BYTES_PER_RECORD = 65_536
 
-_HEAD = struct.Struct("<BBQdIII")  # version, flags, sequence, watermark, positions, keys, header
+# version, flags, run, sequence, watermark, positions, keys, header
+_HEAD = struct.Struct("<BBQQdIII")
 _POSITION = struct.Struct("<Iqd")  # number of the partition, next offset, largest event time
 _TEXT_BYTES = struct.Struct("<I")
 _LAST, _HAS_FIRSTS, _HAS_SUMMARY, _HAS_TEXTS, _WHOLE = 1, 2, 4, 8, 16
@@ -54,7 +55,7 @@ class ChangelogRecord:
     whole: whether it holds all positions, the table of input partitions, and the fingerprint
     (setting → text); other records hold the positions that have moved since the last one.
     texts: its part of the transaction's `Delta.near`, packed; `changes_of` puts the parts
-    together.
+    together.  run: names the opening of the lane that wrote it.
     """
 
     last: bool
@@ -62,12 +63,14 @@ class ChangelogRecord:
     fingerprint: dict[str, str]
     texts: bytes = b""
     whole: bool = False
+    run: int = 0
 
 
-def pack(change: LaneChange, fingerprint: dict[str, str] | None) -> Iterator[bytes]:
+def pack(change: LaneChange, fingerprint: dict[str, str] | None, run: int = 0) -> Iterator[bytes]:
     """Pack the change of a transaction into records, the last one last.
 
-    fingerprint: setting → text, for a whole record; None for one of what has changed.
+    run: names the opening of the lane that writes it.  fingerprint: setting → text, for a whole
+    record; None for one of what has changed.
     """
     delta = change.delta
     summaries = [] if change.summary is None else list(change.summary.parts(ROWS_PER_RECORD))
@@ -95,6 +98,7 @@ def pack(change: LaneChange, fingerprint: dict[str, str] | None) -> Iterator[byt
                 fingerprint or {},
                 texts[index * TEXT_BYTES_PER_RECORD : (index + 1) * TEXT_BYTES_PER_RECORD],
                 whole=last and fingerprint is not None,
+                run=run,
             )
         )
 
@@ -126,6 +130,7 @@ def _pack_record(record: ChangelogRecord) -> bytes:
             _HEAD.pack(
                 VERSION,
                 flags,
+                record.run,
                 progress.sequence,
                 progress.watermark,
                 len(positions),
@@ -144,13 +149,14 @@ def _pack_record(record: ChangelogRecord) -> bytes:
 def unpack(value: bytes) -> ChangelogRecord:
     """Read a record.  Raises StateError if it is not ours, or of another version."""
     try:
-        version, flags, sequence, watermark, moved, keys, header_bytes = _HEAD.unpack_from(value)
+        version = value[0]
         if version != VERSION:
             msg = (
                 f"the changelog has records of version {version}, this program reads version "
                 f"{VERSION}: run the version that wrote it"
             )
             raise StateError(msg)
+        _, flags, run, sequence, watermark, moved, keys, header_bytes = _HEAD.unpack_from(value)
         at = _HEAD.size
         positions: dict[int, int] = {}
         max_event_times: dict[int, float] = {}
@@ -177,7 +183,7 @@ def unpack(value: bytes) -> ChangelogRecord:
             texts = value[at : at + length]
             at += length
         summary = msgspec.json.decode(value[at:], type=Summary) if flags & _HAS_SUMMARY else None
-    except (struct.error, ValueError, msgspec.MsgspecError) as error:
+    except (struct.error, ValueError, IndexError, msgspec.MsgspecError) as error:
         msg = f"the changelog has a record that cannot be read ({error}): is the topic another's?"
         raise StateError(msg) from error
     change = LaneChange(
@@ -186,7 +192,7 @@ def unpack(value: bytes) -> ChangelogRecord:
         summary,
     )
     last, whole = bool(flags & _LAST), bool(flags & _WHOLE)
-    return ChangelogRecord(last, change, header.settings, texts, whole)
+    return ChangelogRecord(last, change, header.settings, texts, whole, run)
 
 
 def _runs(inputs: Iterable[InputPartition]) -> list[tuple[str, str, int, int]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from connectors.exactly_once.changelog import Changelog, ChangelogEntry
-from connectors.exactly_once.changelog_format import BEGINNING, changes_of
+from connectors.exactly_once.changelog_format import BEGINNING, changes_of, pack
 from connectors.exactly_once.changelog_segments import ChangelogSegments
 from connectors.exactly_once.failpoints import hit
 from connectors.exactly_once.lane_producer import LaneProducer
@@ -23,8 +23,9 @@ from connectors.kafka.access import KafkaAccess
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import StateError
 from operators.fingerprint import check_fingerprint
-from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.lane import Lane
 from operators.lanes.snapshot import LaneSnapshot
+from operators.lanes.spec import LaneSpec
 
 log = logging.getLogger("dedup.restore")
 
@@ -152,6 +153,7 @@ class LaneOpener:
             raise StateError(msg)
         opened.sequence, opened.lane = lane.sequence, lane
         lane.opened(opened.generation)
+        self._claim(opened, lane.reached())
         with self._lock:
             self._opened[index] = opened
         return lane
@@ -217,26 +219,45 @@ class LaneOpener:
             return opened
         opened = OpenedLane(future.result())
         self._changelog.wait_until_settled(index)
-        self._read_segments(index, opened)
+        self._claim(opened, self._read_segments(index, opened))
         return opened
 
-    def _read_segments(self, index: int, opened: OpenedLane) -> None:
-        """Read the last sequence and the segments from a lane's changelog.
+    def _claim(self, opened: OpenedLane, progress: LaneProgress) -> None:
+        """Rule 10: write a record of this opening, which changes nothing in the lane.
+
+        An older process that wakes up finds it, and does not open the lane again.
+        """
+        change = LaneChange(progress, Delta.empty())
+        records = list(pack(change, self._fingerprint, opened.generation))
+        producer = opened.producer
+        producer.write_transaction(_nothing, self._changelog.topic, records, producer.renew)
+        if producer.doubtful:  # rule 9
+            producer.renew()
+
+    def _read_segments(self, index: int, opened: OpenedLane) -> LaneProgress:
+        """Read the last sequence and the segments from a lane's changelog; return its progress.
 
         Without the segments, trimming would judge all older keys by the age of the next ones.
         """
         consumer = self._changelog.consumer()
         newest = float("-inf")
+        progress = LaneProgress(0, {}, {}, float("-inf"))
         try:
             for entry in self._changelog.read(consumer, index, 0):
                 change = entry.record.change
                 newest = max(newest, change.delta.newest)
                 if entry.record.last:
+                    progress = LaneProgress.concat([progress, change.progress])
                     opened.sequence = max(opened.sequence, change.progress.sequence)
                     opened.segments.add(entry.end, newest)
                     newest = float("-inf")
         finally:
             consumer.close()
+        return progress
+
+
+def _nothing() -> None:
+    """Add no records to a transaction."""
 
 
 def _same_moment(snapshot: LaneSnapshot, sink_snapshot: SinkSnapshot) -> bool:

@@ -43,8 +43,12 @@ _BROKEN = (KafkaError._STATE, KafkaError._FATAL, KafkaError._FENCED)  # noqa: SL
 _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)  # noqa: SLF001
 
 
-class FencedError(SinkError):
-    """Another process has taken over the transactional id: this one must end."""
+class LostProducerError(SinkError):
+    """The producer cannot go on; another one may, if the lane is still this process's."""
+
+
+class FencedError(LostProducerError):
+    """Another process has taken over the transactional id, or the brokers ended a transaction."""
 
 
 class LaneProducer:
@@ -199,7 +203,8 @@ class LaneProducer:
         produce: adds the records.  A transaction that is open has them already.
         changelog, changes: the topic and values of the records that end the transaction.
         renew: called before each repetition; it starts a new epoch there (rule 9).
-        Raises FencedError, or SinkError for an error that no retry cures.
+        Raises LostProducerError, which may be a FencedError, or SinkError for an error that no
+        other producer cures.
         """
         if not self.in_transaction:
             self.begin()
@@ -215,7 +220,7 @@ class LaneProducer:
                     f"for {RETRY_TIMEOUT_SECONDS:.0f} s. Nothing is lost: see the brokers' logs, "
                     "then start again."
                 )
-                raise SinkError(msg)
+                raise LostProducerError(msg)
             renew()
             self.begin()
             produce()
@@ -258,7 +263,7 @@ class LaneProducer:
     def _call(self, what: str, call: Callable[[float], Any]) -> None:
         if self._try(call) is not None:
             msg = f"{self._name} cannot {what}: the transaction was aborted"
-            raise SinkError(msg)
+            raise LostProducerError(msg)
 
     def _final_error(self, action: Action, error: KafkaError) -> SinkError:
         if action is Action.FENCED:
@@ -271,7 +276,8 @@ class LaneProducer:
             # The request that adds partitions to the transaction failed; its error names no topic.
             forbidden = forbidden_topics(self._access, self._topics, WRITE)
             return rejected(" or ".join(forbidden or sorted(self._topics)), error)
-        return SinkError(
+        kind = SinkError if action is Action.REFUSED else LostProducerError
+        return kind(
             f"{self._full_name}: {error_text(error)}{advice(error, self._access.app_id)}. "
             "Nothing is lost: a restart repeats all uncommitted work."
         )

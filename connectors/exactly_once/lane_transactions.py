@@ -6,20 +6,27 @@ the lane's thread has nothing to do.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from connectors.exactly_once.changelog import Changelog
-from connectors.exactly_once.changelog_format import pack
+from connectors.exactly_once.changelog_format import ChangelogRecord, pack
 from connectors.exactly_once.failpoints import TRIM_SECONDS, hit
 from connectors.exactly_once.lane_opener import OpenedLane
-from connectors.exactly_once.lane_producer import FencedError
+from connectors.exactly_once.lane_producer import FencedError, LostProducerError
 from connectors.exactly_once.transaction_log import through_an_outage
 from connectors.exactly_once.uncommitted import HeldBatch
 from operators.changes import LaneChange
+from operators.errors import StateError
 from operators.monitoring.observer import Observer
 from operators.verdicts import VERDICTS
+
+log = logging.getLogger("dedup.transactions")
+
+# A lane that is opened so often without a commit has another problem than its brokers.
+_MAX_REOPENED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,8 @@ class LaneTransactions:
         self._positions: dict[int, int] | None = None
         self._inputs = 0
         self._unmarked = 0
+        self._run = opened.generation
+        self._reopened = 0  # since the last commit
 
     @property
     def is_open(self) -> bool:
@@ -90,9 +99,18 @@ class LaneTransactions:
         Repeats the transaction if need be, and begins the next one ahead.
         """
         self._write(batches)
+        while True:
+            try:
+                self._begin_ahead()
+            except LostProducerError as error:
+                self._reopen(error, self._committed)
+            else:
+                return
+
+    def _begin_ahead(self) -> None:
         if self._producer.doubtful:  # rule 9
             # Do not fence a process that has taken the lane over: look before renewing as well.
-            self._check_owner(settled=False)
+            self._check_owner(self._last_record(settled=False))
             self._renew()
         self._producer.begin_ahead()
 
@@ -104,8 +122,9 @@ class LaneTransactions:
         change = LaneChange.concat([part for batch in batches for part in batch.changes])
         changes = self._pack(change)
         began = time.monotonic()
-        self._producer.write_transaction(produce, self._changelog.topic, changes, self._renew)
+        self._write_through_outages(produce, changes, change.progress.sequence)
         self._committed = change.progress.sequence
+        self._reopened = 0
         hit("after_commit")
         if self._opened.lane is not None:
             self._opened.lane.committed(change)
@@ -115,6 +134,50 @@ class LaneTransactions:
         now = time.time()
         for batch in batches:
             self._observer.written(batch.written, now)
+
+    def _write_through_outages(
+        self, produce: Callable[[], None], changes: Sequence[bytes], sequence: int
+    ) -> None:
+        """Write a transaction; if the producer is lost, go on with another one.
+
+        sequence: of the last batch in it.
+        """
+        topic = self._changelog.topic
+        while True:
+            try:
+                self._producer.write_transaction(produce, topic, changes, self._renew)
+            except LostProducerError as error:
+                if self._reopen(error, sequence) == sequence:
+                    return  # it was committed, although no answer said so
+            else:
+                return
+
+    def _reopen(self, error: LostProducerError, sequence: int) -> int:
+        """Rule 10: open the lane again if it is still ours; wait for the brokers as long as needed.
+
+        sequence: of the last batch in the transaction that may or may not be committed.  Returns
+        the sequence of the last committed batch.  Raises FencedError if another process has
+        opened the lane, and `error` if opening helps nothing.
+        """
+        if self._reopened >= _MAX_REOPENED:
+            raise error
+        log.warning("lane %d is opened again: %s", self._producer.index, error)
+        while True:
+            self._observer.liveness.note_activity()
+            # Do not fence a process that has taken the lane over: look before renewing as well.
+            self._check_run(self._last_record(settled=False))
+            try:
+                self._producer.renew()
+                break
+            except LostProducerError as failed:
+                log.warning("lane %d: opening again: %s", self._producer.index, failed)
+        self._reopened += 1
+        last = self._last_record(settled=True)
+        self._check_run(last)
+        if last.change.progress.sequence not in {self._committed, sequence}:
+            raise self._taken_over(last)
+        log.warning("lane %d: goes on", self._producer.index)
+        return last.change.progress.sequence
 
     def _pack(self, change: LaneChange) -> list[bytes]:
         """Pack the change into the changelog's records, a whole one where it is needed.
@@ -127,41 +190,57 @@ class LaneTransactions:
         self._unmarked += 1
         if before is None or len(progress.inputs) != self._inputs:
             self._inputs = len(progress.inputs)
-            return list(pack(change, self._settings.fingerprint))
+            return list(pack(change, self._settings.fingerprint, self._run))
         moved = {
             partition: offset
             for partition, offset in progress.positions.items()
             if before.get(partition) != offset
         }
-        return list(pack(replace(change, progress=progress._replace(positions=moved)), None))
+        moved_only = replace(change, progress=progress._replace(positions=moved))
+        return list(pack(moved_only, None, self._run))
 
     def _renew(self) -> None:
         """Rule 9: start a new producer epoch, and go on only if the lane is still ours."""
         self._producer.renew()
-        self._check_owner()
+        last = self._last_record(settled=True)
+        self._check_owner(last)
+        if last.change.progress.sequence < self._committed:
+            raise self._taken_over(last)
 
-    def _check_owner(self, *, settled: bool = True) -> None:
-        """Raise FencedError if the changelog's last record is another process's.
+    def _check_owner(self, last: ChangelogRecord) -> None:
+        """Raise FencedError if a record is not of this opening, or later than what it wrote."""
+        self._check_run(last)
+        if last.change.progress.sequence > self._committed:
+            raise self._taken_over(last)
+
+    def _check_run(self, last: ChangelogRecord) -> None:
+        """Raise FencedError if a record is not of this opening of the lane."""
+        if last.run != self._run:
+            raise self._taken_over(last)
+
+    def _taken_over(self, last: ChangelogRecord) -> FencedError:
+        return FencedError(
+            f"another process has taken over lane {self._producer.index} and written it up to "
+            f"batch {last.change.progress.sequence}, this one up to {self._committed}: it ends and "
+            "writes nothing more"
+        )
+
+    def _last_record(self, *, settled: bool) -> ChangelogRecord:
+        """The last record in the changelog; waits while no broker answers.
 
         settled: whether our own last transaction must be visible by now.
         """
-        last = self._last_sequence(settled=settled)
-        if last > self._committed or (settled and last < self._committed):
-            msg = (
-                f"another process has taken over lane {self._producer.index} and written it up to "
-                f"batch {last}, this one up to {self._committed}: it ends and writes nothing more"
-            )
-            raise FencedError(msg)
-
-    def _last_sequence(self, *, settled: bool) -> int:
-        """Sequence of the last batch in the changelog; waits while no broker answers."""
         lane = self._producer.index
 
-        def ask() -> int:
+        def ask() -> ChangelogRecord:
+            self._observer.liveness.note_activity()
             if settled:
                 self._changelog.wait_until_settled(lane)
             record = self._changelog.last_record(lane)
-            return 0 if record is None else record.change.progress.sequence
+            if record is None:  # at least the record of this opening was there
+                msg = f"{self._changelog.topic}, partition {lane}, is empty: was it deleted?"
+                raise StateError(msg)
+            return record
 
         return through_an_outage(f"lane {lane}", ask)
 

@@ -171,7 +171,7 @@ class TransactionLog:
             moved = now if position > before else moved
             if now - moved > RETRY_TIMEOUT_SECONDS:
                 msg = f"cannot read {self.topic}, partition {number}: no answer; start again"
-                raise StateError(msg)
+                raise KafkaUnreachableError(msg, KafkaError._TIMED_OUT)  # noqa: SLF001
             if progress is not None and now - logged > _PROGRESS_SECONDS:
                 logged = now
                 share = (position - first) / max(end - first, 1)

@@ -11,7 +11,7 @@ from flows.settings.fingerprint import fingerprint
 from flows.settings.model import Settings
 from operators.decode.events import EventSpec
 from operators.errors import SettingsError
-from operators.lanes.lane import LaneSpec
+from operators.lanes.spec import LaneSpec
 from operators.monitoring.observer import Observer
 from operators.similarity.near_duplicates import NearSpec
 from operators.statistics.windowed import StatisticsSettings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -20,56 +20,12 @@ from operators.lanes.inputs import InputTable
 from operators.lanes.marks import advance
 from operators.lanes.positions import Positions
 from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
+from operators.lanes.spec import LaneSpec
 from operators.lanes.watermark import Watermark
-from operators.similarity.near_duplicates import NearSpec, UndecidedRecords, decide_near
+from operators.similarity.near_duplicates import UndecidedRecords, decide_near
 from operators.statistics.summarize import summarize
 from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, Matches, VerdictBatch
-from operators.windows.store import DurableStore, KeyStore
-
-_Times = TypeVar("_Times", float, Floats)
-
-
-@dataclass(frozen=True, slots=True)
-class LaneSpec:
-    """How a lane decides.
-
-    new_store: makes an empty store of keys.  open_store: opens the store of a lane that is
-    kept on disk, None in memory.  Durations in seconds.  fingerprint: setting → text, of
-    the settings that change the meaning of the state.  changelog: whether the lane has a
-    changelog; then a snapshot holds the keys only up to `snapshot_max_bytes`.
-    stats_seconds: length of the statistics' windows, None without statistics.  on_snapshot:
-    called for each snapshot, the only sign that an epoch ends.  near: how near duplicates
-    are found, None if they are not.
-    """
-
-    new_store: Callable[[], KeyStore]
-    allowed_lateness_seconds: float
-    idle_seconds: float
-    fingerprint: dict[str, str]
-    changelog: bool = False
-    snapshot_max_bytes: int = 0
-    stats_seconds: float | None = None
-    on_snapshot: Callable[[], None] | None = None
-    near: NearSpec | None = None
-    open_store: Callable[[int], KeyStore] | None = None
-
-    def horizon(self, watermark: _Times) -> _Times:
-        """Return the event time before which a record is late.
-
-        watermark: one, or an array with one for each record.  Nothing else computes the
-        horizon: it travels in verdict batches and changes.
-        """
-        return watermark - self.allowed_lateness_seconds
-
-    def expiry(self) -> Callable[[float, float], bool]:
-        """Return a function (newest event time, horizon) → whether such state is expired."""
-        keys_expired = self.new_store().is_expired
-        if self.near is None:
-            return keys_expired
-        texts_expired = self.near.index().is_expired
-        return lambda newest, horizon: (
-            keys_expired(newest, horizon) and texts_expired(newest, horizon)
-        )
+from operators.windows.store import DurableStore
 
 
 class Lane:
@@ -104,6 +60,16 @@ class Lane:
     def progress(self) -> dict[int, int]:
         """Number of an input partition → first offset that is not answered."""
         return self._positions.progress
+
+    def reached(self) -> LaneProgress:
+        """Return how far the lane has come."""
+        return LaneProgress(
+            sequence=self.sequence,
+            positions=dict(self.progress),
+            max_event_times=dict(self.watermark.max_event_times),
+            watermark=self.watermark.value,
+            inputs=self.inputs.partitions,
+        )
 
     def decide(self, slice_: Slice) -> VerdictBatch:
         """Give each record of a slice its verdict, except those answered before."""
@@ -144,13 +110,7 @@ class Lane:
         return VerdictBatch(
             lane=self.index,
             change=LaneChange(
-                LaneProgress(
-                    sequence=self.sequence if moved else NO_SEQUENCE,
-                    positions=dict(self.progress),
-                    max_event_times=dict(self.watermark.max_event_times),
-                    watermark=self.watermark.value,
-                    inputs=self.inputs.partitions,
-                ),
+                self.reached() if moved else self.reached()._replace(sequence=NO_SEQUENCE),
                 delta,
                 summary,
                 horizon,

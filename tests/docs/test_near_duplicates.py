@@ -11,7 +11,8 @@ from flows.settings.load import load_settings
 from operators.batches import FILE, Batch, Records, Span
 from operators.decode.decoder import Decoder
 from operators.lanes.cut import cut
-from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.lane import Lane
+from operators.lanes.spec import LaneSpec
 from operators.similarity import buckets, search
 from operators.similarity.near_duplicates import NearSpec
 from operators.verdicts import VERDICTS

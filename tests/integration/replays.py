@@ -58,6 +58,6 @@ def read(topics: Topics, topic: str | None = None) -> list[Record]:
 
 def lost_and_doubled(topics: Topics, count: int) -> tuple[int, int]:
     """How many of the replays of the first answers are lost and doubled."""
-    written = Counter(record.timestamp_ms for record in read(topics))
+    written = Counter(record.timestamp_ms or 0 for record in read(topics))
     given = Counter(NOW_MS + offset * 1000 for offset in range(count))
     return (given - written).total(), (written - given).total()

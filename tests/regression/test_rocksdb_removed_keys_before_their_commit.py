@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.lane import Lane
+from operators.lanes.spec import LaneSpec
 from operators.verdicts import VerdictBatch
 from operators.windows.bound import Bound
 from operators.windows.disk.layout import KeyLayout

@@ -5,7 +5,8 @@ import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.lane import Lane
+from operators.lanes.spec import LaneSpec
 from operators.split import Part, parts_of, split
 from operators.verdicts import DUPLICATE, INVALID, LATE, UNIQUE, VERDICTS, VerdictBatch
 from operators.windows.tumbling import TumblingStore

@@ -12,7 +12,8 @@ from flows.process.health import Health
 from flows.settings.model import Settings
 from flows.web import report as status_report
 from flows.web.report import StatusReport, to_json
-from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.lane import Lane
+from operators.lanes.spec import LaneSpec
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from operators.windows.tumbling import TumblingStore

@@ -8,7 +8,8 @@ import pytest
 from operators.columns.references import references
 from operators.lanes import hot_keys as module
 from operators.lanes.hot_keys import MAX_HOT_KEYS, HotKeys
-from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.lane import Lane
+from operators.lanes.spec import LaneSpec
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from operators.windows.tumbling import TumblingStore

@@ -15,8 +15,9 @@ from operators.columns.event_types import EventTypes
 from operators.columns.references import NO_REFERENCE, partition_and_offset, references
 from operators.deduplicate import lane_mapper
 from operators.errors import StateError
-from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.lane import Lane
 from operators.lanes.snapshot import LaneSnapshot
+from operators.lanes.spec import LaneSpec
 from operators.verdicts import VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore

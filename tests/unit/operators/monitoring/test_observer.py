@@ -11,7 +11,8 @@ from operators.batches import Records
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.columns.references import NO_REFERENCE
 from operators.encode.encoder import Output, Progress
-from operators.lanes.lane import Lane, LaneSpec
+from operators.lanes.lane import Lane
+from operators.lanes.spec import LaneSpec
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer, WrittenBatch, observe_many
 from operators.windows.tumbling import TumblingStore
