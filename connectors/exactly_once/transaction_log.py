@@ -40,14 +40,11 @@ _SEARCH_OFFSETS, _SEARCH_FACTOR = 2, 16
 # A transaction's end reaches its partitions within milliseconds.
 _SETTLE_SECONDS = 0.05
 # In an outage a question is asked again until it ends, as a commit is.
-_OUTAGE = frozenset(
-    (
-        KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's own codes begin with _
-        KafkaError._TRANSPORT,  # noqa: SLF001
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._RESOLVE,  # noqa: SLF001
-    )
-)
+_OUTAGE = PASSING | {
+    # No leader is known for the partition, or a client has not heard of it yet.
+    KafkaError._NOENT,  # noqa: SLF001 - librdkafka's own codes begin with _
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+}
 _RETRY_SECONDS = 1.0
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 

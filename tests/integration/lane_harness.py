@@ -204,6 +204,11 @@ class Run:
             )
         return self.lanes[index]
 
+    def open(self) -> None:
+        """Open all lanes."""
+        for index in range(self._rig.lanes):
+            self.lane(index)
+
     def wait_until_opened(self) -> None:
         """Wait for the threads that open the lanes: a dead process must open none later."""
         wait(self._opener._producers.values(), _SECONDS)
