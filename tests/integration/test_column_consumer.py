@@ -71,7 +71,11 @@ def rows_of(batches: list[Records]) -> list[tuple[object, ...]]:
         headers = records.headers or [None] * len(records)
         columns = (records.offsets.tolist(), records.keys, records.values, headers)
         rows += zip(*columns, records.timestamps.tolist(), strict=True)
-        assert records.size_bytes == sum(len(value or b"") for value in records.values)
+        texts = [*records.values, *records.keys]
+        for name, value in (header for own in headers for header in own or ()):
+            texts += [name.encode(), value]
+        # Header names are counted in characters.
+        assert 0 <= sum(len(text or b"") for text in texts) - records.size_bytes <= 2 * len(records)
     return [(*row[:3], list(row[3] or ()), row[4]) for row in rows]  # type: ignore[call-overload]
 
 

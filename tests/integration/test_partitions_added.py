@@ -10,7 +10,6 @@ from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, finish, recovery_directory
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
 from tests.integration.topics import Topics
-from tests.model import Record
 
 SECONDS = 30.0
 MINUTE = 60.0
