@@ -225,8 +225,11 @@ class InputReader:
         self._emitted_at = now
         if now - self._lag_reported >= _LAG_SECONDS:
             self.report_lag()
-        known = None if self._is_known else self._partitions
-        self._is_known = True
+        known = None
+        if not self._is_known:
+            # The watermark waits for all of these.
+            known = tuple(filter(self._is_read, self._partitions or ()))
+            self._is_known = True
         ends += [rows] * (len(spans) - len(ends))
         return (Batch(Spans(spans, ends), records, known),)
 
@@ -248,11 +251,13 @@ class InputReader:
         gone = [reading for reading in self._readings.values() if reading.partition not in own]
         for reading in gone:
             del self._readings[reading.partition]
+            # Should the same topic come back, brokers only did not know it for a while.
+            self._starts[reading.partition] = reading.emitted
+            self._observer.left(reading.partition)
         new = [
             self._begin(partition, now)
             for partition in sorted(own)
-            if partition not in self._readings
-            and (not self._settings.stop_at_end or partition in self._stops)
+            if partition not in self._readings and self._is_read(partition)
         ]
         self._readings.update((reading.partition, reading) for reading in new)
         self._by_place = {reading.place: reading for reading in self._readings.values()}
@@ -265,6 +270,10 @@ class InputReader:
             Span(reading.partition, reading.emitted, reading.emitted, now, gone=True)
             for reading in gone
         ]
+
+    def _is_read(self, partition: InputPartition) -> bool:
+        """Whether this run reads a partition; one with an end leaves those added later."""
+        return not self._settings.stop_at_end or partition in self._stops
 
     def _begin(self, partition: InputPartition, now: float) -> _Reading:
         start = self._starts.get(partition)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -192,6 +193,40 @@ def test_records_of_a_topic_that_was_created_again_are_not_taken_for_old_ones(
     batch = reading.records(0, 1)
     assert batch is not None
     assert [(span.partition.topic_id, span.end) for span in batch.spans.spans] == [("a2", 2)]
+
+
+def test_a_topic_that_comes_back_after_a_while_is_read_on(reading: Reading) -> None:
+    """Lanes refuse a second span from its start."""
+    reading.records(0, 1, 2)
+    topic = reading.cluster.topics.pop("a")
+    reading.look()
+    reading.wait(60.0)
+    reading.look()
+    assert reading.span().gone
+    assert not reading.observer.inputs
+
+    reading.cluster.topics["a"] = topic
+    reading.look()
+    reading.span()
+    assert reading.client.begun == {("a", 0): 3}
+    batch = reading.records(3)
+    assert batch is not None
+    assert (batch.spans.spans[0].start, batch.spans.spans[0].end) == (3, 4)
+
+
+def test_a_run_with_an_end_does_not_wait_for_partitions_that_it_leaves(reading: Reading) -> None:
+    settings = replace(reading.reader._settings, stop_at_end=True)
+    stops = dict.fromkeys(reading.watch.partitions, 2)
+    reading.reader = InputReader(settings, reading.watch, stops, reading.observer, reading.wall)
+    for share in range(SHARES):
+        reading.reader.take(share, dict.fromkeys(reading.watch.partitions, 0))
+    reading.cluster.topics["a"] = Topic("a1", 2)
+    reading.look()
+
+    batch = reading.records(0, 1)
+    assert batch is not None
+    assert batch.known == reading.cluster.partitions("a")[:1]
+    assert reading.reader.ended
 
 
 def test_an_offset_that_is_gone_is_an_error_only_in_the_same_topic(reading: Reading) -> None:
