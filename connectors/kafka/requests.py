@@ -51,6 +51,7 @@ _RETRIED = frozenset(
         KafkaError._TIMED_OUT,  # noqa: SLF001
         # A partition without a leader: callers ask only for partitions that were listed.
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError._NOENT,  # noqa: SLF001 - none of the partitions has a leader
     )
 )
 

@@ -45,6 +45,14 @@ class MockBrokers:
             self._cluster, topic.encode(), KafkaError.UNKNOWN_TOPIC_OR_PART
         )
 
+    def lose_leader(self, topic: str, partition: int = 0) -> None:
+        """Let nobody lead a partition until `lead_again`."""
+        _check(
+            _library().rd_kafka_mock_partition_set_leader(
+                self._cluster, topic.encode(), partition, -1
+            )
+        )
+
     def lead_again(self, topic: str, partition: int = 0) -> None:
         """Have a leader elected, the same one: it answers those that know of the election only."""
         _check(
