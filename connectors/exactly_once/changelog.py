@@ -21,7 +21,7 @@ from connectors.exactly_once.changelog_topic import ensure_changelog
 from connectors.exactly_once.transaction_log import TransactionLog, search_back
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
-from connectors.kafka.offsets import ask_offsets
+from connectors.kafka.offsets import ask_offsets, has_moved
 from operators.batches import InputPartition
 from operators.errors import StateError
 
@@ -93,9 +93,7 @@ class Changelog:
         """
         deadline = time.monotonic() + _END_SECONDS
         offsets, errors = self._ask_last_offsets(lanes, deadline)
-        if any(error.code() > 0 for error in errors.values()):
-            # A broker answered with an error, not a time-out: leadership has changed.  A client
-            # that asks only for offsets would keep its old metadata for 15 minutes.
+        if any(map(has_moved, errors.values())):
             try:
                 self._shared_admin().list_topics(self.topic, timeout=_seconds_left(deadline))
             except KafkaException as error:

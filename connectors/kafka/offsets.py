@@ -44,3 +44,11 @@ def ask_offsets(
         else:
             offsets[partition] = offset
     return offsets, errors
+
+
+def has_moved(error: KafkaError) -> bool:
+    """Whether another broker leads a partition, or none: not a time-out.
+
+    A client that asks only for offsets keeps its old metadata for 15 minutes: list topics then.
+    """
+    return error.code() > 0 or error.code() == KafkaError._NOENT  # noqa: SLF001 - no leader

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicParti
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.offsets import ask_offsets
+from connectors.kafka.offsets import ask_offsets, has_moved
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
 from operators.batches import InputPartition
 
@@ -146,7 +146,9 @@ def _ask(
 
     def ask() -> dict[TopicPartition, int]:
         offsets, errors = ask_offsets(admin, places, which, level, REQUEST_SECONDS)
-        for error in errors.values():
+        for place, error in errors.items():
+            if has_moved(error):
+                admin.list_topics(place.topic, timeout=REQUEST_SECONDS)
             raise KafkaException(error)
         return offsets
 
