@@ -61,16 +61,23 @@ class Stored:
 class MemoryTopics:
     """Topics by name, each a list of records for each partition; stands in for a `TopicReader`.
 
-    closed: like a consumer, it reads nothing after `close`.
+    closed: like a consumer, it reads nothing after `close`.  input_id: Kafka's id of the input.
     """
 
     topics: dict[str, dict[int, list[Stored]]] = field(default_factory=dict)
     timestamps: bool = True
     starts: dict[int, int] = field(default_factory=dict)
     closed: bool = False
+    input_id: str = ""
 
     def close(self) -> None:
         self.closed = True
+
+    def has(self, topic: str) -> bool:
+        return topic in self.topics
+
+    def topic_id(self, _: str) -> str:
+        return self.input_id
 
     def settle(self, *_: object) -> list[str]:
         return []
