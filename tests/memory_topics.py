@@ -134,12 +134,14 @@ def audit_in_memory(
     options: AuditOptions | None = None,
     *,
     stamp_type: int = TIMESTAMP_CREATE_TIME,
+    input_id: str = "",
 ) -> Proof:
     """Audit outputs against input, without a broker.
 
-    stamp_type: of the input's timestamps.
+    stamp_type: of the input's timestamps.  input_id: Kafka's id of the input topic.
     """
-    topics = MemoryTopics(timestamps=not (options or AuditOptions()).ignore_timestamps)
+    stamped = not (options or AuditOptions()).ignore_timestamps
+    topics = MemoryTopics(timestamps=stamped, input_id=input_id)
     topics.topics[INPUT] = {partition: [] for partition in partitions}
     for record in records:
         stored = Stored(record, record.offset, list(record.headers or []), stamp_type)

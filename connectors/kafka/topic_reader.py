@@ -81,12 +81,16 @@ class TopicReader:
         return topic in self._counts
 
     def topic_id(self, topic: str) -> str:
-        """Return Kafka's id of a topic; empty from brokers without ids, or without the topic.
+        """Return Kafka's id of a topic; empty from brokers without ids.
 
-        Raises KafkaUnreachableError.
+        Raises SourceError for a topic that does not exist, and KafkaUnreachableError.
         """
+        self._partitions(topic)
         partitions = input_partitions(self._access, self._admin, [topic])
-        return partitions[0].topic_id if partitions else ""
+        if not partitions:
+            msg = f"topic {topic} is being created or deleted: start again"
+            raise SourceError(msg)
+        return partitions[0].topic_id
 
     def offset_ranges(self, topic: str) -> OffsetRanges:
         """Return the offsets of a topic that a `read_committed` reader can get now.

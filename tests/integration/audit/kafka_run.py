@@ -94,7 +94,9 @@ class KafkaRun:
         for created in admin.create_topics(topics).values():
             created.result(SECONDS)
         access = KafkaAccess(self.bootstrap, self.prefix)
-        self.topic_id = input_partitions(access, admin, [self.topic("input")])[0].topic_id
+        while not (partitions := input_partitions(access, admin, [self.topic("input")])):
+            pass  # a new topic takes a moment until it is known
+        self.topic_id = partitions[0].topic_id
 
     def write_input(self, producer: Producer) -> None:
         """Write the stream in a transaction after an aborted one, so that offsets have a gap."""
