@@ -61,16 +61,23 @@ class Stored:
 class MemoryTopics:
     """Topics by name, each a list of records for each partition; stands in for a `TopicReader`.
 
-    closed: like a consumer, it reads nothing after `close`.
+    closed: like a consumer, it reads nothing after `close`.  input_id: Kafka's id of the input.
     """
 
     topics: dict[str, dict[int, list[Stored]]] = field(default_factory=dict)
     timestamps: bool = True
     starts: dict[int, int] = field(default_factory=dict)
     closed: bool = False
+    input_id: str = ""
 
     def close(self) -> None:
         self.closed = True
+
+    def has(self, topic: str) -> bool:
+        return topic in self.topics
+
+    def topic_id(self, _: str) -> str:
+        return self.input_id
 
     def settle(self, *_: object) -> list[str]:
         return []
@@ -127,12 +134,14 @@ def audit_in_memory(
     options: AuditOptions | None = None,
     *,
     stamp_type: int = TIMESTAMP_CREATE_TIME,
+    input_id: str = "",
 ) -> Proof:
     """Audit outputs against input, without a broker.
 
-    stamp_type: of the input's timestamps.
+    stamp_type: of the input's timestamps.  input_id: Kafka's id of the input topic.
     """
-    topics = MemoryTopics(timestamps=not (options or AuditOptions()).ignore_timestamps)
+    stamped = not (options or AuditOptions()).ignore_timestamps
+    topics = MemoryTopics(timestamps=stamped, input_id=input_id)
     topics.topics[INPUT] = {partition: [] for partition in partitions}
     for record in records:
         stored = Stored(record, record.offset, list(record.headers or []), stamp_type)

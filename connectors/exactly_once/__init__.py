@@ -27,7 +27,7 @@ number.
    the process.  Kept in transaction_errors.py and lane_producer.py.
 9. No transaction begins in a producer epoch in which a request that ends a transaction may still
    be under way.  Then a new epoch begins, if the changelog's last record is the lane's own.
-   Kept in lane_producer.py and lane_transactions.py.
+   Kept in lane_producer.py and lane_transactions.py, and by flows/cli/replay/writer.py.
 10. Each opening of a lane writes a record that names it.  A lane whose producer is lost is opened
    again only if the changelog's last record is of the same opening; that record says whether the
    last transaction was committed.  Kept in lane_opener.py and lane_transactions.py.

@@ -12,6 +12,8 @@ from connectors.kafka.requests import REQUEST_SECONDS, retrying
 from operators.batches import InputPartition
 
 _NO_ID = "A" * 22  # sixteen bytes of zero
+# librdkafka writes ids in the usual base64, Kafka and its tools in the one for addresses.
+_AS_KAFKA = str.maketrans("+/", "-_")
 
 
 def input_partitions(
@@ -35,7 +37,7 @@ def input_partitions(
                 if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     continue
                 raise
-            identity = str(description.topic_id)
+            identity = str(description.topic_id).translate(_AS_KAFKA)
             identity = "" if identity == _NO_ID else identity
             found += [InputPartition(name, identity, info.id) for info in description.partitions]
         return sorted(found)

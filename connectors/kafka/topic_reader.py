@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
+from connectors.kafka.input_topics import input_partitions
 from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.requests import REQUEST_SECONDS, retrying, unreachable_error
 from connectors.kafka.topics import no_such_topic, partition_counts
@@ -78,6 +79,18 @@ class TopicReader:
     def has(self, topic: str) -> bool:
         """Whether a topic exists."""
         return topic in self._counts
+
+    def topic_id(self, topic: str) -> str:
+        """Return Kafka's id of a topic; empty from brokers without ids.
+
+        Raises SourceError for a topic that does not exist, and KafkaUnreachableError.
+        """
+        self._partitions(topic)
+        partitions = input_partitions(self._access, self._admin, [topic])
+        if not partitions:
+            msg = f"topic {topic} is being created or deleted: start again"
+            raise SourceError(msg)
+        return partitions[0].topic_id
 
     def offset_ranges(self, topic: str) -> OffsetRanges:
         """Return the offsets of a topic that a `read_committed` reader can get now.

@@ -19,13 +19,15 @@ class ExtraUniques:
     """Finds out what the unexpected unique outputs are.
 
     name_input: names an input record by its row.  name_output: names a unique output by
-    its chunk and its position there.
+    its chunk and its position there.  may_forget: whether a record of an earlier topic may be
+    unique although the same record is unique in the input.
     """
 
     table: InputTable
     chunks: Sequence[UniqueChunk]
     name_input: Callable[[int], str]
     name_output: Callable[[UniqueChunk, int], str]
+    may_forget: bool = False
 
     def explain(
         self, digests: Hashes, expected: Bools, findings: Findings, notes: list[str]
@@ -33,7 +35,8 @@ class ExtraUniques:
         """Add a finding or a note for each unique output that is not expected.
 
         digests: of all unique outputs, chunk after chunk.  expected: whether each matches
-        an unanswered input record.
+        an unanswered input record.  Where there was an earlier topic, those that may answer it
+        are counted in the table.
         """
         extra = np.flatnonzero(~expected)
         if not len(extra):
@@ -44,16 +47,29 @@ class ExtraUniques:
         places = list(zip(chunk_of.tolist(), (extra - begins[chunk_of]).tolist(), strict=True))
         replayed = self._are_replayed(places, notes)
         known = np.isin(digests[extra, 0], table.digests[:, 0])
+        earlier = self._maybe_earlier(digests[extra])
         foreign: list[tuple[UniqueChunk, int]] = []
-        for (index, at), is_known, is_replay in zip(places, known, replayed, strict=True):
+        of_earlier = 0
+        for (index, at), is_known, is_replay, is_earlier in zip(
+            places, known, replayed, earlier, strict=True
+        ):
             chunk = self.chunks[index]
             if is_replay or self._is_misplaced(chunk, at, findings):
+                continue
+            if is_earlier:
+                of_earlier += 1
                 continue
             digest = self._answered_digest(chunk, at, is_known=bool(is_known))
             if digest is None:
                 foreign.append((chunk, at))
             else:
                 findings.add(Kind.DOUBLED, 1, self._second_answer(chunk, at, digest))
+        table.earlier_records += of_earlier
+        if of_earlier:
+            notes.append(
+                f"{of_earlier:,} unique records match no input record without an answer: they "
+                "may answer an earlier topic of that name, which is gone"
+            )
         excused = min(len(foreign), table.deleted)
         if excused:
             notes.append(
@@ -65,6 +81,18 @@ class ExtraUniques:
             len(foreign) - excused,
             (self.name_output(chunk, at) for chunk, at in foreign[excused:]),
         )
+
+    def _maybe_earlier(self, digests: Hashes) -> Bools:
+        """Whether each unique output may answer a record of an earlier topic.
+
+        The same record in both topics has the same key and time.  If it is unique in the input,
+        it was not unique before, unless its key was forgotten in between.
+        """
+        if not self.table.earlier:
+            return np.zeros(len(digests), np.bool_)
+        unique = self.table.digests[self.table.verdicts == UNIQUE, 0]
+        maybe: Bools = ~np.isin(digests[:, 0], unique) | self.may_forget
+        return maybe
 
     def _are_replayed(self, places: Sequence[tuple[int, int]], notes: list[str]) -> Bools:
         """Whether each is a record with another verdict that `dedup replay --to` sent here.

@@ -32,13 +32,14 @@ def maybe_evicted(table: InputTable, settings: Settings, repeats: Repeats) -> Bo
 
     A lane evicts keys only when it holds its part of DEDUP_MAX_KEYS.  It evicts the
     oldest, little more than an eighth of them.  So at least half of the keys it holds are
-    newer than the evicted ones, and were added between the two records.
+    newer than the evicted ones, and were added between the two records.  Records of an earlier
+    topic may have added keys in any lane, at any time.
     """
     bound = settings.max_keys // settings.lanes
     added = table.verdicts == UNIQUE
     lane = table.lanes[repeats.later]
-    totals = np.bincount(table.lanes[added], minlength=settings.lanes) * len(settings.keys)
-    full = totals > bound
+    totals = np.bincount(table.lanes[added], minlength=settings.lanes) + table.earlier_records
+    full = totals * len(settings.keys) > bound
     maybe: Bools = full[lane]
     # Sessions and Bloom filters hold newer keys too, which are evicted with the oldest.
     if not maybe.any() or KINDS[settings.window].grows or settings.state == "bloom":
@@ -48,6 +49,7 @@ def maybe_evicted(table: InputTable, settings: Settings, repeats: Repeats) -> Bo
     for index in np.unique(lane[maybe]).tolist():
         pairs = np.flatnonzero(maybe & (lane == index))
         records = _max_between(table, added & (table.lanes == index), repeats, pairs)
+        records += table.earlier_records
         maybe[pairs] = records * len(settings.keys) >= bound // 2
     return maybe
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
+from connectors.kafka.access import KafkaAccess
 from connectors.kafka.topic_reader import OffsetRanges, TopicReader
 from flows.assembly.specs import kafka_access, output_topics
 from flows.cli.audit.answer_fields import finite
 from flows.cli.audit.decoding import input_decoder
+from flows.cli.audit.earlier_topics import ORIGINAL_TOPIC_HEADER, InputTopic, were_read
 from flows.cli.audit.findings import Findings, Kind
 from flows.cli.audit.headers import NUMBERS, REASONS, first_of, missing_headers, reference, text
 from flows.cli.audit.labels import INDEX_OF_BYTES, NO_LABEL, read_labels
@@ -35,7 +38,17 @@ from operators.batches import Records
 from operators.columns.arrays import Hashes, Ints
 from operators.columns.header_table import Headers
 from operators.encode.headers import VERDICT_HEADER, split_headers
+from operators.errors import StateError
 from operators.verdicts import UNIQUE, VERDICTS
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """Records of an output.  code: of its verdict.  partition: that they are in."""
+
+    code: int
+    partition: int
+    messages: list[Message]
 
 
 def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
@@ -46,13 +59,15 @@ def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
     Returns the finished proof.  Raises SourceError or KafkaUnreachableError.
     """
     stamped = not options.ignore_timestamps
-    with closing(TopicReader(kafka_access(settings), timestamps=stamped)) as reader:
+    access = kafka_access(settings)
+    with closing(TopicReader(access, timestamps=stamped)) as reader:
         topics = output_topics(settings).values()
         outputs = {code: topic for code, topic in enumerate(topics) if topic}
         changelog = f"{settings.app_id}-changelog"
         hanging = reader.settle([*outputs.values()], changelog, options.patience_seconds)
         # The outputs' ends come before the input's, so that the input has all answered records.
         ranges = {code: reader.offset_ranges(topic) for code, topic in outputs.items()}
+        topic = InputTopic(settings.input_topic, reader.topic_id(settings.input_topic))
         table = _read_input(reader, settings)
         if options.labels is not None:
             read_labels(options.labels, table)
@@ -70,17 +85,31 @@ def audit_kafka(settings: Settings, options: AuditOptions) -> Proof:
             dropped=frozenset(range(len(VERDICTS))) - outputs.keys(),
             findings=Findings(options.show),
         )
+        if reader.has(changelog):
+            _ask_changelog(proof, access, len(reader.offset_ranges(changelog)), topic)
         proof.findings.add(Kind.HANGING, len(hanging), hanging)
         _note_deleted(proof, outputs, ranges)
-        for code, topic in outputs.items():
-            for partition, messages in read_topic(reader, topic, ranges[code]):
+        for code, output in outputs.items():
+            for partition, messages in read_topic(reader, output, ranges[code]):
                 if code == UNIQUE:
-                    proof.add_uniques(_uniques(reader, settings, partition, messages))
+                    proof.add_uniques(_uniques(reader, topic, partition, messages))
                 else:
-                    proof.add_answers(_answers(reader, settings, code, partition, messages))
+                    place = _Output(code, partition, messages)
+                    proof.add_answers(_answers(reader, settings, topic, place))
         # While the reader is open: near duplicates are read again.
         proof.finish()
     return proof
+
+
+def _ask_changelog(proof: Proof, access: KafkaAccess, lanes: int, topic: InputTopic) -> None:
+    """Note whether the job has read earlier topics, which all of its answers may be silent about.
+
+    lanes: number of the changelog's partitions.
+    """
+    try:
+        proof.earlier.was_read = were_read(access, lanes, topic)
+    except StateError as error:
+        proof.notes.append(f"whether there was an earlier topic {topic.name} is not known: {error}")
 
 
 def _note_deleted(
@@ -177,30 +206,39 @@ def _digests(reader: TopicReader, messages: list[Message], headers: list[Headers
 
 
 def _answers(
-    reader: TopicReader, settings: Settings, code: int, partition: int, messages: list[Message]
+    reader: TopicReader, settings: Settings, topic: InputTopic, output: _Output
 ) -> AnswerChunk:
-    split = [split_headers(_headers(message)) for message in messages]
-    added = [headers for _, headers in split]
-    references = [reference(settings, headers) for headers in added]
+    split = [(message, *split_headers(_headers(message))) for message in output.messages]
+    current = [answer for answer in split if not topic.is_earlier(answer[2])]
+    messages = [message for message, _, _ in current]
+    own: list[Headers] = [headers for _, headers, _ in current]
+    added = [headers for _, _, headers in current]
+    references = [reference(topic, headers) for headers in added]
     why = [text(first_of(headers, REASONS)) for headers in added]
     originals = [text(headers.get("dedup.original")) for headers in added]
     numbers = [finite(text(first_of(headers, NUMBERS))) for headers in added]
+    topics = [text(headers.get(ORIGINAL_TOPIC_HEADER)) for headers in added]
     return AnswerChunk(
-        verdict=code,
+        verdict=output.code,
         stated_verdicts=[text(headers.get(VERDICT_HEADER)) for headers in added],
         partitions=np.array([partition for partition, _ in references], np.int64),
         offsets=np.array([offset for _, offset in references], np.int64),
-        digests=_digests(reader, messages, [own for own, _ in split]),
+        digests=_digests(reader, messages, own),
         matched=why,
-        originals=originals,
+        originals=[
+            "" if elsewhere else original
+            for original, elsewhere in zip(originals, topics, strict=True)
+        ],
         numbers=np.array(numbers, np.float64),
-        missing=missing_headers(settings, added, references, (why, originals, numbers)),
-        places=[(partition, message.offset() or 0) for message in messages],
+        missing=missing_headers(settings, topic, added, references, (why, originals, numbers)),
+        places=[(output.partition, message.offset() or 0) for message in messages],
+        earlier=len(split) - len(current),
+        original_topics=topics,
     )
 
 
 def _uniques(
-    reader: TopicReader, settings: Settings, partition: int, messages: list[Message]
+    reader: TopicReader, topic: InputTopic, partition: int, messages: list[Message]
 ) -> UniqueChunk:
     headers: list[Headers] = [_headers(message) for message in messages]
     uniques = UniqueChunk(
@@ -210,9 +248,9 @@ def _uniques(
     )
     for at, (message, every) in enumerate(zip(messages, headers, strict=True)):
         own, added = split_headers(every)
-        if added:
+        if added and not topic.is_earlier(added):
             digest = _digests(reader, [message], [own]).tobytes()
-            uniques.marked[at] = *reference(settings, added), digest
+            uniques.marked[at] = *reference(topic, added), digest
         # From all headers: an input record may have had headers like those of an answer.
         if (before := before_replay(list(every or ()))) is not None:
             uniques.replayed[at] = _digests(reader, [message], [before]).tobytes()

@@ -61,12 +61,13 @@ class WatermarkBounds:
     def __init__(self, table: InputTable, accepted: AcceptedTimes, *, latest: float) -> None:
         """accepted: event times that certainly count.
 
-        latest: no job has accepted a later event time; the bound where input was deleted.
+        latest: no job has accepted a later event time; the bound where input is incomplete.
         """
         self._table = table
         self._accepted = accepted
         self._latest = latest
-        self._single = len(table.ranges) == 1
+        # An earlier topic held the watermark back until the job knew that it was gone.
+        self._single = len(table.ranges) == 1 and not table.earlier
         self._max_of_partition = {
             partition: float(np.fmax.reduce(table.times[first:last], initial=-np.inf))
             for partition, (first, last) in table.ranges.items()
@@ -90,7 +91,7 @@ class WatermarkBounds:
                 times = np.concatenate(([high], self._table.times[rows]))
                 running = np.fmax.accumulate(times)
                 highs, high = running[:-1], float(running[-1])
-                if self._table.deleted:
+                if self._table.incomplete:
                     highs.fill(self._latest)
                 yield Bounds(
                     rows,
@@ -155,7 +156,7 @@ def wrong_seconds(
         place = rows[at] - part.rows.start
         wrong[at] |= watermarks[at] > part.high[place] + slack[at]
         wrong[at] |= watermarks[at] < part.low[place] - slack[at]
-    if not table.deleted:
+    if not table.incomplete:
         wrong |= ~_is_event_time(table, watermarks, slack)
     return list(zip(rows[wrong].tolist(), seconds[wrong].tolist(), strict=True))
 

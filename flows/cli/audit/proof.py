@@ -20,6 +20,7 @@ import numpy as np
 
 from flows.cli.audit.answer_fields import is_near
 from flows.cli.audit.decoding import CODE_OF
+from flows.cli.audit.earlier_topics import EarlierTopics, may_forget
 from flows.cli.audit.extra_uniques import ExtraUniques
 from flows.cli.audit.findings import Findings, Kind
 from flows.cli.audit.matching import pair
@@ -63,9 +64,9 @@ class Proof:
 
     rules: checks the verdicts.  dropped: codes of the verdicts that are counted and
     dropped.  trimmed_lines: matches lines of a file without the white space at their end.
-    answered: number of records in each output, by the code of its verdict.  notes: facts
-    that the reader of the report needs, but no faults.  unanswered: number of input
-    records without an answer.
+    earlier: what is known of earlier topics of the input's name.  answered: number of records
+    in each output, by the code of its verdict.  notes: facts that the reader of the report
+    needs, but no faults.  unanswered: number of input records without an answer.
     """
 
     settings: Settings
@@ -76,6 +77,7 @@ class Proof:
     dropped: frozenset[int] = frozenset()
     trimmed_lines: TrimmedLines | None = None
     findings: Findings = field(default_factory=Findings)
+    earlier: EarlierTopics = field(default_factory=EarlierTopics)
     answered: dict[int, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     unanswered: int = 0
@@ -87,7 +89,9 @@ class Proof:
     def add_answers(self, answers: AnswerChunk) -> None:
         """Add a chunk of a duplicate, late or invalid output."""
         count = len(answers.places)
-        self.answered[answers.verdict] = self.answered.get(answers.verdict, 0) + count
+        read = count + answers.earlier
+        self.answered[answers.verdict] = self.answered.get(answers.verdict, 0) + read
+        self.earlier.add(answers, self.settings.input_topic)
         if not count:
             return
         self._check_verdict(answers)
@@ -208,6 +212,8 @@ class Proof:
     def finish(self) -> Findings:
         """Match the unique outputs, check the verdicts, and return the findings."""
         table = self.table
+        table.earlier, table.earlier_records = bool(self.earlier), self.earlier.answers
+        self.notes.extend(self.earlier.notes(self.settings.input_topic))
         digests = self._gather_digests()
         matched, expected = pair(table.digests, digests, table.answers == 0)
         self._add_altered()
@@ -219,7 +225,8 @@ class Proof:
             expected[extras[at]] = True
             self.notes.extend(self.trimmed_lines.note())
         table.verdicts[matched] = UNIQUE
-        extra = ExtraUniques(table, self._uniques, self._input_name, self._unique_name)
+        forgets = may_forget(self.settings, self.rules.lateness, len(digests))
+        extra = ExtraUniques(table, self._uniques, self._input_name, self._unique_name, forgets)
         extra.explain(digests, expected, self.findings, self.notes)
         missing = np.flatnonzero((table.answers == 0) & (table.verdicts < 0))
         self.unanswered = len(missing)

@@ -177,8 +177,8 @@ class Rules:
     def _check_originals(self, inspection: Inspection, near: tuple[Ints, Floats]) -> None:
         table, settings = inspection.table, self.settings
         wrong = wrong_originals(table, settings.window, settings.window_seconds)
-        # Where retention deleted records, or some are dropped, a chain may have gaps.
-        if KINDS[settings.window].grows and not table.deleted and not inspection.dropped:
+        # Where records are gone or dropped, a chain may have gaps.
+        if KINDS[settings.window].grows and not table.incomplete and not inspection.dropped:
             wrong = np.union1d(wrong, apart_in_sessions(table, settings.window_seconds))
         if settings.similarity is not None:
             rules = NearRules(settings.similarity, settings.similarity_seconds)
@@ -205,8 +205,8 @@ class Rules:
     def _note_false_positives(self, inspection: Inspection) -> None:
         """Note if Bloom filters have far more false positives than expected."""
         table, settings = inspection.table, self.settings
-        # A record that was deleted or dropped may have had the key.
-        if settings.state != "bloom" or table.deleted or inspection.dropped:
+        # A record that is gone or dropped may have had the key.
+        if settings.state != "bloom" or table.incomplete or inspection.dropped:
             return
         window = settings.window, settings.window_seconds
         count = sum(

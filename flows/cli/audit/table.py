@@ -60,7 +60,8 @@ class InputTable:
     From the answers: answers: their number.  verdicts: the verdict's code in the last one,
     −1 for none.  matched: for a duplicate the index of the combination, −1 if unknown; for
     an invalid record the code of the reason, 0 if unknown.  originals: row of the record
-    that a duplicate repeats, negative for none.
+    that a duplicate repeats, negative for none.  earlier: whether outputs may answer an
+    earlier topic of the name, which is gone.  earlier_records: how many do, at most.
     """
 
     ranges: dict[int, tuple[int, int]]
@@ -78,6 +79,8 @@ class InputTable:
     verdicts: Codes
     matched: Codes
     originals: Ints
+    earlier: bool = field(init=False, default=False)
+    earlier_records: int = field(init=False, default=0)
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -116,6 +119,11 @@ class InputTable:
     def deleted(self) -> int:
         """Number of offsets that retention deleted, over all partitions."""
         return sum(self.starts.values())
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the job may have read records that are not here."""
+        return self.earlier or self.deleted > 0
 
 
 @dataclass
@@ -202,7 +210,9 @@ class AnswerChunk:
     combination of a duplicate, the reason of another record.  originals:
     `partition:offset`, empty for none.  numbers: similarity of a near duplicate, seconds of
     a late record, else NaN.  missing: name of a missing field, empty for none.  places:
-    partition and offset of the output records.
+    partition and offset of the output records.  earlier: number of answers to records of an
+    earlier topic, which are not in the chunk.  original_topics: topic of each original that is
+    in another topic than the duplicate, empty for the others; such an original is left out.
     """
 
     verdict: int
@@ -215,6 +225,8 @@ class AnswerChunk:
     numbers: Floats
     missing: list[str]
     places: list[tuple[int, int]]
+    earlier: int = 0
+    original_topics: Sequence[str] = ()
 
 
 @dataclass(slots=True)

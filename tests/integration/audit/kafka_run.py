@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.input_topics import input_partitions
 from flows.cli.generate.options import Labelled, StreamOptions
 from flows.cli.generate.stream import generate
 from tests.model import Model, Record, Settings
@@ -74,13 +76,14 @@ class Output:
 class KafkaRun:
     """A job's topics: the input is written, the outputs are lists that a test may change.
 
-    places: index in the stream → partition and offset in the input topic.
+    places: index in the stream → partition and offset in the input topic.  topic_id: of the input.
     """
 
     bootstrap: str
     prefix: str
     outputs: dict[str, list[Output]] = field(default_factory=dict)
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
+    topic_id: str = ""
 
     def topic(self, name: str) -> str:
         return f"{self.prefix}-{name}"
@@ -90,6 +93,10 @@ class KafkaRun:
         topics = [NewTopic(self.topic(name), PARTITIONS) for name in ("input", *VERDICTS)]
         for created in admin.create_topics(topics).values():
             created.result(SECONDS)
+        access = KafkaAccess(self.bootstrap, self.prefix)
+        while not (partitions := input_partitions(access, admin, [self.topic("input")])):
+            pass  # a new topic takes a moment until it is known
+        self.topic_id = partitions[0].topic_id
 
     def write_input(self, producer: Producer) -> None:
         """Write the stream in a transaction after an aborted one, so that offsets have a gap."""
@@ -132,6 +139,7 @@ class KafkaRun:
         headers: list[Header] = [
             ("dedup.verdict", verdict),
             ("dedup.topic", self.topic("input")),
+            ("dedup.topic.id", self.topic_id),
             ("dedup.partition", str(partition)),
             ("dedup.offset", str(offset)),
         ]
