@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from threading import Lock
 from typing import TypeVar
 
@@ -14,7 +13,6 @@ from confluent_kafka import (
     Consumer,
     IsolationLevel,
     KafkaError,
-    KafkaException,
     Message,
     TopicPartition,
 )
@@ -22,7 +20,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.offsets import ask_offsets
+from connectors.kafka.offsets import ask_all_offsets
 from connectors.kafka.read_errors import PASSING, unreadable
 from connectors.kafka.requests import REQUEST_SECONDS, KafkaUnreachableError, retrying
 from operators.errors import StateError
@@ -116,7 +114,7 @@ class TransactionLog:
         deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         while True:
             committed, end = (
-                retrying(self._access, partial(self._end, number, level))
+                self._end(number, level)
                 for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
             )
             if committed >= end:
@@ -132,12 +130,9 @@ class TransactionLog:
             time.sleep(_SETTLE_SECONDS)
 
     def _end(self, number: int, level: IsolationLevel) -> int:
-        """Ask once for the end of a partition; raise KafkaException without an answer."""
+        """Ask for the end of a partition; raise KafkaUnreachableError without an answer."""
         place = TopicPartition(self.topic, number)
-        offsets, errors = ask_offsets(self.admin(), [place], _LATEST, level, REQUEST_SECONDS)
-        if errors:
-            raise KafkaException(errors[place])
-        return offsets[place]
+        return ask_all_offsets(self._access, self.admin(), [place], _LATEST, level)[place]
 
     def read(
         self, consumer: Consumer, number: int, start: int, progress: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import (
@@ -14,6 +15,9 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.requests import REQUEST_SECONDS, retrying
 
 
 def ask_offsets(
@@ -44,3 +48,30 @@ def ask_offsets(
         else:
             offsets[partition] = offset
     return offsets, errors
+
+
+def ask_all_offsets(
+    access: KafkaAccess,
+    admin: AdminClient,
+    partitions: Iterable[TopicPartition],
+    which: OffsetSpec,
+    isolation: IsolationLevel,
+) -> dict[TopicPartition, int]:
+    """Return the offset of each partition; ask again while leaders move.
+
+    Raises KafkaUnreachableError if some have none after `2 * REQUEST_SECONDS`.
+    """
+    asked = list(partitions)
+
+    def ask() -> dict[TopicPartition, int]:
+        offsets, errors = ask_offsets(admin, asked, which, isolation, REQUEST_SECONDS)
+        for partition, error in errors.items():
+            if error.code() > 0:
+                # A broker answered with an error, not a time-out: leadership has changed.  A
+                # client that asks only for offsets would keep its old metadata for 15 minutes.
+                with suppress(KafkaException):
+                    admin.list_topics(partition.topic, timeout=REQUEST_SECONDS)
+            raise KafkaException(error)
+        return offsets
+
+    return retrying(access, ask)

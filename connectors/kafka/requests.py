@@ -42,10 +42,11 @@ _RETRIED = frozenset(
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.OFFSET_NOT_AVAILABLE,
+        # The client and the broker do not both know of the newest leader yet.
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError._NOENT,  # noqa: SLF001 - no leader is known
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.KAFKA_STORAGE_ERROR,  # a broker that shuts down
         KafkaError._WAIT_COORD,  # noqa: SLF001 - librdkafka's own codes begin with _
         # A busy broker: an earlier request (`list_topics`) showed that it exists.
         KafkaError._TIMED_OUT,  # noqa: SLF001
