@@ -92,10 +92,10 @@ class Changelog:
         Lanes without an answer after two seconds are missing.
         """
         deadline = time.monotonic() + _END_SECONDS
-        offsets, errors = self._ask_last_offsets(lanes, deadline)
-        if any(error.code() > 0 for error in errors.values()):
-            # A broker answered with an error, not a time-out: leadership has changed.  A client
-            # that asks only for offsets would keep its old metadata for 15 minutes.
+        offsets, errors = self._ask_last_offsets(lanes, deadline - _END_SECONDS / 2)
+        if errors:
+            # Leadership may have changed.  A client that asks only for offsets would keep its old
+            # leaders for 15 minutes, and wait for one that is dead again and again.
             try:
                 self._shared_admin().list_topics(self.topic, timeout=_seconds_left(deadline))
             except KafkaException as error:

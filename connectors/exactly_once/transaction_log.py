@@ -44,6 +44,8 @@ _OUTAGE = PASSING | {
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
 }
 _RETRY_SECONDS = 1.0
+# A leader answers in milliseconds.  One that is dead must not be waited for when there is another.
+_ANSWER_SECONDS = 2.0
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
@@ -132,7 +134,10 @@ class TransactionLog:
     def _end(self, number: int, level: IsolationLevel) -> int:
         """Ask for the end of a partition; raise KafkaUnreachableError without an answer."""
         place = TopicPartition(self.topic, number)
-        return ask_all_offsets(self._access, self.admin(), [place], _LATEST, level)[place]
+        found = ask_all_offsets(
+            self._access, self.admin(), [place], _LATEST, level, seconds=_ANSWER_SECONDS
+        )
+        return found[place]
 
     def read(
         self, consumer: Consumer, number: int, start: int, progress: str | None = None

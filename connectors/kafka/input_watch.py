@@ -222,8 +222,8 @@ class InputWatch:
             return {}
         places = {TopicPartition(topic, number): (topic, number) for topic, _, number in partitions}
         offsets, errors = ask_offsets(self._admin, places, which, level, _ANSWER_SECONDS)
-        if any(error.code() > 0 for error in errors.values()):
-            # A client that asks only for offsets would keep its old metadata for 15 minutes.
+        if errors:
+            # A client that asks only for offsets would keep its old leaders for 15 minutes.
             for topic in {place.topic for place in errors}:
                 try:
                     self._admin.list_topics(topic, timeout=_ANSWER_SECONDS)

@@ -17,7 +17,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.requests import REQUEST_SECONDS, retrying
+from connectors.kafka.requests import retrying
 
 
 def ask_offsets(
@@ -50,28 +50,30 @@ def ask_offsets(
     return offsets, errors
 
 
-def ask_all_offsets(
+def ask_all_offsets(  # noqa: PLR0913 - what a question is made of
     access: KafkaAccess,
     admin: AdminClient,
     partitions: Iterable[TopicPartition],
     which: OffsetSpec,
     isolation: IsolationLevel,
+    *,
+    seconds: float,
 ) -> dict[TopicPartition, int]:
     """Return the offset of each partition; ask again while leaders move.
 
+    seconds: for each answer.  A leader that is dead gives none, and a new one is asked only when
+    this time is over.
     Raises KafkaUnreachableError if some have none after `2 * REQUEST_SECONDS`.
     """
     asked = list(partitions)
 
     def ask() -> dict[TopicPartition, int]:
-        offsets, errors = ask_offsets(admin, asked, which, isolation, REQUEST_SECONDS)
-        for partition, error in errors.items():
-            if error.code() > 0:
-                # A broker answered with an error, not a time-out: leadership has changed.  A
-                # client that asks only for offsets would keep its old metadata for 15 minutes.
-                with suppress(KafkaException):
-                    admin.list_topics(partition.topic, timeout=REQUEST_SECONDS)
-            raise KafkaException(error)
+        offsets, errors = ask_offsets(admin, asked, which, isolation, seconds)
+        if errors:
+            # A client that asks only for offsets would keep its old leaders for 15 minutes.
+            with suppress(KafkaException):
+                admin.list_topics(next(iter(errors)).topic, timeout=seconds)
+            raise KafkaException(next(iter(errors.values())))
         return offsets
 
     return retrying(access, ask)

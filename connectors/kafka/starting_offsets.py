@@ -144,5 +144,5 @@ def _ask(
     retrying(access, lambda: admin.list_topics(timeout=REQUEST_SECONDS))
     places = [TopicPartition(topic, number) for topic, _, number in partitions]
 
-    offsets = ask_all_offsets(access, admin, places, which, level)
+    offsets = ask_all_offsets(access, admin, places, which, level, seconds=REQUEST_SECONDS)
     return {partition: offsets[place] for partition, place in zip(partitions, places, strict=True)}
