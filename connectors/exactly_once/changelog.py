@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from confluent_kafka import (
@@ -96,11 +97,8 @@ class Changelog:
         if errors:
             # Leadership may have changed.  A client that asks only for offsets would keep its old
             # leaders for 15 minutes, and wait for one that is dead again and again.
-            try:
+            with suppress(KafkaException):
                 self._shared_admin().list_topics(self.topic, timeout=_seconds_left(deadline))
-            except KafkaException as error:
-                errors = dict.fromkeys(errors, error.args[0])
-            else:
                 more, errors = self._ask_last_offsets(errors, deadline)
                 offsets |= more
         for lane, reason in errors.items():

@@ -22,7 +22,7 @@ from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.offsets import ask_all_offsets
 from connectors.kafka.read_errors import PASSING, unreadable
-from connectors.kafka.requests import REQUEST_SECONDS, KafkaUnreachableError, retrying
+from connectors.kafka.requests import REQUEST_SECONDS, RETRIED, KafkaUnreachableError, retrying
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")
@@ -38,11 +38,7 @@ _SEARCH_OFFSETS, _SEARCH_FACTOR = 2, 16
 # A transaction's end reaches its partitions within milliseconds.
 _SETTLE_SECONDS = 0.05
 # In an outage a question is asked again until it ends, as a commit is.
-_OUTAGE = PASSING | {
-    # No leader is known for the partition, or a client has not heard of it yet.
-    KafkaError._NOENT,  # noqa: SLF001 - librdkafka's own codes begin with _
-    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
-}
+_OUTAGE = PASSING | RETRIED
 _RETRY_SECONDS = 1.0
 # A leader answers in milliseconds.  One that is dead must not be waited for when there is another.
 _ANSWER_SECONDS = 2.0

@@ -35,7 +35,7 @@ _CERTIFICATE = (
 )
 # A coordinator that is moving or loading answers at once, so a short pause is enough.
 _RETRY_SECONDS = 0.2
-_RETRIED = frozenset(
+RETRIED = frozenset(
     (
         KafkaError.NOT_COORDINATOR,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -50,8 +50,9 @@ _RETRIED = frozenset(
         KafkaError._WAIT_COORD,  # noqa: SLF001 - librdkafka's own codes begin with _
         # A busy broker: an earlier request (`list_topics`) showed that it exists.
         KafkaError._TIMED_OUT,  # noqa: SLF001
-        # A partition without a leader: callers ask only for partitions that were listed.
+        # Partitions without a leader: callers ask only for partitions that were listed.
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError._NOENT,  # noqa: SLF001 - none of those that were asked for has one
     )
 )
 
@@ -75,7 +76,7 @@ def retrying(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
             return call()
         except KafkaException as error:
             cause = error.args[0]
-            may_pass = cause.code() in _RETRIED or cause.retriable()
+            may_pass = cause.code() in RETRIED or cause.retriable()
             if not may_pass or time.monotonic() > deadline:
                 raise unreachable_error(access, error) from error
             time.sleep(_RETRY_SECONDS)

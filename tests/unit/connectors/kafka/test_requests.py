@@ -39,6 +39,7 @@ def failing(code: int, times: int) -> tuple[list[int], Callable[[], str]]:
         KafkaError._TIMED_OUT,
         # A listed partition whose leader is away.
         KafkaError._UNKNOWN_PARTITION,
+        KafkaError._NOENT,
     ],
 )
 def test_errors_that_pass_are_retried(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
