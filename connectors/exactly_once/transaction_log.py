@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import TypeVar
@@ -13,6 +14,7 @@ from confluent_kafka import (
     Consumer,
     IsolationLevel,
     KafkaError,
+    KafkaException,
     Message,
     TopicPartition,
 )
@@ -22,7 +24,7 @@ from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.offsets import ask_all_offsets
 from connectors.kafka.read_errors import PASSING, unreadable
-from connectors.kafka.requests import REQUEST_SECONDS, RETRIED, KafkaUnreachableError, retrying
+from connectors.kafka.requests import RETRIED, KafkaUnreachableError, retrying
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")
@@ -40,6 +42,8 @@ _SETTLE_SECONDS = 0.05
 # In an outage a question is asked again until it ends, as a commit is.
 _OUTAGE = PASSING | RETRIED
 _RETRY_SECONDS = 1.0
+# The topic may have been made a moment ago, and not every broker has heard of it.
+_PASSING_OF_A_NEW_TOPIC = RETRIED | {KafkaError.UNKNOWN_TOPIC_OR_PART}
 # A leader answers in milliseconds.  One that is dead must not be waited for when there is another.
 _ANSWER_SECONDS = 2.0
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -93,10 +97,16 @@ class TransactionLog:
 
         def ask() -> tuple[int, int]:
             position = TopicPartition(self.topic, number)
-            first, last = consumer.get_watermark_offsets(position, timeout=REQUEST_SECONDS)
+            try:
+                first, last = consumer.get_watermark_offsets(position, timeout=_ANSWER_SECONDS)
+            except KafkaException:
+                # The client would go on to ask the leader that it knows.
+                with suppress(KafkaException):
+                    consumer.list_topics(self.topic, timeout=_ANSWER_SECONDS)
+                raise
             return first, last
 
-        return retrying(self._access, ask)
+        return retrying(self._access, ask, _PASSING_OF_A_NEW_TOPIC)
 
     def wait_until_settled(self, number: int) -> None:
         """Wait until no transaction is open in a partition, whatever its state at brokers.

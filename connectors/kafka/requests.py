@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -65,9 +65,12 @@ class KafkaUnreachableError(DedupError):
         self.code = code
 
 
-def retrying(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
+def retrying(
+    access: KafkaAccess, call: Callable[[], _Result], passing: Collection[int] = RETRIED
+) -> _Result:
     """Call Kafka; repeat the call while a leader or coordinator moves, or no answer comes.
 
+    passing: codes of errors that pass.
     Raises KafkaUnreachableError for every other error, and after 2 * REQUEST_SECONDS.
     """
     deadline = time.monotonic() + 2 * REQUEST_SECONDS
@@ -76,7 +79,7 @@ def retrying(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
             return call()
         except KafkaException as error:
             cause = error.args[0]
-            may_pass = cause.code() in RETRIED or cause.retriable()
+            may_pass = cause.code() in passing or cause.retriable()
             if not may_pass or time.monotonic() > deadline:
                 raise unreachable_error(access, error) from error
             time.sleep(_RETRY_SECONDS)
