@@ -44,6 +44,7 @@ class Fault:
 
 
 def _kill(place: Place, node: int) -> None:
+    assert node > 0, "nobody coordinates it"
     place.cluster.kill(node)
     time.sleep(_AWAY_SECONDS)
     place.cluster.start(node)
