@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from confluent_kafka import (
@@ -21,7 +22,7 @@ from connectors.exactly_once.changelog_topic import ensure_changelog
 from connectors.exactly_once.transaction_log import TransactionLog, search_back
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
-from connectors.kafka.offsets import ask_offsets, has_moved
+from connectors.kafka.offsets import ask_offsets
 from operators.batches import InputPartition
 from operators.errors import StateError
 
@@ -92,13 +93,12 @@ class Changelog:
         Lanes without an answer after two seconds are missing.
         """
         deadline = time.monotonic() + _END_SECONDS
-        offsets, errors = self._ask_last_offsets(lanes, deadline)
-        if any(map(has_moved, errors.values())):
-            try:
+        offsets, errors = self._ask_last_offsets(lanes, deadline - _END_SECONDS / 2)
+        if errors:
+            # Leadership may have changed.  A client that asks only for offsets would keep its old
+            # leaders for 15 minutes, and wait for one that is dead again and again.
+            with suppress(KafkaException):
                 self._shared_admin().list_topics(self.topic, timeout=_seconds_left(deadline))
-            except KafkaException as error:
-                errors = dict.fromkeys(errors, error.args[0])
-            else:
                 more, errors = self._ask_last_offsets(errors, deadline)
                 offsets |= more
         for lane, reason in errors.items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from threading import Lock
 from typing import TypeVar
 
@@ -22,9 +22,9 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.offsets import ask_offsets
+from connectors.kafka.offsets import ask_all_offsets
 from connectors.kafka.read_errors import PASSING, unreadable
-from connectors.kafka.requests import REQUEST_SECONDS, KafkaUnreachableError, retrying
+from connectors.kafka.requests import RETRIED, KafkaUnreachableError, retrying
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")
@@ -40,12 +40,12 @@ _SEARCH_OFFSETS, _SEARCH_FACTOR = 2, 16
 # A transaction's end reaches its partitions within milliseconds.
 _SETTLE_SECONDS = 0.05
 # In an outage a question is asked again until it ends, as a commit is.
-_OUTAGE = PASSING | {
-    # No leader is known for the partition, or a client has not heard of it yet.
-    KafkaError._NOENT,  # noqa: SLF001 - librdkafka's own codes begin with _
-    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
-}
+_OUTAGE = PASSING | RETRIED
 _RETRY_SECONDS = 1.0
+# The topic may have been made a moment ago, and not every broker has heard of it.
+_PASSING_OF_A_NEW_TOPIC = RETRIED | {KafkaError.UNKNOWN_TOPIC_OR_PART}
+# A leader answers in milliseconds.  One that is dead must not be waited for when there is another.
+_ANSWER_SECONDS = 2.0
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
@@ -97,10 +97,16 @@ class TransactionLog:
 
         def ask() -> tuple[int, int]:
             position = TopicPartition(self.topic, number)
-            first, last = consumer.get_watermark_offsets(position, timeout=REQUEST_SECONDS)
+            try:
+                first, last = consumer.get_watermark_offsets(position, timeout=_ANSWER_SECONDS)
+            except KafkaException:
+                # The client would go on to ask the leader that it knows.
+                with suppress(KafkaException):
+                    consumer.list_topics(self.topic, timeout=_ANSWER_SECONDS)
+                raise
             return first, last
 
-        return retrying(self._access, ask)
+        return retrying(self._access, ask, _PASSING_OF_A_NEW_TOPIC)
 
     def wait_until_settled(self, number: int) -> None:
         """Wait until no transaction is open in a partition, whatever its state at brokers.
@@ -116,7 +122,7 @@ class TransactionLog:
         deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         while True:
             committed, end = (
-                retrying(self._access, partial(self._end, number, level))
+                self._end(number, level)
                 for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
             )
             if committed >= end:
@@ -132,12 +138,12 @@ class TransactionLog:
             time.sleep(_SETTLE_SECONDS)
 
     def _end(self, number: int, level: IsolationLevel) -> int:
-        """Ask once for the end of a partition; raise KafkaException without an answer."""
+        """Ask for the end of a partition; raise KafkaUnreachableError without an answer."""
         place = TopicPartition(self.topic, number)
-        offsets, errors = ask_offsets(self.admin(), [place], _LATEST, level, REQUEST_SECONDS)
-        if errors:
-            raise KafkaException(errors[place])
-        return offsets[place]
+        found = ask_all_offsets(
+            self._access, self.admin(), [place], _LATEST, level, seconds=_ANSWER_SECONDS
+        )
+        return found[place]
 
     def read(
         self, consumer: Consumer, number: int, start: int, progress: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import (
@@ -14,6 +15,9 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from connectors.kafka.access import KafkaAccess
+from connectors.kafka.requests import retrying
 
 
 def ask_offsets(
@@ -46,9 +50,30 @@ def ask_offsets(
     return offsets, errors
 
 
-def has_moved(error: KafkaError) -> bool:
-    """Whether another broker leads a partition, or none: not a time-out.
+def ask_all_offsets(  # noqa: PLR0913 - what a question is made of
+    access: KafkaAccess,
+    admin: AdminClient,
+    partitions: Iterable[TopicPartition],
+    which: OffsetSpec,
+    isolation: IsolationLevel,
+    *,
+    seconds: float,
+) -> dict[TopicPartition, int]:
+    """Return the offset of each partition; ask again while leaders move.
 
-    A client that asks only for offsets keeps its old metadata for 15 minutes: list topics then.
+    seconds: for each answer.  A leader that is dead gives none, and a new one is asked only when
+    this time is over.
+    Raises KafkaUnreachableError if some have none after `2 * REQUEST_SECONDS`.
     """
-    return error.code() > 0 or error.code() == KafkaError._NOENT  # noqa: SLF001 - no leader
+    asked = list(partitions)
+
+    def ask() -> dict[TopicPartition, int]:
+        offsets, errors = ask_offsets(admin, asked, which, isolation, seconds)
+        if errors:
+            # A client that asks only for offsets would keep its old leaders for 15 minutes.
+            with suppress(KafkaException):
+                admin.list_topics(next(iter(errors)).topic, timeout=seconds)
+            raise KafkaException(next(iter(errors.values())))
+        return offsets
+
+    return retrying(access, ask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -35,23 +35,24 @@ _CERTIFICATE = (
 )
 # A coordinator that is moving or loading answers at once, so a short pause is enough.
 _RETRY_SECONDS = 0.2
-_RETRIED = frozenset(
+RETRIED = frozenset(
     (
         KafkaError.NOT_COORDINATOR,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.OFFSET_NOT_AVAILABLE,
+        # The client and the broker do not both know of the newest leader yet.
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError._NOENT,  # noqa: SLF001 - no leader is known
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.KAFKA_STORAGE_ERROR,  # a broker that shuts down
         KafkaError._WAIT_COORD,  # noqa: SLF001 - librdkafka's own codes begin with _
         # A busy broker: an earlier request (`list_topics`) showed that it exists.
         KafkaError._TIMED_OUT,  # noqa: SLF001
-        # A partition without a leader: callers ask only for partitions that were listed.
+        # Partitions without a leader: callers ask only for partitions that were listed.
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
-        KafkaError._NOENT,  # noqa: SLF001 - none of the partitions has a leader
+        KafkaError._NOENT,  # noqa: SLF001 - none of those that were asked for has one
     )
 )
 
@@ -64,9 +65,12 @@ class KafkaUnreachableError(DedupError):
         self.code = code
 
 
-def retrying(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
+def retrying(
+    access: KafkaAccess, call: Callable[[], _Result], passing: Collection[int] = RETRIED
+) -> _Result:
     """Call Kafka; repeat the call while a leader or coordinator moves, or no answer comes.
 
+    passing: codes of errors that pass.
     Raises KafkaUnreachableError for every other error, and after 2 * REQUEST_SECONDS.
     """
     deadline = time.monotonic() + 2 * REQUEST_SECONDS
@@ -75,7 +79,7 @@ def retrying(access: KafkaAccess, call: Callable[[], _Result]) -> _Result:
             return call()
         except KafkaException as error:
             cause = error.args[0]
-            may_pass = cause.code() in _RETRIED or cause.retriable()
+            may_pass = cause.code() in passing or cause.retriable()
             if not may_pass or time.monotonic() > deadline:
                 raise unreachable_error(access, error) from error
             time.sleep(_RETRY_SECONDS)

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicParti
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.offsets import ask_offsets, has_moved
+from connectors.kafka.offsets import ask_all_offsets
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
 from operators.batches import InputPartition
 
@@ -144,13 +144,5 @@ def _ask(
     retrying(access, lambda: admin.list_topics(timeout=REQUEST_SECONDS))
     places = [TopicPartition(topic, number) for topic, _, number in partitions]
 
-    def ask() -> dict[TopicPartition, int]:
-        offsets, errors = ask_offsets(admin, places, which, level, REQUEST_SECONDS)
-        for place, error in errors.items():
-            if has_moved(error):
-                admin.list_topics(place.topic, timeout=REQUEST_SECONDS)
-            raise KafkaException(error)
-        return offsets
-
-    offsets = retrying(access, ask)
+    offsets = ask_all_offsets(access, admin, places, which, level, seconds=REQUEST_SECONDS)
     return {partition: offsets[place] for partition, place in zip(partitions, places, strict=True)}

@@ -5,7 +5,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -138,7 +138,7 @@ class Cluster(Scoped):
 
     def leader(self, topic: str, partition: int) -> int:
         """Return the node that leads a partition, −1 while there is none."""
-        return int(self._metadata().topics[topic].partitions[partition].leader)
+        return self._leader(topic, lambda _: partition)
 
     def group_coordinator(self, group: str) -> int:
         """Return the node that coordinates a group, −1 while there is none."""
@@ -162,6 +162,7 @@ class Cluster(Scoped):
 
     def _out_of_sync(self) -> str:
         """What is not as it should be; every node is asked, since each has its own view."""
+        names: set[str] = set()
         for node in NODES:
             try:
                 known = self._metadata([node])
@@ -169,6 +170,9 @@ class Cluster(Scoped):
                 return f"broker {node} does not answer: {error}"
             if sorted(known.brokers) != list(NODES):
                 return f"broker {node} knows of {sorted(known.brokers)}"
+            if names and names != known.topics.keys():
+                return f"broker {node} has not heard of {names ^ known.topics.keys()}"
+            names = set(known.topics)
             for name, topic in known.topics.items():
                 for number, partition in topic.partitions.items():
                     if partition.leader < 0 or len(partition.isrs) < len(partition.replicas):
@@ -176,8 +180,14 @@ class Cluster(Scoped):
         return ""
 
     def _coordinator(self, topic: str, name: str) -> int:
-        partitions = self._metadata().topics[topic].partitions
-        return int(partitions[java_hash(name) % len(partitions)].leader)
+        return self._leader(topic, lambda count: java_hash(name) % count)
+
+    def _leader(self, topic: str, choose: Callable[[int], int]) -> int:
+        """Return the leader of a partition; choose: which, given how many there are."""
+        found = self._metadata().topics.get(topic)
+        if found is None or not found.partitions:
+            return -1
+        return int(found.partitions[choose(len(found.partitions))].leader)
 
     def _metadata(self, nodes: Iterable[int] | None = None) -> ClusterMetadata:
         """Ask nodes, all that run by default: one that stands still would keep us waiting."""

@@ -23,6 +23,7 @@ def test_what_is_led_by_a_dead_broker_gets_another_leader(
 ) -> None:
     topics = Topics(cluster.bootstrap, topic_prefix)
     topics.create(topics.input)
+    cluster.wait_until_in_sync()
     first = cluster.leader(topics.input, 0)
 
     cluster.shut_down(first)

@@ -53,11 +53,11 @@ class MockBrokers:
             )
         )
 
-    def lead_again(self, topic: str, partition: int = 0) -> None:
-        """Have a leader elected, the same one: it answers those that know of the election only."""
+    def lead_again(self, topic: str, partition: int = 0, leader: int = _FIRST) -> None:
+        """Have a leader elected, the first broker or another: it answers those that know of it."""
         _check(
             _library().rd_kafka_mock_partition_set_leader(
-                self._cluster, topic.encode(), partition, _FIRST
+                self._cluster, topic.encode(), partition, leader
             )
         )
 
@@ -66,7 +66,10 @@ class MockBrokers:
         _check(_library().rd_kafka_mock_broker_set_rtt(self._cluster, _FIRST, milliseconds))
 
     def go_away(self) -> None:
-        """Take no connection from now on, and end those that there are; nothing has a leader."""
+        """The first broker takes no connection from now on, and ends those that there are.
+
+        What it led has no leader.
+        """
         _check(_library().rd_kafka_mock_broker_set_down(self._cluster, _FIRST))
 
     def come_back(self) -> None:

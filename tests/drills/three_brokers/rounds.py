@@ -2,8 +2,9 @@
 
 import random
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -83,10 +84,13 @@ def play(  # noqa: PLR0917 - what a drill is made of
 def _play(names: Sequence[str], stage: Stage, place: Place, processes: int) -> Outcome:
     wrong: list[str] = []
     with stage.start(processes) as job:
-        stage.run_on(job, _RECORDS_BEFORE, _CATCH_UP_SECONDS)
-        for name in names:
+        steps: list[tuple[str, Callable[[], None]]] = [
+            ("start", lambda: stage.run_on(job, _RECORDS_BEFORE, _CATCH_UP_SECONDS)),
+            *((name, partial(_strike, name, stage, place, job)) for name in names),
+        ]
+        for name, step in steps:
             try:
-                _strike(name, stage, place, job)
+                step()
             except (DrillError, AssertionError, BrokerStartError) as error:
                 wrong.append(f"{name}: {_end_of(error)}")
             if job.ended:

@@ -32,10 +32,14 @@ def failing(code: int, times: int) -> tuple[list[int], Callable[[], str]]:
         KafkaError.NOT_COORDINATOR,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError._WAIT_COORD,
+        # The client knows of an older leader than the broker, or of a newer one.
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
         # A broker that answered a moment ago and is busy now.
         KafkaError._TIMED_OUT,
         # A listed partition whose leader is away.
         KafkaError._UNKNOWN_PARTITION,
+        KafkaError._NOENT,
     ],
 )
 def test_errors_that_pass_are_retried(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
