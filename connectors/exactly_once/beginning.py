@@ -13,6 +13,8 @@ from connectors.exactly_once.changelog import AnsweredInput, Changelog
 from connectors.exactly_once.changelog_format import BEGINNING, pack
 from connectors.exactly_once.transaction_errors import FENCED
 from connectors.kafka.access import KafkaAccess
+from connectors.kafka.client_errors import error_text
+from connectors.kafka.permissions import PermissionMissingError, advice
 from connectors.kafka.requests import REQUEST_SECONDS, unreachable_error
 from operators.batches import InputPartition
 from operators.changes import Delta, LaneChange, LaneProgress
@@ -36,7 +38,7 @@ def begin_application(
     Rule 5: so that an application that died at once begins at the same offsets again, `latest`
     included.  Of several processes that start at once, one writes and all read the same.
     starts: asked only if nothing was written.  fingerprint: setting → text.  Raises
-    KafkaUnreachableError.
+    PermissionMissingError, KafkaUnreachableError.
     """
     pause = _PAUSE_SECONDS
     while True:
@@ -46,7 +48,11 @@ def begin_application(
         try:
             return _begin(access, changelog, starts, dict(fingerprint))
         except KafkaException as error:
-            if error.args[0].code() not in _TAKEN_OVER:
+            cause = error.args[0]
+            if hint := advice(cause, access.app_id):
+                msg = f"cannot begin the application: {error_text(cause)}{hint}"
+                raise PermissionMissingError(msg) from error
+            if cause.code() not in _TAKEN_OVER:
                 raise unreachable_error(access, error) from error
             log.info("another process begins the application, too: reading what it wrote")
         # Without different pauses, processes that start at once stop one another again and again.

@@ -352,7 +352,7 @@ class InputReader:
                 reading.errors.note_progress()
                 self._stop(reading, reading.next)
         elif error.code() in NOT_ALLOWED:
-            msg = f"cannot read {' or '.join(self._settings.topics)}: {error_text(error)}"
+            msg = f"cannot read topic {' or '.join(self._settings.topics)}: {error_text(error)}"
             raise SourceError(msg)
         elif error.code() in NO_SUCH_TOPIC:
             # Deleted, or its broker has just started: the watch finds out.

@@ -119,7 +119,7 @@ def advice(error: KafkaError, app_id: str) -> str:
     if code == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
         return (
             ". This user needs Write and Describe on the transactional ids that begin with "
-            f"{app_id}-lane- {_WHERE}"
+            f"{app_id}- {_WHERE}"
         )
     if code == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
         return f". This user needs IdempotentWrite on the cluster {_WHERE}"
