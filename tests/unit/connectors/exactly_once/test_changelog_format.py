@@ -130,6 +130,7 @@ def packed_record(settings: dict[str, str] | None = FINGERPRINT) -> bytes:
             LaneProgress(7, {0: 5, 3: 9}, {0: 1.5}, 1.0, INPUTS), random_delta(3, 1, sessions=True)
         ),
         settings,
+        run=9,
     )
     return value
 
@@ -167,9 +168,9 @@ def test_a_corrupt_record_is_read_or_an_error(at: int, corrupt: bytes) -> None:
 def test_the_documented_layout() -> None:
     """A reader that follows docs/changelog.md must be able to read records."""
     value = packed_record()
-    head, position = struct.Struct("<BBQdIII"), struct.Struct("<Iqd")
+    head, position = struct.Struct("<BBQQdIII"), struct.Struct("<Iqd")
     *fields, header_bytes = head.unpack_from(value)
-    assert fields == [VERSION, 1 | 2 | 16, 7, 1.0, 2, 3]
+    assert fields == [VERSION, 1 | 2 | 16, 9, 7, 1.0, 2, 3]
     assert position.unpack_from(value, head.size) == (0, 5, 1.5)
     assert position.unpack_from(value, head.size + 20) == (3, 9, float("-inf"))
     at = head.size + 40
@@ -179,7 +180,7 @@ def test_the_documented_layout() -> None:
     }
     assert len(value) == at + header_bytes + 3 * (16 + 8 + 8 + 8)
     changed = head.unpack_from(packed_record(None))
-    assert changed == (VERSION, 1 | 2, 7, 1.0, 2, 3, 0)
+    assert changed == (VERSION, 1 | 2, 9, 7, 1.0, 2, 3, 0)
 
 
 def test_inputs_are_read_back() -> None:
@@ -191,6 +192,6 @@ def test_a_table_of_too_many_inputs_is_an_error() -> None:
     value = bytearray(packed_record())
     count = value.index(b'3],["t"')
     value[count : count + 1] = b"9999999"
-    struct.pack_into("<I", value, 26, struct.unpack_from("<I", value, 26)[0] + 6)
+    struct.pack_into("<I", value, 34, struct.unpack_from("<I", value, 34)[0] + 6)
     with pytest.raises(StateError, match="too many input partitions"):
         unpack(bytes(value))
