@@ -22,7 +22,7 @@ from operators.verdicts import VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
 from operators.windows.sliding import SlidingStore
 from operators.windows.tumbling import TumblingStore
-from tests.builders import slice_of
+from tests.builders import inputs, slice_of
 from tests.stores import contents
 
 FINGERPRINT = {"DEDUP_KEYS": '[["event_id"]]', "DEDUP_WINDOW": "tumbling"}
@@ -57,7 +57,9 @@ def test_verdicts_and_what_comes_with_them() -> None:
     assert batch.behind[3] == 11
     assert np.isnan(batch.behind[[0, 1, 2, 4]]).all()
     assert (batch.keys_held, batch.skipped) == (2, 0)
-    assert batch.change.progress == LaneProgress(1, {0: 10}, {0: 51.0}, watermark=51)
+    assert batch.change.progress == LaneProgress(
+        1, {0: 10}, {0: 51.0}, watermark=51, inputs=inputs(1)
+    )
     assert batch.change.horizon == 51 - SPEC.allowed_lateness_seconds
     assert batch.change.delta.references.tolist() == [5, 9]
     assert sequence_of(lane.decide(slice_of(10, [(55, "c")]))) == 2
