@@ -15,14 +15,15 @@ number.
    Kept in lane_opener.py, lane_producer.py and lane_writer.py.
 4. Records below the lane's progress are skipped.  A slice that begins after the end of the last
    one stops the job.  Kept in operators/lanes/positions.py.
-5. The source starts at or before the progress of every lane.  An application that has group
-   offsets but no changelog is refused.
-   Kept in connectors/kafka/starting_offsets.py and changelog_topic.py.
+5. An application first writes where reading begins, in all lanes at once.  Later the source starts
+   at or before the progress of every lane.  An application that has group offsets but no changelog
+   is refused.
+   Kept in beginning.py, connectors/kafka/starting_offsets.py and changelog_topic.py.
 6. The changelog is trimmed by event time, never by the clock.
    Kept in changelog_segments.py, lane_transactions.py and changelog_topic.py.
-7. Every transaction and snapshot names the settings that its state depends on.  State made with
-   other settings is refused.  Kept in changelog_format.py, lane_opener.py and
-   operators/fingerprint.py.
+7. The first transaction of a run, the first after each mark, and each snapshot name the settings
+   that their state depends on.  State made with other settings is refused.
+   Kept in changelog_format.py, lane_transactions.py, lane_opener.py and operators/fingerprint.py.
 8. One table says whether an error means the same call again, the transaction again, or the end of
    the process.  Kept in transaction_errors.py and lane_producer.py.
 9. No transaction begins in a producer epoch in which a request that ends a transaction may still

@@ -114,7 +114,7 @@ class Settings(BaseModel):
     allowed_lateness_seconds: _Seconds = 300.0
     """How far behind the watermark an event may be without being late."""
     idle_seconds: Annotated[_Number, Field(gt=0)] = 30.0
-    """A partition without data for this long no longer holds the watermark back."""
+    """A partition read to its end, without data for this long, does not hold the watermark back."""
     max_future_seconds: _Seconds = 86_400.0
     """Event time further ahead of the wall clock than this is invalid."""
     state: Literal["memory", "rocksdb", "bloom"] = "memory"

@@ -38,6 +38,8 @@ def known_metrics() -> set[str]:
     metrics = Metrics()
     metrics.duplicates.labels("event_id")
     metrics.input_lag.labels("t", 0)
+    metrics.input_event_time.labels("t", 0)
+    metrics.input_partitions.labels("read")
     metrics.evictions.labels("max_keys")
     found = {sample.name for family in metrics.registry.collect() for sample in family.samples}
     return found | ELSEWHERE | {"up"}

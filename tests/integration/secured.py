@@ -179,7 +179,7 @@ def grants_for(topics: Topics) -> dict[str, Grant]:
         "group": Grant(ResourceType.GROUP, topics.prefix, (read,)),
         "transactional id": Grant(
             ResourceType.TRANSACTIONAL_ID,
-            f"{topics.prefix}-lane-",
+            f"{topics.prefix}-",
             (write, describe),
             ResourcePatternType.PREFIXED,
         ),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from flows.web.server import Request, Response, serve
-from tests.status_reports import report
+from tests.status_reports import input_of, report
 
 PAGE = files("flows.web").joinpath("status_page.html").read_text()
 SECONDS = 120.0
@@ -111,7 +111,8 @@ def test_a_browser_shows_every_figure_and_requests_only_the_status(browser: Brow
         "duplicate 12,000 12.0 %",
         "duplicates by: event_id 11,000, content 1,000",
         "1,251 records",
-        "partition 1: 1,234",
+        "raw-events/1: 1,234, raw-events/2: 17, unknown for 1 partition",
+        "raw-events 4 unknown unreachable unknown raw-events 1 1,234 read 42 s ago",
         "42 s",
         "16.0 k keys",
         "3.1 MiB",
@@ -142,6 +143,14 @@ def test_a_browser_shows_problems(browser: Browser) -> None:
     assert "the brokers do not answer: gone" in text
     assert "Watermark lag unknown" in text
     assert "Lanes of this process none yet" in text
+
+
+def test_a_lag_that_is_not_known_is_not_zero(browser: Browser) -> None:
+    browser.report = report(inputs=[input_of(0, None)])
+    text = browser.text()
+
+    assert "Input lag unknown" in text
+    assert "read to the end" not in text
 
 
 @pytest.mark.parametrize("look", LOOKS)
