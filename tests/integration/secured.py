@@ -179,7 +179,7 @@ def grants_for(topics: Topics) -> dict[str, Grant]:
         "group": Grant(ResourceType.GROUP, topics.prefix, (read,)),
         "transactional id": Grant(
             ResourceType.TRANSACTIONAL_ID,
-            f"{topics.prefix}-",
+            f"{topics.prefix}-lane-",
             (write, describe),
             ResourcePatternType.PREFIXED,
         ),
