@@ -45,7 +45,7 @@ def test_the_consumer_stops_after_their_bytes(make_topics: MakeTopics, record: R
         time.sleep(0.05)
     time.sleep(2.0)
 
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < RECORDS:
         assert time.monotonic() < deadline
         sizes.append(len(consumer.read(2 * RECORDS, batch_limit(1).size_bytes).records))

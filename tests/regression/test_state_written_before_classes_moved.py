@@ -89,7 +89,9 @@ def test_a_class_that_its_old_module_still_imports_has_moved() -> None:
 def test_the_changelog_and_a_rocksdb_folder_are_refused(tmp_path: Path) -> None:
     """They know partitions by number only, not by Kafka's id of their topic."""
     for value in json.loads((DATA / "changelog.json").read_text()):
-        with pytest.raises(StateError, match="records of version 1, .* run the version that wrote"):
+        with pytest.raises(
+            StateError, match=r"records of version 1, .* run the version that wrote"
+        ):
             unpack(base64.b64decode(value))
 
     shutil.copytree(DATA / "rocksdb", tmp_path / "early" / "lane-000")
