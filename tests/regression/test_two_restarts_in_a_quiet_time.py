@@ -1,6 +1,6 @@
 """After two restarts without a new record the job spoke of two clusters, which there were not.
 
-The first restart had written the lanes' snapshots anew, but not those of the sinks, which got
+The first restart had written the lanes' snapshots again, but not those of the sinks, which got
 nothing.  The second one found that they differ, and read the whole changelog.
 """
 
