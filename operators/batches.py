@@ -129,10 +129,7 @@ class Span:
 
 @dataclass(slots=True)
 class Spans:
-    """Where the rows of an item come from: one span after another.
-
-    ends: for each span, the first row after its own rows; a span may have no rows.
-    """
+    """Where rows come from, one span after another; ends: the first row after those of each."""
 
     spans: Sequence[Span]
     ends: Sequence[int]

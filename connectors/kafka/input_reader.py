@@ -5,119 +5,29 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from threading import Thread
-from typing import Final, Literal
-from zlib import crc32
+from typing import Final
 
 import numpy as np
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
-from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
+from connectors.kafka.input_client import OFFSET_GONE, InputClient
 from connectors.kafka.input_watch import FRESH_SECONDS, InputWatch
-from connectors.kafka.read_errors import NO_SUCH_TOPIC, NOT_ALLOWED, OversizedResponse, ReadErrors
-from connectors.kafka.timing import PollTiming
-from connectors.librdkafka.column_consumer import ColumnConsumer, Event, Fetched, Place
-from connectors.librdkafka.request_counts import Request
+from connectors.kafka.partition_reading import Reading, share_of
+from connectors.kafka.read_errors import NO_SUCH_TOPIC, NOT_ALLOWED, ReadErrors
+from connectors.kafka.source_settings import SourceSettings
+from connectors.librdkafka.column_consumer import Event, Fetched, Place
 from operators.batches import Batch, InputPartition, Records, Span, Spans
-from operators.coalesce import BatchLimit, batch_limit
 from operators.errors import SourceError
 from operators.monitoring.observer import InputState, Observer
 
 log = logging.getLogger("dedup.source")
 
-SHARES: Final = 64
-"""The input is cut into this many shares, whatever topics and partitions there are."""
 _MIN_RECORDS: Final = 16
 # After a batch with this many records more are likely waiting: read again at once.
 _MANY_RECORDS: Final = 1000
 _HEARTBEAT_SECONDS: Final = 0.5
 _LAG_SECONDS: Final = 1.0
-# A client that gets no answer although brokers answer others is told its brokers again, and then
-# replaced: librdkafka may have dropped all its brokers (librdkafka#5301).
-_SILENT_SECONDS, _REPLACE_SECONDS = 15.0, 30.0
-# The third replacement within this time ends the process.
-_REPLACEMENTS, _REPLACEMENT_SECONDS = 3, 600.0
-_OFFSET_GONE: Final = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)  # noqa: SLF001
-
-
-def share_of(partition: InputPartition) -> int:
-    """Return the share that a partition belongs to; partitions of a topic are spread evenly."""
-    name = partition.topic_id or partition.topic
-    return (crc32(name.encode()) + partition.partition) % SHARES
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSettings:
-    """Where to read from and when to stop.
-
-    topics: of the input.  start: where a new application begins.  stop_at_end: stop at the
-    offsets that were the end when the run began.  idle_seconds: a partition that was read to its
-    end and had no data for this long (wall clock) is idle.  reading: when to read again at low
-    load.  limit: the largest batch.
-    """
-
-    access: KafkaAccess
-    topics: Sequence[str]
-    start: Literal["earliest", "latest"] = "earliest"
-    stop_at_end: bool = False
-    idle_seconds: float = 30.0
-    reading: PollTiming = field(default_factory=PollTiming)
-    limit: BatchLimit = field(default_factory=partial(batch_limit, 1))
-
-
-@dataclass(slots=True)
-class _Reading:
-    """What a reader knows of a partition.
-
-    next: offset of the next record.  emitted: offset up to which spans were emitted.
-    last_data: when a record came last, by the wall clock; quiet_since: the same by the watch's
-    clock.  stop_at: offset at which this run ends.  told: `idle` and `ended` of the last span.
-    """
-
-    partition: InputPartition
-    next: int
-    emitted: int
-    last_data: float
-    quiet_since: float
-    errors: ReadErrors
-    stop_at: int | None = None
-    idle: bool = False
-    ended: bool = False
-    told: tuple[bool, bool] | None = None
-
-    @property
-    def place(self) -> Place:
-        """Topic and number."""
-        return self.partition.topic, self.partition.partition
-
-    def span(self, now: float) -> Span:
-        """Make the span of all that was read since the last one."""
-        span = Span(
-            *(self.partition, self.emitted, self.next, now), idle=self.idle, ended=self.ended
-        )
-        self.emitted, self.told = self.next, (self.idle, self.ended)
-        return span
-
-    @property
-    def has_news(self) -> bool:
-        """Whether a span would say something new."""
-        return self.emitted != self.next or self.told != (self.idle, self.ended)
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    """Records that may be of a topic that was created again, until the watch has looked.
-
-    check: the number of that check.  metadata: number of answers about topics that the client had
-    when the records were taken from it.
-    """
-
-    check: int
-    metadata: int
-    fetched: Fetched
 
 
 class InputReader:
@@ -150,26 +60,14 @@ class InputReader:
         self._partitions: tuple[InputPartition, ...] | None = None
         self._shares_read = 0
         self._is_known = False
-        self._readings: dict[InputPartition, _Reading] = {}
-        self._by_place: dict[Place, _Reading] = {}
-        self._open()
-        self._doubt: _Doubt | None = None
+        self._readings: dict[InputPartition, Reading] = {}
+        self._by_place: dict[Place, Reading] = {}
+        self._client = InputClient(settings.access, settings.topics, watch)
         self._waiting: list[Span] = []  # of partitions that are gone
-        self._replaced: list[float] = []
-        self._next_records = self._max_records = settings.limit.records
+        self._next_records = settings.limit.records
         self._emitted_at = self._looked_at = self._lag_reported = -float("inf")
         self._heartbeats = 0
         self.more_waiting = False
-
-    def _open(self) -> None:
-        settings = self._settings.access.consumer_settings()
-        self._oversized = OversizedResponse(settings["error_cb"])
-        settings["error_cb"] = self._oversized.on_error
-        self._consumer = ColumnConsumer(settings)
-        # Its first answers about topics are not checked yet.
-        self._metadata = -1
-        self._responses, self._response_at = 0, self._watch.clock()
-        self._is_told_brokers = False
 
     def take(self, share: int, starts: Mapping[InputPartition, int]) -> None:
         """Read the partitions of one more share.
@@ -180,12 +78,12 @@ class InputReader:
         self._shares.add(share)
         self._starts.update(starts)
 
-    def positions(self, share: int) -> dict[InputPartition, int]:
-        """Return the next offset of each partition of a share."""
+    def positions(self, share: int | None = None) -> dict[InputPartition, int]:
+        """Return the next offset of each partition, of one share or of all."""
         return {
             partition: reading.emitted
             for partition, reading in self._readings.items()
-            if share_of(partition) == share
+            if share is None or reading.share == share
         }
 
     @property
@@ -198,24 +96,20 @@ class InputReader:
     def read(self) -> Sequence[Batch]:
         """Return a batch if there is data, a heartbeat now and then, else nothing."""
         now = self._clock()
-        doubt = self._doubt
-        if doubt is not None and self._watch.checked < doubt.check:
+        if self._client.is_in_doubt:
+            self.more_waiting = False  # look for the answer after a pause
             return ()
         spans = self._follow_partitions(now)
-        if self._doubt is not None:  # else there is none, or a new client reads these again
-            fetched: Fetched | None = self._doubt.fetched
-            self._metadata = self._doubt.metadata
-            self._doubt = None
-        else:
-            fetched = self._fetch()
+        fetched = self._client.read(self._next_records, self._settings.limit.size_bytes)
         if fetched is None:
             self._waiting += spans
+            self.more_waiting = False
             return ()
         spans, self._waiting = [*self._waiting, *spans], []
         records, spans_with_rows, ends = self._take(fetched, now)
         if now - self._looked_at >= _HEARTBEAT_SECONDS:
             self._looked_at = now
-            self._watch_client()
+            self._client.look_after(self._offsets())
             self._find_idle(now)
         spans = [*spans_with_rows, *spans, *self._news(now)]
         rows = ends[-1] if ends else 0
@@ -237,8 +131,9 @@ class InputReader:
         """Choose how many records to ask for next, by the size of the last ones."""
         self.more_waiting = rows >= min(_MANY_RECORDS, self._next_records)
         if rows:
-            fitting = self._settings.limit.size_bytes * rows // max(records.size_bytes, 1)
-            self._next_records = max(_MIN_RECORDS, min(self._max_records, fitting))
+            limit = self._settings.limit
+            fitting = limit.size_bytes * rows // max(records.size_bytes, 1)
+            self._next_records = max(_MIN_RECORDS, min(limit.records, fitting))
 
     def _follow_partitions(self, now: float) -> list[Span]:
         """Begin partitions that are new, and leave those that are gone; return spans of these."""
@@ -263,24 +158,28 @@ class InputReader:
         self._by_place = {reading.place: reading for reading in self._readings.values()}
         if gone:
             # Only another client certainly gives no more of their records.
-            self._replace_client()
+            self._client.replace(self._offsets())
         elif new:
-            self._consumer.add({reading.place: reading.next for reading in new})
+            self._client.add({reading.place: reading.next for reading in new})
         return [
             Span(reading.partition, reading.emitted, reading.emitted, now, gone=True)
             for reading in gone
         ]
 
+    def _offsets(self) -> dict[Place, int]:
+        """Return the offsets at which a new client begins."""
+        return {reading.place: reading.next for reading in self._readings.values()}
+
     def _is_read(self, partition: InputPartition) -> bool:
         """Whether this run reads a partition; one with an end leaves those added later."""
         return not self._settings.stop_at_end or partition in self._stops
 
-    def _begin(self, partition: InputPartition, now: float) -> _Reading:
+    def _begin(self, partition: InputPartition, now: float) -> Reading:
         start = self._starts.get(partition)
         if start is None:
             start = self._watch.firsts[partition]
         stop_at = self._stops.get(partition)
-        return _Reading(
+        return Reading(
             partition,
             next=start,
             emitted=start,
@@ -290,25 +189,6 @@ class InputReader:
             stop_at=stop_at,
             ended=stop_at is not None and start >= stop_at,
         )
-
-    def _fetch(self) -> Fetched | None:
-        """Take what has arrived; None while it is in doubt whose records it is.
-
-        The client goes over to a topic of the same name when it gets an answer about topics.  So
-        records are certain if no such answer has come since the watch has looked.
-        """
-        try:
-            fetched = self._consumer.read(self._next_records, self._settings.limit.size_bytes)
-        except KafkaException as error:
-            msg = f"cannot read the input: {error_text(error)}"
-            raise SourceError(msg) from error
-        self._oversized.check(self._settings.topics)
-        metadata = self._consumer.responses[Request.METADATA]
-        is_lost = any(event.error.code() in _OFFSET_GONE for event in fetched.events)
-        if is_lost or (metadata != self._metadata and (len(fetched.records) or fetched.events)):
-            self._doubt = _Doubt(self._watch.request(), metadata, fetched)
-            return None
-        return fetched
 
     def _take(self, fetched: Fetched, now: float) -> tuple[Records, list[Span], list[int]]:
         """Follow the partitions over what was read; return records, spans and their ends."""
@@ -328,7 +208,7 @@ class InputReader:
                 reading.last_data, reading.quiet_since = now, self._watch.clock()
                 reading.idle = False
                 reading.errors.note_progress()
-                self._stop(reading, int(offsets[-1]) + 1)
+                reading.stop(int(offsets[-1]) + 1)
             if count < end - begin:
                 kept = np.ones(len(records), np.bool_) if kept is None else kept
                 kept[begin + count : end] = False
@@ -343,13 +223,6 @@ class InputReader:
             self._handle(event)
         return records, spans, ends
 
-    @staticmethod
-    def _stop(reading: _Reading, position: int) -> None:
-        """End a partition if the client's position has reached the end of this run."""
-        if reading.stop_at is not None and position >= reading.stop_at:
-            reading.next = max(reading.next, reading.stop_at)
-            reading.ended = True
-
     def _handle(self, event: Event) -> None:
         """Follow an event; raise SourceError if reading cannot go on."""
         error = event.error
@@ -359,7 +232,7 @@ class InputReader:
                 # The offsets up to the end hold transaction markers and aborted records only.
                 reading.next = max(reading.next, event.offset)
                 reading.errors.note_progress()
-                self._stop(reading, reading.next)
+                reading.stop(reading.next)
         elif error.code() in NOT_ALLOWED:
             msg = f"cannot read topic {' or '.join(self._settings.topics)}: {error_text(error)}"
             raise SourceError(msg)
@@ -369,8 +242,8 @@ class InputReader:
             log.warning("reading the input: %s", error_text(error))
         elif reading is None:
             log.warning("reading the input: %s", error_text(error))
-        elif error.code() in _OFFSET_GONE:
-            raise _offset_is_gone(reading, error_text(error))
+        elif error.code() in OFFSET_GONE:
+            raise reading.offset_is_gone(error_text(error))
         else:
             reading.errors.handle(error, event.offset)
 
@@ -387,56 +260,17 @@ class InputReader:
         return [readings[self._heartbeats % len(readings)].span(now)]
 
     def _find_idle(self, now: float) -> None:
-        """Find the partitions that are idle: all was read, and nothing came for long."""
-        quiet = []
+        """Find the partitions that are idle; have the ends of quiet ones asked for."""
         limit = self._settings.idle_seconds
-        for reading in self._readings.values():
-            if now - reading.last_data < min(limit / 2, _HEARTBEAT_SECONDS) or reading.ended:
-                continue
-            quiet.append(reading.partition)
-            end = self._watch.ends.get(reading.partition)
-            reading.idle = (
-                now - reading.last_data >= limit
-                and end is not None
-                and end.asked_at >= reading.quiet_since
-                and end.end <= reading.next
-            )
-        self._watch.quiet(id(self), quiet)
-
-    def _watch_client(self) -> None:
-        """Help a client that gets no answers although brokers give some; replace it if need be."""
-        now, responses = self._watch.clock(), self._consumer.responses.total
-        if responses != self._responses or not self._readings:
-            self._responses, self._response_at = responses, now
-            self._is_told_brokers = False
-            return
-        silent = now - self._response_at
-        if silent < _SILENT_SECONDS or now - self._watch.answered_at > _SILENT_SECONDS:
-            return
-        if not self._is_told_brokers:
-            self._is_told_brokers = True
-            log.warning("no broker has answered for %.0f s: naming the brokers again", silent)
-            self._consumer.add_brokers(self._settings.access.brokers)
-        elif silent >= _REPLACE_SECONDS:
-            self._replaced = [at for at in self._replaced if now - at < _REPLACEMENT_SECONDS]
-            self._replaced.append(now)
-            if len(self._replaced) >= _REPLACEMENTS:
-                msg = (
-                    "the brokers answer, but not to the clients that read the input: "
-                    f"{_REPLACEMENTS} of them got no answer for {_REPLACE_SECONDS:.0f} s each. "
-                    "Nothing is lost: see the brokers' logs, start again"
-                )
-                raise SourceError(msg)
-            log.warning("no broker has answered for %.0f s: reading with a new client", silent)
-            self._replace_client()
-
-    def _replace_client(self) -> None:
-        """Go on with a new client; the old one may wait forever when it is closed."""
-        Thread(target=self._consumer.close, name="old-client", daemon=True).start()
-        self._doubt = None
-        self._open()
-        if self._readings:
-            self._consumer.add({reading.place: reading.next for reading in self._readings.values()})
+        pause = min(limit / 2, _HEARTBEAT_SECONDS)
+        quiet = [
+            reading
+            for reading in self._readings.values()
+            if not reading.ended and now - reading.last_data >= pause
+        ]
+        for reading in quiet:
+            reading.find_idle(now, limit, self._watch.ends.get(reading.partition))
+        self._watch.quiet(id(self), [reading.partition for reading in quiet])
 
     def report_lag(self) -> None:
         """Report how many records are behind each partition's next offset, if that is known."""
@@ -445,7 +279,7 @@ class InputReader:
         for reading in self._readings.values():
             end = -1
             if now - reading.quiet_since < FRESH_SECONDS:
-                end = self._consumer.known_end(reading.place)
+                end = self._client.known_end(reading.place)
             elif (asked := self._watch.ends.get(reading.partition)) is not None:
                 end = asked.end
             state: InputState = "read" if end >= 0 else "unreachable"
@@ -460,27 +294,9 @@ class InputReader:
             for partition, offset in offsets.items()
             if partition in self._readings
         }
-        if not places:
-            return
-        try:
-            self._consumer.commit(places, wait=wait)
-        except KafkaException as error:
-            # The next commit includes these.
-            log.warning("cannot commit offsets: %s", error_text(error))
-
-    def all_positions(self) -> dict[InputPartition, int]:
-        """Return the next offset of each partition."""
-        return {partition: reading.emitted for partition, reading in self._readings.items()}
+        if places:
+            self._client.commit(places, wait=wait)
 
     def close(self) -> None:
         """Destroy the client; may wait forever for a commit under way."""
-        self._consumer.close()
-
-
-def _offset_is_gone(reading: _Reading, why: str) -> SourceError:
-    topic, _, partition = reading.partition
-    return SourceError(
-        f"offset {reading.next} of {topic}/{partition} cannot be read: {why}. If retention deleted "
-        "records before they were read, they are lost to this job: lengthen retention; to go on "
-        "with the remaining records, begin again with another DEDUP_APP_ID."
-    )
+        self._client.close()

@@ -116,27 +116,29 @@ class InputWatch:
             exit_with_error(SourceError(f"watching the input: {type(error).__name__}: {error}"))
 
     def _watch(self) -> None:
+        pause = _CHECK_SECONDS
         while not self._closed.is_set():
             with self._state:
                 if self._requested == self.checked:
-                    self._state.wait(_CHECK_SECONDS)
+                    self._state.wait(pause)
                 requested = self._requested
             try:
-                is_settled = self._check()
+                pause = _CHECK_SECONDS if self._check() else _AGAIN_SECONDS
             except KafkaUnreachableError as error:
                 log.debug("cannot ask for the input's partitions: %s", error)
-                is_settled = False
-            if is_settled:
-                self.checked, self.answered_at = requested, self.clock()
-            else:
                 self._closed.wait(_AGAIN_SECONDS)
+            else:
+                self.checked, self.answered_at = requested, self.clock()
 
     def _watch_ends(self) -> None:
         while not self._closed.wait(self._ends_seconds):
             self._ask_ends()
 
     def _check(self) -> bool:
-        """Find the partitions; tell what has changed.  False: not all can be read yet."""
+        """Find the partitions; tell what has changed.
+
+        Returns whether all of them can be read: one that is new may have no leader yet.
+        """
         found = input_partitions(self._access, self._admin, self._topics)
         ids = {partition.topic: partition.topic_id for partition in found}
         now = self.clock()
@@ -156,14 +158,13 @@ class InputWatch:
         if partitions == self.partitions:
             return True
         new = [partition for partition in found if partition not in self.partitions]
-        if new:
-            firsts = self._offsets(new, _FIRST, IsolationLevel.READ_UNCOMMITTED)
-            if len(firsts) < len(new):
-                return False  # their leaders are not elected yet
-            self.firsts |= firsts
+        firsts = self._offsets(new, _FIRST, IsolationLevel.READ_UNCOMMITTED)
+        self.firsts |= firsts
+        later = set(new) - firsts.keys()
+        partitions = tuple(partition for partition in partitions if partition not in later)
         self._tell_changes(partitions, ids)
         self.partitions = partitions
-        return True
+        return not later
 
     def _tell_missing(self, topic: str, now: float) -> None:
         since = self._missing.setdefault(topic, now)

@@ -16,8 +16,10 @@ from typing import TypeAlias
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import IsolationLevel
 
-from connectors.kafka.input_reader import SHARES, InputReader, SourceSettings, share_of
+from connectors.kafka.input_reader import InputReader
 from connectors.kafka.input_watch import InputWatch
+from connectors.kafka.partition_reading import SHARES, share_of
+from connectors.kafka.source_settings import SourceSettings
 from connectors.kafka.starting_offsets import InputOffsets, ends_of
 from connectors.shutdown import exit_on_user_error, run_at_exit, started, stop_requested
 from operators.batches import Batch, InputPartition
@@ -50,7 +52,7 @@ class _ShareReader:
         When an epoch ends, all outputs of the epoch before it are written.  So the offsets at
         the end of that one are committed (rule 2 of connectors/exactly_once), for lag tools.
         """
-        self._finished.append(self.reader.all_positions())
+        self._finished.append(self.reader.positions())
         if len(self._finished) > 1:
             self.reader.commit(self._finished.pop(0), wait=False)
         self.reader.report_lag()
@@ -58,7 +60,7 @@ class _ShareReader:
     def finish(self) -> None:
         """Run at exit: all workers are done then, unless an exception ended the dataflow."""
         if not hasattr(sys, "last_value"):
-            self.reader.commit(self.reader.all_positions(), wait=True)
+            self.reader.commit(self.reader.positions(), wait=True)
         self.reader.close()
 
 

@@ -26,10 +26,10 @@ from connectors.files.source import LinesSource
 from connectors.files.statistics_sink import StatsLinesSink
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
-from connectors.kafka.input_reader import SourceSettings
 from connectors.kafka.input_topics import input_partitions
 from connectors.kafka.permissions import CHANGELOG, READ, WRITE, check_permissions
 from connectors.kafka.source import KafkaSource
+from connectors.kafka.source_settings import SourceSettings
 from connectors.kafka.starting_offsets import (
     InputOffsets,
     answered_by_all,

@@ -20,10 +20,10 @@ from connectors.exactly_once.lane_writer import LaneWriter
 from connectors.exactly_once.sink import TransactionalKafkaSink, TransactionalSinkSettings
 from connectors.kafka import starting_offsets
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.input_reader import SourceSettings
 from connectors.kafka.input_topics import input_partitions
 from connectors.kafka.source import KafkaSource
 from connectors.kafka.source import Snapshot as SourceSnapshot
+from connectors.kafka.source_settings import SourceSettings
 from connectors.kafka.starting_offsets import InputOffsets
 from operators.batches import Batch, InputPartition, Slice, Span
 from operators.decode.decoder import Decoder

@@ -16,9 +16,11 @@ from confluent_kafka import KafkaError, Producer
 
 from connectors.kafka import read_errors
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.input_reader import InputReader, SourceSettings, share_of
+from connectors.kafka.input_reader import InputReader
 from connectors.kafka.input_watch import InputWatch
+from connectors.kafka.partition_reading import share_of
 from connectors.kafka.read_errors import PASSING
+from connectors.kafka.source_settings import SourceSettings
 from deploy.kafka import QUICK_RESTART, Broker, start_broker
 from operators.batches import InputPartition
 from operators.errors import DedupError, SourceError

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaError
 
-from connectors.kafka import input_reader
-from connectors.kafka.input_reader import SHARES, InputReader, SourceSettings, share_of
+from connectors.kafka import input_client
+from connectors.kafka.input_reader import InputReader
 from connectors.kafka.input_watch import InputWatch, PartitionEnd
+from connectors.kafka.partition_reading import SHARES, share_of
+from connectors.kafka.source_settings import SourceSettings
 from connectors.librdkafka.column_consumer import Event, Fetched, Place
 from connectors.librdkafka.request_counts import Request
 from operators.batches import Batch, InputPartition, Records, Span
@@ -129,7 +131,7 @@ class Reading:
 @pytest.fixture
 def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
     monkeypatch.setattr(Client, "made", [], raising=False)
-    monkeypatch.setattr(input_reader, "ColumnConsumer", Client)
+    monkeypatch.setattr(input_client, "ColumnConsumer", Client)
     return Reading()
 
 
