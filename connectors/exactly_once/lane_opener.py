@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from connectors.exactly_once.changelog import Changelog, ChangelogEntry
-from connectors.exactly_once.changelog_format import BEGINNING, changes_of, pack
+from connectors.exactly_once.changelog_format import BEGINNING, ChangelogRecord, changes_of, pack
 from connectors.exactly_once.changelog_segments import ChangelogSegments
 from connectors.exactly_once.failpoints import hit
-from connectors.exactly_once.lane_producer import LaneProducer
+from connectors.exactly_once.lane_producer import FencedError, LaneProducer
 from connectors.kafka.access import KafkaAccess
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import StateError
@@ -141,7 +141,8 @@ class LaneOpener:
         # Rule 3b: the changelog holds everything that the store lacks.
         counted = 0 if snapshot is None else snapshot.sequence
         first = max(start - _LAST_RECORD_OFFSETS, 0)
-        end, last = self._replay(lane, first, opened.segments, counted)
+        end, found = self._replay(lane, first, opened.segments, counted)
+        last = 0 if found is None else found.change.progress.sequence
         known = "recovery snapshot" if on_disk is None else "state on disk (DEDUP_STATE_DIR)"
         if end < start or last < max(counted, 0 if on_disk is None else on_disk.sequence):
             msg = (
@@ -153,24 +154,25 @@ class LaneOpener:
             raise StateError(msg)
         opened.sequence, opened.lane = lane.sequence, lane
         lane.opened(opened.generation)
-        self._claim(opened, lane.reached())
+        self._claim(opened, lane.reached(), found)
         with self._lock:
             self._opened[index] = opened
         return lane
 
     def _replay(
         self, lane: Lane, start: int, segments: ChangelogSegments, counted: int
-    ) -> tuple[int, int]:
+    ) -> tuple[int, ChangelogRecord | None]:
         """Apply a lane's changelog from an offset on.
 
         segments: get the segments that are read.  counted: sequence of the last verdict batch in
-        the statistics' snapshot.  Returns the end of the changelog, and the sequence of its last
-        verdict batch, 0 if it is empty.
+        the statistics' snapshot.  Returns the end of the changelog, and its last record, None if
+        it is empty.
         """
         consumer = self._changelog.consumer()
         transaction: list[ChangelogEntry] = []
         unapplied: list[LaneChange] = []
-        keys = unapplied_keys = last = 0
+        keys = unapplied_keys = 0
+        found: ChangelogRecord | None = None
         try:
             for entry in self._changelog.read(consumer, lane.index, start):
                 transaction.append(entry)
@@ -185,7 +187,7 @@ class LaneOpener:
                 records = [part.record for part in transaction]
                 changes = [record.change for record in records]
                 transaction.clear()
-                last = changes[-1].progress.sequence
+                last, found = changes[-1].progress.sequence, entry.record
                 segments.add(entry.end, max(change.delta.newest for change in changes))
                 # Without a recovery directory nobody knows what the statistics hold already.
                 if self._recovery and last > counted:
@@ -208,7 +210,7 @@ class LaneOpener:
             raise StateError(msg)
         if keys:
             log.info("lane %d: restored %d keys from %s", lane.index, keys, self._changelog.topic)
-        return end, last
+        return end, found
 
     def open_for_writing(self, index: int) -> OpenedLane:
         """Return the lane that was opened here for deciding; otherwise open it for its sink."""
@@ -219,41 +221,70 @@ class LaneOpener:
             return opened
         opened = OpenedLane(future.result())
         self._changelog.wait_until_settled(index)
-        self._claim(opened, self._read_segments(index, opened))
+        self._claim(opened, *self._read_segments(index, opened))
         return opened
 
-    def _claim(self, opened: OpenedLane, progress: LaneProgress) -> None:
+    def _claim(
+        self, opened: OpenedLane, progress: LaneProgress, found: ChangelogRecord | None
+    ) -> None:
         """Rule 10: write a record of this opening, which changes nothing in the lane.
 
         An older process that wakes up finds it, and does not open the lane again.
+        found: the last record that was read; raises FencedError if another process has opened
+        the lane since then, and this one lost its producer meanwhile.
         """
-        change = LaneChange(progress, Delta.empty())
-        records = list(pack(change, self._fingerprint, opened.generation))
-        producer = opened.producer
-        producer.write_transaction(_nothing, self._changelog.topic, records, producer.renew)
-        if producer.doubtful:  # rule 9
-            producer.renew()
+        producer, changelog = opened.producer, self._changelog
+        records = list(
+            pack(LaneChange(progress, Delta.empty()), self._fingerprint, opened.generation)
+        )
 
-    def _read_segments(self, index: int, opened: OpenedLane) -> LaneProgress:
-        """Read the last sequence and the segments from a lane's changelog; return its progress.
+        def renew() -> None:  # rule 9
+            producer.renew()
+            changelog.wait_until_settled(producer.index)
+            last = changelog.last_record(producer.index)
+            if _name_of(last) not in {_name_of(found), (opened.generation, progress.sequence)}:
+                msg = (
+                    f"another process has opened lane {producer.index} meanwhile: this one ends "
+                    "and writes nothing"
+                )
+                raise FencedError(msg)
+
+        producer.write_transaction(_nothing, changelog.topic, records, renew)
+        if producer.doubtful:
+            renew()
+        # From now on a look at the changelog finds the record, whoever leads the partition.
+        changelog.wait_until_settled(producer.index)
+
+    def _read_segments(
+        self, index: int, opened: OpenedLane
+    ) -> tuple[LaneProgress, ChangelogRecord | None]:
+        """Read the last sequence and the segments from a lane's changelog.
+
+        Returns the lane's progress, and the last record.
 
         Without the segments, trimming would judge all older keys by the age of the next ones.
         """
         consumer = self._changelog.consumer()
         newest = float("-inf")
-        progress = LaneProgress(0, {}, {}, float("-inf"))
+        progress, found = LaneProgress(0, {}, {}, float("-inf")), None
         try:
             for entry in self._changelog.read(consumer, index, 0):
                 change = entry.record.change
                 newest = max(newest, change.delta.newest)
                 if entry.record.last:
                     progress = LaneProgress.concat([progress, change.progress])
+                    found = entry.record
                     opened.sequence = max(opened.sequence, change.progress.sequence)
                     opened.segments.add(entry.end, newest)
                     newest = float("-inf")
         finally:
             consumer.close()
-        return progress
+        return progress, found
+
+
+def _name_of(record: ChangelogRecord | None) -> tuple[int, int] | None:
+    """Run and sequence of a record."""
+    return None if record is None else (record.run, record.change.progress.sequence)
 
 
 def _nothing() -> None:

@@ -27,6 +27,7 @@ log = logging.getLogger("dedup.transactions")
 
 # A lane that is opened so often without a commit has another problem than its brokers.
 _MAX_REOPENED = 5
+_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ class LaneTransactions:
             raise error
         log.warning("lane %d is opened again: %s", self._producer.index, error)
         while True:
-            self._observer.liveness.note_activity()
+            self._observer.liveness.note_outage()
             # Do not fence a process that has taken the lane over: look before renewing as well.
             self._check_run(self._last_record(settled=False))
             try:
@@ -171,6 +172,7 @@ class LaneTransactions:
                 break
             except LostProducerError as failed:
                 log.warning("lane %d: opening again: %s", self._producer.index, failed)
+                time.sleep(_PAUSE_SECONDS)
         self._reopened += 1
         last = self._last_record(settled=True)
         self._check_run(last)
@@ -233,7 +235,7 @@ class LaneTransactions:
         lane = self._producer.index
 
         def ask() -> ChangelogRecord:
-            self._observer.liveness.note_activity()
+            self._observer.liveness.note_outage()
             if settled:
                 self._changelog.wait_until_settled(lane)
             record = self._changelog.last_record(lane)

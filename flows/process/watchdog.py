@@ -41,7 +41,7 @@ class Watchdog:
         self._health = health
         self._check_seconds = check_seconds
         self._max_epoch_seconds = max(_EPOCH_SECONDS, _EPOCHS * epoch_seconds)
-        self._last_activity, self._epochs = -1.0, -1
+        self._last_activity, self._progress = -1.0, (-1, -1)
         self._silent_seconds = self._epoch_seconds = 0.0
 
     def check(self) -> str | None:
@@ -51,13 +51,15 @@ class Watchdog:
             self._silent_seconds = self._epoch_seconds = 0.0
             return None
         last_activity, epochs = liveness.last_activity, liveness.epochs
+        # Lanes that wait for brokers say so; the epoch that waits for them is no standstill.
+        progress = (epochs, liveness.outages)
         self._silent_seconds += self._check_seconds
         self._epoch_seconds += self._check_seconds
         if last_activity != self._last_activity:
             self._silent_seconds = 0.0
-        if epochs != self._epochs:
+        if progress != self._progress:
             self._epoch_seconds = 0.0
-        self._last_activity, self._epochs = last_activity, epochs
+        self._last_activity, self._progress = last_activity, progress
         if self._silent_seconds >= (_SILENT_SECONDS if epochs else RESTORE_SECONDS):
             return f"nothing was read, decided or written for {self._silent_seconds:.0f} s"
         if self._epoch_seconds >= (self._max_epoch_seconds if epochs else RESTORE_SECONDS):

@@ -73,7 +73,7 @@ class Lane:
 
     def decide(self, slice_: Slice) -> VerdictBatch:
         """Give each record of a slice its verdict, except those answered before."""
-        before = (dict(self.progress), self.watermark.value)
+        before = (dict(self.progress), self.watermark.value, len(self.inputs))
         if slice_.known is not None:
             self._expect(slice_.known)
         partitions = self.inputs.numbers([span.partition for span in slice_.spans.spans])
@@ -101,7 +101,7 @@ class Lane:
             delta, similarity = self._match(slice_, partitions, verdicts, matches)
         horizon = self._expire()
         # A heartbeat that changes nothing gets no sequence and is not written.
-        moved = before != (self.progress, self.watermark.value)
+        moved = before != (self.progress, self.watermark.value, len(self.inputs))
         self.sequence += moved
         summary = None
         if count and self._spec.stats_seconds is not None:
@@ -237,6 +237,13 @@ class Lane:
         Only the last record says how far the transaction went.
         """
         last = changes[-1].progress
+        self.inputs.go_on_from(last.inputs)
+        # A record says only what moved: a store on disk needs all, as the lane does.
+        last = last._replace(
+            positions=self.progress | last.positions,
+            max_event_times=self.watermark.max_event_times | last.max_event_times,
+            inputs=self.inputs.partitions,
+        )
         horizon = self._spec.horizon(last.watermark)
         on_disk = None if self._durable is None else self._durable.progress
         for change in changes:
@@ -245,12 +252,7 @@ class Lane:
                 self.committed(replace(change, progress=last, horizon=horizon))
             if self.near is not None and change.delta.near is not None:
                 self.near.apply(change.delta.near)
-        self._continue_from(
-            last._replace(
-                positions=self.progress | last.positions,
-                max_event_times=self.watermark.max_event_times | last.max_event_times,
-            )
-        )
+        self._continue_from(last)
         self._expire()
 
     def _continue_from(self, progress: LaneProgress) -> None:

@@ -20,11 +20,16 @@ class Liveness:
         self._sources = 0
         self._lanes = 0
         self.last_activity = self._epoch_ended = clock()
-        self.epochs = 0
+        self.epochs = self.outages = 0
 
     def note_activity(self) -> None:
         """Note a sign of life."""
         self.last_activity = self._clock()
+
+    def note_outage(self) -> None:
+        """Note that a lane waits for brokers: the end of an epoch waits for them, too."""
+        self.outages += 1
+        self.note_activity()
 
     def source_opened(self) -> None:
         """Note an input partition that this process reads."""

@@ -70,7 +70,7 @@ class DiskKeys:
         if self.progress is not None:
             progress = self.progress._asdict()
             inputs = progress.pop("inputs")
-            if len(inputs) != self._inputs:  # the table only grows
+            if len(inputs) > self._inputs:  # the table only grows
                 self._inputs = len(inputs)
                 batch.put(META, _INPUTS, msgspec.msgpack.encode(inputs))
         kept = {"progress": progress, "held": self._held, "ordinal": self._ordinal}
