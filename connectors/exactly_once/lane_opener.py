@@ -9,16 +9,16 @@ in between.
 from __future__ import annotations
 
 import logging
-import secrets
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from connectors.exactly_once.changelog import Changelog, ChangelogEntry
-from connectors.exactly_once.changelog_format import BEGINNING, ChangelogRecord, changes_of, pack
+from connectors.exactly_once.changelog_format import BEGINNING, ChangelogRecord, changes_of
 from connectors.exactly_once.changelog_segments import ChangelogSegments
 from connectors.exactly_once.failpoints import hit
-from connectors.exactly_once.lane_producer import FencedError, LaneProducer
+from connectors.exactly_once.lane_producer import LaneProducer
+from connectors.exactly_once.opened_lane import OpenedLane, claim
 from connectors.kafka.access import KafkaAccess
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import StateError
@@ -48,21 +48,6 @@ class SinkSnapshot:
     end: int
     generation: int
     sequence: int
-
-
-@dataclass(slots=True)
-class OpenedLane:
-    """A lane's producer, and what its changelog held when it was opened.
-
-    sequence: of the last committed verdict batch.  generation: random number that identifies this
-    opening of the lane.  segments: of its changelog.  lane: its state, if this process has it.
-    """
-
-    producer: LaneProducer
-    sequence: int = 0
-    generation: int = field(default_factory=lambda: secrets.randbits(63))
-    segments: ChangelogSegments = field(default_factory=ChangelogSegments)
-    lane: Lane | None = None
 
 
 class LaneOpener:
@@ -154,7 +139,7 @@ class LaneOpener:
             raise StateError(msg)
         opened.sequence, opened.lane = lane.sequence, lane
         lane.opened(opened.generation)
-        self._claim(opened, lane.reached(), found)
+        claim(opened, self._changelog, lane.reached(), self._fingerprint, found)
         with self._lock:
             self._opened[index] = opened
         return lane
@@ -221,39 +206,9 @@ class LaneOpener:
             return opened
         opened = OpenedLane(future.result())
         self._changelog.wait_until_settled(index)
-        self._claim(opened, *self._read_segments(index, opened))
+        progress, found = self._read_segments(index, opened)
+        claim(opened, self._changelog, progress, self._fingerprint, found)
         return opened
-
-    def _claim(
-        self, opened: OpenedLane, progress: LaneProgress, found: ChangelogRecord | None
-    ) -> None:
-        """Rule 10: write a record of this opening, which changes nothing in the lane.
-
-        An older process that wakes up finds it, and does not open the lane again.
-        found: the last record that was read; raises FencedError if another process has opened
-        the lane since then, and this one lost its producer meanwhile.
-        """
-        producer, changelog = opened.producer, self._changelog
-        records = list(
-            pack(LaneChange(progress, Delta.empty()), self._fingerprint, opened.generation)
-        )
-
-        def renew() -> None:  # rule 9
-            producer.renew()
-            changelog.wait_until_settled(producer.index)
-            last = changelog.last_record(producer.index)
-            if _name_of(last) not in {_name_of(found), (opened.generation, progress.sequence)}:
-                msg = (
-                    f"another process has opened lane {producer.index} meanwhile: this one ends "
-                    "and writes nothing"
-                )
-                raise FencedError(msg)
-
-        producer.write_transaction(_nothing, changelog.topic, records, renew)
-        if producer.doubtful:
-            renew()
-        # From now on a look at the changelog finds the record, whoever leads the partition.
-        changelog.wait_until_settled(producer.index)
 
     def _read_segments(
         self, index: int, opened: OpenedLane
@@ -280,15 +235,6 @@ class LaneOpener:
         finally:
             consumer.close()
         return progress, found
-
-
-def _name_of(record: ChangelogRecord | None) -> tuple[int, int] | None:
-    """Run and sequence of a record."""
-    return None if record is None else (record.run, record.change.progress.sequence)
-
-
-def _nothing() -> None:
-    """Add no records to a transaction."""
 
 
 def _same_moment(snapshot: LaneSnapshot, sink_snapshot: SinkSnapshot) -> bool:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import ChangelogRecord, pack
 from connectors.exactly_once.failpoints import TRIM_SECONDS, hit
-from connectors.exactly_once.lane_opener import OpenedLane
 from connectors.exactly_once.lane_producer import FencedError, LostProducerError
+from connectors.exactly_once.opened_lane import OpenedLane
 from connectors.exactly_once.transaction_log import through_an_outage
 from connectors.exactly_once.uncommitted import HeldBatch
 from operators.changes import LaneChange

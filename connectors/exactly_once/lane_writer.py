@@ -14,8 +14,8 @@ from functools import partial
 from threading import Condition, Thread
 
 from connectors.exactly_once.changelog import Changelog
-from connectors.exactly_once.lane_opener import OpenedLane
 from connectors.exactly_once.lane_transactions import LaneTransactions, WriterSettings
+from connectors.exactly_once.opened_lane import OpenedLane
 from connectors.exactly_once.uncommitted import HeldBatch, UncommittedBatches
 from connectors.kafka.timing import CommitTiming
 from connectors.shutdown import exit_with_error

@@ -36,21 +36,21 @@ class ClientSilence:
     def __init__(self, clock: Callable[[], float]) -> None:
         """clock: monotonic seconds."""
         self._clock = clock
-        self._responses, self._answered_at = -1, clock()
+        self._signs, self._answered_at = -1, clock()
         self._is_named = False
         self._replaced: list[float] = []
 
-    def look(self, responses: int, others_answered_at: float) -> Remedy:
+    def look(self, signs: int, others_answered_at: float) -> Remedy:
         """Look at a client; return what to do about it.
 
-        responses: number of all answers that it has got.  others_answered_at: when brokers last
+        signs: number of all signs of life that it has given.  others_answered_at: when brokers last
         answered another client.  A client without an answer for 15 s, while others get some, is
         told its brokers again; after 30 s it is replaced.  Raises SourceError if replacing does
         not help.
         """
         now = self._clock()
-        if responses != self._responses:
-            self._responses, self._answered_at = responses, now
+        if signs != self._signs:
+            self._signs, self._answered_at = signs, now
             self._is_named = False
             return Remedy.NONE
         silent = now - self._answered_at
@@ -72,5 +72,5 @@ class ClientSilence:
             )
             raise SourceError(msg)
         log.warning("no broker has answered for %.0f s: reading with a new client", silent)
-        self._responses, self._answered_at = -1, now
+        self._signs, self._answered_at = -1, now
         return Remedy.REPLACE

@@ -48,6 +48,7 @@ class InputClient:
         self._silence = ClientSilence(watch.clock)
         self._doubt: _Doubt | None = None
         self._is_reading = False
+        self._taken = 0  # readings that returned records
         self._open()
 
     def _open(self) -> None:
@@ -85,6 +86,7 @@ class InputClient:
             msg = f"cannot read the input: {error_text(error)}"
             raise SourceError(msg) from error
         self._oversized.check(self._topics)
+        self._taken += bool(len(fetched.records))
         metadata = self._consumer.responses[Request.METADATA]
         is_lost = any(event.error.code() in OFFSET_GONE for event in fetched.events)
         if is_lost or (metadata != self._metadata and (len(fetched.records) or fetched.events)):
@@ -99,7 +101,9 @@ class InputClient:
         """
         if not self._is_reading:
             return
-        remedy = self._silence.look(self._consumer.responses.total, self._watch.answered_at)
+        # While records wait in its queue, a client asks for no more: they are signs of life, too.
+        signs = self._consumer.responses.total + self._taken
+        remedy = self._silence.look(signs, self._watch.answered_at)
         if remedy is Remedy.NAME_BROKERS:
             self._consumer.add_brokers(self._access.brokers)
         elif remedy is Remedy.REPLACE:

@@ -98,6 +98,7 @@ class InputReader:
         now = self._clock()
         if self._client.is_in_doubt:
             self.more_waiting = False  # look for the answer after a pause
+            self._client.look_after(self._offsets())
             return ()
         spans = self._follow_partitions(now)
         fetched = self._client.read(self._next_records, self._settings.limit.size_bytes)
@@ -278,6 +279,9 @@ class InputReader:
         now = self._watch.clock()
         for reading in self._readings.values():
             end = -1
+            if reading.ended:  # nobody asks for its end any more
+                self._observer.reading(reading.partition, 0, "idle")
+                continue
             if now - reading.quiet_since < FRESH_SECONDS:
                 end = self._client.known_end(reading.place)
             elif (asked := self._watch.ends.get(reading.partition)) is not None:

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Condition, Event, Thread
+from typing import NamedTuple
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.input_topics import input_partitions
@@ -30,6 +31,8 @@ _CHECK_SECONDS = 15.0
 # A broker that has just started may not have heard of a topic.
 _GONE_SECONDS = 60.0
 _AGAIN_SECONDS = 1.0
+# librdkafka may drop all brokers of a client (librdkafka#5301).
+_SILENT_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
 # After this long without an answer, nothing is known about a partition.
 FRESH_SECONDS = 30.0
@@ -47,6 +50,18 @@ class PartitionEnd:
     committed: int
     end: int
     asked_at: float
+
+
+class _Check(NamedTuple):
+    """How a check ended.
+
+    is_certain: whether the partitions are those of the topics that exist now: one that is not
+    found for a moment may have been created again.  is_complete: whether all can be read; one
+    that is new may have no leader yet.
+    """
+
+    is_certain: bool
+    is_complete: bool
 
 
 class InputWatch:
@@ -73,7 +88,8 @@ class InputWatch:
         self._access = access
         self._topics = topics
         self._ends_seconds = ends_seconds
-        self._admin = access.admin()
+        # Two, since each may be replaced while the other waits for an answer.
+        self._admin, self._ends_admin = access.admin(), access.admin()
         self.clock = clock
         self._state = Condition()
         self._closed = Event()
@@ -84,6 +100,7 @@ class InputWatch:
         self._requested = self.checked = 0
         self._missing: dict[str, float] = {}
         self._told: dict[str, float] = {}
+        self._replaced: set[str] = set()  # ids of topics that were created again
         self.answered_at = clock()
 
     def start(self) -> None:
@@ -116,30 +133,45 @@ class InputWatch:
             exit_with_error(SourceError(f"watching the input: {type(error).__name__}: {error}"))
 
     def _watch(self) -> None:
-        pause = _CHECK_SECONDS
+        pause, checked_at = _CHECK_SECONDS, self.clock()
         while not self._closed.is_set():
             with self._state:
                 if self._requested == self.checked:
                     self._state.wait(pause)
                 requested = self._requested
             try:
-                pause = _CHECK_SECONDS if self._check() else _AGAIN_SECONDS
+                check = self._check()
             except KafkaUnreachableError as error:
                 log.debug("cannot ask for the input's partitions: %s", error)
+                if self._is_silent(checked_at):
+                    self._admin, checked_at = self._access.admin(), self.clock()
                 self._closed.wait(_AGAIN_SECONDS)
+                continue
+            self.answered_at = checked_at = self.clock()
+            pause = _CHECK_SECONDS if check.is_complete else _AGAIN_SECONDS
+            if check.is_certain:
+                self.checked = requested
             else:
-                self.checked, self.answered_at = requested, self.clock()
+                self._closed.wait(_AGAIN_SECONDS)
+
+    def _is_silent(self, answered_at: float) -> bool:
+        """Whether a client gets no answers, so that a new one is needed."""
+        if self.clock() - answered_at <= _SILENT_SECONDS:
+            return False
+        log.warning("no broker has told of the input's topics for long: asking with a new client")
+        return True
 
     def _watch_ends(self) -> None:
+        answered_at = self.clock()
         while not self._closed.wait(self._ends_seconds):
-            self._ask_ends()
+            if self._ask_ends():
+                answered_at = self.clock()
+            elif self._is_silent(answered_at):
+                self._ends_admin, answered_at = self._access.admin(), self.clock()
 
-    def _check(self) -> bool:
-        """Find the partitions; tell what has changed.
-
-        Returns whether all of them can be read: one that is new may have no leader yet.
-        """
-        found = input_partitions(self._access, self._admin, self._topics)
+    def _check(self) -> _Check:
+        """Find the partitions; tell what has changed."""
+        found = self._up_to_date(input_partitions(self._access, self._admin, self._topics))
         ids = {partition.topic: partition.topic_id for partition in found}
         now = self.clock()
         for topic in self._topics:
@@ -148,23 +180,42 @@ class InputWatch:
                 self._told.pop(topic, None)
             else:
                 self._tell_missing(topic, now)
-        # Not found is not gone: a broker that starts may not know a topic yet.
+        # Not found is not gone: a broker that starts may not know a topic yet, or not all of it.
+        # Kafka takes no partition from a topic.
         kept = [
             partition
             for partition in self.partitions
-            if partition.topic not in ids and now - self._missing[partition.topic] < _GONE_SECONDS
+            if ids.get(partition.topic, partition.topic_id) == partition.topic_id
+            and now - self._missing.get(partition.topic, now) < _GONE_SECONDS
         ]
+        # Meanwhile the client that reads may know more of a missing topic.
+        is_certain = not any(one.topic in self._missing for one in kept)
         partitions = tuple(sorted({*found, *kept}))
         if partitions == self.partitions:
-            return True
+            return _Check(is_certain, is_complete=True)
         new = [partition for partition in found if partition not in self.partitions]
-        firsts = self._offsets(new, _FIRST, IsolationLevel.READ_UNCOMMITTED)
+        firsts = self._offsets(self._admin, new, _FIRST, IsolationLevel.READ_UNCOMMITTED)
         self.firsts |= firsts
         later = set(new) - firsts.keys()
         partitions = tuple(partition for partition in partitions if partition not in later)
         self._tell_changes(partitions, ids)
         self.partitions = partitions
-        return not later
+        return _Check(is_certain, is_complete=not later)
+
+    def _up_to_date(self, found: Sequence[InputPartition]) -> list[InputPartition]:
+        """Leave out topics that have been replaced: a broker may be behind the others.
+
+        A broker that knows no ids, beside others that do, speaks of the same topics.
+        """
+        ids = {partition.topic: partition.topic_id for partition in self.partitions}
+        current = []
+        for partition in found:
+            known = ids.get(partition.topic, partition.topic_id)
+            if not known or not partition.topic_id:
+                current.append(partition._replace(topic_id=known))
+            elif partition.topic_id not in self._replaced:
+                current.append(partition)
+        return current
 
     def _tell_missing(self, topic: str, now: float) -> None:
         since = self._missing.setdefault(topic, now)
@@ -181,6 +232,7 @@ class InputWatch:
                 if partition.topic == topic and partition not in self.partitions
             ]
             if topic in before and before[topic] != identity:
+                self._replaced.add(before[topic])
                 log.warning(
                     "topic %s was deleted and created again: it is read from its first record, "
                     "and its keys are kept. Records of the old topic that were not read are gone",
@@ -196,13 +248,16 @@ class InputWatch:
                 topic,
             )
 
-    def _ask_ends(self) -> None:
-        """Ask for the ends of quiet partitions; forget what is known of those without answer."""
+    def _ask_ends(self) -> bool:
+        """Ask for the ends of quiet partitions; forget what is known of those without answer.
+
+        Returns whether there was an answer, or no question.
+        """
         asked = sorted({partition for quiet in self._quiet.values() for partition in quiet})
         now = self.clock()
-        ends = self._offsets(asked, _LATEST, IsolationLevel.READ_UNCOMMITTED)
-        behind = list(ends)
-        committed = self._offsets(behind, _LATEST, IsolationLevel.READ_COMMITTED)
+        admin = self._ends_admin
+        ends = self._offsets(admin, asked, _LATEST, IsolationLevel.READ_UNCOMMITTED)
+        committed = self._offsets(admin, list(ends), _LATEST, IsolationLevel.READ_COMMITTED)
         known = self.ends
         self.ends = {
             partition: PartitionEnd(committed[partition], ends[partition], now)
@@ -214,20 +269,25 @@ class InputWatch:
         }
         if committed:
             self.answered_at = self.clock()
+        return bool(committed) or not asked
 
+    @staticmethod
     def _offsets(
-        self, partitions: Sequence[InputPartition], which: OffsetSpec, level: IsolationLevel
+        admin: AdminClient,
+        partitions: Sequence[InputPartition],
+        which: OffsetSpec,
+        level: IsolationLevel,
     ) -> dict[InputPartition, int]:
         """Ask for offsets of partitions; those without an answer are missing."""
         if not partitions:
             return {}
         places = {TopicPartition(topic, number): (topic, number) for topic, _, number in partitions}
-        offsets, errors = ask_offsets(self._admin, places, which, level, _ANSWER_SECONDS)
+        offsets, errors = ask_offsets(admin, places, which, level, _ANSWER_SECONDS)
         if errors:
             # A client that asks only for offsets would keep its old leaders for 15 minutes.
             for topic in {place.topic for place in errors}:
                 try:
-                    self._admin.list_topics(topic, timeout=_ANSWER_SECONDS)
+                    admin.list_topics(topic, timeout=_ANSWER_SECONDS)
                 except KafkaException as error:
                     log.debug("cannot ask about %s: %s", topic, error)
         by_place = {places[place]: offset for place, offset in offsets.items()}

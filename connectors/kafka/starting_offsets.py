@@ -14,6 +14,7 @@ from connectors.kafka.access import KafkaAccess
 from connectors.kafka.offsets import ask_all_offsets
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
 from operators.batches import InputPartition
+from operators.errors import StateError
 
 log = logging.getLogger("dedup.source")
 
@@ -58,6 +59,7 @@ def answered_by_all(
     its first record (rule 5 of connectors/exactly_once).  lanes: for each lane the next offset of
     each partition.  Raises KafkaUnreachableError.
     """
+    _check_ids(partitions, lanes)
     starts = {}
     for partition in partitions:
         offsets = [positions.get(partition) for positions in lanes]
@@ -65,6 +67,24 @@ def answered_by_all(
         if known and len(known) == len(offsets):
             starts[partition] = min(known)
     return starts | firsts_of(access, [one for one in partitions if one not in starts])
+
+
+def _check_ids(
+    partitions: Collection[InputPartition], lanes: Sequence[Mapping[InputPartition, int]]
+) -> None:
+    """Raise StateError if brokers give topics ids now and gave none before, or the other way.
+
+    Nobody could say whether it is the same topic.
+    """
+    known = {(one.topic, bool(one.topic_id)) for positions in lanes for one in positions}
+    for topic, topic_id, _ in partitions:
+        if (topic, bool(topic_id)) not in known and (topic, not topic_id) in known:
+            msg = (
+                f"topic {topic} was read from brokers that {'gave no' if topic_id else 'give'} "
+                f"topic ids, and these {'do' if topic_id else 'do not'} (Kafka has them since "
+                "2.8): it is not known where to go on. Choose another DEDUP_APP_ID"
+            )
+            raise StateError(msg)
 
 
 def group_offsets(

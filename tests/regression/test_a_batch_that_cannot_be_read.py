@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, Producer
 from connectors.kafka import read_errors
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.input_reader import InputReader
-from connectors.kafka.input_watch import InputWatch
+from connectors.kafka.input_watch import InputWatch, _Check
 from connectors.kafka.partition_reading import share_of
 from connectors.kafka.read_errors import PASSING
 from connectors.kafka.source_settings import SourceSettings
@@ -218,7 +218,7 @@ def read_one(brokers: MockBrokers, codes: list[int]) -> int:
     partition = InputPartition(TOPIC, "", 0)
     watch = InputWatch(access, [TOPIC], [partition], _ENDS_SECONDS)
     # These brokers have no controller, which is asked about topics.
-    watch._check = lambda: True  # type: ignore[method-assign]
+    watch._check = lambda: _Check(is_certain=True, is_complete=True)  # type: ignore[method-assign]
     reader = InputReader(SourceSettings(access, [TOPIC]), watch, {}, Observer(Metrics()))
     reader.take(share_of(partition), {partition: 0})
     watch.start()
