@@ -14,12 +14,12 @@ from connectors.kafka.client_errors import error_text
 from connectors.kafka.input_client import OFFSET_GONE, InputClient
 from connectors.kafka.input_watch import FRESH_SECONDS, InputWatch
 from connectors.kafka.partition_reading import Reading, share_of
-from connectors.kafka.read_errors import NO_SUCH_TOPIC, NOT_ALLOWED, ReadErrors
+from connectors.kafka.read_errors import NO_SUCH_TOPIC, NOT_ALLOWED
 from connectors.kafka.source_settings import SourceSettings
 from connectors.librdkafka.column_consumer import Event, Fetched, Place
 from operators.batches import Batch, InputPartition, Records, Span, Spans
 from operators.errors import SourceError
-from operators.monitoring.observer import InputState, Observer
+from operators.monitoring.observer import Observer
 
 log = logging.getLogger("dedup.source")
 
@@ -120,11 +120,9 @@ class InputReader:
         self._emitted_at = now
         if now - self._lag_reported >= _LAG_SECONDS:
             self.report_lag()
-        known = None
-        if not self._is_known:
-            # The watermark waits for all of these.
-            known = tuple(filter(self._is_read, self._partitions or ()))
-            self._is_known = True
+        # The watermark waits for all of these.
+        known = None if self._is_known else tuple(filter(self._is_read, self._partitions or ()))
+        self._is_known = True
         ends += [rows] * (len(spans) - len(ends))
         return (Batch(Spans(spans, ends), records, known),)
 
@@ -137,7 +135,7 @@ class InputReader:
             self._next_records = max(_MIN_RECORDS, min(limit.records, fitting))
 
     def _follow_partitions(self, now: float) -> list[Span]:
-        """Begin partitions that are new, and leave those that are gone; return spans of these."""
+        """Begin new partitions, leave those that are gone; return spans of these."""
         partitions = self._watch.partitions
         if partitions is self._partitions and len(self._shares) == self._shares_read:
             return []
@@ -180,16 +178,7 @@ class InputReader:
         if start is None:
             start = self._watch.firsts[partition]
         stop_at = self._stops.get(partition)
-        return Reading(
-            partition,
-            next=start,
-            emitted=start,
-            last_data=now,
-            quiet_since=self._watch.clock(),
-            errors=ReadErrors(partition.topic, partition.partition),
-            stop_at=stop_at,
-            ended=stop_at is not None and start >= stop_at,
-        )
+        return Reading.begin(partition, start, stop_at, now, self._watch.clock())
 
     def _take(self, fetched: Fetched, now: float) -> tuple[Records, list[Span], list[int]]:
         """Follow the partitions over what was read; return records, spans and their ends."""
@@ -286,10 +275,11 @@ class InputReader:
                 end = self._client.known_end(reading.place)
             elif (asked := self._watch.ends.get(reading.partition)) is not None:
                 end = asked.end
-            state: InputState = "read" if end >= 0 else "unreachable"
-            state = "idle" if reading.idle else state
-            lag = max(end - reading.next, 0) if end >= 0 else None
-            self._observer.reading(reading.partition, lag, state)
+            if end < 0 and not reading.idle:
+                self._observer.reading(reading.partition, None, "unreachable")
+                continue
+            lag = max(end - reading.next, 0)
+            self._observer.reading(reading.partition, lag, "idle" if reading.idle else "read")
 
     def commit(self, offsets: Mapping[InputPartition, int], *, wait: bool) -> None:
         """Commit offsets to the group, for lag tools; a failure only lets them trail."""

@@ -47,6 +47,22 @@ class Reading:
         """Find the share once: it is asked for often."""
         self.share = share_of(self.partition)
 
+    @staticmethod
+    def begin(
+        partition: InputPartition, start: int, stop_at: int | None, now: float, quiet_since: float
+    ) -> Reading:
+        """Begin to read a partition at an offset."""
+        return Reading(
+            partition,
+            next=start,
+            emitted=start,
+            last_data=now,
+            quiet_since=quiet_since,
+            errors=ReadErrors(partition.topic, partition.partition),
+            stop_at=stop_at,
+            ended=stop_at is not None and start >= stop_at,
+        )
+
     @property
     def place(self) -> Place:
         """Topic and number."""
