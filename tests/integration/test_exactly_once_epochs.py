@@ -40,22 +40,22 @@ def test_a_renewed_producer_goes_on(harness: LaneHarness, monkeypatch: pytest.Mo
 
 def renew_over_another(harness: LaneHarness, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     """Let another process write a lane just before its older producer is renewed."""
-    renew_after_each(monkeypatch)
-    renew = LaneProducer.renew
+    renew, commit = LaneProducer.renew, LaneProducer.commit
     records = make_records(0, 20)
+    old = harness.run()
+    old.open()
 
     def renew_later(self: LaneProducer) -> None:
-        with monkeypatch.context() as patched:
-            patched.setattr(LaneTransactions, "_renew", lambda _: None)
-            new = harness.run()
-            new.feed(records, start=0)
-            new.snapshot()
-            new.end()
         monkeypatch.setattr(LaneProducer, "renew", renew)
+        monkeypatch.setattr(LaneProducer, "commit", commit)
+        new = harness.run()
+        new.feed(records, start=0)
+        new.snapshot()
+        new.end()
         renew(self)
 
+    renew_after_each(monkeypatch)
     monkeypatch.setattr(LaneProducer, "renew", renew_later)
-    old = harness.run()
     old.feed(records[:10])
     old.snapshot()
     old.feed(records[10:])

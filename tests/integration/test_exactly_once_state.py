@@ -159,10 +159,11 @@ def test_broken_settings_that_are_not_compared(
 def test_broken_transaction_without_settings(
     harness: LaneHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without(change: LaneChange, _: dict[str, str]) -> Iterator[bytes]:
-        return pack(change, {})
+    def without(change: LaneChange, _: dict[str, str] | None, run: int) -> Iterator[bytes]:
+        return pack(change, {}, run)
 
-    monkeypatch.setattr(lane_transactions, "pack", without)
+    for module in (lane_opener, lane_transactions):
+        monkeypatch.setattr(module, "pack", without)
     run = harness.run()
     run.feed(make_records(0, 10))
     run.snapshot()

@@ -6,7 +6,7 @@ from threading import Event, Thread, current_thread
 import pytest
 
 from connectors.exactly_once import lane_producer, lane_writer
-from connectors.exactly_once.lane_producer import LaneProducer
+from connectors.exactly_once.lane_opener import LaneOpener
 from connectors.librdkafka.column_producer import ANY_PARTITION, ColumnProducer
 from connectors.librdkafka.packed_records import PackedRecords
 from tests.integration.conftest import MakeHarness
@@ -23,7 +23,8 @@ def test_closing_does_not_wait_for_a_lane_that_was_fenced(
     monkeypatch.setattr(lane_writer, "exit_with_error", lambda _: ended.append(time.monotonic()))
     old = harness.run()
     old.feed(make_records(0, 20))
-    LaneProducer(harness.access, 1)  # fences one lane only
+    # Takes over one lane only.
+    LaneOpener(harness.access, harness.changelog, harness.fingerprint).open_for_writing(1)
     began = time.monotonic()
     old.parts[0].snapshot()
     old.parts[0].close()
@@ -69,6 +70,9 @@ def test_the_worker_waits_while_the_backlog_is_full(
     monkeypatch.setattr(lane_writer, limit, 5)
     harness = make_harness(lanes=1)
     run = harness.run()
+    gate.set()
+    run.open()
+    gate.clear()
     records = make_records(0, 100)
     fed: list[int] = []
 
@@ -139,6 +143,8 @@ def test_only_the_lane_thread_waits_for_the_client_to_begin(
     monkeypatch.setattr(lane_producer, "ColumnProducer", Recording)
     harness = make_harness(lanes=1)
     run = harness.run()
+    run.open()
+    begun.clear()
     records = make_records(0, 30)
     for begin in (0, 10, 20):
         run.feed(records[begin : begin + 10])

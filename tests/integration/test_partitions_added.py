@@ -31,7 +31,9 @@ def settings_of(topics: Topics, guarantee: str) -> dict[str, str]:
     return topics.settings | lateness | {"DEDUP_GUARANTEE": guarantee}
 
 
-@pytest.mark.parametrize("processes, workers", [(1, 1), (1, 2), (2, 1)])
+@pytest.mark.parametrize(
+    "guarantee, processes, workers", [("exactly_once", 2, 1), ("at_least_once", 1, 2)]
+)
 def test_while_the_job_runs_they_are_read_within_a_minute(
     make_topics: MakeTopics, tmp_path: Path, guarantee: str, *, processes: int, workers: int
 ) -> None:
@@ -63,8 +65,15 @@ def test_while_the_job_runs_they_are_read_within_a_minute(
     assert_same(outputs(topics.read()), expected_in_any_order(records, topics.input))
 
 
-@pytest.mark.parametrize("start", ["earliest", "latest"])
-@pytest.mark.parametrize("with_recovery", [True, False])
+@pytest.mark.parametrize(
+    "guarantee, start, with_recovery",
+    [
+        ("exactly_once", "earliest", True),
+        ("exactly_once", "latest", False),
+        ("at_least_once", "earliest", False),
+        ("at_least_once", "latest", True),
+    ],
+)
 def test_while_it_stands_they_are_read_from_their_first_record(
     make_topics: MakeTopics, tmp_path: Path, guarantee: str, start: str, *, with_recovery: bool
 ) -> None:

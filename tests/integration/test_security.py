@@ -111,7 +111,7 @@ MISSING: Final = {
     "late": ("Write", "topic {}-late"),
     "group": ("Read", "consumer group {}"),
     "changelog": ("Read and Write", "topic {}-changelog"),
-    "transactional id": ("Write and Describe", "transactional ids that begin with {}- "),
+    "transactional id": ("Write and Describe", "transactional ids that begin with {}-lane- "),
 }
 
 
@@ -185,7 +185,7 @@ TAKEN: Final = {
     "input": "cannot read topic {}-in",
     "unique": "topic {}-unique refused",
     "changelog": "topic {}-changelog refused",
-    "transactional id": "Write and Describe on the transactional ids that begin with {}- ",
+    "transactional id": "Write and Describe on the transactional ids that begin with {}-lane- ",
 }
 
 

@@ -18,11 +18,12 @@ HeaderValue: TypeAlias = "bytes | Free | None"
 
 
 def output_headers(
-    record: Record, verdict: Verdict, settings: Settings, topic: str
+    record: Record, verdict: Verdict, settings: Settings, topic: str, topic_id: str = ""
 ) -> list[tuple[str, HeaderValue]]:
     """All headers of the output record: the input's, then those added (in no promised order).
 
-    topic: where the record came from.  settings: reserved for verdicts that give less (none yet).
+    topic: where the record came from.  topic_id: of that topic, empty where brokers give none.
+    settings: reserved for verdicts that give less (none yet).
     """
     del settings
     headers: list[tuple[str, HeaderValue]] = list(record.headers or [])
@@ -30,6 +31,8 @@ def output_headers(
         return headers
     place = {"topic": topic, "partition": str(record.partition), "offset": str(record.offset)}
     added = {"verdict": verdict.kind, **place}
+    if topic_id:
+        added["topic.id"] = topic_id
     if verdict.matched is not None:
         added["matched"] = verdict.matched
     if verdict.original is not None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from connectors.exactly_once import changelog_topic
 from connectors.exactly_once.changelog import Changelog
 from connectors.kafka.access import KafkaAccess
 from tests.integration.mock_brokers import MockBrokers, mock_brokers
@@ -28,8 +29,10 @@ def brokers() -> Iterator[MockBrokers]:
 
 
 @pytest.fixture
-def changelog(brokers: MockBrokers) -> Changelog:
+def changelog(brokers: MockBrokers, monkeypatch: pytest.MonkeyPatch) -> Changelog:
     """A changelog whose client knows the leader."""
+    # Mock brokers do not answer questions for settings: 15 s for each test.
+    monkeypatch.setattr(changelog_topic, "_check_config", lambda *_: None)
     access = KafkaAccess(brokers.bootstrap, "app", common={"log_level": 0})
     changelog = Changelog(access, lanes=1)
     changelog.ensure("in")

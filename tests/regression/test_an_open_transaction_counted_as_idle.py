@@ -15,7 +15,7 @@ from tests.integration.job import Job
 from tests.integration.topics import Filler, Topics
 from tests.model import Record
 
-IDLE_SECONDS = 2.0
+IDLE_SECONDS = 1.0
 LATENESS_SECONDS = 300.0
 BEGIN = 1_700_000_000.0
 

@@ -14,7 +14,7 @@ from tests.integration.endpoints import Endpoints
 from tests.integration.job import Job, finish, recovery_directory
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
 
-EPOCHS_SECONDS = 4.0
+EPOCHS_SECONDS = 2.5
 
 
 @pytest.mark.parametrize("idle_seconds", ["600", "1"])
@@ -34,7 +34,7 @@ def test_they_go_on_from_their_snapshots(
     records = topics.produce(drafts[:300])
     finish(Job(settings, tmp_path, recovery=recovery))
 
-    for _ in range(3):
+    for _ in range(2):
         with Job(going, tmp_path, recovery=recovery) as job:
             job.wait_until(lambda: at.ready)
             assert at.total("dedup_restored_keys") > 0

@@ -100,13 +100,17 @@ def test_a_column_that_only_some_batches_have() -> None:
 def test_large_batches_stay_apart(
     sizes: list[int], size: int, lanes: int, expected: list[int]
 ) -> None:
-    batches = [batch_of(n, count, size=size) for n, count in enumerate(sizes)]
+    """Size: of a record, with its key and header."""
+    beside_value = len(b"k0-0") + len(b"h0-0")
+    batches = [batch_of(n, count, size=size - beside_value) for n, count in enumerate(sizes)]
     joined = list(coalesce(batches, lanes))
     assert [len(batch.records) for batch in joined] == expected
     rows = [row for batch in batches for row in rows_of(batch)]
     assert [row for batch in joined for row in rows_of(batch)] == rows
+    names = [f"{partition}-{offset}" for partition, offset, _ in rows]
     assert sum(batch.records.size_bytes for batch in joined) == sum(
-        len(row[2] or b"") for row in rows
+        len(value or b"") + len(f"k{name}") + len(f"h{name}")
+        for (_, _, value), name in zip(rows, names, strict=True)
     )
 
 
@@ -115,7 +119,8 @@ def test_bytes_are_counted_in_lists_and_in_columns(columns: set[int]) -> None:
     batches = [batch_of(0, 2, size=5), batch_of(1, 2)]
     batches = [in_columns(batch) if at in columns else batch for at, batch in enumerate(batches)]
     [joined] = coalesce(batches, 1)
-    assert joined.records.size_bytes == 2 * 5 + 2 * len(b"1-0")
+    keys_and_headers = 4 * (len(b"k1-0") + len(b"h1-0"))
+    assert joined.records.size_bytes == 2 * 5 + 2 * len(b"1-0") + keys_and_headers
 
 
 def test_a_partition_may_have_several_batches() -> None:

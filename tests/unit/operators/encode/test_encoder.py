@@ -18,12 +18,12 @@ from operators.encode.encoder import Output, json_encoder, kafka_encoder
 from operators.split import parts_of
 from operators.verdicts import UNIQUE, VERDICTS
 from tests import strategies
+from tests.builders import TOPIC, TOPIC_ID
 from tests.model import Free, Record, Settings, output_headers, output_line
 from tests.pipeline import Pipeline, batches_of, place_of
 from tests.strategies import NOW, Step, Stream
 
 _SOME = hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-TOPIC = "raw-é"
 NUMBERS = ("dedup.reason", "reason")
 
 
@@ -104,7 +104,8 @@ def test_kafka_records_are_those_of_the_model(data: st.DataObject) -> None:
         assert (key, value) == (record.key, record.value)
         assert (stamp or 0) == (record.timestamp_ms or 0)
         own = len(record.headers or [])
-        same_headers(headers, output_headers(record, verdict, settings, TOPIC), own)
+        expected = output_headers(record, verdict, settings, TOPIC, TOPIC_ID)
+        same_headers(headers, expected, own)
 
 
 @_SOME
