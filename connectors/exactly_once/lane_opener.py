@@ -210,40 +210,6 @@ class LaneOpener:
         claim(opened, self._changelog, progress, self._fingerprint, found)
         return opened
 
-<<<<<<< HEAD
-=======
-    def _claim(
-        self, opened: OpenedLane, progress: LaneProgress, found: ChangelogRecord | None
-    ) -> None:
-        """Rule 10: write a record of this opening, which changes nothing in the lane.
-
-        An older process that wakes up finds it, and does not open the lane again.
-        found: the last record that was read; raises FencedError if another process has opened
-        the lane since then, and this one lost its producer meanwhile.
-        """
-        producer, changelog = opened.producer, self._changelog
-        records = list(
-            pack(LaneChange(progress, Delta.empty()), self._fingerprint, opened.generation)
-        )
-
-        def renew() -> None:  # rule 9
-            producer.renew()
-            changelog.wait_until_settled(producer.index)
-            last = changelog.last_record(producer.index)
-            if _name_of(last) not in {_name_of(found), (opened.generation, progress.sequence)}:
-                msg = (
-                    f"another process has opened lane {producer.index} meanwhile: this one ends "
-                    "and writes nothing"
-                )
-                raise FencedError(msg)
-
-        producer.write_transaction(_nothing, changelog.topic, records, renew)
-        if producer.doubtful:
-            renew()
-        # From now on a look at the changelog finds the record, even if another broker leads.
-        changelog.wait_until_settled(producer.index)
-
->>>>>>> fx
     def _read_segments(
         self, index: int, opened: OpenedLane
     ) -> tuple[LaneProgress, ChangelogRecord | None]:

@@ -59,7 +59,7 @@ def claim(
     producer.write_transaction(_nothing, changelog.topic, records, renew)
     if producer.doubtful:
         renew()
-    # From now on a look at the changelog finds the record, whoever leads the partition.
+    # From now on a look at the changelog finds the record, even if another broker leads.
     changelog.wait_until_settled(producer.index)
 
 
