@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from operators.batches import Slice
 from operators.lanes.lane import Lane, OpenLane
-from operators.lanes.snapshot import LaneSnapshot
+from operators.lanes.lane_snapshot import LaneSnapshot
 from operators.verdicts import VerdictBatch
 
 

@@ -24,7 +24,7 @@ from operators.columns.references import NO_REFERENCE, partition_and_offset
 from operators.decode.decoder import Decoder
 from operators.lanes.cut import cut
 from operators.lanes.lane import Lane
-from operators.lanes.snapshot import LaneSnapshot
+from operators.lanes.lane_snapshot import LaneSnapshot
 from operators.similarity.near_duplicates import SIMILAR
 from operators.verdicts import DUPLICATE, INVALID, LATE, VERDICTS, VerdictBatch
 from operators.windows.store import KeyStore

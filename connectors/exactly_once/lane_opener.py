@@ -24,7 +24,7 @@ from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import StateError
 from operators.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane
-from operators.lanes.snapshot import LaneSnapshot
+from operators.lanes.lane_snapshot import LaneSnapshot
 from operators.lanes.spec import LaneSpec
 
 log = logging.getLogger("dedup.restore")

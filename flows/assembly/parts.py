@@ -55,8 +55,8 @@ from operators.encode.encoder import Encoder, Output, json_encoder, kafka_encode
 from operators.errors import SettingsError, SourceError
 from operators.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane, OpenLane
+from operators.lanes.lane_snapshot import LaneSnapshot
 from operators.lanes.placement import EVEN_WORKERS, lanes_meet
-from operators.lanes.snapshot import LaneSnapshot
 from operators.lanes.spec import LaneSpec
 from operators.monitoring.observer import Observer
 from operators.similarity.near_duplicates import SIMILAR

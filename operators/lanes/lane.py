@@ -17,9 +17,9 @@ from operators.errors import StateError
 from operators.fingerprint import check_fingerprint
 from operators.lanes.hot_keys import HotKeys
 from operators.lanes.inputs import InputTable
+from operators.lanes.lane_snapshot import BYTES_PER_KEY, LaneSnapshot
 from operators.lanes.marks import advance
 from operators.lanes.positions import Positions
-from operators.lanes.snapshot import BYTES_PER_KEY, LaneSnapshot
 from operators.lanes.spec import LaneSpec
 from operators.lanes.watermark import Watermark
 from operators.similarity.near_duplicates import UndecidedRecords, decide_near

@@ -31,8 +31,8 @@ from operators.encode.encoder import Output, kafka_encoder
 from operators.errors import DedupError
 from operators.lanes.cut import cut
 from operators.lanes.lane import Lane
+from operators.lanes.lane_snapshot import LaneSnapshot
 from operators.lanes.placement import lane_names
-from operators.lanes.snapshot import LaneSnapshot
 from operators.lanes.spec import LaneSpec
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer

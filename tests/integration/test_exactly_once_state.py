@@ -15,7 +15,7 @@ from operators.changes import LaneChange
 from operators.errors import DedupError, StateError
 from operators.lanes import lane as lane_module
 from operators.lanes.lane import Lane
-from operators.lanes.snapshot import LaneSnapshot
+from operators.lanes.lane_snapshot import LaneSnapshot
 from operators.windows.tumbling import TumblingStore
 from tests.integration.conftest import MakeHarness
 from tests.integration.lane_harness import WINDOW_SECONDS, LaneHarness, make_records, repeats

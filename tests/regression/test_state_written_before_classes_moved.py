@@ -23,6 +23,7 @@ from flows.process.recovery import check_recovery_directory
 from flows.process.snapshot_classes import unknown_classes
 from flows.settings.load import load_settings
 from operators.errors import StateError
+from operators.lanes.lane_snapshot import LaneSnapshot
 from tests.integration.embedded import event, settings_for
 from tests.integration.job import Job, fail
 
@@ -84,6 +85,14 @@ def test_a_class_that_its_old_module_still_imports_has_moved() -> None:
     assert unknown_classes(b"\x80\x02coperators.deduplicate\nLaneSnapshot\n.") == [
         "operators.deduplicate.LaneSnapshot"
     ]
+
+
+def test_a_lane_that_knows_partitions_by_number_alone_is_refused() -> None:
+    """Its class had other fields: it moved, so that no old one is read."""
+    assert unknown_classes(b"\x80\x02coperators.lanes.snapshot\nLaneSnapshot\n.") == [
+        "operators.lanes.snapshot.LaneSnapshot"
+    ]
+    assert not unknown_classes(pickle.dumps(LaneSnapshot))
 
 
 def test_the_changelog_and_a_rocksdb_folder_are_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from operators.columns.references import NO_REFERENCE, partition_and_offset, ref
 from operators.deduplicate import lane_mapper
 from operators.errors import StateError
 from operators.lanes.lane import Lane
-from operators.lanes.snapshot import LaneSnapshot
+from operators.lanes.lane_snapshot import LaneSnapshot
 from operators.lanes.spec import LaneSpec
 from operators.verdicts import VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore

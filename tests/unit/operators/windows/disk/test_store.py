@@ -13,7 +13,7 @@ from flows.assembly.specs import bound_of, disk_stores
 from operators.changes import Delta, LaneChange, LaneProgress
 from operators.errors import SettingsError
 from operators.lanes.lane import Lane
-from operators.lanes.snapshot import LaneSnapshot
+from operators.lanes.lane_snapshot import LaneSnapshot
 from operators.lanes.spec import LaneSpec
 from operators.windows.bound import Bound
 from operators.windows.disk import store as disk_store

@@ -16,6 +16,9 @@ BYTES_PER_KEY = 32
 class LaneSnapshot:
     """The recovery snapshot of a lane; Bytewax pickles it.
 
+    Give its module another name when its fields change: then the directories of earlier versions
+    are refused (flows/process/recovery.py), and not read wrongly.
+
     index, sequence, progress, written: as in `Lane`.  inputs: the partitions that `Lane.inputs`
     numbers.  watermark, max_event_times: as in
     `Watermark`.  keys: None where a restart reads them from the changelog.  changelog:
