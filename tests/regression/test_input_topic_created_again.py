@@ -85,7 +85,7 @@ def test_one_that_is_gone_is_waited_for(make_topics: MakeTopics, tmp_path: Path)
         job.wait_until(lambda: _count(topics.read(settled=False)) == 5)
         topics.delete(topics.input)
         with pytest.raises(AssertionError):
-            job.wait(5.0)
+            job.wait(3.0)
         topics.create(topics.input)
         topics.produce(events(7, seed=2))
         job.wait_until(lambda: _count(topics.read(settled=False)) == 12)
