@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from connectors.exactly_once import lane_opener, lane_transactions
+from connectors.exactly_once import lane_opener, lane_transactions, opened_lane
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import pack
 from operators.changes import LaneChange
@@ -162,7 +162,7 @@ def test_broken_transaction_without_settings(
     def without(change: LaneChange, _: dict[str, str] | None, run: int) -> Iterator[bytes]:
         return pack(change, {}, run)
 
-    for module in (lane_opener, lane_transactions):
+    for module in (lane_transactions, opened_lane):
         monkeypatch.setattr(module, "pack", without)
     run = harness.run()
     run.feed(make_records(0, 10))
