@@ -149,9 +149,7 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _partition(path: Path) -> _Partition:
     with _open(path) as database:
-        index, count = database.execute(
-            "SELECT part_index, part_count FROM parts"
-        ).fetchone()
+        index, count = database.execute("SELECT part_index, part_count FROM parts").fetchone()
     return _Partition(int(index), int(count))
 
 
