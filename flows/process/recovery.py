@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,17 +19,17 @@ from operators.errors import StateError
 _LOCK_SECONDS = 10.0
 _PARTITIONS = "part-*.sqlite3"
 _LOCK = ".lock-"
+_IDENTITY = ".identity"
 # A pickle names the class of its object first; the keys of a lane may be hundreds of megabytes.
 _HEAD_BYTES = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class _Partition:
-    """index: from 0.  count: number of partitions of its set.  created_at: time, as text."""
+    """index: from 0.  count: number of partitions of its set."""
 
     index: int
     count: int
-    created_at: str
 
 
 def check_recovery_directory(launch: Launch) -> None:
@@ -101,11 +103,33 @@ def hold_recovery_directory(launch: Launch) -> None:
 def recovery_identity(folder: Path) -> str:
     """Return a text that tells a recovery directory from every other, even of the same name.
 
-    A file system may give the inode of a deleted directory to the next one.  So the identity
-    includes the times at which the partitions were made.
+    A file system may give the inode of a deleted directory to the next one, and both may be made
+    within a second.  So the first run puts a file with a random token into the directory.
+    Raises StateError if that cannot be written.
     """
-    times = " ".join(_partition(path).created_at for path in sorted(folder.glob(_PARTITIONS)))
-    return f"{folder.resolve()} {folder.stat().st_ino} {times}\n"
+    path = folder / _IDENTITY
+    try:
+        if not path.exists():
+            _write_token(path)
+        return f"{folder.resolve()} {folder.stat().st_ino} {path.read_text()}\n"
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path} cannot be written or read: {error}"
+        raise StateError(msg) from error
+
+
+def _write_token(path: Path) -> None:
+    """Make the file whole or not at all; several processes may do so at once."""
+    own = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
+    own.write_text(secrets.token_hex(16))
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links: nearly the same
+        if not path.exists():
+            own.replace(path)
+            return
+    own.unlink()
 
 
 def _make(folder: Path, count: str) -> str:
@@ -125,10 +149,8 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _partition(path: Path) -> _Partition:
     with _open(path) as database:
-        index, count, created_at = database.execute(
-            "SELECT part_index, part_count, created_at FROM parts"
-        ).fetchone()
-    return _Partition(int(index), int(count), str(created_at))
+        index, count = database.execute("SELECT part_index, part_count FROM parts").fetchone()
+    return _Partition(int(index), int(count))
 
 
 def _check_version(path: Path, partition: _Partition) -> None:

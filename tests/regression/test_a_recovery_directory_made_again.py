@@ -2,6 +2,8 @@
 
 import shutil
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,12 +27,24 @@ def made_again(folder: Path) -> None:
     else:
         pytest.skip("this file system does not give an inode twice")
     init_db_dir(folder, 2)  # type: ignore[no-untyped-call]  # it is Rust's
+    set_made(folder)
+
+
+def set_made(folder: Path) -> None:
+    """Let a directory's partitions say that they were made in a certain second.
+
+    A quick machine makes a second directory within the second of the first one.
+    """
+    for path in folder.glob("part-*.sqlite3"):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE parts SET created_at = '2026-01-01 00:00:00'")
 
 
 def test_finished_outputs_are_not_overwritten(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, event("a") + b"\n" + event("b") + b"\n" + event("a") + b"\n")
     settings |= {"DEDUP_STATS_TOPIC": "on"}
     recovery = recovery_directory(tmp_path / "recovery")
+    set_made(recovery)
     finish(Job(settings, tmp_path, recovery=recovery))
     before = outputs(tmp_path)
     statistics = (tmp_path / "out" / "stats.jsonl").read_bytes()
