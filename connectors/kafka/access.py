@@ -115,13 +115,14 @@ class KafkaAccess:
         """
         return {
             # The limits of a client's buffer, and of what one response adds to it.  A worker has
-            # one client for all its partitions: smaller responses let it read more of them in turn.
-            "queued.max.messages.kbytes": 32_768,
-            "fetch.max.bytes": 8_000_000,
+            # one client for all its partitions: smaller responses let it read more of them in
+            # turn, and what waits for long has left the processor's cache.
+            "queued.max.messages.kbytes": 8_192,
+            "fetch.max.bytes": 4_000_000,
             # The pause after a full buffer.  The default of a second leaves us without records.
             "fetch.queue.backoff.ms": 5,
             "fetch.wait.max.ms": 100,
-            "fetch.message.max.bytes": 2_097_152,
+            "fetch.message.max.bytes": 1_048_576,
             # A batch that was damaged on a disk or in transit must be an error, not a record.
             "check.crcs": True,
             **(_CONNECT_TO_ALL_BROKERS if brief else {}),

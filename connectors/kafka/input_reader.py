@@ -67,7 +67,7 @@ class InputReader:
         self._next_records = settings.limit.records
         self._emitted_at = self._looked_at = self._lag_reported = -float("inf")
         self._heartbeats = 0
-        self.more_waiting = False
+        self.more_waiting = self.is_behind = False
 
     def take(self, share: int, starts: Mapping[InputPartition, int]) -> None:
         """Read the partitions of one more share.
@@ -128,11 +128,21 @@ class InputReader:
 
     def _adapt(self, rows: int, records: Records) -> None:
         """Choose how many records to ask for next, by the size of the last ones."""
+        was_behind = self.more_waiting or self.is_behind
         self.more_waiting = rows >= min(_MANY_RECORDS, self._next_records)
+        self.is_behind = was_behind and not self.more_waiting and self._backlog() >= _MANY_RECORDS
         if rows:
             limit = self._settings.limit
             fitting = limit.size_bytes * rows // max(records.size_bytes, 1)
             self._next_records = max(_MIN_RECORDS, min(limit.records, fitting))
+
+    def _backlog(self) -> int:
+        """Count the records that wait at the brokers, by their last answers."""
+        ends = (
+            self._client.known_end(reading.place) - reading.next
+            for reading in self._readings.values()
+        )
+        return sum(max(behind, 0) for behind in ends)
 
     def _follow_partitions(self, now: float) -> list[Span]:
         """Begin new partitions, leave those that are gone; return spans of these."""

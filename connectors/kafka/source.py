@@ -29,6 +29,8 @@ from operators.monitoring.observer import Observer
 # A share that does not read wakes up this often, to end with the others.
 _WAKE_SECONDS = 0.1
 _MAX_ENDS_SECONDS = 5.0
+# A client that has given all it had, although more waits at the brokers, soon has more.
+_BEHIND_SECONDS = 0.001
 _OFFSETS_TRAIL = (
     "the brokers do not answer: the group's offsets trail the job's progress; lag tools see that, "
     "and a start of an at_least_once job without recovery"
@@ -118,6 +120,8 @@ class _Share(StatefulSourcePartition[Batch, Snapshot]):
             return now + timedelta(seconds=_WAKE_SECONDS)
         if self._shared.reader.more_waiting:
             return None
+        if self._shared.reader.is_behind:
+            return now + timedelta(seconds=_BEHIND_SECONDS)
         return now + timedelta(seconds=self._settings.reading.wait(now.timestamp()))
 
     @exit_on_user_error
