@@ -138,11 +138,8 @@ class InputReader:
 
     def _backlog(self) -> int:
         """Count the records that wait at the brokers, by their last answers."""
-        ends = (
-            self._client.known_end(reading.place) - reading.next
-            for reading in self._readings.values()
-        )
-        return sum(max(behind, 0) for behind in ends)
+        end, readings = self._client.known_end, self._readings.values()
+        return sum(max(end(reading.place) - reading.next, 0) for reading in readings)
 
     def _follow_partitions(self, now: float) -> list[Span]:
         """Begin new partitions, leave those that are gone; return spans of these."""
@@ -293,11 +290,8 @@ class InputReader:
 
     def commit(self, offsets: Mapping[InputPartition, int], *, wait: bool) -> None:
         """Commit offsets to the group, for lag tools; a failure only lets them trail."""
-        places = {
-            (partition.topic, partition.partition): offset
-            for partition, offset in offsets.items()
-            if partition in self._readings
-        }
+        readings = self._readings
+        places = {readings[one].place: at for one, at in offsets.items() if one in readings}
         if places:
             self._client.commit(places, wait=wait)
 

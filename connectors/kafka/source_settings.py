@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.timing import PollTiming
@@ -16,7 +15,7 @@ from operators.coalesce import BatchLimit, batch_limit
 class SourceSettings:
     """Where to read from and when to stop.
 
-    topics: of the input.  start: where a new application begins.  stop_at_end: stop at the
+    topics: of the input.  stop_at_end: stop at the
     offsets that were the end when the run began.  idle_seconds: a partition that was read to its
     end and had no data for this long (wall clock) is idle.  reading: when to read again at low
     load.  limit: the largest batch.
@@ -24,7 +23,6 @@ class SourceSettings:
 
     access: KafkaAccess
     topics: Sequence[str]
-    start: Literal["earliest", "latest"] = "earliest"
     stop_at_end: bool = False
     idle_seconds: float = 30.0
     reading: PollTiming = field(default_factory=PollTiming)

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     ConfigResource,
     NewTopic,
     ResourceType,
-    TopicDescription,
 )
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
-from connectors.kafka.requests import REQUEST_SECONDS, list_topics, retrying, unreachable_error
+from connectors.kafka.requests import REQUEST_SECONDS, list_topics, unreachable_error
 from operators.errors import DedupError
 
 # Our headers add less than this to a record: topic names have at most 249 bytes, and the
@@ -24,7 +23,6 @@ from operators.errors import DedupError
 HEADER_ROOM_BYTES = 16_384
 _MAX_MESSAGE = "max.message.bytes"
 _BROKER_DEFAULT = -1
-_NO_ID = "A" * 22  # sixteen bytes of zero
 _MAX_SIMILAR_NAMES = 3
 
 
@@ -115,21 +113,6 @@ def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     futures = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)
     return {name: entry.value for name, entry in futures[resource].result().items()}
-
-
-def topic_id(access: KafkaAccess, admin: AdminClient, topic: str) -> str | None:
-    """Return Kafka's id of a topic (KIP-516): a topic that is created again gets another one.
-
-    None from brokers that know no ids (before 2.8).  Raises KafkaUnreachableError.
-    """
-
-    def describe() -> TopicDescription:
-        futures = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_SECONDS)
-        description: TopicDescription = futures[topic].result()
-        return description
-
-    identity = str(retrying(access, describe).topic_id)
-    return None if identity == _NO_ID else identity
 
 
 def _room_for_headers(access: KafkaAccess, admin: AdminClient, input_topic: str) -> dict[str, str]:

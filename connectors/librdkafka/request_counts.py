@@ -85,44 +85,43 @@ def _compiled_response() -> Any:  # noqa: ANN401 - numba's
     return compiled_callback(_count_response, _ON_RESPONSE_RECEIVED)
 
 
-class RequestCounts:
-    """Counts one client's fully sent requests.  Keep it until the client is destroyed."""
+class _Counts:
+    """Counts of one client, by kind.  Keep it until the client is destroyed."""
 
-    def __init__(self, conf: int) -> None:
-        """conf: `rd_kafka_conf_t` that the client is made from afterwards."""
+    def __init__(self, conf: int, add: Any, compiled: Any) -> None:  # noqa: ANN401 - ctypes', numba's
+        """conf: `rd_kafka_conf_t` that the client is made from afterwards.
+
+        add: adds an interceptor to a client.  compiled: the callback that counts.
+        """
         self._counts = np.zeros(_KINDS, np.int64)
-        self._compiled = _compiled_request()
-        add = LIBRARY.interceptor_add_on_request_sent
-        self._on_new = _on_new(add, self._compiled.address, self._counts.ctypes.data)
+        self._compiled = compiled
+        self._on_new = _on_new(add, compiled.address, self._counts.ctypes.data)
         LIBRARY.conf_interceptor_add_on_new(conf, _NAME, self._on_new, None)
 
     def __getitem__(self, kind: Request) -> int:
-        """Return the number of requests of a kind."""
-        return int(self._counts[kind])
-
-
-class ResponseCounts:
-    """Counts the responses to one client; each is counted before the client reads it.
-
-    Keep it until the client is destroyed.
-    """
-
-    def __init__(self, conf: int) -> None:
-        """conf: `rd_kafka_conf_t` that the client is made from afterwards."""
-        self._counts = np.zeros(_KINDS, np.int64)
-        self._compiled = _compiled_response()
-        add = LIBRARY.interceptor_add_on_response_received
-        self._on_new = _on_new(add, self._compiled.address, self._counts.ctypes.data)
-        LIBRARY.conf_interceptor_add_on_new(conf, _NAME, self._on_new, None)
-
-    def __getitem__(self, kind: Request) -> int:
-        """Return the number of responses to requests of a kind."""
+        """Return the count of a kind."""
         return int(self._counts[kind])
 
     @property
     def total(self) -> int:
-        """Number of all responses."""
+        """The count of all kinds."""
         return int(self._counts.sum())
+
+
+class RequestCounts(_Counts):
+    """Counts one client's fully sent requests."""
+
+    def __init__(self, conf: int) -> None:
+        """conf: `rd_kafka_conf_t` that the client is made from afterwards."""
+        super().__init__(conf, LIBRARY.interceptor_add_on_request_sent, _compiled_request())
+
+
+class ResponseCounts(_Counts):
+    """Counts the responses to one client; each is counted before the client reads it."""
+
+    def __init__(self, conf: int) -> None:
+        """conf: `rd_kafka_conf_t` that the client is made from afterwards."""
+        super().__init__(conf, LIBRARY.interceptor_add_on_response_received, _compiled_response())
 
 
 def _on_new(add: Any, count: int, counts: int) -> Any:  # noqa: ANN401 - ctypes' own

@@ -211,7 +211,6 @@ def _source_settings(settings: Settings, access: KafkaAccess) -> SourceSettings:
     return SourceSettings(
         access=access,
         topics=[settings.input_topic],
-        start=settings.start,
         stop_at_end=settings.stop_at_end,
         idle_seconds=settings.idle_seconds,
         reading=PollTiming(_commit_seconds(settings)) if exactly_once(settings) else PollTiming(),

@@ -115,7 +115,7 @@ class LaneHarness:
         )
         positions = [{} if lane is None else lane.positions for lane in answered]
         starts = starting_offsets.answered_by_all(self.access, partitions, positions)
-        settings = SourceSettings(self.access, [self.topics.input], start)
+        settings = SourceSettings(self.access, [self.topics.input])
         return KafkaSource(settings, InputOffsets(starts, use_snapshots=False))
 
     @cached_property

@@ -43,6 +43,7 @@ def changelog(brokers: MockBrokers, monkeypatch: pytest.MonkeyPatch) -> Changelo
 def test_an_election_does_not_end_the_job(brokers: MockBrokers, changelog: Changelog) -> None:
     brokers.lead_again(TOPIC)
     changelog.wait_until_settled(0)
+    assert changelog.last_offsets([0]) == {0: 0}
 
 
 def test_a_lane_asks_the_new_leader(brokers: MockBrokers, changelog: Changelog) -> None:
