@@ -39,6 +39,8 @@ _PROGRESS_SECONDS = 2.0
 _SEARCH_OFFSETS, _SEARCH_FACTOR = 2, 16
 # A transaction's end reaches its partitions within milliseconds.
 _SETTLE_SECONDS = 0.05
+# How often a wait for it is told.
+_TOLD_SECONDS = 5.0
 # In an outage a question is asked again until it ends, as a commit is.
 _OUTAGE = PASSING | RETRIED
 _RETRY_SECONDS = 1.0
@@ -119,7 +121,7 @@ class TransactionLog:
         Raises StateError if one is still open after `RETRY_TIMEOUT_SECONDS`, and
         KafkaUnreachableError if brokers do not answer.
         """
-        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
+        began = told = time.monotonic()
         while True:
             committed, end = (
                 self._end(number, level)
@@ -127,7 +129,18 @@ class TransactionLog:
             )
             if committed >= end:
                 return
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now - told > _TOLD_SECONDS:
+                told = now
+                log.warning(
+                    "%s, partition %d: waiting until the brokers end the transaction at offset "
+                    "%d, %.0f s so far",
+                    self.topic,
+                    number,
+                    committed,
+                    now - began,
+                )
+            if now - began > RETRY_TIMEOUT_SECONDS:
                 msg = (
                     f"cannot read {self.topic}, partition {number}: a transaction is open from "
                     f"offset {committed} on. Nothing is lost: see the brokers' logs "

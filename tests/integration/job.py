@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,11 +62,15 @@ class Job(Scoped):
         code: Path = ROOT,
     ) -> None:
         self._code = code
-        self._environ = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("DEDUP_", "BYTEWAX_"))
-        } | dict(settings)
+        self._environ = (
+            {
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("DEDUP_", "BYTEWAX_"))
+            }
+            | {"PYTHONFAULTHANDLER": "1"}
+            | dict(settings)
+        )
         self._stdin = stdin
         self._commands = _commands(processes, workers, recovery, snapshot_seconds)
         run = sum(1 for _ in folder.glob("*.stderr"))
@@ -131,6 +136,7 @@ class Job(Scoped):
             for process in self._running:
                 process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
+            self._show_threads()
             message = f"the job did not end within {seconds:.0f} s; its stderr:\n{self.stderr}"
             raise AssertionError(message) from None
         return [
@@ -145,6 +151,13 @@ class Job(Scoped):
             assert self.alive, f"the job ended too soon; its stderr:\n{self.stderr}"
             assert time.monotonic() < deadline, f"not within {seconds:.0f} s:\n{self.stderr}"
             time.sleep(_POLL_SECONDS)
+
+    def _show_threads(self) -> None:
+        """End what stands still in a way that shows in stderr where every thread is."""
+        self.send(signal.SIGABRT)
+        for process in self._running:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL_SECONDS * 50)
 
 
 def finish(job: Job, seconds: float = SECONDS) -> list[Ended]:
