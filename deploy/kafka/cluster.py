@@ -32,7 +32,7 @@ _REQUEST_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.2
 # A broker that was killed is let in again when its old session has expired, nine seconds later.
 _IN_SYNC_SECONDS: Final = 120.0
-_PORTS_OF_A_NODE: Final = 4
+_PORTS_OF_A_NODE: Final = 7
 
 
 class Cluster(Scoped):
@@ -40,15 +40,21 @@ class Cluster(Scoped):
 
     bootstrap: `host:port,…` of all brokers.  ports: of each node, for proxies before its listener
     `PROXIED`.  proxied: `host:port,…` behind such proxies, which the caller has to start.
+    folder: of the nodes' data and logs.
     Every topic has three replicas unless it says otherwise, and two must have what is
     acknowledged.  In Java only.
     """
 
     def __init__(
-        self, settings: Mapping[str, str] | None = None, folder: Path | None = None
+        self,
+        settings: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        *,
+        proxied: bool = False,
     ) -> None:
         """settings: added to each server.properties.  folder: where data and logs are kept on
-        stop; temporary without one.
+        stop; temporary without one.  proxied: whether nodes reach one another through proxies,
+        which the caller has to start before `begin`.
         Raises NoBrokerError without Java 17 or the jars.
         """
         free = iter(free_ports(_PORTS_OF_A_NODE * len(NODES)))
@@ -58,12 +64,12 @@ class Cluster(Scoped):
         self.proxied = ",".join(f"127.0.0.1:{one.shown}" for one in self.ports.values())
         self.bootstrap = ",".join(f"127.0.0.1:{one.direct}" for one in self.ports.values())
         self._temporary = folder is None
-        self._folder = folder or Path(tempfile.mkdtemp(prefix="dedup-cluster-"))
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="dedup-cluster-"))
         cluster = new_cluster_id()
         self._nodes = {
             node: JavaNode(
-                cluster_node(settings or {}, node, self.ports),
-                self._folder / f"broker-{node}",
+                cluster_node(settings or {}, node, self.ports, proxied=proxied),
+                self.folder / f"broker-{node}",
                 bootstrap=f"127.0.0.1:{self.ports[node].direct}",
                 cluster=cluster,
                 temporary=self._temporary,
@@ -89,7 +95,7 @@ class Cluster(Scoped):
         for node in self._nodes.values():
             node.kill()
         if self._temporary:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def running(self) -> list[int]:

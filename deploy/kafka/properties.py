@@ -7,7 +7,6 @@ from typing import Final
 _ANY = {
     "process.roles": "broker,controller",
     "controller.listener.names": "CONTROLLER",
-    "inter.broker.listener.name": "PLAINTEXT",
     "share.coordinator.state.topic.num.partitions": "1",
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
@@ -17,6 +16,7 @@ _ANY = {
 _ALONE = {
     **_ANY,
     "node.id": "1",
+    "inter.broker.listener.name": "PLAINTEXT",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "default.replication.factor": "1",
     "offsets.topic.replication.factor": "1",
@@ -36,7 +36,10 @@ _ALONE = {
 # What a cluster in production has: one broker of three may be away, and nothing is lost.
 _OF_THREE = {
     **_ANY,
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "PEERS",
+    "listener.security.protocol.map": (
+        "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,PEERS:PLAINTEXT,CONTROLLER:PLAINTEXT"
+    ),
     "default.replication.factor": "3",
     "min.insync.replicas": "2",
     "offsets.topic.replication.factor": "3",
@@ -77,30 +80,43 @@ class NodePorts:
     """Where a node of a cluster listens.
 
     direct: for clients.  hidden: for those that come through a proxy, which must listen on shown.
+    controller, peers: for the other nodes, or for proxies that listen on controller_shown and
+    peers_shown.
     """
 
     direct: int
     hidden: int
     shown: int
     controller: int
+    controller_shown: int
+    peers: int
+    peers_shown: int
 
 
 def cluster_node(
-    settings: Mapping[str, str], node: int, nodes: Mapping[int, NodePorts]
+    settings: Mapping[str, str], node: int, nodes: Mapping[int, NodePorts], *, proxied: bool
 ) -> dict[str, str]:
     """Broker settings for one node of a cluster on 127.0.0.1.
 
-    settings: added, and stronger than ours.  nodes: all of them, by id.
+    settings: added, and stronger than ours.  nodes: all of them, by id.  proxied: whether nodes
+    reach one another through proxies.
     """
     own = nodes[node]
-    voters = (f"{one}@127.0.0.1:{ports.controller}" for one, ports in nodes.items())
+    voters = (
+        f"{one}@127.0.0.1:{ports.controller_shown if proxied else ports.controller}"
+        for one, ports in nodes.items()
+    )
     return {
         **_OF_THREE,
         "node.id": str(node),
         "listeners": _addresses(
-            PLAINTEXT=own.direct, PROXIED=own.hidden, CONTROLLER=own.controller
+            PLAINTEXT=own.direct, PROXIED=own.hidden, PEERS=own.peers, CONTROLLER=own.controller
         ),
-        "advertised.listeners": _addresses(PLAINTEXT=own.direct, PROXIED=own.shown),
+        "advertised.listeners": _addresses(
+            PLAINTEXT=own.direct,
+            PROXIED=own.shown,
+            PEERS=own.peers_shown if proxied else own.peers,
+        ),
         "controller.quorum.voters": ",".join(voters),
         **settings,
     }

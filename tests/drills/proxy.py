@@ -70,6 +70,9 @@ class Proxy(Scoped):
                 continue
             except OSError:
                 return
+            if not self._admits(near):
+                near.close()
+                continue
             try:
                 far = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
@@ -80,6 +83,11 @@ class Proxy(Scoped):
                 self._connections |= {near, far}
             for pair in ((near, far), (far, near)):
                 threading.Thread(target=self._pump, args=pair, daemon=True).start()
+
+    def _admits(self, near: socket.socket) -> bool:
+        """Whether a connection may be made."""
+        del near
+        return True
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):

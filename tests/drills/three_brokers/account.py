@@ -43,33 +43,40 @@ def compare(
 ) -> Account:
     """Compare; topic: the input's.  outputs: verdict → records.
 
-    Every input record has a number of its own among its headers, which all outputs keep.  What is
-    not unique must also name the place that the number has.
+    Every input record has a number among its headers, which all outputs keep.  A producer that
+    lost its brokers may have written one twice: both are to be answered.  What is not unique must
+    also name the place that the number has.
     """
     wrong: list[str] = []
     answers: Counter[Place] = Counter()
-    places: dict[bytes | None, tuple[Place, Record]] = {}
+    places: dict[bytes | None, dict[Place, Record]] = {}
     for record in inputs:
         number = dict(record.headers or []).get(NUMBER)
         place = (record.partition, record.offset)
-        if number is None or number in places:
-            wrong.append(f"{place} of the input: its number {number!r} is not its own")
-        places[number] = (place, record)
+        if number is None:
+            wrong.append(f"{place} of the input has no number")
+        places.setdefault(number, {})[place] = record
         answers[place] = 0
-    for verdict, records in outputs.items():
-        for record in records:
+    # Unique records do not say which place they answer: those that do come first.
+    for verdict in sorted(outputs, key=lambda verdict: verdict == "unique"):
+        for record in outputs[verdict]:
             headers = dict(record.headers or [])
-            found = places.get(headers.get(NUMBER))
+            found = places.get(headers.get(NUMBER), {})
             where = f"{verdict} {record.partition}:{record.offset}"
-            if found is None:
+            if not found:
                 wrong.append(f"{where} answers no record of the input")
                 continue
-            place, original = found
+            place = min(found, key=lambda place: answers[place])
+            if verdict != "unique":
+                named = _named(headers)
+                if named[0] == topic and named[1:] in found:
+                    place = named[1:]
+                else:
+                    wrong.append(f"{where} names {named} and is {place} of {topic}")
             answers[place] += 1
+            original = found[place]
             if (record.key, record.value) != (original.key, original.value):
                 wrong.append(f"{where} is not what {place} of the input is")
-            if verdict != "unique" and _named(headers) != (topic, *place):
-                wrong.append(f"{where} names {_named(headers)} and is {place} of {topic}")
     return Account(
         lost=tuple(place for place, count in answers.items() if count == 0),
         doubled=tuple(place for place, count in answers.items() if count > 1),

@@ -8,12 +8,16 @@ from typing import Final
 
 from deploy.kafka import NODES, Cluster
 from tests.drills.three_brokers.proxies import Proxies
+from tests.drills.three_brokers.slow_disk import SlowDisk
 
 # By then its session has expired, and others lead what it led.
 _AWAY_SECONDS: Final = 15.0
 _HELD_SECONDS: Final = 12.0
 _CUT_SECONDS: Final = 10.0
 _OUTAGE_SECONDS: Final = 5.0
+# Longer than a transaction may be open (transaction.timeout.ms): the brokers abort them all.
+_LONG_OUTAGE_SECONDS: Final = 90.0
+_SLOW_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,14 @@ def _kill_two(place: Place) -> None:
     place.cluster.start(*nodes)
 
 
-def _kill_all(place: Place) -> None:
+def _kill_all(place: Place, seconds: float = _OUTAGE_SECONDS) -> None:
     place.cluster.kill(*NODES)
-    time.sleep(_OUTAGE_SECONDS)
+    time.sleep(seconds)
     place.cluster.start(*NODES)
+
+
+def _kill_all_for_long(place: Place) -> None:
+    _kill_all(place, _LONG_OUTAGE_SECONDS)
 
 
 def _cut_one(place: Place) -> None:
@@ -101,6 +109,18 @@ def _stall_one(place: Place) -> None:
     place.proxies.restore()
 
 
+def _cut_off_one(place: Place) -> None:
+    """Until its session expires, nothing that it leads can be written."""
+    place.proxies.cut_off(place.any_broker)
+    time.sleep(_AWAY_SECONDS)
+    place.proxies.restore()
+
+
+def _slow_disk(place: Place) -> None:
+    with SlowDisk(place.cluster):
+        time.sleep(_SLOW_SECONDS)
+
+
 FAULTS: Final[Mapping[str, Fault]] = {
     "kill-one": Fault(_kill_one, 15.0),
     "roll": Fault(_roll, 15.0),
@@ -109,6 +129,10 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "kill-transaction-coordinator": Fault(_kill_transaction_coordinator, 15.0),
     "kill-two": Fault(_kill_two),
     "kill-all": Fault(_kill_all),
+    "kill-all-for-long": Fault(_kill_all_for_long),
+    "slow-disk": Fault(_slow_disk),
+    # Clients that still reach it learn late that others lead what it led.
+    "cut-off-one": Fault(_cut_off_one, 45.0),
     # To the job it is as one that stands still.
     "cut-one": Fault(_cut_one, 45.0, proxied=True),
     "stall-one": Fault(_stall_one, 45.0, proxied=True),

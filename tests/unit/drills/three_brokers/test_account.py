@@ -67,5 +67,10 @@ def test_an_output_that_answers_nothing() -> None:
 
 
 def test_an_input_that_was_written_twice() -> None:
-    found = compare(TOPIC, [*INPUTS, record(2, 11)], {"unique": INPUTS})
-    assert len(found.wrong) == 1
+    twice = [*INPUTS, record(2, 11)]
+    assert compare(TOPIC, twice, {"unique": INPUTS}).lost == ((0, 2),)
+    for second in (INPUTS[1], twice[3]):
+        outputs = {"unique": INPUTS, "duplicate": [duplicate(second)]}
+        assert compare(TOPIC, twice, outputs) == Account((), (), ())
+    outputs = {"unique": INPUTS, "duplicate": [duplicate(twice[3])] * 2}
+    assert compare(TOPIC, twice, outputs).doubled == ((0, 2),)
