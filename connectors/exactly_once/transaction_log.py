@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -44,6 +45,7 @@ _TOLD_SECONDS = 5.0
 # In an outage a question is asked again until it ends, as a commit is.
 _OUTAGE = PASSING | RETRIED
 _RETRY_SECONDS = 1.0
+_OUTAGE_TOLD_SECONDS = 30.0
 # The topic may have been made a moment ago, and not every broker has heard of it.
 _PASSING_OF_A_NEW_TOPIC = RETRIED | {KafkaError.UNKNOWN_TOPIC_OR_PART}
 # A leader answers in milliseconds.  One that is dead must not be waited for when there is another.
@@ -233,13 +235,16 @@ def through_an_outage(who: str, ask: Callable[[], _Answer]) -> _Answer:
 
     who: asks, in the log.  Raises KafkaUnreachableError for another error than their silence.
     """
+    told = -math.inf
     while True:
         try:
             return ask()
         except KafkaUnreachableError as error:
             if error.code not in _OUTAGE:
                 raise
-            log.warning("%s: asking again: %s", who, error)
+            if time.monotonic() - told > _OUTAGE_TOLD_SECONDS:
+                told = time.monotonic()
+                log.warning("%s: asking again: %s", who, error)
             time.sleep(_RETRY_SECONDS)
 
 

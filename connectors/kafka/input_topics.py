@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.requests import REQUEST_SECONDS, retrying
+from connectors.kafka.requests import REQUEST_SECONDS, answer_to, retrying
 from operators.batches import InputPartition
 
 _NO_ID = "A" * 22  # sixteen bytes of zero
@@ -32,7 +32,7 @@ def input_partitions(
         found = []
         for name, future in futures.items():
             try:
-                description = future.result()
+                description = answer_to(future)
             except KafkaException as error:
                 if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     continue

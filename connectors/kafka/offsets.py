@@ -17,7 +17,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.requests import retrying
+from connectors.kafka.requests import answer_to, retrying
 
 
 def ask_offsets(
@@ -38,7 +38,7 @@ def ask_offsets(
     )
     for partition, future in futures.items():
         try:
-            offset = future.result().offset
+            offset = answer_to(future, seconds).offset
         except KafkaException as error:
             errors[partition] = error.args[0]
             continue

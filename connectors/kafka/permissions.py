@@ -16,7 +16,13 @@ from confluent_kafka.admin import (
 )
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.requests import REQUEST_SECONDS, KafkaUnreachableError, list_topics, retrying
+from connectors.kafka.requests import (
+    REQUEST_SECONDS,
+    KafkaUnreachableError,
+    answer_to,
+    list_topics,
+    retrying,
+)
 from operators.errors import DedupError
 
 READ = frozenset((AclOperation.READ,))
@@ -48,9 +54,10 @@ def check_permissions(access: KafkaAccess, topics: Mapping[str, frozenset[AclOpe
     _check_topics(access, admin, topics)
 
     def describe_group() -> ConsumerGroupDescription:
-        group: ConsumerGroupDescription = admin.describe_consumer_groups(
+        futures = admin.describe_consumer_groups(
             [access.app_id], include_authorized_operations=True, request_timeout=REQUEST_SECONDS
-        )[access.app_id].result()
+        )
+        group: ConsumerGroupDescription = answer_to(futures[access.app_id])
         return group
 
     _check(access, f"consumer group {access.app_id} (DEDUP_APP_ID)", READ, describe_group)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -57,12 +59,27 @@ RETRIED = frozenset(
 )
 
 
+# An admin client answers within the time-out of a request, or says that it was too late.
+_GRACE_SECONDS = 5.0
+
+
 class KafkaUnreachableError(DedupError):
     """No broker answered, or all rejected us.  code: Kafka's, or librdkafka's."""
 
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+def answer_to(future: Future[_Result], seconds: float = REQUEST_SECONDS) -> _Result:
+    """Wait for what an admin client was asked, but not for ever should it have lost the request.
+
+    seconds: the request's time-out.  Raises KafkaException.
+    """
+    try:
+        return future.result(seconds + _GRACE_SECONDS)
+    except FutureTimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
 
 
 def retrying(

@@ -15,7 +15,12 @@ from confluent_kafka.admin import (
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
-from connectors.kafka.requests import REQUEST_SECONDS, list_topics, unreachable_error
+from connectors.kafka.requests import (
+    REQUEST_SECONDS,
+    answer_to,
+    list_topics,
+    unreachable_error,
+)
 from operators.errors import DedupError
 
 # Our headers add less than this to a record: topic names have at most 249 bytes, and the
@@ -98,7 +103,7 @@ def no_such_topic(topic: str, existing: Iterable[str], unlike: Collection[str] =
 def create_topic(admin: AdminClient, topic: NewTopic) -> None:
     """Create a topic, if no other process has created it already.  Raises TopicError."""
     try:
-        admin.create_topics([topic], request_timeout=REQUEST_SECONDS)[topic.topic].result()
+        answer_to(admin.create_topics([topic], request_timeout=REQUEST_SECONDS)[topic.topic])
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             msg = (
@@ -112,7 +117,7 @@ def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
     """Return a topic's settings.  Raises KafkaException: not allowed, or no answer in time."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     futures = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)
-    return {name: entry.value for name, entry in futures[resource].result().items()}
+    return {name: entry.value for name, entry in answer_to(futures[resource]).items()}
 
 
 def _room_for_headers(access: KafkaAccess, admin: AdminClient, input_topic: str) -> dict[str, str]:

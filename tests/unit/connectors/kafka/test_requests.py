@@ -1,6 +1,7 @@
 """Requests are repeated while a partition's leader or a coordinator is missing."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from connectors.kafka import requests
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.requests import KafkaUnreachableError, retrying
+from connectors.kafka.requests import KafkaUnreachableError, answer_to, retrying
 from operators.errors import SettingsError
 
 ACCESS = KafkaAccess("127.0.0.1:1", "app")
@@ -84,3 +85,16 @@ def test_a_way_to_sign_in_that_librdkafka_lacks_is_refused(
 ) -> None:
     with pytest.raises(SettingsError, match=f"{setting}: .*aws_iam cannot be used"):
         access.check()
+
+
+def test_a_request_that_a_client_has_lost_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests, "_GRACE_SECONDS", 0.1)
+    answered: Future[int] = Future()
+    answered.set_result(7)
+    assert answer_to(answered) == 7
+
+    with pytest.raises(KafkaException) as caught:
+        answer_to(Future[int](), 0.1)
+    assert caught.value.args[0].code() == KafkaError._TIMED_OUT
