@@ -45,7 +45,7 @@ class _Counted:
         return bool(self.job.ended)
 
 
-def play(  # noqa: PLR0913, PLR0917 - what a drill is made of
+def play(  # noqa: PLR0917 - what a drill is made of
     names: Sequence[str],
     cluster: Cluster,
     proxies: Proxies,
