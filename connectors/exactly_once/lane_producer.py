@@ -88,7 +88,8 @@ class LaneProducer:
                 {
                     **self._access.producer_settings(f"lane-{self.index}", linger_ms=_LINGER_MS),
                     "transactional.id": self._id,
-                }
+                },
+                self._access.waiting,
             )
         except KafkaException as error:
             msg = f"cannot make the producer of {self._name}: {error_text(error)}"
@@ -181,6 +182,7 @@ class LaneProducer:
                 return False  # all are acknowledged, or have failed
             if time.monotonic() - began > _UNSENT_SECONDS:
                 return True
+            self._access.waiting()
         return False
 
     def abort(self) -> None:
@@ -234,6 +236,7 @@ class LaneProducer:
             except KafkaException as exception:
                 error = exception.args[0]
                 action = action_for(error)
+                self._access.waiting()
                 self._producer.poll()
                 self._check_undelivered(exception)
                 if action is Action.RETRY_TRANSACTION:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -113,20 +113,23 @@ def _embedded(settings: Settings, observer: Observer, recovery: str | None) -> P
         open_lane=_observed(partial(_open_from_snapshot, lane_spec(settings, observer)), observer),
         encode=json_encoder(_names(settings)),
         sink=LinesSink(LinesSinkSettings(settings.output_dir, settings.lanes, recovery), observer),
-        statistics=_statistics(settings, recovery),
+        statistics=_statistics(settings, recovery=recovery),
     )
 
 
 def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
-    access = kafka_access(settings)
-    access.check()
+    reading = kafka_access(settings)
+    reading.check()
+    # What waits for brokers is alive.  What follows the input in the background says nothing
+    # about the dataflow.
+    access = replace(reading, waiting=observer.liveness.note_outage)
     changelog = Changelog(access, settings.lanes) if exactly_once(settings) else None
     _prepare_topics(settings, access, changelog)
     spec = lane_spec(settings, observer)
     if changelog is not None:
         changelog.ensure(settings.input_topic)
     source = KafkaSource(
-        _source_settings(settings, access),
+        _source_settings(settings, reading),
         _input_offsets(settings, access, changelog, spec.fingerprint),
         observer=observer,
     )
@@ -159,7 +162,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         open_lane=_observed(open_lane, observer),
         encode=kafka_encoder(_names(settings)),
         sink=sink,
-        statistics=_statistics(settings),
+        statistics=_statistics(settings, access),
     )
 
 
@@ -284,13 +287,14 @@ def _names(settings: Settings) -> list[str]:
     return names if settings.similarity is None else [*names, SIMILAR]
 
 
-def _statistics(settings: Settings, recovery: str | None = None) -> StatisticsParts | None:
+def _statistics(
+    settings: Settings, access: KafkaAccess | None = None, recovery: str | None = None
+) -> StatisticsParts | None:
     if settings.stats_topic is None:
         return None
     sink: FixedPartitionedSink[Statistic, Any]
-    if settings.embedded:
+    if access is None:
         sink = StatsLinesSink(settings.output_dir, recovery)
     else:
-        access = fitted(kafka_access(settings), None, [settings.stats_topic])
-        sink = StatsSink(access, settings.stats_topic)
+        sink = StatsSink(fitted(access, None, [settings.stats_topic]), settings.stats_topic)
     return StatisticsParts(statistics_settings(settings), sink)
