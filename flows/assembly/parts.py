@@ -36,6 +36,7 @@ from connectors.kafka.starting_offsets import (
     group_offsets,
     offsets_to_begin,
 )
+from connectors.kafka.timestamp_limits import check_timestamp_limits
 from connectors.kafka.timing import PollTiming
 from connectors.kafka.topics import ensure_topics
 from flows.assembly.specs import (
@@ -120,8 +121,7 @@ def _embedded(settings: Settings, observer: Observer, recovery: str | None) -> P
 def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     reading = kafka_access(settings)
     reading.check()
-    # What waits for brokers is alive.  What follows the input in the background says nothing
-    # about the dataflow.
+    # What waits for brokers is alive; what follows the input in the background does not count.
     access = replace(reading, waiting=observer.liveness.note_outage)
     changelog = Changelog(access, settings.lanes) if exactly_once(settings) else None
     _prepare_topics(settings, access, changelog)
@@ -168,13 +168,14 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
 
 def _prepare_topics(settings: Settings, access: KafkaAccess, changelog: Changelog | None) -> None:
     """Check permissions and topics; create the output topics that are missing."""
-    topics = [*output_topics(settings).values(), settings.stats_topic]
-    outputs = [topic for topic in topics if topic]
+    of_verdicts = output_topics(settings).values()
+    outputs = [topic for topic in (*of_verdicts, settings.stats_topic) if topic]
     permissions = {settings.input_topic: READ, **dict.fromkeys(outputs, WRITE)}
     if changelog is not None:
         permissions[changelog.topic] = CHANGELOG
     check_permissions(access, permissions)
     ensure_topics(access, settings.input_topic, outputs, create=settings.create_topics)
+    check_timestamp_limits(access, settings.input_topic, of_verdicts)
 
 
 def _input_offsets(
@@ -188,11 +189,11 @@ def _input_offsets(
     Raises StateError, before anything is read, if the changelog has another fingerprint: other
     settings, or another input topic.
     """
-    topics = [settings.input_topic]
-    partitions = input_partitions(access, access.admin(), topics)
+    topic = settings.input_topic
+    partitions = input_partitions(access, access.admin(), [topic])
     if not partitions:
         # A source without partitions would end at once, as if the input had been read.
-        msg = f"cannot read {' or '.join(topics)}: it has no partitions. Was it deleted just now?"
+        msg = f"cannot read {topic}: it has no partitions. Was it deleted just now?"
         raise SourceError(msg)
     if changelog is None:
         starts = group_offsets(access, partitions, settings.start)
@@ -243,8 +244,7 @@ def _lanes_together(settings: Settings, launch: Launch) -> bool:
     if launch.workers > settings.lanes and launch.process == 0:
         log.warning(
             "%d workers, but DEDUP_LANES=%d: the others have nothing to decide",
-            launch.workers,
-            settings.lanes,
+            *(launch.workers, settings.lanes),
         )
     together = lanes_meet(settings.lanes, launch.workers)
     if settings.state == "rocksdb" and not together:
