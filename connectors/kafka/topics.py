@@ -15,6 +15,7 @@ from confluent_kafka.admin import (
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
+from connectors.kafka.replication import replication_like
 from connectors.kafka.requests import REQUEST_SECONDS, list_topics, unreachable_error
 from operators.errors import DedupError
 
@@ -30,7 +31,6 @@ TIMESTAMP_LIMITS = (
     "message.timestamp.difference.max.ms",
 )
 ANY_TIMESTAMP = 2**63 - 1
-_BROKER_DEFAULT = -1
 _MAX_SIMILAR_NAMES = 3
 
 
@@ -50,7 +50,7 @@ def ensure_topics(
     """Check that the topics exist, and create missing outputs.
 
     The input is never created: a misspelt topic would be empty, and the job would read it
-    without an error.  New output topics get as many partitions as the input, room
+    without an error.  New output topics get as many partitions and replicas as the input, room
     for our headers on a record as large as the input allows, and any timestamp.  Existing topics
     are never altered.
     Returns the number of partitions of the input topic.  Raises TopicError for a missing
@@ -75,10 +75,9 @@ def ensure_topics(
         raise TopicError(msg)
     if missing:
         config = _config_for_outputs(access, admin, input_topic)
+        replicas = replication_like(access, admin, input_topic)
         for topic in missing:
-            create_topic(
-                admin, NewTopic(topic, counts[input_topic], _BROKER_DEFAULT, config=config)
-            )
+            create_topic(admin, NewTopic(topic, counts[input_topic], replicas, config=config))
     return counts[input_topic]
 
 
