@@ -10,8 +10,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
+from connectors.kafka.offsets import committed_offsets
 from connectors.kafka.replication import replicas_of, replication_like
-from connectors.kafka.requests import REQUEST_SECONDS, list_topics, retrying
+from connectors.kafka.requests import REQUEST_SECONDS, list_topics
 from connectors.kafka.topics import create_topic, partition_counts, topic_config
 from operators.errors import StateError
 
@@ -77,10 +78,10 @@ def _check_new_application(
     consumer = Consumer(access.consumer_settings("changelog", brief=True))
     asked = [TopicPartition(input_topic, partition) for partition in range(partitions)]
     try:
-        committed = retrying(access, lambda: consumer.committed(asked, timeout=REQUEST_SECONDS))
+        committed = committed_offsets(access, consumer, asked)
     finally:
         consumer.close()
-    if any(position.offset >= 0 for position in committed):
+    if any(offset >= 0 for offset in committed.values()):
         msg = (
             f"DEDUP_APP_ID={access.app_id} has read {input_topic} before, but its changelog "
             f"{topic} is gone (or it ran with DEDUP_GUARANTEE=at_least_once): what it knew and "
