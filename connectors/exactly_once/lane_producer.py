@@ -144,6 +144,10 @@ class LaneProducer:
                 raise
             self._broken = True
 
+    def poll(self) -> None:
+        """Log what the client has to say; it keeps that until it is polled."""
+        self._producer.poll()
+
     def commit(self, changelog: str, changes: Sequence[bytes]) -> Action | None:
         """Add the changelog's records and commit.
 
