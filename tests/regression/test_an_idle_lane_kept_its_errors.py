@@ -16,7 +16,7 @@ from deploy.kafka import Broker
 from tests.integration.lane_harness import LaneHarness, make_records
 from tests.integration.topics import Topics
 
-SECONDS = 20.0
+SECONDS = 60.0
 WORDY = {"log_level": 6, "reconnect.backoff.max.ms": 500}
 
 
