@@ -28,6 +28,7 @@ from connectors.shutdown import (
 )
 from flows.assembly.parts import parts_for
 from flows.launch import Launch, read_launch
+from flows.process.clock import start_clock_watch
 from flows.process.health import health_of
 from flows.process.logs import ProgressLog, set_up_logging
 from flows.process.malloc import tune_malloc
@@ -121,6 +122,8 @@ def flow() -> Dataflow:
         ProgressLog(observer).start()
         watch_peers(launch)
         start_watchdog(health, launch.epoch_seconds)
+        resumable = not settings.embedded or launch.recovery is not None
+        start_clock_watch(health, ends=resumable)
     except DedupError as error:
         exit_with_error(error)
     # Objects that live as long as the job need no garbage collection, neither now nor at

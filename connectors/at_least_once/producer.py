@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -30,7 +29,10 @@ class AcknowledgedProducer:
     """An idempotent producer that knows how many records the brokers have acknowledged."""
 
     def __init__(self, access: KafkaAccess, role: str, log: logging.Logger) -> None:
-        """role: names the client at the brokers.  Raises KafkaUnreachableError."""
+        """role: names the client at the brokers.  Raises KafkaUnreachableError.
+
+        While it waits for brokers it calls the access's `waiting`.
+        """
         self._access = access
         self._log = log
         log.addFilter(_repeats)
@@ -39,7 +41,7 @@ class AcknowledgedProducer:
         self._delivered = 0
         try:
             self._producer = ColumnProducer(
-                {**access.producer_settings(role), "error_cb": self._on_error}
+                {**access.producer_settings(role), "error_cb": self._on_error}, access.waiting
             )
         except KafkaException as error:
             raise unreachable_error(access, error) from error
@@ -69,16 +71,12 @@ class AcknowledgedProducer:
         self._delivered = max(self._delivered, self.produced - len(self._producer))
         return self._delivered
 
-    def flush(self, meanwhile: Callable[[], None] | None = None) -> None:
-        """Wait until every record is acknowledged.  Raises SinkError.
-
-        meanwhile: called every few seconds, since the wait may last minutes.
-        """
+    def flush(self) -> None:
+        """Wait until every record is acknowledged.  Raises SinkError."""
         deadline = time.monotonic() + _FLUSH_SECONDS
         while (left := self._producer.flush(_CHECK_SECONDS)) and time.monotonic() < deadline:
             self.check()
-            if meanwhile is not None:
-                meanwhile()
+            self._access.waiting()
         self.check()
         if left:
             msg = (

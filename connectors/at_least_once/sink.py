@@ -81,7 +81,7 @@ class _WorkerOutput:
     def deliver(self) -> None:
         """Wait until every record is acknowledged."""
         began = time.monotonic()
-        self._producer.flush(self._observer.liveness.note_activity)
+        self._producer.flush()
         self.acknowledge()
         self._observer.committed(time.monotonic() - began)
 

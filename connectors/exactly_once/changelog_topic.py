@@ -10,13 +10,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
-from connectors.kafka.requests import REQUEST_SECONDS, list_topics, retrying
+from connectors.kafka.offsets import committed_offsets
+from connectors.kafka.replication import replicas_of, replication_like
+from connectors.kafka.requests import REQUEST_SECONDS, list_topics
 from connectors.kafka.topics import create_topic, partition_counts, topic_config
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")
 
-_BROKER_DEFAULT = -1
 _CONFIG = {
     "cleanup.policy": "delete",
     # Rule 6: time alone must not delete the state of a paused stream.
@@ -36,15 +37,17 @@ def ensure_changelog(
 ) -> None:
     """Create the changelog's topic, or check that it is as it must be.
 
+    It gets as many replicas as the input has, at least.  One that has fewer is warned of.
     input_topic: an application that has read from it must have a changelog already.
     Raises StateError.
     """
     counts = partition_counts(admin, access)
     if topic not in counts:
         _check_new_application(access, topic, input_topic, counts.get(input_topic, 0))
-        create_topic(admin, NewTopic(topic, lanes, _BROKER_DEFAULT, config=dict(_CONFIG)))
+        replicas = replication_like(access, admin, input_topic)
+        create_topic(admin, NewTopic(topic, lanes, replicas, config=dict(_CONFIG)))
         _wait_until_visible(access, admin, topic)
-        _warn_of_one_replica(access, admin, topic)
+        _warn_of_few_replicas(access, admin, topic, input_topic)
         return
     partitions = counts[topic]
     if partitions != lanes:
@@ -55,7 +58,7 @@ def ensure_changelog(
         )
         raise StateError(msg)
     _check_config(admin, topic)
-    _warn_of_one_replica(access, admin, topic)
+    _warn_of_few_replicas(access, admin, topic, input_topic)
 
 
 def _wait_until_visible(access: KafkaAccess, admin: AdminClient, topic: str) -> None:
@@ -75,10 +78,10 @@ def _check_new_application(
     consumer = Consumer(access.consumer_settings("changelog", brief=True))
     asked = [TopicPartition(input_topic, partition) for partition in range(partitions)]
     try:
-        committed = retrying(access, lambda: consumer.committed(asked, timeout=REQUEST_SECONDS))
+        committed = committed_offsets(access, consumer, asked)
     finally:
         consumer.close()
-    if any(position.offset >= 0 for position in committed):
+    if any(offset >= 0 for offset in committed.values()):
         msg = (
             f"DEDUP_APP_ID={access.app_id} has read {input_topic} before, but its changelog "
             f"{topic} is gone (or it ran with DEDUP_GUARANTEE=at_least_once): what it knew and "
@@ -102,19 +105,24 @@ def _check_config(admin: AdminClient, topic: str) -> None:
             raise StateError(msg)
 
 
-def _warn_of_one_replica(access: KafkaAccess, admin: AdminClient, topic: str) -> None:
-    """Warn if the loss of one broker of several would be the loss of the state.
-
-    New topics have the cluster's default.replication.factor, which is 1 unless set.
-    """
+def _warn_of_few_replicas(
+    access: KafkaAccess, admin: AdminClient, topic: str, input_topic: str
+) -> None:
+    """Warn if the state is lost with fewer brokers than the input, or with one of several."""
     cluster = list_topics(access, admin)
-    metadata = cluster.topics.get(topic)
-    partitions = [] if metadata is None else metadata.partitions.values()
-    if len(cluster.brokers) > 1 and any(len(partition.replicas) == 1 for partition in partitions):
+    replicas, of_input = replicas_of(cluster, topic), replicas_of(cluster, input_topic)
+    if replicas is None:
+        return
+    if replicas == 1 < len(cluster.brokers):
         log.warning(
             "topic %s has replication 1 on a cluster of %d brokers: if one of them is lost, the "
             "job's state is lost. Give the topic more replicas (kafka-reassign-partitions.sh), "
             "and set default.replication.factor for new ones.",
-            topic,
-            len(cluster.brokers),
+            *(topic, len(cluster.brokers)),
+        )
+    elif of_input is not None and replicas < of_input:
+        log.warning(
+            "topic %s has replication %d, and the input %s has %d: the job's state is lost before "
+            "the input is. Give the topic as many replicas (kafka-reassign-partitions.sh).",
+            *(topic, replicas, input_topic, of_input),
         )

@@ -88,7 +88,8 @@ class LaneProducer:
                 {
                     **self._access.producer_settings(f"lane-{self.index}", linger_ms=_LINGER_MS),
                     "transactional.id": self._id,
-                }
+                },
+                self._access.waiting,
             )
         except KafkaException as error:
             msg = f"cannot make the producer of {self._name}: {error_text(error)}"
@@ -143,6 +144,10 @@ class LaneProducer:
                 raise
             self._broken = True
 
+    def poll(self) -> None:
+        """Log what the client has to say; it keeps that until it is polled."""
+        self._producer.poll()
+
     def commit(self, changelog: str, changes: Sequence[bytes]) -> Action | None:
         """Add the changelog's records and commit.
 
@@ -181,6 +186,7 @@ class LaneProducer:
                 return False  # all are acknowledged, or have failed
             if time.monotonic() - began > _UNSENT_SECONDS:
                 return True
+            self._access.waiting()
         return False
 
     def abort(self) -> None:
@@ -234,6 +240,7 @@ class LaneProducer:
             except KafkaException as exception:
                 error = exception.args[0]
                 action = action_for(error)
+                self._access.waiting()
                 self._producer.poll()
                 self._check_undelivered(exception)
                 if action is Action.RETRY_TRANSACTION:

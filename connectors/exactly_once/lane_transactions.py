@@ -83,6 +83,10 @@ class LaneTransactions:
         """Whether a transaction is open."""
         return self._producer.in_transaction
 
+    def poll(self) -> None:
+        """Let the producer log what it has to say."""
+        self._producer.poll()
+
     def begin(self) -> None:
         """Begin a transaction."""
         self._producer.begin()

@@ -33,6 +33,9 @@ _OPEN_RECORDS, _OPEN_BYTES = 200_000, 8 << 20
 # The longest interval: well below transaction.timeout.ms (60 s unless set), after which the
 # brokers would abort the transaction and fence its producer.
 _MAX_OPEN_SECONDS = 20.0
+# A client keeps its errors and log lines until it is polled: an idle lane's would pile up, and come
+# out late.
+_POLL_SECONDS = 1.0
 
 
 class LaneWriter:
@@ -136,7 +139,7 @@ class LaneWriter:
         exit_with_error(error)
 
     def _next(self) -> Callable[[], None] | None:
-        """Wait for the next step: add a batch, or commit.  None once it is closed."""
+        """Wait for the next step: add a batch, commit, or poll.  None once it is closed."""
         with self._state:
             while not self._closed:
                 now = time.monotonic()
@@ -147,7 +150,9 @@ class LaneWriter:
                     return self._commit
                 if self._backlog:
                     return partial(self._add, next(iter(self._backlog)))
-                self._state.wait(wait)
+                pause = _POLL_SECONDS if wait is None else min(wait, _POLL_SECONDS)
+                if not self._state.wait(pause) and pause == _POLL_SECONDS:
+                    return self._transactions.poll
             return None
 
     def _add(self, batch: HeldBatch) -> None:

@@ -150,6 +150,7 @@ class TransactionLog:
                     "again"
                 )
                 raise StateError(msg)
+            self._access.waiting()
             time.sleep(_SETTLE_SECONDS)
 
     def _end(self, number: int, level: IsolationLevel) -> int:
@@ -187,6 +188,7 @@ class TransactionLog:
                     raise StateError(unreadable(self.topic, number, position, error))
             now = time.monotonic()
             moved = now if position > before else moved
+            self._access.waiting()
             if now - moved > RETRY_TIMEOUT_SECONDS:
                 msg = f"cannot read {self.topic}, partition {number}: no answer; start again"
                 raise KafkaUnreachableError(msg, KafkaError._TIMED_OUT)  # noqa: SLF001

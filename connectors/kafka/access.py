@@ -44,6 +44,10 @@ MAX_BATCH_BYTES = 1_000_000
 Scalar = str | int | float | bool
 
 
+def _nothing() -> None:
+    """Nobody wants to know that we wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaAccess:
     """Where Kafka is and how to get in.
@@ -51,7 +55,8 @@ class KafkaAccess:
     brokers: `host:port,…`.  common, consumer, producer: the user's librdkafka settings for
     all clients, for consumers, for producers.  last_error: the latest error that a client met
     outside of any call.  batch_bytes: largest batch of several records.  input_bytes: largest
-    batch that the input topic takes (`batch_sizes.fitted` finds both).
+    batch that the input topic takes (`batch_sizes.fitted` finds both).  waiting: called again and
+    again while what writes, or reads the changelog, waits for brokers.
     """
 
     brokers: str
@@ -62,6 +67,7 @@ class KafkaAccess:
     last_error: LastClientError = field(default_factory=LastClientError, compare=False)
     batch_bytes: int = MAX_BATCH_BYTES
     input_bytes: int | None = None
+    waiting: Callable[[], object] = field(default=_nothing, compare=False)
 
     def _base(self, role: str) -> dict[str, Any]:
         return {

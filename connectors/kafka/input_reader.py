@@ -26,7 +26,7 @@ log = logging.getLogger("dedup.source")
 _MIN_RECORDS: Final = 16
 # After a batch with this many records more are likely waiting: read again at once.
 _MANY_RECORDS: Final = 1000
-_HEARTBEAT_SECONDS: Final = 0.5
+_HEARTBEAT_SECONDS: Final = 0.5  # compared without a sign: the wall clock may step back
 _LAG_SECONDS: Final = 1.0
 
 
@@ -108,7 +108,7 @@ class InputReader:
             return ()
         spans, self._waiting = [*self._waiting, *spans], []
         records, spans_with_rows, ends = self._take(fetched, now)
-        if now - self._looked_at >= _HEARTBEAT_SECONDS:
+        if abs(now - self._looked_at) >= _HEARTBEAT_SECONDS:
             self._looked_at = now
             self._client.look_after(self._offsets())
             self._find_idle(now)
@@ -118,7 +118,7 @@ class InputReader:
         if not spans:
             return ()
         self._emitted_at = now
-        if now - self._lag_reported >= _LAG_SECONDS:
+        if abs(now - self._lag_reported) >= _LAG_SECONDS:
             self.report_lag()
         # The watermark waits for all of these.
         known = None if self._is_known else tuple(filter(self._is_read, self._partitions or ()))
@@ -250,7 +250,7 @@ class InputReader:
         Lanes need one now and then: their clock goes on, and they are opened by it.
         """
         quiet = [reading.span(now) for reading in self._readings.values() if reading.has_news]
-        if quiet or now - self._emitted_at < _HEARTBEAT_SECONDS or not self._readings:
+        if quiet or abs(now - self._emitted_at) < _HEARTBEAT_SECONDS or not self._readings:
             return quiet
         self._heartbeats += 1
         readings = list(self._readings.values())
@@ -263,7 +263,7 @@ class InputReader:
         quiet = [
             reading
             for reading in self._readings.values()
-            if not reading.ended and now - reading.last_data >= pause
+            if not reading.ended and abs(now - reading.last_data) >= pause
         ]
         for reading in quiet:
             reading.find_idle(now, limit, self._watch.ends.get(reading.partition))

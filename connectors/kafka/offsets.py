@@ -1,14 +1,15 @@
-"""First and last offsets of partitions, from their leaders."""
+"""Offsets of partitions: first and last from their leaders, committed ones from the group's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import (
     OFFSET_INVALID,
+    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -17,7 +18,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.requests import answer_to, retrying
+from connectors.kafka.requests import REQUEST_SECONDS, answer_to, retrying
 
 
 def ask_offsets(
@@ -77,3 +78,23 @@ def ask_all_offsets(  # noqa: PLR0913 - what a question is made of
         return offsets
 
     return retrying(access, ask)
+
+
+def committed_offsets(
+    access: KafkaAccess, consumer: Consumer, places: Sequence[TopicPartition]
+) -> dict[tuple[str, int], int]:
+    """Return the group's offsets by topic and partition; negative where it has none.
+
+    Raises KafkaUnreachableError, also if there is an error for one partition only.
+    """
+
+    def ask() -> list[TopicPartition]:
+        committed = consumer.committed(list(places), timeout=REQUEST_SECONDS)
+        for place in committed:
+            if place.error is not None:
+                raise KafkaException(place.error)
+        return committed
+
+    # The first request of a client must be one that waits for a broker.
+    retrying(access, lambda: consumer.list_topics(timeout=REQUEST_SECONDS))
+    return {(place.topic, place.partition): place.offset for place in retrying(access, ask)}

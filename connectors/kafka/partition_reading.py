@@ -93,6 +93,7 @@ class Reading:
         end: what is known of the partition's end; what was asked before the last record does not
         count, nor does an end of committed records before an open transaction.
         """
+        self.last_data = min(self.last_data, now)  # the wall clock may step back
         self.idle = (
             now - self.last_data >= idle_seconds
             and end is not None

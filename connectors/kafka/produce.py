@@ -49,6 +49,11 @@ def rejected(
             )
         else:
             advice += f", or, if the input is compressed, {_COMPRESS}"
+    elif error.code() == KafkaError.INVALID_TIMESTAMP:
+        advice = (
+            "its timestamp is too far from the broker's clock: raise the topic's "
+            "message.timestamp.before.max.ms and message.timestamp.after.max.ms"
+        )
     return SinkError(
         f"topic {topic} refused a record{record}: {error_text(error)}. Nothing is lost: {advice}, "
         "and start again."

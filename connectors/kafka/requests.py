@@ -99,6 +99,7 @@ def retrying(
             may_pass = cause.code() in passing or cause.retriable()
             if not may_pass or time.monotonic() > deadline:
                 raise unreachable_error(access, error) from error
+            access.waiting()
             time.sleep(_RETRY_SECONDS)
 
 

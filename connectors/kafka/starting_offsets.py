@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.offsets import ask_all_offsets
+from connectors.kafka.offsets import ask_all_offsets, committed_offsets
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
 from operators.batches import InputPartition
 from operators.errors import StateError
@@ -98,20 +98,8 @@ def group_offsets(
     """
     consumer = Consumer(access.consumer_settings("starts", brief=True))
     try:
-        places = {TopicPartition(topic, number): None for topic, _, number in partitions}
-
-        def ask() -> list[TopicPartition]:
-            committed = consumer.committed(list(places), timeout=REQUEST_SECONDS)
-            for place in committed:
-                if place.error is not None:
-                    raise KafkaException(place.error)
-            return committed
-
-        # The first request of a client must be one that waits for a broker.
-        retrying(access, lambda: consumer.list_topics(timeout=REQUEST_SECONDS))
-        committed = {
-            (place.topic, place.partition): place.offset for place in retrying(access, ask)
-        }
+        places = dict.fromkeys(TopicPartition(topic, number) for topic, _, number in partitions)
+        committed = committed_offsets(access, consumer, list(places))
         starts = {
             partition: committed[partition.topic, partition.partition]
             for partition in partitions

@@ -15,6 +15,7 @@ from confluent_kafka.admin import (
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
+from connectors.kafka.replication import replication_like
 from connectors.kafka.requests import (
     REQUEST_SECONDS,
     answer_to,
@@ -27,7 +28,14 @@ from operators.errors import DedupError
 # message of an invalid record is cut to fit.
 HEADER_ROOM_BYTES = 16_384
 _MAX_MESSAGE = "max.message.bytes"
-_BROKER_DEFAULT = -1
+# Before and after the broker's clock; the last one counts for both where they are not set, and
+# is gone since Kafka 4.
+TIMESTAMP_LIMITS = (
+    "message.timestamp.before.max.ms",
+    "message.timestamp.after.max.ms",
+    "message.timestamp.difference.max.ms",
+)
+ANY_TIMESTAMP = 2**63 - 1
 _MAX_SIMILAR_NAMES = 3
 
 
@@ -47,8 +55,9 @@ def ensure_topics(
     """Check that the topics exist, and create missing outputs.
 
     The input is never created: a misspelt topic would be empty, and the job would read it
-    without an error.  New output topics get as many partitions as the input, and room for
-    our headers on a record as large as the input allows.  Existing topics are never altered.
+    without an error.  New output topics get as many partitions and replicas as the input, room
+    for our headers on a record as large as the input allows, and any timestamp.  Existing topics
+    are never altered.
     Returns the number of partitions of the input topic.  Raises TopicError for a missing
     topic that may not or cannot be created, KafkaUnreachableError.
     """
@@ -70,11 +79,10 @@ def ensure_topics(
         )
         raise TopicError(msg)
     if missing:
-        config = _room_for_headers(access, admin, input_topic)
+        config = _config_for_outputs(access, admin, input_topic)
+        replicas = replication_like(access, admin, input_topic)
         for topic in missing:
-            create_topic(
-                admin, NewTopic(topic, counts[input_topic], _BROKER_DEFAULT, config=config)
-            )
+            create_topic(admin, NewTopic(topic, counts[input_topic], replicas, config=config))
     return counts[input_topic]
 
 
@@ -120,14 +128,19 @@ def topic_config(admin: AdminClient, topic: str) -> dict[str, str]:
     return {name: entry.value for name, entry in answer_to(futures[resource]).items()}
 
 
-def _room_for_headers(access: KafkaAccess, admin: AdminClient, input_topic: str) -> dict[str, str]:
+def _config_for_outputs(
+    access: KafkaAccess, admin: AdminClient, input_topic: str
+) -> dict[str, str]:
     try:
-        largest = int(topic_config(admin, input_topic)[_MAX_MESSAGE])
-    except KeyError:
-        return {}
+        of_input = topic_config(admin, input_topic)
     except KafkaException as error:
-        # Without this room a broker would reject a large record, perhaps weeks later.
+        # Without these a broker would reject a record, perhaps weeks later.
         if error.args[0].code() == KafkaError._TIMED_OUT:  # noqa: SLF001 - its public name
             raise unreachable_error(access, error) from error
         return {}  # this user may not ask: the broker's default applies
-    return {_MAX_MESSAGE: str(largest + HEADER_ROOM_BYTES)}
+    # Records are older when they are written there, and some may be from before the input had its
+    # limits: outputs take more than the input.
+    config = {name: str(ANY_TIMESTAMP) for name in TIMESTAMP_LIMITS if name in of_input}
+    if _MAX_MESSAGE in of_input:
+        config[_MAX_MESSAGE] = str(int(of_input[_MAX_MESSAGE]) + HEADER_ROOM_BYTES)
+    return config

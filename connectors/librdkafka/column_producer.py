@@ -7,7 +7,7 @@ deciding thread's time (docs/adr/0005).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import llvmlite.binding as llvm
@@ -76,11 +76,15 @@ class ColumnProducer:
     They are held until the client has nothing left to deliver.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], waiting: Callable[[], object] = lambda: None
+    ) -> None:
         """settings: librdkafka's, and `logger` and `error_cb` as confluent_kafka has them.
 
+        waiting: called again and again while the queue is full, which may be for minutes.
         Raises KafkaException for a setting that librdkafka does not take.
         """
+        self._waiting = waiting
         settings = dict(settings)
         # In the order in which they were reported.
         self.failures: list[Failure] = []
@@ -127,8 +131,7 @@ class ColumnProducer:
         """
         values, keys, headers = records.values, records.keys, records.headers
         flags = self._lend(values)
-        units = self._units_for(headers.max_per_record)
-        rkt = self._topic(topic)
+        units, rkt = self._units_for(headers.max_per_record), self._topic(topic)
         row, was_empty = 0, False
         while True:
             first = row
@@ -147,6 +150,7 @@ class ColumnProducer:
                     raise NotTakenError(row, cause) from exception
                 if was_empty and row == first:
                     raise NotTakenError(row, KafkaError(cause.code(), _TOO_LARGE)) from exception
+            self._waiting()
             self.poll(_FULL_POLL_SECONDS)
             # A record that an empty queue does not take will never have room.
             was_empty = not len(self)

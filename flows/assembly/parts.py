@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ from connectors.kafka.starting_offsets import (
     group_offsets,
     offsets_to_begin,
 )
+from connectors.kafka.timestamp_limits import check_timestamp_limits
 from connectors.kafka.timing import PollTiming
 from connectors.kafka.topics import ensure_topics
 from flows.assembly.specs import (
@@ -113,20 +114,22 @@ def _embedded(settings: Settings, observer: Observer, recovery: str | None) -> P
         open_lane=_observed(partial(_open_from_snapshot, lane_spec(settings, observer)), observer),
         encode=json_encoder(_names(settings)),
         sink=LinesSink(LinesSinkSettings(settings.output_dir, settings.lanes, recovery), observer),
-        statistics=_statistics(settings, recovery),
+        statistics=_statistics(settings, recovery=recovery),
     )
 
 
 def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
-    access = kafka_access(settings)
-    access.check()
+    reading = kafka_access(settings)
+    reading.check()
+    # What waits for brokers is alive; what follows the input in the background does not count.
+    access = replace(reading, waiting=observer.liveness.note_outage)
     changelog = Changelog(access, settings.lanes) if exactly_once(settings) else None
     _prepare_topics(settings, access, changelog)
     spec = lane_spec(settings, observer)
     if changelog is not None:
         changelog.ensure(settings.input_topic)
     source = KafkaSource(
-        _source_settings(settings, access),
+        _source_settings(settings, reading),
         _input_offsets(settings, access, changelog, spec.fingerprint),
         observer=observer,
     )
@@ -159,19 +162,20 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         open_lane=_observed(open_lane, observer),
         encode=kafka_encoder(_names(settings)),
         sink=sink,
-        statistics=_statistics(settings),
+        statistics=_statistics(settings, access),
     )
 
 
 def _prepare_topics(settings: Settings, access: KafkaAccess, changelog: Changelog | None) -> None:
     """Check permissions and topics; create the output topics that are missing."""
-    topics = [*output_topics(settings).values(), settings.stats_topic]
-    outputs = [topic for topic in topics if topic]
+    of_verdicts = output_topics(settings).values()
+    outputs = [topic for topic in (*of_verdicts, settings.stats_topic) if topic]
     permissions = {settings.input_topic: READ, **dict.fromkeys(outputs, WRITE)}
     if changelog is not None:
         permissions[changelog.topic] = CHANGELOG
     check_permissions(access, permissions)
     ensure_topics(access, settings.input_topic, outputs, create=settings.create_topics)
+    check_timestamp_limits(access, settings.input_topic, of_verdicts)
 
 
 def _input_offsets(
@@ -185,11 +189,11 @@ def _input_offsets(
     Raises StateError, before anything is read, if the changelog has another fingerprint: other
     settings, or another input topic.
     """
-    topics = [settings.input_topic]
-    partitions = input_partitions(access, access.admin(), topics)
+    topic = settings.input_topic
+    partitions = input_partitions(access, access.admin(), [topic])
     if not partitions:
         # A source without partitions would end at once, as if the input had been read.
-        msg = f"cannot read {' or '.join(topics)}: it has no partitions. Was it deleted just now?"
+        msg = f"cannot read {topic}: it has no partitions. Was it deleted just now?"
         raise SourceError(msg)
     if changelog is None:
         starts = group_offsets(access, partitions, settings.start)
@@ -240,8 +244,7 @@ def _lanes_together(settings: Settings, launch: Launch) -> bool:
     if launch.workers > settings.lanes and launch.process == 0:
         log.warning(
             "%d workers, but DEDUP_LANES=%d: the others have nothing to decide",
-            launch.workers,
-            settings.lanes,
+            *(launch.workers, settings.lanes),
         )
     together = lanes_meet(settings.lanes, launch.workers)
     if settings.state == "rocksdb" and not together:
@@ -284,13 +287,14 @@ def _names(settings: Settings) -> list[str]:
     return names if settings.similarity is None else [*names, SIMILAR]
 
 
-def _statistics(settings: Settings, recovery: str | None = None) -> StatisticsParts | None:
+def _statistics(
+    settings: Settings, access: KafkaAccess | None = None, recovery: str | None = None
+) -> StatisticsParts | None:
     if settings.stats_topic is None:
         return None
     sink: FixedPartitionedSink[Statistic, Any]
-    if settings.embedded:
+    if access is None:
         sink = StatsLinesSink(settings.output_dir, recovery)
     else:
-        access = fitted(kafka_access(settings), None, [settings.stats_topic])
-        sink = StatsSink(access, settings.stats_topic)
+        sink = StatsSink(fitted(access, None, [settings.stats_topic]), settings.stats_topic)
     return StatisticsParts(statistics_settings(settings), sink)

@@ -19,8 +19,8 @@ from flows.settings.model import Settings
 from operators.lanes.placement import lanes_on
 from operators.monitoring.observer import Observer
 
-# A commit is retried for 60 s, and its last call may take 15 s more; then the changelog's end
-# is asked for, for 30 s.  A job that only waits for its brokers must not be killed for that.
+# A job that only waits for its brokers must not be killed for that.  What waits for them gives a
+# sign of life between two calls, and a call takes 15 s at most.
 LIVE_SECONDS = 120.0
 # Before its first snapshot a process may restore its lanes, or wait while another process of
 # the cluster restores its own.

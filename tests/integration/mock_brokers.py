@@ -23,6 +23,7 @@ class Request(IntEnum):
     PRODUCE = 0
     FETCH = 1
     OFFSET_COMMIT = 8
+    OFFSET_FETCH = 9
     INIT_PRODUCER_ID = 22
     ADD_PARTITIONS_TO_TXN = 24
     END_TXN = 26

@@ -126,4 +126,4 @@ def test_an_output_is_not_created_before_it_is_known_how_large_records_may_be(
 def test_a_log_of_replays_is_not_used_unchecked(brokers: MockBrokers, access: KafkaAccess) -> None:
     brokers.create("app-replayed")
     with pytest.raises(StateError, match=r"cannot check the settings of app-replayed: .*Timed out"):
-        ensure_log(access, access.admin())
+        ensure_log(access, access.admin(), "in")

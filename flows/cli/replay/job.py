@@ -59,7 +59,7 @@ class ReplayJob:
         """
         partitions = self._check_topics()
         log = TransactionLog(self.access, log_topic(self.settings.app_id), "replay-log")
-        ensure_log(self.access, log.admin())
+        ensure_log(self.access, log.admin(), self.to)
         access = fitted(self.access, None, [self.to, log.topic])
         writer = ReplayWriter(access, log, self.to, partitions)
         # The log is read after the writer has opened: by then, the last transaction of

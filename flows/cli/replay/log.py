@@ -19,11 +19,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
+from connectors.kafka.replication import replication_like
 from connectors.kafka.topics import TopicError, create_topic, partition_counts, topic_config
 from flows.cli.replay.selection import Origin, ReplayLog
 from operators.errors import StateError
 
-_BROKER_DEFAULT = -1
 # A record that the log forgets would be replayed a second time.
 _CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 # A new topic reaches every broker's metadata within this time.
@@ -89,11 +89,15 @@ def run_of(value: bytes) -> str:
     return str(entry.get("run", "")) if isinstance(entry, dict) else ""
 
 
-def ensure_log(access: KafkaAccess, admin: AdminClient) -> None:
-    """Create the log, or check that it keeps everything.  Raises StateError or TopicError."""
+def ensure_log(access: KafkaAccess, admin: AdminClient, like: str) -> None:
+    """Create the log, or check that it keeps everything.  Raises StateError or TopicError.
+
+    like: a topic that has as many replicas as a new log gets, at least.
+    """
     topic = log_topic(access.app_id)
     if topic not in partition_counts(admin, access):
-        create_topic(admin, NewTopic(topic, 1, _BROKER_DEFAULT, config=dict(_CONFIG)))
+        replicas = replication_like(access, admin, like)
+        create_topic(admin, NewTopic(topic, 1, replicas, config=dict(_CONFIG)))
         until = time.monotonic() + _VISIBLE_SECONDS
         while topic not in partition_counts(admin, access):
             if time.monotonic() > until:

@@ -367,3 +367,19 @@ def test_the_third_client_without_answers_ends_the_job(reading: Reading) -> None
     with pytest.raises(SourceError, match="brokers answer, but not to the clients"):
         wait_without_answers()
     assert len(Client.made) == 3
+
+
+def test_a_wall_clock_that_steps_back_delays_no_heartbeat(reading: Reading) -> None:
+    """Nor the look at the partition's end and at its lag; it is idle that long after the step."""
+    reading.records(0, 1, 2)
+    reading.span()
+    reading.wall.now -= 1000.0
+
+    assert not reading.span().idle
+    reading.client.ends["a", 0] = 10
+    reading.wait(1.0)
+    reading.read()
+    assert reading.observer.inputs[reading.watch.partitions[0]].lag == 7
+    reading.wait(IDLE_SECONDS)
+    reading.end_is(3, 3)
+    assert reading.span().idle
