@@ -23,6 +23,7 @@ from connectors.exactly_once.transaction_log import TransactionLog, search_back
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
 from connectors.kafka.offsets import ask_offsets
+from connectors.kafka.requests import list_topics
 from operators.batches import InputPartition
 from operators.errors import StateError
 
@@ -61,6 +62,7 @@ class Changelog:
         self.topic = f"{access.app_id}-changelog"
         self._access = access
         self._log = TransactionLog(access, self.topic, "changelog")
+        self._trimming: AdminClient | None = None
         self.lanes = lanes
 
     def ensure(self, input_topic: str) -> None:
@@ -70,6 +72,8 @@ class Changelog:
         Raises StateError.
         """
         ensure_changelog(self._access, self._shared_admin(), self.topic, self.lanes, input_topic)
+        self._trimming = self._access.admin()
+        list_topics(self._access, self._trimming)  # the first request of a client, as elsewhere
 
     def consumer(self) -> Consumer:
         """Return a consumer for `ends` and `read`; the caller closes it."""
@@ -187,8 +191,14 @@ class Changelog:
         return self._log.admin()
 
     def trim(self, lane: int, before: int) -> None:
-        """Rule 6: delete a lane's records before an offset.  Does not wait for the deletion."""
-        futures = self._shared_admin().delete_records([TopicPartition(self.topic, lane, before)])
+        """Rule 6: delete a lane's records before an offset.  Does not wait for the deletion.
+
+        Call `ensure` before.  A broker answers when all replicas have deleted them, and answers
+        nothing else on the same connection meanwhile: with a replica away it is a minute.  So no
+        other question may come from the same client.
+        """
+        assert self._trimming is not None, "the changelog was not ensured"
+        futures = self._trimming.delete_records([TopicPartition(self.topic, lane, before)])
         for future in futures.values():
             future.add_done_callback(lambda done: _log_failure(lane, done.exception()))
 

@@ -202,6 +202,7 @@ def read_topics(bootstrap: str, topics: Sequence[str]) -> list[tuple[str, Record
                 assert number is not None
                 error = message.error()
                 if error is None:
+                    deadline = time.monotonic() + _SECONDS
                     found.append((topic, _record(message)))
                 elif error.code() == KafkaError._PARTITION_EOF:
                     left.discard((topic, number))
