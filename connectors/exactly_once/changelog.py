@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from threading import Event
 
 from confluent_kafka import (
     Consumer,
@@ -31,6 +34,8 @@ log = logging.getLogger("dedup.changelog")
 
 # Knowing the end only saves a restart some reading: wait no longer than this for it.
 _END_SECONDS = 2.0
+# Trimming can wait for another time.
+_LEADER_SECONDS = 1.0
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
@@ -63,6 +68,7 @@ class Changelog:
         self._access = access
         self._log = TransactionLog(access, self.topic, "changelog")
         self._trimming: AdminClient | None = None
+        self._trim_failed = Event()
         self.lanes = lanes
 
     def ensure(self, input_topic: str) -> None:
@@ -198,16 +204,22 @@ class Changelog:
         other question may come from the same client.
         """
         assert self._trimming is not None, "the changelog was not ensured"
+        if self._trim_failed.is_set():
+            # The leaders may be others by now, and the client would not ask for 15 minutes.
+            with suppress(KafkaException):
+                self._trimming.list_topics(self.topic, timeout=_LEADER_SECONDS)
+                self._trim_failed.clear()
         futures = self._trimming.delete_records([TopicPartition(self.topic, lane, before)])
         for future in futures.values():
-            future.add_done_callback(lambda done: _log_failure(lane, done.exception()))
+            future.add_done_callback(partial(self._trimmed, lane))
+
+    def _trimmed(self, lane: int, done: Future[object]) -> None:
+        error = done.exception()
+        if error is not None:
+            self._trim_failed.set()
+            log.warning("lane %d: cannot trim the changelog: %s", lane, error_text(error))
 
 
 def _seconds_left(deadline: float) -> float:
     """Seconds until a time of `time.monotonic`; at least 0.01."""
     return max(deadline - time.monotonic(), 0.01)
-
-
-def _log_failure(lane: int, error: BaseException | None) -> None:
-    if error is not None:
-        log.warning("lane %d: cannot trim the changelog: %s", lane, error_text(error))
