@@ -38,16 +38,18 @@ def main() -> int:
 
 
 def _restore(access: KafkaAccess, changelog: Changelog, lanes: int) -> None:
-    """Restore all lanes one after another, as a single worker does, then read without applying."""
+    """Read all lanes, then restore them side by side, as a process does."""
     consumer = changelog.consumer()
     began = time.monotonic()
     records = sum(1 for lane in range(lanes) for _ in changelog.read(consumer, lane, 0))
     read = time.monotonic() - began
     consumer.close()
-    opener = LaneOpener(access, changelog, FINGERPRINT)
     spec = LaneSpec(partial(TumblingStore, 3600.0), 300.0, 30.0, FINGERPRINT, changelog=True)
+    opener = LaneOpener(access, changelog, spec)
     began, cpu = time.monotonic(), time.process_time()
-    keys = sum(len(opener.open_for_deciding(lane, spec, None).store) for lane in range(lanes))
+    for lane in range(lanes):
+        opener.prepare(lane)
+    keys = sum(len(opener.open(lane, None).store) for lane in range(lanes))
     took = time.monotonic() - began
     print(f"{keys} keys in {records} records of {lanes} lanes")
     cpu = time.process_time() - cpu

@@ -33,6 +33,12 @@ class Launch:
         return all(map(_is_loopback, self.addresses))
 
     @property
+    def own_workers(self) -> range:
+        """Indexes of this process's workers among all of the cluster."""
+        first = self.process * self.workers_per_process
+        return range(first, first + self.workers_per_process)
+
+    @property
     def workers(self) -> int:
         """Number of workers in the whole cluster."""
         return self.processes * self.workers_per_process

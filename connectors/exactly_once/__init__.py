@@ -10,9 +10,8 @@ number.
    Kept in lane_writer.py, sink.py and connectors/kafka/source.py.
 3. Before a lane decides, (a) its producer is opened, which fences older ones and settles their
    last transaction, and (b) its changelog is read to the end, once no transaction is open there.
-   A sink on another worker opens the producer again, and refuses a batch that does not follow the
-   last committed one.
-   Kept in lane_opener.py, lane_producer.py and lane_writer.py.
+   The lane's sink is in the same process, and shares the producer.
+   Kept in lane_opener.py, lane_producer.py and sink.py.
 4. Records below the lane's progress are skipped.  A slice that begins after the end of the last
    one stops the job.  Kept in operators/lanes/positions.py.
 5. An application first writes where reading begins, in all lanes at once.  Later the source starts

@@ -1,9 +1,6 @@
 """Rule 3: opens lanes.  An opened lane is fenced and restored, ready to decide and write.
 
-A lane's state and its sink are on one worker (operators/lanes/placement.py) and share one
-producer: the first of them opens it.  With more workers than lane names are made for, they are on
-different workers.  Then the sink opens the producer again, and checks that nothing was written
-in between.
+A lane's state and its sink are in one process, and share one producer.
 """
 
 from __future__ import annotations
@@ -57,44 +54,57 @@ class LaneOpener:
         self,
         access: KafkaAccess,
         changelog: Changelog,
-        fingerprint: dict[str, str],
+        spec: LaneSpec,
         *,
         recovery: bool = False,
     ) -> None:
-        """fingerprint: setting → text, of the settings that change what the state means.
-
-        recovery: whether there is a recovery directory.
-        """
+        """spec: how lanes decide.  recovery: whether there is a recovery directory."""
         self._access = access
         self._changelog = changelog
-        self._fingerprint = fingerprint
+        self._spec = spec
+        self._fingerprint = spec.fingerprint
         self._recovery = recovery
         self._lock = Lock()
         self._producers: dict[int, Future[LaneProducer]] = {}
+        self._restored: dict[int, Future[Lane]] = {}
         self._sink_snapshots: dict[int, SinkSnapshot] = {}
         self._opened: dict[int, OpenedLane] = {}
         self._pool = ThreadPoolExecutor(_OPENING_THREADS, thread_name_prefix="open-lane")
 
-    def prepare(self, index: int, snapshot: SinkSnapshot | None) -> None:
-        """Start to open the producer of a lane that this process will write.
+    def prepare(self, index: int) -> None:
+        """Start to open a lane of this process, beside the others.
 
-        snapshot: the sink's recovery snapshot of the lane, if there is one.
+        With a recovery directory that goes as far as is possible before its snapshot is known.
         """
         with self._lock:
-            if snapshot is not None:
-                self._sink_snapshots[index] = snapshot
             self._producer(index)
+            if not self._recovery and index not in self._restored:
+                self._restored[index] = self._pool.submit(self._restore, index, None)
+
+    def resume(self, index: int, snapshot: SinkSnapshot | None) -> None:
+        """Note the sink's recovery snapshot of a lane, if there is one."""
+        if snapshot is not None:
+            with self._lock:
+                self._sink_snapshots[index] = snapshot
 
     def _producer(self, index: int) -> Future[LaneProducer]:
         if index not in self._producers:
             self._producers[index] = self._pool.submit(LaneProducer, self._access, index)
         return self._producers[index]
 
-    def open_for_deciding(self, index: int, spec: LaneSpec, snapshot: LaneSnapshot | None) -> Lane:
+    def open(self, index: int, snapshot: LaneSnapshot | None) -> Lane:
         """Rule 3: fence the lane, then read its changelog to the end and apply it.
 
         Raises StateError if the changelog is gone or was made with other settings.
         """
+        with self._lock:
+            restored = self._restored.get(index)
+        if restored is not None and snapshot is None:
+            return restored.result()
+        return self._restore(index, snapshot)
+
+    def _restore(self, index: int, snapshot: LaneSnapshot | None) -> Lane:
+        spec = self._spec
         with self._lock:
             future = self._producer(index)
             sink_snapshot = self._sink_snapshots.get(index)
@@ -197,44 +207,10 @@ class LaneOpener:
             log.info("lane %d: restored %d keys from %s", lane.index, keys, self._changelog.topic)
         return end, found
 
-    def open_for_writing(self, index: int) -> OpenedLane:
-        """Return the lane that was opened here for deciding; otherwise open it for its sink."""
+    def opened(self, index: int) -> OpenedLane:
+        """Return a lane that was opened."""
         with self._lock:
-            opened = self._opened.get(index)
-            future = self._producer(index)
-        if opened is not None:
-            return opened
-        opened = OpenedLane(future.result())
-        self._changelog.wait_until_settled(index)
-        progress, found = self._read_segments(index, opened)
-        claim(opened, self._changelog, progress, self._fingerprint, found)
-        return opened
-
-    def _read_segments(
-        self, index: int, opened: OpenedLane
-    ) -> tuple[LaneProgress, ChangelogRecord | None]:
-        """Read the last sequence and the segments from a lane's changelog.
-
-        Returns the lane's progress, and the last record.
-
-        Without the segments, trimming would judge all older keys by the age of the next ones.
-        """
-        consumer = self._changelog.consumer()
-        newest = float("-inf")
-        progress, found = LaneProgress(0, {}, {}, float("-inf")), None
-        try:
-            for entry in self._changelog.read(consumer, index, 0):
-                change = entry.record.change
-                newest = max(newest, change.delta.newest)
-                if entry.record.last:
-                    progress = LaneProgress.concat([progress, change.progress])
-                    found = entry.record
-                    opened.sequence = max(opened.sequence, change.progress.sequence)
-                    opened.segments.add(entry.end, newest)
-                    newest = float("-inf")
-        finally:
-            consumer.close()
-        return progress, found
+            return self._opened[index]
 
 
 def _same_moment(snapshot: LaneSnapshot, sink_snapshot: SinkSnapshot) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from connectors.exactly_once.changelog import Changelog
@@ -12,6 +13,7 @@ from connectors.exactly_once.lane_writer import LaneWriter
 from connectors.lane_sink import LanePartition, LaneSink
 from connectors.shutdown import exit_on_user_error
 from operators.encode.encoder import Output
+from operators.lanes.placement import lane_names
 from operators.monitoring.observer import Observer
 
 
@@ -19,13 +21,12 @@ from operators.monitoring.observer import Observer
 class TransactionalSinkSettings:
     """How to write.
 
-    lanes: their number.  together: whether every lane's state and sink are on one worker; then
-    its producer is opened before the first record.
+    lanes: their number.  own: those whose state is in this process.
     """
 
     writer: WriterSettings
     lanes: int
-    together: bool
+    own: Sequence[int]
 
 
 class _TransactionalPartition(LanePartition[SinkSnapshot | None]):
@@ -95,20 +96,29 @@ class TransactionalKafkaSink(LaneSink[SinkSnapshot | None]):
         self._writers: dict[int, LaneWriter] = {}
         self._ends: dict[int, int] = {}
 
+    def list_parts(self) -> list[str]:
+        """Name the lanes whose state is in this process: Bytewax makes their partitions here.
+
+        The cluster is complete by now, so the producers of the lanes are opened, all at once.
+        """
+        names = lane_names(self._settings.lanes)
+        for lane in self._settings.own:
+            self._opener.prepare(lane)
+        return [names[lane] for lane in self._settings.own]
+
     @exit_on_user_error
     def build_part(
         self, step_id: str, for_part: str, resume_state: SinkSnapshot | None
     ) -> _TransactionalPartition:
-        """Start to open a lane of this worker."""
+        """Begin with a lane of this process."""
         del step_id
         lane = self.part_fn(for_part)
-        if self._settings.together:
-            self._opener.prepare(lane, resume_state)
+        self._opener.resume(lane, resume_state)
         return _TransactionalPartition(self, lane, resume_state)
 
     def open_writer(self, lane: int) -> LaneWriter:
         """Make the writer of a lane, on its first batch."""
-        opened = self._opener.open_for_writing(lane)
+        opened = self._opener.opened(lane)
         writer = LaneWriter(opened, self._changelog, self._settings.writer, self._observer)
         self._writers[lane] = writer
         return writer

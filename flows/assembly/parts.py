@@ -57,7 +57,7 @@ from operators.errors import SettingsError, SourceError
 from operators.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane, OpenLane
 from operators.lanes.lane_snapshot import LaneSnapshot
-from operators.lanes.placement import EVEN_WORKERS, lanes_meet
+from operators.lanes.placement import lanes_on
 from operators.lanes.spec import LaneSpec
 from operators.monitoring.observer import Observer
 from operators.similarity.near_duplicates import SIMILAR
@@ -141,16 +141,15 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         open_lane = partial(_open_from_snapshot, spec)
         sink = KafkaSink(SinkSettings(access, topics, settings.lanes), observer)
     else:
+        _warn_of_idle_workers(settings, launch)
         access = fitted(access, settings.input_topic, [*topics.values(), changelog.topic])
-        opener = LaneOpener(
-            access, changelog, spec.fingerprint, recovery=launch.recovery is not None
-        )
-        open_lane = partial(_open_from_changelog, opener, spec)
+        opener = LaneOpener(access, changelog, spec, recovery=launch.recovery is not None)
+        open_lane = opener.open
         sink = TransactionalKafkaSink(
             TransactionalSinkSettings(
                 _writer_settings(settings, launch, spec),
                 settings.lanes,
-                _lanes_together(settings, launch),
+                lanes_on(settings.lanes, launch.workers, launch.own_workers),
             ),
             opener,
             changelog,
@@ -236,25 +235,12 @@ def _commit_seconds(settings: Settings) -> float:
     return settings.commit_interval_ms / 1000.0
 
 
-def _lanes_together(settings: Settings, launch: Launch) -> bool:
-    """Whether the state and the sink of each lane are on one worker.
-
-    Raises SettingsError if RocksDB needs that and the number of workers prevents it.
-    """
+def _warn_of_idle_workers(settings: Settings, launch: Launch) -> None:
     if launch.workers > settings.lanes and launch.process == 0:
         log.warning(
             "%d workers, but DEDUP_LANES=%d: the others have nothing to decide",
             *(launch.workers, settings.lanes),
         )
-    together = lanes_meet(settings.lanes, launch.workers)
-    if settings.state == "rocksdb" and not together:
-        msg = (
-            f"DEDUP_STATE=rocksdb needs the state and the output of each lane on one worker, which "
-            f"{launch.workers} workers cannot give: use at most {EVEN_WORKERS}, or "
-            "DEDUP_STATE=memory"
-        )
-        raise SettingsError(msg)
-    return together
 
 
 def _open_from_snapshot(spec: LaneSpec, index: int, snapshot: LaneSnapshot | None) -> Lane:
@@ -262,12 +248,6 @@ def _open_from_snapshot(spec: LaneSpec, index: int, snapshot: LaneSnapshot | Non
     if snapshot is not None:
         lane.restore(snapshot)
     return lane
-
-
-def _open_from_changelog(
-    opener: LaneOpener, spec: LaneSpec, index: int, snapshot: LaneSnapshot | None
-) -> Lane:
-    return opener.open_for_deciding(index, spec, snapshot)
 
 
 def _observed(open_lane: OpenLane, observer: Observer) -> OpenLane:

@@ -66,8 +66,7 @@ def lane_names(lanes: int) -> tuple[str, ...]:
 
     lanes: number of lanes, ≥ 1.  Bytewax sends a state key to worker hash mod W.  Lane i has
     a name for which this is i mod W, for every W up to `EVEN_WORKERS` (or up to `lanes`, if
-    fewer).  The names sort by lane index, so that a lane's sink partition is on the worker
-    of its state.
+    fewer).  The names sort by lane index, as Bytewax numbers the partitions of a sink.
     """
     modulus = math.lcm(*range(1, min(lanes, EVEN_WORKERS) + 1))
     return _names("lane", lanes, modulus)
@@ -105,14 +104,3 @@ def lanes_on(lanes: int, workers: int, own: Collection[int]) -> list[int]:
     hashes = siphash13([name.encode() for name in lane_names(lanes)])
     worker_of = (hashes % np.uint64(workers)).tolist()
     return [lane for lane, worker in enumerate(worker_of) if worker in own]
-
-
-def lanes_meet(lanes: int, workers: int) -> bool:
-    """Tell whether each lane's state and sink partition are on the same worker.
-
-    Bytewax sends a state key to worker hash mod W, and sorted sink partition i to worker
-    i mod W.
-    """
-    names = lane_names(lanes)
-    hashes = siphash13([name.encode() for name in names])
-    return bool((hashes % np.uint64(workers) == np.arange(lanes) % workers).all())

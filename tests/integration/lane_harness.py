@@ -61,10 +61,7 @@ class Snapshot:
 
 @dataclass
 class LaneHarness:
-    """An application; each `Run` is one of its processes, one after another or at a time.
-
-    together: whether a lane's state and sink are in one process, as with few workers.
-    """
+    """An application; each `Run` is one of its processes, one after another or at a time."""
 
     topics: Topics
     lanes: int = 2
@@ -76,7 +73,6 @@ class LaneHarness:
     failures: list[DedupError] = field(default_factory=list)
     producer: dict[str, str | int | float | bool] = field(default_factory=dict)
     message_bytes: int = 1_000_000
-    together: bool = True
     runs: list["Run"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -158,12 +154,7 @@ class Run:
             snapshot_max_bytes=harness.snapshot_max_bytes,
         )
         self.observer = Observer(Metrics())
-        self._opener = LaneOpener(harness.access, harness.changelog, harness.fingerprint)
-        writing = (
-            self._opener
-            if harness.together
-            else LaneOpener(harness.access, harness.changelog, harness.fingerprint)
-        )
+        self._opener = LaneOpener(harness.access, harness.changelog, self._spec)
         outputs = harness.topics.outputs
         self.sink = TransactionalKafkaSink(
             TransactionalSinkSettings(
@@ -176,9 +167,9 @@ class Run:
                     trim_seconds=harness.trim_seconds,
                 ),
                 harness.lanes,
-                together=harness.together,
+                own=range(harness.lanes),
             ),
-            writing,
+            self._opener,
             harness.changelog,
             self.observer,
         )
@@ -199,9 +190,7 @@ class Run:
     def lane(self, index: int) -> Lane:
         """Return a lane; the first call opens it."""
         if index not in self.lanes:
-            self.lanes[index] = self._opener.open_for_deciding(
-                index, self._spec, self._states.get(index)
-            )
+            self.lanes[index] = self._opener.open(index, self._states.get(index))
         return self.lanes[index]
 
     def open(self) -> None:

@@ -8,7 +8,6 @@ import pytest
 from confluent_kafka import KafkaException
 
 from deploy.kafka import Broker
-from operators.lanes.placement import lanes_meet
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, fail, finish, recovery_directory
 from tests.integration.paced_producer import PacedProducer
@@ -129,8 +128,7 @@ def test_without_group_and_recovery_directory_the_changelog_is_enough(
 
 @pytest.mark.parametrize("processes", [3])
 def test_more_workers_than_lanes(make_topics: MakeTopics, tmp_path: Path, processes: int) -> None:
-    """Two lanes on three workers: a lane's state and sink are on different workers; one idles."""
-    assert not lanes_meet(2, processes)
+    """Two lanes on three workers, for which their names were not made: one process idles."""
     topics = make_topics(2)
     recovery = recovery_directory(tmp_path / "recovery")
     settings = topics.settings | {"DEDUP_LANES": "2"}

@@ -6,7 +6,6 @@ from threading import Event, Thread, current_thread
 import pytest
 
 from connectors.exactly_once import lane_producer, lane_writer
-from connectors.exactly_once.lane_opener import LaneOpener
 from connectors.librdkafka.column_producer import ANY_PARTITION, ColumnProducer
 from connectors.librdkafka.packed_records import PackedRecords
 from tests.integration.conftest import MakeHarness
@@ -24,7 +23,7 @@ def test_closing_does_not_wait_for_a_lane_that_was_fenced(
     old = harness.run()
     old.feed(make_records(0, 20))
     # Takes over one lane only.
-    LaneOpener(harness.access, harness.changelog, harness.fingerprint).open_for_writing(1)
+    harness.run().lane(1)
     began = time.monotonic()
     old.parts[0].snapshot()
     old.parts[0].close()

@@ -50,9 +50,7 @@ def answered_once(harness: LaneHarness) -> int:
     return run.lanes[0].sequence
 
 
-@pytest.mark.parametrize("together", [True, False], ids=["one process", "two processes"])
-def test_a_lane_waits_for_it(harness: LaneHarness, together: bool) -> None:
-    harness.together = together
+def test_a_lane_waits_for_it(harness: LaneHarness) -> None:
     sequence = answered_once(harness) + 1
     with open_transaction(harness, sequence) as producer:
         end = threading.Timer(LATE_SECONDS, producer.commit_transaction, [SECONDS])

@@ -1,19 +1,16 @@
-"""Live keys were deleted from the changelog where a lane's state and sink are in two processes.
+"""Live keys were deleted from the changelog where a lane's state and sink were in two processes.
 
-The process that writes a lane did not know how new the keys are that the changelog holds at its
+The process that wrote a lane did not know how new the keys are that the changelog holds at its
 start.  It took them for as old as what it wrote first; with nothing but repeats that is older
-than everything, so that the next trim deleted them.
+than everything, so that the next trim deleted them.  Now the process that decides a lane writes it.
 """
-
-import pytest
 
 from tests.integration.conftest import MakeHarness
 from tests.integration.lane_harness import make_records, repeats
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_an_epoch_of_repeats_trims_no_live_key(make_harness: MakeHarness, together: bool) -> None:
-    harness = make_harness(trim_seconds=0.0, together=together)
+def test_an_epoch_of_repeats_trims_no_live_key(make_harness: MakeHarness) -> None:
+    harness = make_harness(trim_seconds=0.0)
     events = make_records(0, 100)
     first = harness.run()
     first.feed(events)
@@ -35,12 +32,9 @@ def test_an_epoch_of_repeats_trims_no_live_key(make_harness: MakeHarness, togeth
     assert found == {"unique": 100, "duplicate": 300, "late": 0, "invalid": 0}
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_keys_that_came_before_older_ones_are_not_trimmed(
-    make_harness: MakeHarness, together: bool
-) -> None:
+def test_keys_that_came_before_older_ones_are_not_trimmed(make_harness: MakeHarness) -> None:
     """Event time goes back: what is written first is older than what the changelog holds."""
-    harness = make_harness(trim_seconds=0.0, together=together, window_seconds=100.0)
+    harness = make_harness(trim_seconds=0.0, window_seconds=100.0)
     newer = make_records(0, 100, first_time=1_700_000_300.0)
     first = harness.run()
     first.feed(newer)

@@ -16,7 +16,7 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from bytewax.testing import cluster_main
 
-from operators.lanes.placement import EVEN_WORKERS, lane_names, lanes_meet, siphash13
+from operators.lanes.placement import EVEN_WORKERS, lane_names, lanes_on, siphash13
 
 LANES = 8
 
@@ -39,11 +39,14 @@ def test_lane_i_goes_to_worker_i_mod_w(lanes: int) -> None:
     names = lane_names(lanes)
     for workers in range(1, min(lanes, EVEN_WORKERS) + 1):
         assert _workers(names, workers) == [lane % workers for lane in range(lanes)]
-        assert lanes_meet(lanes, workers)
 
 
-def test_with_more_workers_than_names_were_made_for_lanes_may_not_meet() -> None:
-    assert not lanes_meet(32, 11)
+@pytest.mark.parametrize("workers", [1, 4, 11, 40])
+def test_every_lane_is_on_one_worker(workers: int) -> None:
+    """However many there are; more than names are made for get them unevenly."""
+    found = [lanes_on(32, workers, [worker]) for worker in range(workers)]
+    assert sorted(lane for lanes in found for lane in lanes) == list(range(32))
+    assert [lanes.count(lane) for lane, lanes in enumerate(found)]
 
 
 def test_names_are_sorted_and_differ() -> None:
