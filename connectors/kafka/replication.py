@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, ResourceType
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.requests import REQUEST_SECONDS, list_topics
+from connectors.kafka.requests import REQUEST_SECONDS, answer_to, list_topics
 
 _BROKER_DEFAULT: Final = -1
 _DEFAULT_FACTOR: Final = "default.replication.factor"
@@ -40,7 +40,7 @@ def _default_factor(admin: AdminClient, cluster: ClusterMetadata) -> int | None:
     resource = ConfigResource(ResourceType.BROKER, str(next(iter(cluster.brokers))))
     futures = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)
     try:
-        config = futures[resource].result()
+        config = answer_to(futures[resource])
     except KafkaException:
         return None
     return int(config[_DEFAULT_FACTOR].value) if _DEFAULT_FACTOR in config else None
