@@ -165,18 +165,25 @@ class Batch:
     """Records of one or more spans; a batch without records is a heartbeat.
 
     known: all input partitions, with the first batch of a source and when they have changed;
-    else None.  stop: the whole job is to stop; such a batch has nothing else.
+    else None.  stop: the whole job is to stop.  asks: whether a process was told to stop.  A
+    batch that stops or asks has nothing else.
     """
 
     spans: Spans
     records: Records
     known: Sequence[InputPartition] | None = None
     stop: bool = False
+    asks: bool = False
 
     @staticmethod
     def stops() -> Batch:
         """Make the batch that stops the job."""
         return Batch(Spans((), ()), Records(np.zeros(0, np.int64), ()), stop=True)
+
+    @staticmethod
+    def asking() -> Batch:
+        """Make the batch that asks all processes whether they were told to stop."""
+        return Batch(Spans((), ()), Records(np.zeros(0, np.int64), ()), asks=True)
 
     @staticmethod
     def of(span: Span, records: Records, known: Sequence[InputPartition] | None = None) -> Batch:

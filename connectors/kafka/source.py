@@ -21,7 +21,13 @@ from connectors.kafka.input_watch import InputWatch
 from connectors.kafka.partition_reading import SHARES, share_of
 from connectors.kafka.source_settings import SourceSettings
 from connectors.kafka.starting_offsets import InputOffsets, ends_of
-from connectors.shutdown import exit_on_user_error, run_at_exit, started, stop_requested
+from connectors.shutdown import (
+    StopQuestions,
+    exit_on_user_error,
+    run_at_exit,
+    started,
+    stop_requested,
+)
 from operators.batches import Batch, InputPartition
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
@@ -86,6 +92,7 @@ class _Share(StatefulSourcePartition[Batch, Snapshot]):
         self._settings = settings
         self._observer = observer
         self._leads = leads
+        self._questions = StopQuestions()
         if leads:
             observer.liveness.source_opened()
 
@@ -105,7 +112,7 @@ class _Share(StatefulSourcePartition[Batch, Snapshot]):
         if not batches and shared.reader.ended:
             shared.ended = True
             raise StopIteration
-        return batches
+        return (*batches, Batch.asking()) if self._questions.due() else batches
 
     def next_awake(self) -> datetime | None:
         """Read again at once while many records are waiting, else after a short pause.
