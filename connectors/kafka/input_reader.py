@@ -11,6 +11,7 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from connectors.kafka.client_errors import error_text
+from connectors.kafka.group_offsets import comment_of
 from connectors.kafka.input_client import OFFSET_GONE, InputClient
 from connectors.kafka.input_watch import FRESH_SECONDS, InputWatch
 from connectors.kafka.partition_reading import Reading, share_of
@@ -289,11 +290,12 @@ class InputReader:
             self._observer.reading(reading.partition, lag, "idle" if reading.idle else "read")
 
     def commit(self, offsets: Mapping[InputPartition, int], *, wait: bool) -> None:
-        """Commit offsets to the group, for lag tools; a failure only lets them trail."""
-        readings = self._readings
-        places = {readings[one].place: at for one, at in offsets.items() if one in readings}
-        if places:
-            self._client.commit(places, wait=wait)
+        """Commit offsets to the group; a failure only lets them trail."""
+        own = {one: self._readings[one].place for one in offsets if one in self._readings}
+        if own:
+            comments = {place: comment_of(one) for one, place in own.items()}
+            places = {place: offsets[one] for one, place in own.items()}
+            self._client.commit(places, comments, wait=wait)
 
     def close(self) -> None:
         """Destroy the client; may wait forever for a commit under way."""

@@ -1,13 +1,12 @@
-"""Where reading begins: where the changelog says, or the consumer group."""
+"""Where reading begins: at the ends of the input, or where all lanes have come to."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
@@ -15,8 +14,6 @@ from connectors.kafka.offsets import ask_all_offsets
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
 from operators.batches import InputPartition
 from operators.errors import StateError
-
-log = logging.getLogger("dedup.source")
 
 Start = Literal["earliest", "latest"]
 _FIRST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -85,55 +82,6 @@ def _check_ids(
                 "2.8): it is not known where to go on. Choose another DEDUP_APP_ID"
             )
             raise StateError(msg)
-
-
-def group_offsets(
-    access: KafkaAccess, partitions: Collection[InputPartition], start: Start
-) -> dict[InputPartition, int]:
-    """Return the group's offsets, for a job without a changelog; commit those that it lacks.
-
-    A new application that began at `latest` and died at once must not begin at a later `latest`.
-    If the group has offsets, other partitions are new and begin at their first record.
-    Raises KafkaUnreachableError.
-    """
-    consumer = Consumer(access.consumer_settings("starts", brief=True))
-    try:
-        places = {TopicPartition(topic, number): None for topic, _, number in partitions}
-
-        def ask() -> list[TopicPartition]:
-            committed = consumer.committed(list(places), timeout=REQUEST_SECONDS)
-            for place in committed:
-                if place.error is not None:
-                    raise KafkaException(place.error)
-            return committed
-
-        # The first request of a client must be one that waits for a broker.
-        retrying(access, lambda: consumer.list_topics(timeout=REQUEST_SECONDS))
-        committed = {
-            (place.topic, place.partition): place.offset for place in retrying(access, ask)
-        }
-        starts = {
-            partition: committed[partition.topic, partition.partition]
-            for partition in partitions
-            if committed[partition.topic, partition.partition] >= 0
-        }
-        missing = [partition for partition in partitions if partition not in starts]
-        if missing and starts:
-            log.warning(
-                "group %s has no offsets for %s: reading begins at their first record",
-                access.app_id,
-                ", ".join(f"{topic}/{number}" for topic, _, number in missing),
-            )
-        begun = offsets_to_begin(access, missing, "earliest" if starts else start)
-        if begun:
-            offsets = [
-                TopicPartition(topic, number, offset)
-                for (topic, _, number), offset in begun.items()
-            ]
-            retrying(access, lambda: consumer.commit(offsets=offsets, asynchronous=False))
-    finally:
-        consumer.close()
-    return starts | begun
 
 
 def firsts_of(

@@ -26,6 +26,7 @@ from connectors.files.source import LinesSource
 from connectors.files.statistics_sink import StatsLinesSink
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
+from connectors.kafka.group_offsets import group_offsets
 from connectors.kafka.input_topics import input_partitions
 from connectors.kafka.permissions import CHANGELOG, READ, WRITE, check_permissions
 from connectors.kafka.source import KafkaSource
@@ -33,7 +34,6 @@ from connectors.kafka.source_settings import SourceSettings
 from connectors.kafka.starting_offsets import (
     InputOffsets,
     answered_by_all,
-    group_offsets,
     offsets_to_begin,
 )
 from connectors.kafka.timing import PollTiming
@@ -127,7 +127,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         changelog.ensure(settings.input_topic)
     source = KafkaSource(
         _source_settings(settings, access),
-        _input_offsets(settings, access, changelog, spec.fingerprint),
+        _input_offsets(settings, launch, access, changelog, spec.fingerprint),
         observer=observer,
     )
     topics = output_topics(settings)
@@ -176,6 +176,7 @@ def _prepare_topics(settings: Settings, access: KafkaAccess, changelog: Changelo
 
 def _input_offsets(
     settings: Settings,
+    launch: Launch,
     access: KafkaAccess,
     changelog: Changelog | None,
     fingerprint: dict[str, str],
@@ -192,7 +193,7 @@ def _input_offsets(
         msg = f"cannot read {' or '.join(topics)}: it has no partitions. Was it deleted just now?"
         raise SourceError(msg)
     if changelog is None:
-        starts = group_offsets(access, partitions, settings.start)
+        starts = group_offsets(access, partitions, settings.start, begins=launch.process == 0)
         return InputOffsets(starts, use_snapshots=True)
     answered = begin_application(
         access,
