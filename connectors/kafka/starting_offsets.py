@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from confluent_kafka import IsolationLevel, TopicPartition
@@ -14,6 +15,8 @@ from connectors.kafka.offsets import ask_all_offsets
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
 from operators.batches import InputPartition
 from operators.errors import StateError
+
+log = logging.getLogger("dedup.source")
 
 Start = Literal["earliest", "latest"]
 _FIRST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -96,6 +99,39 @@ def ends_of(
 ) -> dict[InputPartition, int]:
     """Return the end of each partition, for readers of a level.  Raises KafkaUnreachableError."""
     return _ask(access, partitions, _LATEST, level)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnds:
+    """Where a run ends that stops at the end of its input.
+
+    stops: for each partition, the end of what a `read_committed` reader gets.  left: of those
+    where a transaction was open, the end of all records.
+    """
+
+    stops: Mapping[InputPartition, int] = field(default_factory=dict)
+    left: Mapping[InputPartition, int] = field(default_factory=dict)
+
+    @staticmethod
+    def ask(access: KafkaAccess, partitions: Collection[InputPartition]) -> RunEnds:
+        """Ask the brokers.  Raises KafkaUnreachableError."""
+        # In this order: what is committed in between does not look open.
+        ends = ends_of(access, partitions, IsolationLevel.READ_UNCOMMITTED)
+        stops = ends_of(access, partitions, IsolationLevel.READ_COMMITTED)
+        return RunEnds(stops, {one: end for one, end in ends.items() if end > stops[one]})
+
+    def tell_left(self, read: Collection[InputPartition]) -> None:
+        """Log which records of these partitions were left to the next run."""
+        for partition in sorted(self.left.keys() & set(read)):
+            stop = self.stops[partition]
+            log.warning(
+                "%s/%d was read up to offset %d: a writer's transaction was open there when this "
+                "run began. The next run goes on there; at most %d records were left to it",
+                partition.topic,
+                partition.partition,
+                stop,
+                self.left[partition] - stop,
+            )
 
 
 def _ask(
