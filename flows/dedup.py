@@ -47,7 +47,8 @@ from operators.coalesce import coalesce
 from operators.deduplicate import lane_mapper
 from operators.errors import DedupError
 from operators.lanes.cut import cut
-from operators.lanes.placement import lane_names, worker_names
+from operators.lanes.placement import lane_names, lanes_on, worker_names
+from operators.monitoring.late_history import LateHistory
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from operators.split import split
@@ -66,7 +67,8 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     def cut_into_lanes(batch: DecodedBatch) -> list[tuple[str, Slice]]:
         return [(names[slice_.lane], slice_) for slice_ in cut(batch, settings.lanes)]
 
-    decide = exit_on_user_error(lane_mapper(parts.open_lane, observer.decided))
+    history = LateHistory(lanes_on(settings.lanes, launch.workers, launch.own_workers))
+    decide = exit_on_user_error(lane_mapper(parts.open_lane, observer.decided, history.decided))
     encode = exit_on_user_error(parts.encode)
     flow = Dataflow("dedup")
     batches = op.input("shares", flow, parts.source)

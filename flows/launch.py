@@ -37,6 +37,12 @@ class Launch:
         """Number of workers in the whole cluster."""
         return self.processes * self.workers_per_process
 
+    @property
+    def own_workers(self) -> range:
+        """Indexes of this process's workers."""
+        first = self.process * self.workers_per_process
+        return range(first, first + self.workers_per_process)
+
 
 def read_launch(argv: Sequence[str], environ: Mapping[str, str]) -> Launch:
     """Read the options of `python -m bytewax.run` that the job needs.

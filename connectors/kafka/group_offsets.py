@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
-from connectors.kafka.starting_offsets import Start, offsets_to_begin
+from connectors.kafka.starting_offsets import InputOffsets, Start, offsets_to_begin
 from operators.batches import InputPartition
 
 log = logging.getLogger("dedup.source")
@@ -32,7 +32,7 @@ def comment_of(partition: InputPartition) -> str:
 
 def group_offsets(
     access: KafkaAccess, partitions: Collection[InputPartition], start: Start, *, begins: bool
-) -> dict[InputPartition, int]:
+) -> InputOffsets:
     """Return the group's offsets, for a job without a changelog; commit those that it lacks.
 
     A new application that began at `latest` and died at once must not begin at a later `latest`.
@@ -65,7 +65,7 @@ def group_offsets(
             retrying(access, lambda: consumer.commit(offsets=offsets, asynchronous=False))
     finally:
         consumer.close()
-    return starts | begun
+    return InputOffsets(starts | begun, use_snapshots=True, new=missing if committed else ())
 
 
 def _committed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import (
@@ -18,6 +19,19 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.requests import retrying
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionEnd:
+    """Where a partition ended a moment ago.
+
+    committed: offset after the last record that a `read_committed` reader can get.  end: offset
+    after the last record.  asked_at: before the question, by the clock of the watch.
+    """
+
+    committed: int
+    end: int
+    asked_at: float
 
 
 def ask_offsets(

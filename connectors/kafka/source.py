@@ -14,12 +14,13 @@ from threading import Lock, get_ident
 from typing import TypeAlias
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from confluent_kafka import IsolationLevel
 
 from connectors.kafka.input_reader import InputReader
 from connectors.kafka.input_watch import InputWatch
 from connectors.kafka.partition_reading import SHARES, share_of
 from connectors.kafka.source_settings import SourceSettings
-from connectors.kafka.starting_offsets import InputOffsets, RunEnds
+from connectors.kafka.starting_offsets import InputOffsets, RunEnds, ends_of
 from connectors.shutdown import (
     StopQuestions,
     exit_on_user_error,
@@ -217,5 +218,7 @@ class KafkaSource(FixedPartitionedSource[Batch, Snapshot]):
                 self._ends = RunEnds.ask(settings.access, partitions)
             seconds = min(settings.idle_seconds / 4, _MAX_ENDS_SECONDS)
             self._watch = InputWatch(settings.access, settings.topics, partitions, seconds)
+            level = IsolationLevel.READ_COMMITTED
+            self._watch.history |= ends_of(settings.access, self._offsets.new, level)
             self._watch.start()
         return self._watch

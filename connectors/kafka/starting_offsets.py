@@ -27,11 +27,13 @@ class InputOffsets:
     """The input partitions at the start, and where reading begins in each.
 
     use_snapshots: whether an offset in a recovery snapshot comes first; with a changelog it does
-    not, since only the changelog says what was answered.
+    not, since only the changelog says what was answered.  new: partitions that appeared after the
+    application had begun.
     """
 
     starts: Mapping[InputPartition, int]
     use_snapshots: bool
+    new: Collection[InputPartition] = ()
 
     @property
     def partitions(self) -> list[InputPartition]:
@@ -52,7 +54,7 @@ def answered_by_all(
     access: KafkaAccess,
     partitions: Collection[InputPartition],
     lanes: Sequence[Mapping[InputPartition, int]],
-) -> dict[InputPartition, int]:
+) -> InputOffsets:
     """Return the offset up to which all lanes have answered each partition.
 
     A partition that a lane does not know appeared after the application had begun: it begins at
@@ -66,7 +68,8 @@ def answered_by_all(
         known = [offset for offset in offsets if offset is not None]
         if known and len(known) == len(offsets):
             starts[partition] = min(known)
-    return starts | firsts_of(access, [one for one in partitions if one not in starts])
+    new = [partition for partition in partitions if partition not in starts]
+    return InputOffsets(starts | firsts_of(access, new), use_snapshots=False, new=new)
 
 
 def _check_ids(

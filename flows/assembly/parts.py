@@ -193,8 +193,7 @@ def _input_offsets(
         msg = f"cannot read {' or '.join(topics)}: it has no partitions. Was it deleted just now?"
         raise SourceError(msg)
     if changelog is None:
-        starts = group_offsets(access, partitions, settings.start, begins=launch.process == 0)
-        return InputOffsets(starts, use_snapshots=True)
+        return group_offsets(access, partitions, settings.start, begins=launch.process == 0)
     answered = begin_application(
         access,
         changelog,
@@ -205,7 +204,7 @@ def _input_offsets(
         if lane is not None:
             check_fingerprint(lane.fingerprint, fingerprint, changelog.topic)
     positions = [{} if lane is None else lane.positions for lane in answered]
-    return InputOffsets(answered_by_all(access, partitions, positions), use_snapshots=False)
+    return answered_by_all(access, partitions, positions)
 
 
 def _source_settings(settings: Settings, access: KafkaAccess) -> SourceSettings:

@@ -114,10 +114,8 @@ def health_of(settings: Settings, launch: Launch, observer: Observer) -> Health:
     """Make the health of a process from its settings and launch options."""
     if settings.embedded:
         return Health(observer)
-    first = launch.process * launch.workers_per_process
-    own_workers = range(first, first + launch.workers_per_process)
     return Health(
         observer,
-        lanes_on(settings.lanes, launch.workers, own_workers),
+        lanes_on(settings.lanes, launch.workers, launch.own_workers),
         BrokerCheck(kafka_access(settings), settings.input_topic),
     )

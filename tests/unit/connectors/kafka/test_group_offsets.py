@@ -15,11 +15,11 @@ HERE = InputPartition("t", "abc", 3)
     "comment, counts",
     [
         (comment_of(HERE), True),
-        (comment_of(HERE._replace(topic_id="abd")), False),
+        (comment_of(HERE._replace(topic_id="xyz")), False),
         (comment_of(HERE._replace(topic_id="ab")), False),
         (None, True),
         ("", True),
-        ("abd", True),
+        ("xyz", True),
     ],
     ids=["its own", "another topic's", "half of it", "none", "empty", "of another tool"],
 )
