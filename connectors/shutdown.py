@@ -41,6 +41,12 @@ stop_requested = Event()
 started = Event()
 """Set once this process has met the others of its cluster and begins to read."""
 
+# A process that reads nothing is asked this often: a stop waits for the question.
+_ASK_SECONDS = 0.5
+
+has_peers = Event()
+"""Set where the job has several processes: a stop must reach all of them."""
+
 _failing = Lock()
 _exiting = Event()
 _last_steps: list[tuple[Thread, str]] = []
@@ -80,6 +86,23 @@ def _end_in_time(reader: int) -> None:
             "and writes them again."
         )
     )
+
+
+class StopQuestions:
+    """Tells a source when to ask the other processes whether one was told to stop."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: monotonic seconds."""
+        self._clock = clock
+        self._asked = -float("inf")
+
+    def due(self) -> bool:
+        """Whether to ask now; a job of one process never asks."""
+        now = self._clock()
+        if not has_peers.is_set() or now - self._asked < _ASK_SECONDS:
+            return False
+        self._asked = now
+        return True
 
 
 def run_at_exit(step: Callable[[], object], missed: str) -> None:

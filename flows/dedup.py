@@ -23,6 +23,7 @@ from bytewax.dataflow import Dataflow, Stream
 from connectors.shutdown import (
     exit_on_user_error,
     exit_with_error,
+    has_peers,
     stop_on_signals,
     stop_requested,
 )
@@ -47,7 +48,8 @@ from operators.coalesce import coalesce
 from operators.deduplicate import lane_mapper
 from operators.errors import DedupError
 from operators.lanes.cut import cut
-from operators.lanes.placement import lane_names, worker_names
+from operators.lanes.placement import lane_names, lanes_on, worker_names
+from operators.monitoring.late_history import LateHistory
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
 from operators.split import split
@@ -66,12 +68,13 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     def cut_into_lanes(batch: DecodedBatch) -> list[tuple[str, Slice]]:
         return [(names[slice_.lane], slice_) for slice_ in cut(batch, settings.lanes)]
 
-    decide = exit_on_user_error(lane_mapper(parts.open_lane, observer.decided))
+    history = LateHistory(lanes_on(settings.lanes, launch.workers, launch.own_workers))
+    decide = exit_on_user_error(lane_mapper(parts.open_lane, observer.decided, history.decided))
     encode = exit_on_user_error(parts.encode)
     flow = Dataflow("dedup")
     batches = op.input("shares", flow, parts.source)
     if launch.processes > 1:
-        _stop_together(batches, launch.workers)
+        _stop_together(batches, launch)
     coalesced = op.flat_map_batch("coalesce", batches, partial(coalesce, lanes=settings.lanes))
     decoded = op.map("decode", coalesced, exit_on_user_error(parts.decode))
     slices = op.flat_map("cut_into_lanes", decoded, cut_into_lanes)
@@ -91,17 +94,27 @@ def build(settings: Settings, launch: Launch, observer: Observer) -> Dataflow:
     return flow
 
 
-def _stop_together(batches: Stream[Batch], workers: int) -> None:
-    """Let a process that is told to stop tell all others; they stop at the same epoch."""
+def _stop_together(batches: Stream[Batch], launch: Launch) -> None:
+    """Let all processes stop when one is told to.
 
-    def told(batch: Batch) -> list[tuple[str, bool]]:
-        return [(name, True) for name in worker_names(workers)] if batch.stop else []
+    One that reads tells the others.  One that does not (it has no share of the input, or has read
+    all of it) cannot send anything by itself: those that read ask it again and again.
+    """
+    names = worker_names(launch.workers)[:: launch.workers_per_process]  # one in each process
 
-    def stop(_: None, is_told: bool) -> tuple[None, bool]:  # noqa: FBT001 - Bytewax's
-        stop_requested.set()
-        return None, is_told
+    def tell(batch: Batch) -> list[tuple[str, bool]]:
+        return [(name, batch.stop) for name in names] if batch.stop or batch.asks else []
 
-    op.stateful_map("stop", op.flat_map("tell_stop", batches, told), stop)
+    def answer(_: None, is_told: bool) -> tuple[None, bool]:  # noqa: FBT001 - Bytewax's
+        if is_told:
+            stop_requested.set()
+        return None, stop_requested.is_set() and not is_told
+
+    def tell_all(item: tuple[str, bool]) -> list[tuple[str, bool]]:
+        return [(name, True) for name in names] if item[1] else []
+
+    answers = op.stateful_map("stop", op.flat_map("tell_stop", batches, tell), answer)
+    op.stateful_map("stop_all", op.flat_map("tell_all", answers, tell_all), answer)
 
 
 def flow() -> Dataflow:
@@ -112,6 +125,8 @@ def flow() -> Dataflow:
         stop_on_signals()
         tune_malloc()
         launch = read_launch(sys.argv[1:], os.environ)
+        if launch.processes > 1:
+            has_peers.set()
         if settings.embedded:
             hold_recovery_directory(launch)
         check_recovery_directory(launch)

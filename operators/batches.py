@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from operators.columns.arrays import Bools, Floats, Hashes, Ints, Objects
+from operators.columns.arrays import Floats, Hashes, Ints, Objects
 from operators.columns.byte_column import ByteColumn
 from operators.columns.event_types import EventTypes
 from operators.columns.header_table import Headers
@@ -115,7 +115,8 @@ class Span:
     previous item, so compacted or aborted offsets leave no gap.
     read_at: wall clock when it was read, epoch seconds.  idle: all of the partition was read,
     and it had no data for longer than the idle limit.  ended: this run reads no more of it.
-    gone: its topic was deleted.
+    gone: its topic was deleted.  history_end: where the partition ended when the job found it,
+    until a span has reached that; None for partitions that were there from the start.
     """
 
     partition: InputPartition
@@ -125,6 +126,7 @@ class Span:
     idle: bool = False
     ended: bool = False
     gone: bool = False
+    history_end: int | None = None
 
 
 @dataclass(slots=True)
@@ -165,18 +167,25 @@ class Batch:
     """Records of one or more spans; a batch without records is a heartbeat.
 
     known: all input partitions, with the first batch of a source and when they have changed;
-    else None.  stop: the whole job is to stop; such a batch has nothing else.
+    else None.  stop: the whole job is to stop.  asks: whether a process was told to stop.  A
+    batch that stops or asks has nothing else.
     """
 
     spans: Spans
     records: Records
     known: Sequence[InputPartition] | None = None
     stop: bool = False
+    asks: bool = False
 
     @staticmethod
     def stops() -> Batch:
         """Make the batch that stops the job."""
         return Batch(Spans((), ()), Records(np.zeros(0, np.int64), ()), stop=True)
+
+    @staticmethod
+    def asking() -> Batch:
+        """Make the batch that asks all processes whether they were told to stop."""
+        return Batch(Spans((), ()), Records(np.zeros(0, np.int64), ()), asks=True)
 
     @staticmethod
     def of(span: Span, records: Records, known: Sequence[InputPartition] | None = None) -> Batch:
@@ -272,27 +281,3 @@ class Slice:
             *(self.lane, self.spans, records, own),
             *(self.decided, self.max_event_times, self.known),
         )
-
-
-def select_rows(slice_: Slice, kept: Bools) -> Slice:
-    """Keep only some records of a slice; its spans stay."""
-    rows = np.flatnonzero(kept)
-    position = {row: new for new, row in enumerate(rows.tolist())}
-    decided = slice_.decided
-    return Slice(
-        lane=slice_.lane,
-        spans=slice_.spans.to_rows(rows),
-        records=slice_.records,
-        rows=slice_.rows[rows],
-        decided=DecisionColumns(
-            times=decided.times[kept],
-            running_max=decided.running_max[kept],
-            hashes=decided.hashes[kept],
-            invalid={position[r]: p for r, p in decided.invalid.items() if r in position},
-            shards=None if decided.shards is None else decided.shards[kept],
-            types=None if decided.types is None else decided.types[kept],
-            texts=None if decided.texts is None else decided.texts[kept],
-        ),
-        max_event_times=slice_.max_event_times,
-        known=slice_.known,
-    )

@@ -41,13 +41,13 @@ def coalesce(batches: Iterable[Batch], lanes: int) -> Iterator[Batch]:
     """Put consecutive batches into one, up to the limit of a batch.
 
     lanes: number of slices that a batch is cut into.  Spans keep their content and order,
-    so verdicts do not change.  Batches that stop the job are left out.
+    so verdicts do not change.  Batches that stop the job, or ask, are left out.
     """
     limit = batch_limit(lanes)
     waiting: list[Batch] = []
     records = size_bytes = 0
     for batch in batches:
-        if batch.stop:
+        if batch.stop or batch.asks:
             continue
         records += len(batch.records)
         size_bytes += batch.records.size_bytes

@@ -17,11 +17,12 @@ from operators.verdicts import VerdictBatch
 def lane_mapper(
     open_lane: OpenLane,
     on_decided: Callable[[Lane], None] | None = None,
+    on_answer: Callable[[VerdictBatch], None] | None = None,
 ) -> Callable[[Lane | LaneSnapshot | None, Slice], tuple[Lane, VerdictBatch]]:
     """Make the mapper for `stateful_map`, keyed by lane.
 
     open_lane: called for a lane's first slice; after a restart with the snapshot that
-    Bytewax kept.  on_decided: called after each slice.
+    Bytewax kept.  on_decided, on_answer: called after each slice.
     """
 
     def decide(state: Lane | LaneSnapshot | None, slice_: Slice) -> tuple[Lane, VerdictBatch]:
@@ -29,6 +30,8 @@ def lane_mapper(
         answer = lane.decide(slice_)
         if on_decided is not None:
             on_decided(lane)
+        if on_answer is not None:
+            on_answer(answer)
         return lane, answer
 
     return decide

@@ -81,7 +81,7 @@ def _check_new_application(
         committed = committed_offsets(access, consumer, asked)
     finally:
         consumer.close()
-    if any(offset >= 0 for offset in committed.values()):
+    if committed:
         msg = (
             f"DEDUP_APP_ID={access.app_id} has read {input_topic} before, but its changelog "
             f"{topic} is gone (or it ran with DEDUP_GUARANTEE=at_least_once): what it knew and "

@@ -13,7 +13,7 @@ import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.files.input_file import InputFile
-from connectors.shutdown import exit_on_user_error, started, stop_requested
+from connectors.shutdown import StopQuestions, exit_on_user_error, started, stop_requested
 from operators.batches import FILE, Batch, Records, Span
 from operators.errors import SourceError
 from operators.keys.canonical_json import is_json_object
@@ -72,6 +72,7 @@ class _FilePartition(StatefulSourcePartition[Batch, FilePosition]):
         self._lines: list[bytes] = []
         self._ended = False
         self._had_lines = True
+        self._questions = StopQuestions()
         self._liveness.source_opened()
 
     @exit_on_user_error
@@ -80,6 +81,10 @@ class _FilePartition(StatefulSourcePartition[Batch, FilePosition]):
         if self._ended or stop_requested.is_set():
             raise StopIteration
         self._liveness.note_activity()
+        batches = self._read_batch()
+        return (*batches, Batch.asking()) if self._questions.due() else batches
+
+    def _read_batch(self) -> Sequence[Batch]:
         at_end = False if self._lines else self._read()
         lines, self._lines = self._lines[:_MAX_LINES], self._lines[_MAX_LINES:]
         self._had_lines = bool(lines)

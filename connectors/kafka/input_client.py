@@ -125,10 +125,12 @@ class InputClient:
         """Offset after the last record, from the last fetch response; below 0 before the first."""
         return self._consumer.known_end(place)
 
-    def commit(self, offsets: Mapping[Place, int], *, wait: bool) -> None:
-        """Commit offsets to the group, for lag tools; a failure only lets them trail."""
+    def commit(
+        self, offsets: Mapping[Place, int], comments: Mapping[Place, str], *, wait: bool
+    ) -> None:
+        """Commit offsets to the group, with comments; a failure only lets them trail."""
         try:
-            self._consumer.commit(offsets, wait=wait)
+            self._consumer.commit(offsets, comments, wait=wait)
         except KafkaException as error:
             # The next commit includes these.
             log.warning("cannot commit offsets: %s", error_text(error))

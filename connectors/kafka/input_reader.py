@@ -11,8 +11,9 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from connectors.kafka.client_errors import error_text
+from connectors.kafka.group_offsets import comment_of
 from connectors.kafka.input_client import OFFSET_GONE, InputClient
-from connectors.kafka.input_watch import FRESH_SECONDS, InputWatch
+from connectors.kafka.input_watch import InputWatch
 from connectors.kafka.partition_reading import Reading, share_of
 from connectors.kafka.read_errors import NO_SUCH_TOPIC, NOT_ALLOWED
 from connectors.kafka.source_settings import SourceSettings
@@ -167,10 +168,7 @@ class InputReader:
             self._client.replace(self._offsets())
         elif new:
             self._client.add({reading.place: reading.next for reading in new})
-        return [
-            Span(reading.partition, reading.emitted, reading.emitted, now, gone=True)
-            for reading in gone
-        ]
+        return [reading.gone_span(now) for reading in gone]
 
     def _offsets(self) -> dict[Place, int]:
         """Return the offsets at which a new client begins."""
@@ -184,8 +182,14 @@ class InputReader:
         start = self._starts.get(partition)
         if start is None:
             start = self._watch.firsts[partition]
-        stop_at = self._stops.get(partition)
-        return Reading.begin(partition, start, stop_at, now, self._watch.clock())
+        return Reading.begin(
+            partition,
+            start,
+            stop_at=self._stops.get(partition),
+            history_end=self._watch.history.get(partition),
+            now=now,
+            quiet_since=self._watch.clock(),
+        )
 
     def _take(self, fetched: Fetched, now: float) -> tuple[Records, list[Span], list[int]]:
         """Follow the partitions over what was read; return records, spans and their ends."""
@@ -272,28 +276,19 @@ class InputReader:
     def report_lag(self) -> None:
         """Report how many records are behind each partition's next offset, if that is known."""
         self._lag_reported = self._clock()
-        now = self._watch.clock()
+        now, ends = self._watch.clock(), self._watch.ends
         for reading in self._readings.values():
-            end = -1
-            if reading.ended:  # nobody asks for its end any more
-                self._observer.reading(reading.partition, 0, "idle")
-                continue
-            if now - reading.quiet_since < FRESH_SECONDS:
-                end = self._client.known_end(reading.place)
-            elif (asked := self._watch.ends.get(reading.partition)) is not None:
-                end = asked.end
-            if end < 0 and not reading.idle:
-                self._observer.reading(reading.partition, None, "unreachable")
-                continue
-            lag = max(end - reading.next, 0)
-            self._observer.reading(reading.partition, lag, "idle" if reading.idle else "read")
+            known = self._client.known_end(reading.place)
+            status = reading.status(now, known, ends.get(reading.partition))
+            self._observer.reading(reading.partition, *status)
 
     def commit(self, offsets: Mapping[InputPartition, int], *, wait: bool) -> None:
-        """Commit offsets to the group, for lag tools; a failure only lets them trail."""
-        readings = self._readings
-        places = {readings[one].place: at for one, at in offsets.items() if one in readings}
-        if places:
-            self._client.commit(places, wait=wait)
+        """Commit offsets to the group; a failure only lets them trail."""
+        own = {one: self._readings[one].place for one in offsets if one in self._readings}
+        if own:
+            comments = {place: comment_of(one) for one, place in own.items()}
+            places = {place: offsets[one] for one, place in own.items()}
+            self._client.commit(places, comments, wait=wait)
 
     def close(self) -> None:
         """Destroy the client; may wait forever for a commit under way."""

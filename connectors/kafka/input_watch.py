@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from threading import Condition, Event, Thread
 from typing import NamedTuple
 
@@ -18,7 +17,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.input_topics import input_partitions
-from connectors.kafka.offsets import ask_offsets
+from connectors.kafka.offsets import PartitionEnd, ask_offsets
+from connectors.kafka.partition_reading import FRESH_SECONDS
 from connectors.kafka.requests import KafkaUnreachableError
 from connectors.shutdown import exit_with_error
 from operators.batches import InputPartition
@@ -34,22 +34,7 @@ _AGAIN_SECONDS = 1.0
 # librdkafka may drop all brokers of a client (librdkafka#5301).
 _SILENT_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
-# After this long without an answer, nothing is known about a partition.
-FRESH_SECONDS = 30.0
 _FIRST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionEnd:
-    """Where a partition ended a moment ago.
-
-    committed: offset after the last record that a `read_committed` reader can get.  end: offset
-    after the last record.  asked_at: before the question, by the clock of the watch.
-    """
-
-    committed: int
-    end: int
-    asked_at: float
 
 
 class _Check(NamedTuple):
@@ -67,8 +52,9 @@ class _Check(NamedTuple):
 class InputWatch:
     """Finds the input partitions, and the ends of those that readers ask about.
 
-    partitions: all input partitions, sorted; replaced when they change.  firsts: of partitions
-    that appeared later, the first offset.  ends: what is known of quiet partitions.
+    partitions: all input partitions, sorted; replaced when they change.  firsts, history: of
+    partitions that appeared later, the first offset, and where they ended when they were found.
+    ends: what is known of quiet partitions.
     checked: the number of the last finished check; see `request`.  answered_at: when a broker
     answered last.
     """
@@ -95,6 +81,7 @@ class InputWatch:
         self._closed = Event()
         self.partitions = tuple(partitions)
         self.firsts: dict[InputPartition, int] = {}
+        self.history: dict[InputPartition, int] = {}
         self.ends: dict[InputPartition, PartitionEnd] = {}
         self._quiet: dict[int, Sequence[InputPartition]] = {}
         self._requested = self.checked = 0
@@ -196,6 +183,8 @@ class InputWatch:
         new = [partition for partition in found if partition not in self.partitions]
         firsts = self._offsets(self._admin, new, _FIRST, IsolationLevel.READ_UNCOMMITTED)
         self.firsts |= firsts
+        committed = IsolationLevel.READ_COMMITTED
+        self.history |= self._offsets(self._admin, list(firsts), _LATEST, committed)
         later = set(new) - firsts.keys()
         partitions = tuple(partition for partition in partitions if partition not in later)
         self._tell_changes(partitions, ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import (
@@ -19,6 +20,19 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.requests import REQUEST_SECONDS, answer_to, retrying
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionEnd:
+    """Where a partition ended a moment ago.
+
+    committed: offset after the last record that a `read_committed` reader can get.  end: offset
+    after the last record.  asked_at: before the question, by the clock of the watch.
+    """
+
+    committed: int
+    end: int
+    asked_at: float
 
 
 def ask_offsets(
@@ -82,8 +96,8 @@ def ask_all_offsets(  # noqa: PLR0913 - what a question is made of
 
 def committed_offsets(
     access: KafkaAccess, consumer: Consumer, places: Sequence[TopicPartition]
-) -> dict[tuple[str, int], int]:
-    """Return the group's offsets by topic and partition; negative where it has none.
+) -> dict[tuple[str, int], TopicPartition]:
+    """Return the group's offsets by topic and partition; those without one are missing.
 
     Raises KafkaUnreachableError, also if there is an error for one partition only.
     """
@@ -93,8 +107,8 @@ def committed_offsets(
         for place in committed:
             if place.error is not None:
                 raise KafkaException(place.error)
-        return committed
+        return [place for place in committed if place.offset >= 0]
 
     # The first request of a client must be one that waits for a broker.
     retrying(access, lambda: consumer.list_topics(timeout=REQUEST_SECONDS))
-    return {(place.topic, place.partition): place.offset for place in retrying(access, ask)}
+    return {(place.topic, place.partition): place for place in retrying(access, ask)}

@@ -6,14 +6,22 @@ from dataclasses import dataclass, field
 from typing import Final
 from zlib import crc32
 
-from connectors.kafka.input_watch import PartitionEnd
+from connectors.kafka.offsets import PartitionEnd
 from connectors.kafka.read_errors import ReadErrors
 from connectors.librdkafka.column_consumer import Place
 from operators.batches import InputPartition, Span
 from operators.errors import SourceError
+from operators.monitoring.observer import InputStatus
 
 SHARES: Final = 64
 """The input is cut into this many shares, whatever topics and partitions there are."""
+
+FRESH_SECONDS: Final = 30.0
+"""After this long without an answer, nothing is known about a partition."""
+
+# Late records of a partition that the job finds are counted up to the end that it had then, but
+# no longer: a long history must not keep the operator waiting for the line.
+_HISTORY_SECONDS: Final = 60.0
 
 
 def share_of(partition: InputPartition) -> int:
@@ -28,7 +36,8 @@ class Reading:
 
     next: offset of the next record.  emitted: offset up to which spans were emitted.
     last_data: when a record came last, by the wall clock; quiet_since: the same by the watch's
-    clock.  stop_at: offset at which this run ends.  told: `idle` and `ended` of the last span.
+    clock.  stop_at: offset at which this run ends.  history_end: as in `Span`; history_until: when
+    it ends at the latest, by the wall clock.  told: `idle` and `ended` of the last span.
     """
 
     partition: InputPartition
@@ -38,6 +47,8 @@ class Reading:
     quiet_since: float
     errors: ReadErrors
     stop_at: int | None = None
+    history_end: int | None = None
+    history_until: float = 0.0
     idle: bool = False
     ended: bool = False
     told: tuple[bool, bool] | None = None
@@ -48,8 +59,14 @@ class Reading:
         self.share = share_of(self.partition)
 
     @staticmethod
-    def begin(
-        partition: InputPartition, start: int, stop_at: int | None, now: float, quiet_since: float
+    def begin(  # noqa: PLR0913 - what is known of a partition
+        partition: InputPartition,
+        start: int,
+        *,
+        stop_at: int | None,
+        history_end: int | None,
+        now: float,
+        quiet_since: float,
     ) -> Reading:
         """Begin to read a partition at an offset."""
         return Reading(
@@ -60,6 +77,8 @@ class Reading:
             quiet_since=quiet_since,
             errors=ReadErrors(partition.topic, partition.partition),
             stop_at=stop_at,
+            history_end=history_end if history_end is not None and start < history_end else None,
+            history_until=now + _HISTORY_SECONDS,
             ended=stop_at is not None and start >= stop_at,
         )
 
@@ -70,11 +89,43 @@ class Reading:
 
     def span(self, now: float) -> Span:
         """Make the span of all that was read since the last one."""
+        history_end = self.history_end
+        if history_end is not None:
+            if now >= self.history_until:
+                history_end = min(history_end, self.next)
+            self.history_end = None if self.next >= history_end else history_end
         span = Span(
-            *(self.partition, self.emitted, self.next, now), idle=self.idle, ended=self.ended
+            *(self.partition, self.emitted, self.next, now),
+            idle=self.idle,
+            ended=self.ended,
+            history_end=history_end,
         )
         self.emitted, self.told = self.next, (self.idle, self.ended)
         return span
+
+    def gone_span(self, now: float) -> Span:
+        """Make the span that says that the topic was deleted."""
+        history_end = None if self.history_end is None else self.emitted
+        return Span(
+            *(self.partition, self.emitted, self.emitted, now), gone=True, history_end=history_end
+        )
+
+    def status(self, now: float, known_end: int, asked: PartitionEnd | None) -> InputStatus:
+        """Return how far the partition was read, as far as that is known.
+
+        now: by the watch's clock.  known_end: of the client's last fetch response, below 0 before
+        the first.  asked: what the watch knows of the end.
+        """
+        if self.ended:  # nobody asks for its end any more
+            return InputStatus(0, "idle")
+        end = -1
+        if now - self.quiet_since < FRESH_SECONDS:
+            end = known_end
+        elif asked is not None:
+            end = asked.end
+        if end < 0 and not self.idle:
+            return InputStatus(None, "unreachable")
+        return InputStatus(max(end - self.next, 0), "idle" if self.idle else "read")
 
     @property
     def has_news(self) -> bool:

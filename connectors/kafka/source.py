@@ -20,8 +20,14 @@ from connectors.kafka.input_reader import InputReader
 from connectors.kafka.input_watch import InputWatch
 from connectors.kafka.partition_reading import SHARES, share_of
 from connectors.kafka.source_settings import SourceSettings
-from connectors.kafka.starting_offsets import InputOffsets, ends_of
-from connectors.shutdown import exit_on_user_error, run_at_exit, started, stop_requested
+from connectors.kafka.starting_offsets import InputOffsets, RunEnds, ends_of
+from connectors.shutdown import (
+    StopQuestions,
+    exit_on_user_error,
+    run_at_exit,
+    started,
+    stop_requested,
+)
 from operators.batches import Batch, InputPartition
 from operators.monitoring.metrics import Metrics
 from operators.monitoring.observer import Observer
@@ -43,10 +49,16 @@ Snapshot: TypeAlias = "dict[InputPartition, int]"
 class _ShareReader:
     """What the shares of a worker have in common: the first of them reads for all."""
 
-    def __init__(self, reader: InputReader) -> None:
+    def __init__(self, reader: InputReader, ends: RunEnds) -> None:
         self.reader = reader
         self.ended = False
+        self._ends = ends
         self._finished: list[Snapshot] = []
+
+    def end(self) -> None:
+        """Note that all was read that this run reads."""
+        self.ended = True
+        self._ends.tell_left(self.reader.positions())
 
     def end_epoch(self) -> None:
         """Commit to the group the offsets that are certainly finished.
@@ -86,6 +98,7 @@ class _Share(StatefulSourcePartition[Batch, Snapshot]):
         self._settings = settings
         self._observer = observer
         self._leads = leads
+        self._questions = StopQuestions()
         if leads:
             observer.liveness.source_opened()
 
@@ -103,9 +116,9 @@ class _Share(StatefulSourcePartition[Batch, Snapshot]):
         self._observer.liveness.note_activity()
         batches = shared.reader.read()
         if not batches and shared.reader.ended:
-            shared.ended = True
+            shared.end()
             raise StopIteration
-        return batches
+        return (*batches, Batch.asking()) if self._questions.due() else batches
 
     def next_awake(self) -> datetime | None:
         """Read again at once while many records are waiting, else after a short pause.
@@ -164,7 +177,7 @@ class KafkaSource(FixedPartitionedSource[Batch, Snapshot]):
         self._clock = clock
         self._lock = Lock()
         self._watch: InputWatch | None = None
-        self._stops: dict[InputPartition, int] = {}
+        self._ends = RunEnds()
         self._readers: dict[int, _ShareReader] = {}
 
     def list_parts(self) -> list[str]:
@@ -184,9 +197,9 @@ class KafkaSource(FixedPartitionedSource[Batch, Snapshot]):
             leads = shared is None
             if shared is None:
                 reader = InputReader(
-                    *(self._settings, watch, self._stops, self._observer, self._clock)
+                    *(self._settings, watch, self._ends.stops, self._observer, self._clock)
                 )
-                shared = self._readers[get_ident()] = _ShareReader(reader)
+                shared = self._readers[get_ident()] = _ShareReader(reader, self._ends)
         starts = {
             partition: offset
             for partition, offset in self._offsets.starts.items()
@@ -202,8 +215,10 @@ class KafkaSource(FixedPartitionedSource[Batch, Snapshot]):
         if self._watch is None:
             settings, partitions = self._settings, self._offsets.partitions
             if settings.stop_at_end:
-                self._stops = ends_of(settings.access, partitions, IsolationLevel.READ_COMMITTED)
+                self._ends = RunEnds.ask(settings.access, partitions)
             seconds = min(settings.idle_seconds / 4, _MAX_ENDS_SECONDS)
             self._watch = InputWatch(settings.access, settings.topics, partitions, seconds)
+            level = IsolationLevel.READ_COMMITTED
+            self._watch.history |= ends_of(settings.access, self._offsets.new, level)
             self._watch.start()
         return self._watch

@@ -1,17 +1,17 @@
-"""Where reading begins: where the changelog says, or the consumer group."""
+"""Where reading begins: at the ends of the input, or where all lanes have come to."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from confluent_kafka import Consumer, IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.offsets import ask_all_offsets, committed_offsets
+from connectors.kafka.offsets import ask_all_offsets
 from connectors.kafka.requests import REQUEST_SECONDS, retrying
 from operators.batches import InputPartition
 from operators.errors import StateError
@@ -27,11 +27,13 @@ class InputOffsets:
     """The input partitions at the start, and where reading begins in each.
 
     use_snapshots: whether an offset in a recovery snapshot comes first; with a changelog it does
-    not, since only the changelog says what was answered.
+    not, since only the changelog says what was answered.  new: partitions that appeared after the
+    application had begun.
     """
 
     starts: Mapping[InputPartition, int]
     use_snapshots: bool
+    new: Collection[InputPartition] = ()
 
     @property
     def partitions(self) -> list[InputPartition]:
@@ -52,7 +54,7 @@ def answered_by_all(
     access: KafkaAccess,
     partitions: Collection[InputPartition],
     lanes: Sequence[Mapping[InputPartition, int]],
-) -> dict[InputPartition, int]:
+) -> InputOffsets:
     """Return the offset up to which all lanes have answered each partition.
 
     A partition that a lane does not know appeared after the application had begun: it begins at
@@ -66,7 +68,8 @@ def answered_by_all(
         known = [offset for offset in offsets if offset is not None]
         if known and len(known) == len(offsets):
             starts[partition] = min(known)
-    return starts | firsts_of(access, [one for one in partitions if one not in starts])
+    new = [partition for partition in partitions if partition not in starts]
+    return InputOffsets(starts | firsts_of(access, new), use_snapshots=False, new=new)
 
 
 def _check_ids(
@@ -87,43 +90,6 @@ def _check_ids(
             raise StateError(msg)
 
 
-def group_offsets(
-    access: KafkaAccess, partitions: Collection[InputPartition], start: Start
-) -> dict[InputPartition, int]:
-    """Return the group's offsets, for a job without a changelog; commit those that it lacks.
-
-    A new application that began at `latest` and died at once must not begin at a later `latest`.
-    If the group has offsets, other partitions are new and begin at their first record.
-    Raises KafkaUnreachableError.
-    """
-    consumer = Consumer(access.consumer_settings("starts", brief=True))
-    try:
-        places = dict.fromkeys(TopicPartition(topic, number) for topic, _, number in partitions)
-        committed = committed_offsets(access, consumer, list(places))
-        starts = {
-            partition: committed[partition.topic, partition.partition]
-            for partition in partitions
-            if committed[partition.topic, partition.partition] >= 0
-        }
-        missing = [partition for partition in partitions if partition not in starts]
-        if missing and starts:
-            log.warning(
-                "group %s has no offsets for %s: reading begins at their first record",
-                access.app_id,
-                ", ".join(f"{topic}/{number}" for topic, _, number in missing),
-            )
-        begun = offsets_to_begin(access, missing, "earliest" if starts else start)
-        if begun:
-            offsets = [
-                TopicPartition(topic, number, offset)
-                for (topic, _, number), offset in begun.items()
-            ]
-            retrying(access, lambda: consumer.commit(offsets=offsets, asynchronous=False))
-    finally:
-        consumer.close()
-    return starts | begun
-
-
 def firsts_of(
     access: KafkaAccess, partitions: Collection[InputPartition]
 ) -> dict[InputPartition, int]:
@@ -136,6 +102,39 @@ def ends_of(
 ) -> dict[InputPartition, int]:
     """Return the end of each partition, for readers of a level.  Raises KafkaUnreachableError."""
     return _ask(access, partitions, _LATEST, level)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnds:
+    """Where a run ends that stops at the end of its input.
+
+    stops: for each partition, the end of what a `read_committed` reader gets.  left: of those
+    where a transaction was open, the end of all records.
+    """
+
+    stops: Mapping[InputPartition, int] = field(default_factory=dict)
+    left: Mapping[InputPartition, int] = field(default_factory=dict)
+
+    @staticmethod
+    def ask(access: KafkaAccess, partitions: Collection[InputPartition]) -> RunEnds:
+        """Ask the brokers.  Raises KafkaUnreachableError."""
+        # In this order: what is committed in between does not look open.
+        ends = ends_of(access, partitions, IsolationLevel.READ_UNCOMMITTED)
+        stops = ends_of(access, partitions, IsolationLevel.READ_COMMITTED)
+        return RunEnds(stops, {one: end for one, end in ends.items() if end > stops[one]})
+
+    def tell_left(self, read: Collection[InputPartition]) -> None:
+        """Log which records of these partitions were left to the next run."""
+        for partition in sorted(self.left.keys() & set(read)):
+            stop = self.stops[partition]
+            log.warning(
+                "%s/%d was read up to offset %d: a writer's transaction was open there when this "
+                "run began. The next run goes on there; at most %d records were left to it",
+                partition.topic,
+                partition.partition,
+                stop,
+                self.left[partition] - stop,
+            )
 
 
 def _ask(

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -33,6 +34,8 @@ _CHUNK_MESSAGES: Final = 1000
 
 Place: TypeAlias = tuple[str, int]
 """Topic and partition."""
+
+_NONE: Final[Mapping[Place, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,11 @@ class ColumnConsumer:
         LIBRARY.get_watermark_offsets(self._handle, topic.encode(), partition, first, end)
         return end.value
 
-    def commit(self, offsets: Mapping[Place, int], *, wait: bool) -> None:
-        """Commit the group's next offsets.  Raises KafkaException."""
-        with _positions(offsets) as positions:
+    def commit(
+        self, offsets: Mapping[Place, int], comments: Mapping[Place, str] = _NONE, *, wait: bool
+    ) -> None:
+        """Commit the group's next offsets, each with a comment.  Raises KafkaException."""
+        with _positions(offsets, comments) as positions:
             _check(LIBRARY.commit(self._handle, positions, not wait))
 
     def add_brokers(self, brokers: str) -> None:
@@ -151,14 +156,22 @@ class ColumnConsumer:
 
 
 @contextmanager
-def _positions(offsets: Mapping[Place, int]) -> Iterator[int]:
+def _positions(
+    offsets: Mapping[Place, int], comments: Mapping[Place, str] = _NONE
+) -> Iterator[int]:
     """Make a `rd_kafka_topic_partition_list_t`."""
     positions: int = LIBRARY.topic_partition_list_new(len(offsets))
     try:
         for (topic, partition), offset in offsets.items():
-            place = (positions, topic.encode(), partition)
-            LIBRARY.topic_partition_list_add(*place)
-            LIBRARY.topic_partition_list_set_offset(*place, offset)
+            position = LIBRARY.topic_partition_list_add(positions, topic.encode(), partition)
+            position.contents.offset = offset
+            if comments.get((topic, partition)):
+                # confluent_kafka reads it up to a zero.  The list frees it.
+                comment = comments[topic, partition].encode() + b"\0"
+                memory = LIBRARY.mem_malloc(None, len(comment))
+                ctypes.memmove(memory, comment, len(comment))
+                position.contents.metadata = memory
+                position.contents.metadata_size = len(comment)
         yield positions
     finally:
         LIBRARY.topic_partition_list_destroy(positions)

@@ -38,6 +38,18 @@ class Message(ctypes.Structure):
     )
 
 
+class Position(ctypes.Structure):
+    """The public part of `rd_kafka_topic_partition_t`, up to what is used."""
+
+    _fields_ = (
+        ("topic", POINTER),
+        ("partition", ctypes.c_int32),
+        ("offset", LONG),
+        ("metadata", POINTER),
+        ("metadata_size", SIZE),
+    )
+
+
 DeliveryCallback = ctypes.CFUNCTYPE(None, POINTER, ctypes.POINTER(Message), POINTER)
 ErrorCallback = ctypes.CFUNCTYPE(None, POINTER, INT, TEXT, POINTER)
 # An interceptor's `on_new`: it adds the other interceptors.
@@ -61,6 +73,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "new": (POINTER, (INT, POINTER, TEXT, SIZE)),
     "set_log_queue": (INT, (POINTER, POINTER)),
     "destroy": (None, (POINTER,)),
+    "mem_malloc": (POINTER, (POINTER, SIZE)),
     "name": (TEXT, (POINTER,)),
     "poll": (INT, (POINTER, INT)),
     "flush": (INT, (POINTER, INT)),
@@ -76,8 +89,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "queue_get_consumer": (POINTER, (POINTER,)),
     "queue_destroy": (None, (POINTER,)),
     "topic_partition_list_new": (POINTER, (INT,)),
-    "topic_partition_list_add": (POINTER, (POINTER, TEXT, ctypes.c_int32)),
-    "topic_partition_list_set_offset": (INT, (POINTER, TEXT, ctypes.c_int32, LONG)),
+    "topic_partition_list_add": (ctypes.POINTER(Position), (POINTER, TEXT, ctypes.c_int32)),
     "topic_partition_list_destroy": (None, (POINTER,)),
     "incremental_assign": (POINTER, (POINTER, POINTER)),
     "consume_batch_queue": (ctypes.c_ssize_t, (POINTER, INT, POINTER, SIZE)),

@@ -26,6 +26,7 @@ from connectors.files.source import LinesSource
 from connectors.files.statistics_sink import StatsLinesSink
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.batch_sizes import fitted
+from connectors.kafka.group_offsets import group_offsets
 from connectors.kafka.input_topics import input_partitions
 from connectors.kafka.permissions import CHANGELOG, READ, WRITE, check_permissions
 from connectors.kafka.source import KafkaSource
@@ -33,7 +34,6 @@ from connectors.kafka.source_settings import SourceSettings
 from connectors.kafka.starting_offsets import (
     InputOffsets,
     answered_by_all,
-    group_offsets,
     offsets_to_begin,
 )
 from connectors.kafka.timestamp_limits import check_timestamp_limits
@@ -130,7 +130,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
         changelog.ensure(settings.input_topic)
     source = KafkaSource(
         _source_settings(settings, reading),
-        _input_offsets(settings, access, changelog, spec.fingerprint),
+        _input_offsets(settings, launch, access, changelog, spec.fingerprint),
         observer=observer,
     )
     topics = output_topics(settings)
@@ -179,6 +179,7 @@ def _prepare_topics(settings: Settings, access: KafkaAccess, changelog: Changelo
 
 def _input_offsets(
     settings: Settings,
+    launch: Launch,
     access: KafkaAccess,
     changelog: Changelog | None,
     fingerprint: dict[str, str],
@@ -195,8 +196,7 @@ def _input_offsets(
         msg = f"cannot read {topic}: it has no partitions. Was it deleted just now?"
         raise SourceError(msg)
     if changelog is None:
-        starts = group_offsets(access, partitions, settings.start)
-        return InputOffsets(starts, use_snapshots=True)
+        return group_offsets(access, partitions, settings.start, begins=launch.process == 0)
     answered = begin_application(
         access,
         changelog,
@@ -207,7 +207,7 @@ def _input_offsets(
         if lane is not None:
             check_fingerprint(lane.fingerprint, fingerprint, changelog.topic)
     positions = [{} if lane is None else lane.positions for lane in answered]
-    return InputOffsets(answered_by_all(access, partitions, positions), use_snapshots=False)
+    return answered_by_all(access, partitions, positions)
 
 
 def _source_settings(settings: Settings, access: KafkaAccess) -> SourceSettings:

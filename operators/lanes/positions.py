@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from operators.batches import Slice, Span, select_rows
+from operators.batches import DecisionColumns, Slice, Span
+from operators.columns.arrays import Bools
 from operators.errors import StateError
 
 
@@ -58,3 +59,27 @@ class Positions:
         self._read_to[partition] = span.end
         self.progress[partition] = max(answered_to, span.end)
         return answered_to
+
+
+def select_rows(slice_: Slice, kept: Bools) -> Slice:
+    """Keep only some records of a slice; its spans stay."""
+    rows = np.flatnonzero(kept)
+    position = {row: new for new, row in enumerate(rows.tolist())}
+    decided = slice_.decided
+    return Slice(
+        lane=slice_.lane,
+        spans=slice_.spans.to_rows(rows),
+        records=slice_.records,
+        rows=slice_.rows[rows],
+        decided=DecisionColumns(
+            times=decided.times[kept],
+            running_max=decided.running_max[kept],
+            hashes=decided.hashes[kept],
+            invalid={position[r]: p for r, p in decided.invalid.items() if r in position},
+            shards=None if decided.shards is None else decided.shards[kept],
+            types=None if decided.types is None else decided.types[kept],
+            texts=None if decided.texts is None else decided.texts[kept],
+        ),
+        max_event_times=slice_.max_event_times,
+        known=slice_.known,
+    )

@@ -24,7 +24,6 @@ from connectors.kafka.input_topics import input_partitions
 from connectors.kafka.source import KafkaSource
 from connectors.kafka.source import Snapshot as SourceSnapshot
 from connectors.kafka.source_settings import SourceSettings
-from connectors.kafka.starting_offsets import InputOffsets
 from operators.batches import Batch, InputPartition, Slice, Span
 from operators.decode.decoder import Decoder
 from operators.encode.encoder import Output, kafka_encoder
@@ -111,8 +110,7 @@ class LaneHarness:
         )
         positions = [{} if lane is None else lane.positions for lane in answered]
         starts = starting_offsets.answered_by_all(self.access, partitions, positions)
-        settings = SourceSettings(self.access, [self.topics.input])
-        return KafkaSource(settings, InputOffsets(starts, use_snapshots=False))
+        return KafkaSource(SourceSettings(self.access, [self.topics.input]), starts)
 
     @cached_property
     def inputs(self) -> list[InputPartition]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import psutil
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from connectors.kafka.access import KafkaAccess
 from connectors.librdkafka.column_consumer import ColumnConsumer, Event
@@ -194,6 +194,19 @@ def test_the_next_offset_is_committed_to_the_group(topics: Topics, wait: bool) -
         assert time.monotonic() < deadline, "not committed"
     consumer.close()
     assert topics.committed() == {1: 3}
+
+
+def test_an_offset_is_committed_with_a_comment(topics: Topics) -> None:
+    consumer = make_consumer(topics)
+    consumer.commit(
+        {(topics.input, 0): 3, (topics.input, 1): 4}, {(topics.input, 1): "ä"}, wait=True
+    )
+    consumer.close()
+    asked = [TopicPartition(topics.input, number) for number in range(2)]
+    group = Consumer(KafkaAccess(topics.bootstrap, topics.prefix).consumer_settings("test"))
+    found = group.committed(asked, SECONDS)
+    group.close()
+    assert [(one.offset, one.metadata or "") for one in found] == [(3, ""), (4, "ä")]
 
 
 def test_without_a_group_it_is_refused(topics: Topics) -> None:

@@ -4,22 +4,14 @@ import signal
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import NewPartitions
 
 from tests.integration.conftest import MakeTopics
 from tests.integration.job import Job, finish, recovery_directory
 from tests.integration.streams import assert_same, events, expected_in_any_order, outputs
 from tests.integration.topics import Topics
 
-SECONDS = 30.0
 MINUTE = 60.0
 PROCESSES = 2
-
-
-def add_partitions(topics: Topics, count: int) -> None:
-    """Let the input have this many partitions."""
-    admin = topics.admin()
-    admin.create_partitions([NewPartitions(topics.input, count)])[topics.input].result(SECONDS)
 
 
 def answered(topics: Topics) -> int:
@@ -48,7 +40,7 @@ def test_while_the_job_runs_they_are_read_within_a_minute(
     records = topics.produce(events(200, seed=1, partitions=2))
     with job(going) as running:
         running.wait_until(lambda: answered(topics) == 200)
-        add_partitions(topics, 5)
+        topics.add_partitions(5)
         records += topics.produce(
             record for record in events(500, seed=2, partitions=5) if record.partition >= 2
         )
@@ -82,7 +74,7 @@ def test_while_it_stands_they_are_read_from_their_first_record(
     finish(Job(settings, tmp_path, recovery=recovery))
     records = before if start == "earliest" else []
 
-    add_partitions(topics, 4)
+    topics.add_partitions(4)
     records += topics.produce(events(400, seed=2, partitions=4))
     finish(Job(settings, tmp_path, recovery=recovery))
 
@@ -103,7 +95,7 @@ def test_killed_before_a_lane_has_answered_one(
     records = topics.produce(events(100, seed=1))
     with Job(going, tmp_path, recovery=recovery) as job:
         job.wait_until(lambda: answered(topics) == 100)
-        add_partitions(topics, 2)
+        topics.add_partitions(2)
         records += topics.produce(
             record for record in events(1000, seed=2, partitions=2) if record.partition == 1
         )

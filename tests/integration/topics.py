@@ -11,6 +11,7 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     ResourceType,
 )
@@ -77,6 +78,11 @@ class Topics:
         while topic in admin.list_topics(timeout=_SECONDS).topics:
             assert time.monotonic() < deadline, f"{topic} is still there"
             time.sleep(_POLL_SECONDS)
+
+    def add_partitions(self, count: int) -> None:
+        """Let the input have this many partitions."""
+        admin = self.admin()
+        admin.create_partitions([NewPartitions(self.input, count)])[self.input].result(_SECONDS)
 
     def alter(self, topic: str, name: str, value: str) -> None:
         """Set one setting of a topic."""

@@ -12,8 +12,8 @@ from connectors.exactly_once import changelog_topic
 from connectors.exactly_once.changelog import Changelog
 from connectors.kafka import requests, topics
 from connectors.kafka.access import KafkaAccess
+from connectors.kafka.group_offsets import group_offsets
 from connectors.kafka.requests import KafkaUnreachableError
-from connectors.kafka.starting_offsets import group_offsets
 from operators.batches import InputPartition
 from tests.integration.mock_brokers import MockBrokers, Request, mock_brokers
 
@@ -45,7 +45,7 @@ def access(brokers: MockBrokers) -> KafkaAccess:
     "ask",
     [
         lambda access: Changelog(access, lanes=1).ensure("in"),
-        lambda access: group_offsets(access, [PARTITION, UNKNOWN], "latest"),
+        lambda access: group_offsets(access, [PARTITION, UNKNOWN], "latest", begins=True),
     ],
     ids=["exactly once", "at least once"],
 )
@@ -58,4 +58,5 @@ def test_it_ends_the_start(access: KafkaAccess, ask: Ask) -> None:
 
 def test_one_that_passes_does_not(brokers: MockBrokers, access: KafkaAccess) -> None:
     brokers.answer(Request.OFFSET_FETCH, [KafkaError.COORDINATOR_LOAD_IN_PROGRESS])
-    assert group_offsets(access, [PARTITION], "earliest") == {PARTITION: 0}
+    found = group_offsets(access, [PARTITION], "earliest", begins=True)
+    assert found.starts == {PARTITION: 0}

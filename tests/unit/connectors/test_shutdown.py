@@ -4,6 +4,11 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
+from connectors import shutdown
+from connectors.shutdown import StopQuestions
+
 # Python takes a second to start, the last steps have four; a step that hangs takes forever.
 _SECONDS = 30.0
 
@@ -57,3 +62,17 @@ def test_a_consumer_that_nobody_closed_does_not_keep_the_process() -> None:
         consumer.commit({("topic", 0): 5}, wait=False)
     """)
     assert ended.returncode == 0
+
+
+def test_processes_are_asked_now_and_then_where_there_are_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    questions = StopQuestions(lambda: now[0])
+    assert not questions.due()
+    monkeypatch.setattr(shutdown.has_peers, "is_set", lambda: True)
+    asked = []
+    for _ in range(20):
+        asked.append(questions.due())
+        now[0] += 0.125
+    assert asked == [True, False, False, False] * 5

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.batches import Batch, DecisionColumns, Records, Slice, Spans, select_rows
+from operators.batches import Batch, DecisionColumns, Records, Slice, Spans
 from operators.columns.byte_column import ByteColumn
 from operators.columns.event_types import EventTypes
+from operators.lanes.positions import select_rows
 from tests.builders import span_of
 
 ROWS: list[list[int]] = [[], [2], [0, 3], [1, 2, 4], [0, 1, 2, 3, 4]]

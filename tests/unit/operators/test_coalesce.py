@@ -138,3 +138,10 @@ def test_batches_can_be_put_together_twice() -> None:
 
 def test_no_batches() -> None:
     assert list(coalesce([], 1)) == []
+
+
+def test_messages_to_other_processes_are_left_out() -> None:
+    batches = [Batch.asking(), batch_of(0, 2), Batch.stops()]
+    [joined] = coalesce(batches, 4)
+    assert rows_of(joined) == rows_of(batch_of(0, 2))
+    assert not list(coalesce([Batch.asking()], 4))

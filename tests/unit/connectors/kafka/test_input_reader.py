@@ -13,7 +13,8 @@ from confluent_kafka import KafkaError
 
 from connectors.kafka import input_client
 from connectors.kafka.input_reader import InputReader
-from connectors.kafka.input_watch import InputWatch, PartitionEnd
+from connectors.kafka.input_watch import InputWatch
+from connectors.kafka.offsets import PartitionEnd
 from connectors.kafka.partition_reading import SHARES, share_of
 from connectors.kafka.source_settings import SourceSettings
 from connectors.librdkafka.column_consumer import Event, Fetched, Place
@@ -383,3 +384,26 @@ def test_a_wall_clock_that_steps_back_delays_no_heartbeat(reading: Reading) -> N
     reading.wait(IDLE_SECONDS)
     reading.end_is(3, 3)
     assert reading.span().idle
+
+
+def test_what_a_partition_had_when_it_was_found_is_marked_until_it_was_read(
+    reading: Reading,
+) -> None:
+    topic = reading.cluster.topics["a"]
+    topic.partitions, topic.first, topic.committed = 2, 3, 8
+    reading.look()
+    assert ends_of_history(reading, 0, [0, 1]) == [None]
+    assert ends_of_history(reading, 1, [3, 4]) == [8]
+    assert ends_of_history(reading, 1, [6, 9]) == [8]
+    assert ends_of_history(reading, 1, [10]) == [None]
+
+
+def ends_of_history(reading: Reading, number: int, offsets: list[int]) -> list[int | None]:
+    """Read records of a partition; return what its spans with records say."""
+    batch = reading.records(*offsets, place=("a", number))
+    assert batch is not None
+    return [
+        span.history_end
+        for span in batch.spans.spans
+        if span.partition.partition == number and span.start != span.end
+    ]

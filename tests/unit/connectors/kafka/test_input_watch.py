@@ -6,7 +6,9 @@ import time
 import pytest
 
 from connectors.kafka import input_watch
-from connectors.kafka.input_watch import FRESH_SECONDS, InputWatch, PartitionEnd
+from connectors.kafka.input_watch import InputWatch
+from connectors.kafka.offsets import PartitionEnd
+from connectors.kafka.partition_reading import FRESH_SECONDS
 from connectors.kafka.requests import KafkaUnreachableError
 from operators.batches import InputPartition
 from tests.input_cluster import Clock, Cluster, StandInAccess, Topic
@@ -251,3 +253,10 @@ def test_a_client_that_gets_no_answers_is_replaced(
 
     assert watch._admin is not dead
     assert len(watch.partitions) == 3
+
+
+def test_where_new_partitions_ended_is_known(watch: InputWatch, cluster: Cluster) -> None:
+    cluster.topics["a"].partitions = 3
+
+    assert watch._check() == (True, True)
+    assert watch.history == {InputPartition("a", "a1", 2): 20}

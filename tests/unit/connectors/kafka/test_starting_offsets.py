@@ -31,7 +31,9 @@ def test_the_lane_that_is_behind_counts(
     partitions = inputs(5)
     monkeypatch.setattr(starting_offsets, "firsts_of", lambda _, asked: dict.fromkeys(asked, FIRST))
     positions = [{partitions[number]: at for number, at in lane.items()} for lane in lanes]
-    starts = answered_by_all(KafkaAccess("no:1", "app"), partitions, positions)
+    found = answered_by_all(KafkaAccess("no:1", "app"), partitions, positions)
+    starts = found.starts
+    assert (partitions[3] in found.new) == (offset == FIRST)
     assert starts[partitions[3]] == offset
     assert starts.keys() == set(partitions)
 
@@ -47,4 +49,5 @@ def test_a_topic_created_again_is_not_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(starting_offsets, "firsts_of", lambda _, asked: dict.fromkeys(asked, FIRST))
     lanes = [{InputPartition("t", "x", 0): 7}]
     new = InputPartition("t", "y", 0)
-    assert answered_by_all(KafkaAccess("no:1", "app"), [new], lanes) == {new: FIRST}
+    found = answered_by_all(KafkaAccess("no:1", "app"), [new], lanes)
+    assert (found.starts, found.new) == ({new: FIRST}, [new])

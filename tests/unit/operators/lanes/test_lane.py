@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.batches import Spans, select_rows
+from operators.batches import Spans
 from operators.changes import NO_SEQUENCE, LaneProgress
 from operators.columns.event_types import EventTypes
 from operators.columns.references import NO_REFERENCE, partition_and_offset, references
@@ -17,6 +17,7 @@ from operators.deduplicate import lane_mapper
 from operators.errors import StateError
 from operators.lanes.lane import Lane
 from operators.lanes.lane_snapshot import LaneSnapshot
+from operators.lanes.positions import select_rows
 from operators.lanes.spec import LaneSpec
 from operators.verdicts import VERDICTS, VerdictBatch
 from operators.windows.session import SessionStore
