@@ -8,21 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from confluent_kafka import (
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from connectors.exactly_once.changelog_format import ChangelogRecord, unpack
 from connectors.exactly_once.changelog_topic import ensure_changelog
 from connectors.exactly_once.transaction_log import TransactionLog, search_back
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
-from connectors.kafka.offsets import ask_offsets
 from operators.batches import InputPartition
 from operators.errors import StateError
 
@@ -30,7 +23,6 @@ log = logging.getLogger("dedup.changelog")
 
 # Knowing the end only saves a restart some reading: wait no longer than this for it.
 _END_SECONDS = 2.0
-_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,33 +85,18 @@ class Changelog:
         Lanes without an answer after two seconds are missing.
         """
         deadline = time.monotonic() + _END_SECONDS
-        offsets, errors = self._ask_last_offsets(lanes, deadline - _END_SECONDS / 2)
+        level = IsolationLevel.READ_COMMITTED
+        offsets, errors = self._log.ask_ends(lanes, level, _END_SECONDS / 2)
         if errors:
             # Leadership may have changed.  A client that asks only for offsets would keep its old
             # leaders for 15 minutes, and wait for one that is dead again and again.
             with suppress(KafkaException):
                 self._shared_admin().list_topics(self.topic, timeout=_seconds_left(deadline))
-                more, errors = self._ask_last_offsets(errors, deadline)
+                more, errors = self._log.ask_ends(errors, level, _seconds_left(deadline))
                 offsets |= more
         for lane, reason in errors.items():
             log.warning("lane %d: cannot ask for its last offset: %s", lane, error_text(reason))
         return offsets
-
-    def _ask_last_offsets(
-        self, lanes: Iterable[int], deadline: float
-    ) -> tuple[dict[int, int], dict[int, KafkaError]]:
-        """Ask the leaders that the client knows, once; return offsets and errors by lane."""
-        offsets, errors = ask_offsets(
-            self._shared_admin(),
-            [TopicPartition(self.topic, lane) for lane in lanes],
-            _LATEST,
-            IsolationLevel.READ_COMMITTED,
-            _seconds_left(deadline),
-        )
-        return (
-            {place.partition: offset for place, offset in offsets.items()},
-            {place.partition: error for place, error in errors.items()},
-        )
 
     def read(self, consumer: Consumer, lane: int, start: int) -> Iterator[ChangelogEntry]:
         """Read a lane's committed records from an offset to the end; log the progress.
