@@ -13,7 +13,7 @@ from tests.drills.proxy import Filter, Proxy
 _METADATA: Final = 3
 # From this version on lengths are varints, and tagged fields follow each structure.
 _FLEXIBLE: Final = 9
-_NEWEST: Final = 13
+_NEWEST: Final = 13  # librdkafka 2.16 asks with it
 
 _SIZE: Final = struct.Struct(">i")
 # Of a request: API key, version, correlation id, length of the client's id.
@@ -23,13 +23,11 @@ _HEAD: Final = struct.Struct(">hhih")
 class MetadataProxy(Proxy):
     """Forwards connections; on demand one answer about topics names no brokers.
 
-    versions: of the answers about topics that have passed.  has_forgotten: clients that were given
-    one without brokers.
+    has_forgotten: clients that were given one.
     """
 
     def __init__(self, port: int, target: int) -> None:
         super().__init__(port, target)
-        self.versions: set[int] = set()
         self.has_forgotten: set[str] = set()
         self._marked: set[str] = set()
 
@@ -79,7 +77,6 @@ class _Connection:
         asked = self._asked.pop(correlation, None)
         if asked is not None:
             version, client = asked
-            self._proxy.versions.add(version)
             emptied = without_brokers(frame, version)
             if emptied is not None and self._proxy.takes(client):
                 frame = emptied

@@ -5,8 +5,8 @@ librdkafka drops the brokers that such an answer does not name, those of the set
 for 75 s, one that writes at least once for 330 s and ended; readiness and the ends of changelogs
 were not known again before a restart.
 
-Since 2.16 librdkafka mostly helps itself: it begins with its settings again.  Here it does not,
-so that what the job does is tested.
+librdkafka 2.16 mostly helps itself: it begins with its settings again.  Here it is told not to, so
+that what the job does is tested.
 """
 
 import json
