@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
+from connectors.kafka.client_silence import Remedy, WriterSilence
 from connectors.kafka.log_filter import RepeatFilter
 from connectors.kafka.produce import produce_records, rejected
 from connectors.kafka.requests import unreachable_error
@@ -39,6 +40,7 @@ class AcknowledgedProducer:
         self._failure: str | None = None
         self.produced = 0  # records in total
         self._delivered = 0
+        self._silence = WriterSilence(time.monotonic)
         try:
             self._producer = ColumnProducer(
                 {**access.producer_settings(role), "error_cb": self._on_error}, access.waiting
@@ -67,6 +69,10 @@ class AcknowledgedProducer:
             raise SinkError(self._failure)
         for topic, error, size in self._producer.failures:
             raise rejected(topic, error, size=size, input_bytes=self._access.input_bytes)
+        responses, waiting = self._producer.responses.total, len(self._producer)
+        if self._silence.look(responses, waiting) is Remedy.NAME_BROKERS:
+            self._log.warning("no broker has answered for long: naming the brokers again")
+            self._producer.add_brokers(self._access.brokers)
         # An error that waits for `poll` counts as not delivered: the number must not go back.
         self._delivered = max(self._delivered, self.produced - len(self._producer))
         return self._delivered

@@ -11,22 +11,16 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Event
 
-from confluent_kafka import (
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from connectors.exactly_once.changelog_format import ChangelogRecord, unpack
 from connectors.exactly_once.changelog_topic import ensure_changelog
 from connectors.exactly_once.transaction_log import TransactionLog, search_back
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
-from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.requests import list_topics
+from connectors.kafka.watched_admin import WatchedAdmin
 from operators.batches import InputPartition
 from operators.errors import StateError
 
@@ -36,7 +30,6 @@ log = logging.getLogger("dedup.changelog")
 _END_SECONDS = 2.0
 # Trimming can wait for another time.
 _LEADER_SECONDS = 1.0
-_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,7 @@ class Changelog:
         self.topic = f"{access.app_id}-changelog"
         self._access = access
         self._log = TransactionLog(access, self.topic, "changelog")
-        self._trimming: AdminClient | None = None
+        self._trimming = WatchedAdmin(access, "changelog-trim")
         self._trim_failed = Event()
         self.lanes = lanes
 
@@ -78,8 +71,8 @@ class Changelog:
         Raises StateError.
         """
         ensure_changelog(self._access, self._shared_admin(), self.topic, self.lanes, input_topic)
-        self._trimming = self._access.admin()
-        list_topics(self._access, self._trimming)  # the first request of a client, as elsewhere
+        # The first request of a client must be one for topics (docs/adr/0002).
+        list_topics(self._access, self._trimming.client())
 
     def consumer(self) -> Consumer:
         """Return a consumer for `ends` and `read`; the caller closes it."""
@@ -103,33 +96,18 @@ class Changelog:
         Lanes without an answer after two seconds are missing.
         """
         deadline = time.monotonic() + _END_SECONDS
-        offsets, errors = self._ask_last_offsets(lanes, deadline - _END_SECONDS / 2)
+        level = IsolationLevel.READ_COMMITTED
+        offsets, errors = self._log.ask_ends(lanes, level, _END_SECONDS / 2)
         if errors:
             # Leadership may have changed.  A client that asks only for offsets would keep its old
             # leaders for 15 minutes, and wait for one that is dead again and again.
             with suppress(KafkaException):
                 self._shared_admin().list_topics(self.topic, timeout=_seconds_left(deadline))
-                more, errors = self._ask_last_offsets(errors, deadline)
+                more, errors = self._log.ask_ends(errors, level, _seconds_left(deadline))
                 offsets |= more
         for lane, reason in errors.items():
             log.warning("lane %d: cannot ask for its last offset: %s", lane, error_text(reason))
         return offsets
-
-    def _ask_last_offsets(
-        self, lanes: Iterable[int], deadline: float
-    ) -> tuple[dict[int, int], dict[int, KafkaError]]:
-        """Ask the leaders that the client knows, once; return offsets and errors by lane."""
-        offsets, errors = ask_offsets(
-            self._shared_admin(),
-            [TopicPartition(self.topic, lane) for lane in lanes],
-            _LATEST,
-            IsolationLevel.READ_COMMITTED,
-            _seconds_left(deadline),
-        )
-        return (
-            {place.partition: offset for place, offset in offsets.items()},
-            {place.partition: error for place, error in errors.items()},
-        )
 
     def read(self, consumer: Consumer, lane: int, start: int) -> Iterator[ChangelogEntry]:
         """Read a lane's committed records from an offset to the end; log the progress.
@@ -203,13 +181,18 @@ class Changelog:
         nothing else on the same connection meanwhile: with a replica away it is a minute.  So no
         other question may come from the same client.
         """
-        assert self._trimming is not None, "the changelog was not ensured"
+        admin = self._trimming.client()
         if self._trim_failed.is_set():
             # The leaders may be others by now, and the client would not ask for 15 minutes.
-            with suppress(KafkaException):
-                self._trimming.list_topics(self.topic, timeout=_LEADER_SECONDS)
+            asked_at = time.monotonic()
+            try:
+                admin.list_topics(self.topic, timeout=_LEADER_SECONDS)
+            except KafkaException:
+                self._trimming.unanswered(asked_at)
+            else:
+                self._trimming.answered()
                 self._trim_failed.clear()
-        futures = self._trimming.delete_records([TopicPartition(self.topic, lane, before)])
+        futures = admin.delete_records([TopicPartition(self.topic, lane, before)])
         for future in futures.values():
             future.add_done_callback(partial(self._trimmed, lane))
 

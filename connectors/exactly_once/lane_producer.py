@@ -235,6 +235,7 @@ class LaneProducer:
         """Rule 8: call again, tell the caller to repeat the transaction, or raise SinkError."""
         deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         while True:
+            responses = self._producer.responses.total
             try:
                 call(_CALL_SECONDS)
             except KafkaException as exception:
@@ -249,6 +250,9 @@ class LaneProducer:
                 if action is not Action.RETRY_CALL or time.monotonic() > deadline:
                     raise self._final_error(action, error) from exception
                 log.warning("%s: asking again: %s", self._name, error_text(error))
+                if self._producer.responses.total == responses:
+                    # It may have lost its brokers (connectors/kafka/client_silence.py).
+                    self._producer.add_brokers(self._access.brokers)
                 time.sleep(_PAUSE_SECONDS)
             else:
                 return None

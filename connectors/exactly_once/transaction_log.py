@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Lock
 from typing import TypeVar
 
 from confluent_kafka import (
@@ -23,9 +22,10 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.exactly_once.transaction_errors import RETRY_TIMEOUT_SECONDS
 from connectors.kafka.access import KafkaAccess
-from connectors.kafka.offsets import ask_all_offsets
+from connectors.kafka.offsets import ask_offsets
 from connectors.kafka.read_errors import PASSING, unreadable
 from connectors.kafka.requests import RETRIED, KafkaUnreachableError, retrying
+from connectors.kafka.watched_admin import WatchedAdmin
 from operators.errors import StateError
 
 log = logging.getLogger("dedup.changelog")
@@ -69,20 +69,12 @@ class TransactionLog:
         self.topic = topic
         self._access = access
         self._role = role
-        self._admin: AdminClient | None = None
-        self._lock = Lock()
+        # One for all: its first request must be for topics (docs/adr/0002).
+        self._admin = WatchedAdmin(access, f"{role}-admin")
 
     def admin(self) -> AdminClient:
-        """Return the one admin client.  Its first request must be for topics.
-
-        Never two: a client that is dropped loses its pending answers, and their callers would
-        wait forever.  A request for offsets that meets the brokers' first answer is never sent
-        again (docs/adr/0002).
-        """
-        with self._lock:
-            if self._admin is None:
-                self._admin = self._access.admin()
-            return self._admin
+        """Return the admin client."""
+        return self._admin.client()
 
     def consumer(self) -> Consumer:
         """Return a consumer for `ends` and `read`; the caller closes it."""
@@ -155,11 +147,33 @@ class TransactionLog:
 
     def _end(self, number: int, level: IsolationLevel) -> int:
         """Ask for the end of a partition; raise KafkaUnreachableError without an answer."""
-        place = TopicPartition(self.topic, number)
-        found = ask_all_offsets(
-            self._access, self.admin(), [place], _LATEST, level, seconds=_ANSWER_SECONDS
+
+        def ask() -> int:
+            ends, errors = self.ask_ends([number], level, _ANSWER_SECONDS)
+            if errors:
+                # The client would go on to ask the leader that it knows.
+                with suppress(KafkaException):
+                    self.admin().list_topics(self.topic, timeout=_ANSWER_SECONDS)
+                raise KafkaException(errors[number])
+            return ends[number]
+
+        return retrying(self._access, ask)
+
+    def ask_ends(
+        self, numbers: Iterable[int], level: IsolationLevel, seconds: float
+    ) -> tuple[dict[int, int], dict[int, KafkaError]]:
+        """Ask for the ends of partitions, once; return ends and errors, by partition."""
+        places = [TopicPartition(self.topic, number) for number in numbers]
+        asked_at = time.monotonic()
+        offsets, errors = ask_offsets(self.admin(), places, _LATEST, level, seconds)
+        if offsets:
+            self._admin.answered()
+        else:
+            self._admin.unanswered(asked_at)
+        return (
+            {place.partition: offset for place, offset in offsets.items()},
+            {place.partition: error for place, error in errors.items()},
         )
-        return found[place]
 
     def read(
         self, consumer: Consumer, number: int, start: int, progress: str | None = None

@@ -110,9 +110,9 @@ class KafkaAccess:
                 )
                 raise SettingsError(msg) from error
 
-    def admin(self) -> AdminClient:
-        """Return an admin client."""
-        return AdminClient({**_CONNECT_TO_ALL_BROKERS, **self._base("admin"), **_NO_NEW_TOPICS})
+    def admin(self, role: str = "admin") -> AdminClient:
+        """Return an admin client.  role: names the client at the brokers."""
+        return AdminClient({**_CONNECT_TO_ALL_BROKERS, **self._base(role), **_NO_NEW_TOPICS})
 
     def consumer_settings(self, role: str = "source", *, brief: bool = False) -> dict[str, Any]:
         """Return the settings of a consumer that reads committed records only.

@@ -30,8 +30,33 @@ class Remedy(Enum):
     REPLACE = auto()
 
 
+class WriterSilence:
+    """Follows the answers that a client gets which writes."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """clock: monotonic seconds."""
+        self._clock = clock
+        self._responses, self._answered_at = -1, clock()
+
+    def look(self, responses: int, waiting: int) -> Remedy:
+        """Look at a client; return what to do about it.
+
+        responses: number of all that it has got.  waiting: number of records that are not
+        acknowledged.  A client is told its brokers after each 15 s without an answer.  If they are
+        away, that changes nothing.  It is never replaced: its records would be lost.
+        """
+        now = self._clock()
+        if responses != self._responses or not waiting:
+            self._responses, self._answered_at = responses, now
+            return Remedy.NONE
+        if now - self._answered_at < _SILENT_SECONDS:
+            return Remedy.NONE
+        self._answered_at = now
+        return Remedy.NAME_BROKERS
+
+
 class ClientSilence:
-    """Follows the answers that a client gets."""
+    """Follows the answers that a client gets which reads."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """clock: monotonic seconds."""

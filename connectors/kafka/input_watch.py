@@ -20,6 +20,7 @@ from connectors.kafka.input_topics import input_partitions
 from connectors.kafka.offsets import PartitionEnd, ask_offsets
 from connectors.kafka.partition_reading import FRESH_SECONDS
 from connectors.kafka.requests import KafkaUnreachableError
+from connectors.kafka.watched_admin import WatchedAdmin
 from connectors.shutdown import exit_with_error
 from operators.batches import InputPartition
 from operators.errors import DedupError, SourceError
@@ -31,8 +32,6 @@ _CHECK_SECONDS = 15.0
 # A broker that has just started may not have heard of a topic.
 _GONE_SECONDS = 60.0
 _AGAIN_SECONDS = 1.0
-# librdkafka may drop all brokers of a client (librdkafka#5301).
-_SILENT_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
 _FIRST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
@@ -75,7 +74,8 @@ class InputWatch:
         self._topics = topics
         self._ends_seconds = ends_seconds
         # Two, since each may be replaced while the other waits for an answer.
-        self._admin, self._ends_admin = access.admin(), access.admin()
+        self._admin = WatchedAdmin(access, "watch", clock)
+        self._ends_admin = WatchedAdmin(access, "watch-ends", clock)
         self.clock = clock
         self._state = Condition()
         self._closed = Event()
@@ -120,45 +120,41 @@ class InputWatch:
             exit_with_error(SourceError(f"watching the input: {type(error).__name__}: {error}"))
 
     def _watch(self) -> None:
-        pause, checked_at = _CHECK_SECONDS, self.clock()
+        pause = _CHECK_SECONDS
         while not self._closed.is_set():
             with self._state:
                 if self._requested == self.checked:
                     self._state.wait(pause)
                 requested = self._requested
+            asked_at = self.clock()
             try:
                 check = self._check()
             except KafkaUnreachableError as error:
                 log.debug("cannot ask for the input's partitions: %s", error)
-                if self._is_silent(checked_at):
-                    self._admin, checked_at = self._access.admin(), self.clock()
-                self._closed.wait(_AGAIN_SECONDS)
+                self._admin.unanswered(asked_at)
+                pause = _AGAIN_SECONDS
+                self._closed.wait(pause)
                 continue
-            self.answered_at = checked_at = self.clock()
+            self._admin.answered()
+            self.answered_at = self.clock()
             pause = _CHECK_SECONDS if check.is_complete else _AGAIN_SECONDS
             if check.is_certain:
                 self.checked = requested
             else:
                 self._closed.wait(_AGAIN_SECONDS)
 
-    def _is_silent(self, answered_at: float) -> bool:
-        """Whether a client gets no answers, so that a new one is needed."""
-        if self.clock() - answered_at <= _SILENT_SECONDS:
-            return False
-        log.warning("no broker has told of the input's topics for long: asking with a new client")
-        return True
-
     def _watch_ends(self) -> None:
-        answered_at = self.clock()
         while not self._closed.wait(self._ends_seconds):
+            asked_at = self.clock()
             if self._ask_ends():
-                answered_at = self.clock()
-            elif self._is_silent(answered_at):
-                self._ends_admin, answered_at = self._access.admin(), self.clock()
+                self._ends_admin.answered()
+            else:
+                self._ends_admin.unanswered(asked_at)
 
     def _check(self) -> _Check:
         """Find the partitions; tell what has changed."""
-        found = self._up_to_date(input_partitions(self._access, self._admin, self._topics))
+        admin = self._admin.client()
+        found = self._up_to_date(input_partitions(self._access, admin, self._topics))
         ids = {partition.topic: partition.topic_id for partition in found}
         now = self.clock()
         for topic in self._topics:
@@ -181,10 +177,10 @@ class InputWatch:
         if partitions == self.partitions:
             return _Check(is_certain, is_complete=True)
         new = [partition for partition in found if partition not in self.partitions]
-        firsts = self._offsets(self._admin, new, _FIRST, IsolationLevel.READ_UNCOMMITTED)
+        firsts = self._offsets(admin, new, _FIRST, IsolationLevel.READ_UNCOMMITTED)
         self.firsts |= firsts
         committed = IsolationLevel.READ_COMMITTED
-        self.history |= self._offsets(self._admin, list(firsts), _LATEST, committed)
+        self.history |= self._offsets(admin, list(firsts), _LATEST, committed)
         later = set(new) - firsts.keys()
         partitions = tuple(partition for partition in partitions if partition not in later)
         self._tell_changes(partitions, ids)
@@ -244,7 +240,7 @@ class InputWatch:
         """
         asked = sorted({partition for quiet in self._quiet.values() for partition in quiet})
         now = self.clock()
-        admin = self._ends_admin
+        admin = self._ends_admin.client()
         ends = self._offsets(admin, asked, _LATEST, IsolationLevel.READ_UNCOMMITTED)
         committed = self._offsets(admin, list(ends), _LATEST, IsolationLevel.READ_COMMITTED)
         known = self.ends

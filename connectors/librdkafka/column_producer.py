@@ -18,7 +18,7 @@ from numba import types
 from connectors.librdkafka.callbacks import ClientCallbacks
 from connectors.librdkafka.library import LIBRARY, PRODUCER, DeliveryCallback, milliseconds
 from connectors.librdkafka.packed_records import NOTHING, PackedRecords
-from connectors.librdkafka.request_counts import RequestCounts
+from connectors.librdkafka.request_counts import RequestCounts, ResponseCounts
 from operators.columns.arrays import Ints
 from operators.columns.byte_column import ByteColumn
 from operators.columns.jit import jit_nogil
@@ -102,8 +102,8 @@ class ColumnProducer:
         conf = LIBRARY.settings(settings)
         self._callbacks.add_to(conf)
         LIBRARY.conf_set_dr_msg_cb(conf, self._on_failure)
-        # How many requests of each kind the client has sent.
-        self.sent = RequestCounts(conf)
+        # How many requests of each kind the client has sent, and how many responses it has got.
+        self.sent, self.responses = RequestCounts(conf), ResponseCounts(conf)
         self._handle = LIBRARY.client(PRODUCER, conf)
         self._callbacks.start(self._handle)
         self._units = NOTHING
@@ -194,6 +194,10 @@ class ColumnProducer:
         _flush(self._handle, milliseconds(seconds))
         self._release_lent()
         return len(self)
+
+    def add_brokers(self, brokers: str) -> None:
+        """Tell the client its brokers again: it may have forgotten them."""
+        LIBRARY.brokers_add(self._handle, brokers.encode())
 
     def init_transactions(self, seconds: float) -> None:
         """Fence older producers of the transactional id.  Raises KafkaException."""

@@ -12,7 +12,6 @@ from numba import types
 from connectors.librdkafka.library import LIBRARY, NewCallback
 from operators.columns.jit import compiled_callback
 
-_NAME: Final = b"request-counts"
 _KINDS: Final = 128
 
 
@@ -88,15 +87,16 @@ def _compiled_response() -> Any:  # noqa: ANN401 - numba's
 class _Counts:
     """Counts of one client, by kind.  Keep it until the client is destroyed."""
 
-    def __init__(self, conf: int, add: Any, compiled: Any) -> None:  # noqa: ANN401 - ctypes', numba's
+    def __init__(self, conf: int, name: bytes, add: Any, compiled: Any) -> None:  # noqa: ANN401 - ctypes', numba's
         """conf: `rd_kafka_conf_t` that the client is made from afterwards.
 
-        add: adds an interceptor to a client.  compiled: the callback that counts.
+        name: of the interceptor; a client takes each name once.  add: adds an interceptor to a
+        client.  compiled: the callback that counts.
         """
         self._counts = np.zeros(_KINDS, np.int64)
         self._compiled = compiled
-        self._on_new = _on_new(add, compiled.address, self._counts.ctypes.data)
-        LIBRARY.conf_interceptor_add_on_new(conf, _NAME, self._on_new, None)
+        self._on_new = _on_new(name, add, compiled.address, self._counts.ctypes.data)
+        LIBRARY.conf_interceptor_add_on_new(conf, name, self._on_new, None)
 
     def __getitem__(self, kind: Request) -> int:
         """Return the count of a kind."""
@@ -113,7 +113,8 @@ class RequestCounts(_Counts):
 
     def __init__(self, conf: int) -> None:
         """conf: `rd_kafka_conf_t` that the client is made from afterwards."""
-        super().__init__(conf, LIBRARY.interceptor_add_on_request_sent, _compiled_request())
+        add = LIBRARY.interceptor_add_on_request_sent
+        super().__init__(conf, b"request-counts", add, _compiled_request())
 
 
 class ResponseCounts(_Counts):
@@ -121,12 +122,13 @@ class ResponseCounts(_Counts):
 
     def __init__(self, conf: int) -> None:
         """conf: `rd_kafka_conf_t` that the client is made from afterwards."""
-        super().__init__(conf, LIBRARY.interceptor_add_on_response_received, _compiled_response())
+        add = LIBRARY.interceptor_add_on_response_received
+        super().__init__(conf, b"response-counts", add, _compiled_response())
 
 
-def _on_new(add: Any, count: int, counts: int) -> Any:  # noqa: ANN401 - ctypes' own
+def _on_new(name: bytes, add: Any, count: int, counts: int) -> Any:  # noqa: ANN401 - ctypes' own
     def new(handle: int, _: int, __: int, ___: int, ____: int) -> int:
-        added: int = add(handle, _NAME, count, counts)
+        added: int = add(handle, name, count, counts)
         return added
 
     return NewCallback(new)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_errors import error_text
+from connectors.kafka.watched_admin import WatchedAdmin
 from connectors.shutdown import started
 from flows.assembly.specs import kafka_access
 from flows.launch import Launch
@@ -40,19 +40,20 @@ class BrokerCheck:
         self._lock = threading.Lock()
         self._asked = float("-inf")
         self._problem: str | None = None
-        self._admin: AdminClient | None = None
+        self._admin = WatchedAdmin(access, "health")
 
     def __call__(self) -> str | None:
         """Return what is wrong, None if the brokers answer."""
         with self._lock:
-            if time.monotonic() - self._asked >= _CHECK_SECONDS:
+            asked_at = time.monotonic()
+            if asked_at - self._asked >= _CHECK_SECONDS:
                 try:
-                    if self._admin is None:
-                        self._admin = self._access.admin()
-                    self._admin.list_topics(self._topic, timeout=_REQUEST_SECONDS)
+                    self._admin.client().list_topics(self._topic, timeout=_REQUEST_SECONDS)
                 except KafkaException as error:
+                    self._admin.unanswered(asked_at)
                     self._problem = f"{self._access.brokers}: {error_text(error)}"
                 else:
+                    self._admin.answered()
                     self._problem = None
                 self._asked = time.monotonic()
             return self._problem

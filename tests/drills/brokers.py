@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from deploy.kafka import Broker, start_broker
 from deploy.kafka.ports import free_ports
@@ -12,6 +13,8 @@ from tests.drills.proxy import Proxy
 from tests.integration.job import Job
 
 _CATCH_UP_SECONDS = 120.0
+
+_Proxy = TypeVar("_Proxy", bound=Proxy)
 
 
 def broker_kills(stage: Stage, scale: Scale, broker: Broker) -> None:
@@ -74,11 +77,13 @@ def _goes_on(stage: Stage, job: Job) -> Job | None:
 
 
 @contextmanager
-def behind_a_proxy(folder: Path) -> Iterator[tuple[Broker, str, Proxy]]:
+def behind_a_proxy(
+    folder: Path, make: Callable[[int, int], _Proxy]
+) -> Iterator[tuple[Broker, str, _Proxy]]:
     """A broker with a second listener, which it advertises at the proxy's port.
 
-    Yields the broker, the address behind the proxy, and the proxy.  Java only: what a container
-    listens on is not ours to say.
+    make: makes the proxy of a port and of the one behind it.  Yields the broker, the address of
+    the proxy, and the proxy.  Java only: what a container listens on is not ours to say.
     """
     direct, hidden, controller, shown = free_ports(4)
     settings = {
@@ -94,6 +99,6 @@ def behind_a_proxy(folder: Path) -> Iterator[tuple[Broker, str, Proxy]]:
     }
     with (
         start_broker(settings=settings, data_dir=folder, port=direct) as broker,
-        Proxy(shown, hidden) as proxy,
+        make(shown, hidden) as proxy,
     ):
         yield broker, f"127.0.0.1:{shown}", proxy

@@ -8,6 +8,7 @@ from typing import Final
 from deploy.kafka import Broker
 from tests.drills import brokers, clusters, kills, recovery
 from tests.drills.drill_scene import DrillError, Outcome, Scale, Stage
+from tests.drills.proxy import Proxy
 
 _ON_ANY: Final[dict[str, Callable[[Stage, Scale], None]]] = {
     "kills": kills.random_kills,
@@ -52,7 +53,7 @@ def run(  # noqa: PLR0917 - what a drill is made of
 
 
 def _network(folder: Path, seed: int, scale: Scale, settings: Mapping[str, str]) -> Outcome:
-    with brokers.behind_a_proxy(folder / "broker") as (broker, address, proxy):
+    with brokers.behind_a_proxy(folder / "broker", Proxy) as (broker, address, proxy):
         direct = {**settings, "DEDUP_BROKERS": address}
         with _stage(NETWORK, broker.bootstrap, folder, seed, scale, direct) as stage:
             return _finish(stage, lambda: brokers.network(stage, scale, proxy))

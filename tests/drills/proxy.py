@@ -4,12 +4,16 @@ import contextlib
 import socket
 import threading
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from deploy.kafka.scoped import Scoped
 
 _CHUNK: Final = 65_536
 _POLL_SECONDS: Final = 0.2
+
+Filter: TypeAlias = Callable[[bytes], bytes]
+"""Takes what has come on one side of a connection; returns what goes out on the other side."""
 
 
 class Proxy(Scoped):
@@ -81,21 +85,26 @@ class Proxy(Scoped):
             near.settimeout(None)
             with self._lock:
                 self._connections |= {near, far}
-            for pair in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=pair, daemon=True).start()
+            there, back = self._filters()
+            for pump in ((near, far, there), (far, near, back)):
+                threading.Thread(target=self._pump, args=pump, daemon=True).start()
 
     def _admits(self, near: socket.socket) -> bool:
         """Whether a connection may be made."""
         del near
         return True
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _filters(self) -> tuple[Filter, Filter]:
+        """Return what requests and responses of one connection pass through."""
+        return bytes, bytes
+
+    def _pump(self, source: socket.socket, sink: socket.socket, through: Filter) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
                 self._open.wait()
                 if self._delay_seconds:
                     time.sleep(self._delay_seconds)
-                sink.sendall(data)
+                sink.sendall(through(data))
         for one in (source, sink):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

@@ -22,8 +22,8 @@ SECONDS = 30.0
 class SlowAccess(KafkaAccess):
     """A client is slow to make, as on a busy machine."""
 
-    def admin(self) -> AdminClient:
-        admin = super().admin()
+    def admin(self, role: str = "admin") -> AdminClient:
+        admin = super().admin(role)
         time.sleep(0.05)
         return admin
 
@@ -61,8 +61,8 @@ def test_no_client_asks_for_offsets_first(harness: LaneHarness) -> None:
             return getattr(self._admin, name)
 
     class RecordingAccess(KafkaAccess):
-        def admin(self) -> AdminClient:
-            return cast("AdminClient", RecordingAdmin(super().admin()))
+        def admin(self, role: str = "admin") -> AdminClient:
+            return cast("AdminClient", RecordingAdmin(super().admin(role)))
 
     changelog = Changelog(
         RecordingAccess(harness.topics.bootstrap, harness.topics.prefix), harness.lanes

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from connectors.exactly_once import lane_opener, lane_transactions, opened_lane
 from connectors.exactly_once.changelog import Changelog
 from connectors.exactly_once.changelog_format import pack
+from connectors.exactly_once.transaction_log import TransactionLog
 from operators.changes import LaneChange
 from operators.errors import DedupError, StateError
 from operators.lanes import lane as lane_module
@@ -284,7 +285,7 @@ def test_an_epoch_ends_though_no_broker_tells_the_end_of_the_changelog(
         silent.listen()
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
-        patched.setattr(Changelog, "_shared_admin", lambda _: admin)
+        patched.setattr(TransactionLog, "admin", lambda _: admin)
         run.feed(records[40:80])
         began = time.monotonic()
         snapshot = run.snapshot()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from connectors.kafka import input_watch
+from connectors.kafka import input_watch, watched_admin
 from connectors.kafka.input_watch import InputWatch
 from connectors.kafka.offsets import PartitionEnd
 from connectors.kafka.partition_reading import FRESH_SECONDS
@@ -236,11 +236,11 @@ def test_a_broker_without_ids_speaks_of_the_same_topic(ids: tuple[str, str], clo
 def test_a_client_that_gets_no_answers_is_replaced(
     watch: InputWatch, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(input_watch, "_SILENT_SECONDS", -1.0)
+    monkeypatch.setattr(watched_admin, "_SILENT_SECONDS", 0.0)
     monkeypatch.setattr(input_watch, "_AGAIN_SECONDS", 0.01)
     cluster.unreachable = True
-    dead, alive = watch._admin, Cluster(a=Topic("a1", 3))
-    monkeypatch.setattr(StandInAccess, "admin", lambda _: alive)
+    dead, alive = watch._admin.client(), Cluster(a=Topic("a1", 3))
+    monkeypatch.setattr(StandInAccess, "admin", lambda *_: alive)
     watch.start()
     try:
         wanted = watch.request()
@@ -251,7 +251,7 @@ def test_a_client_that_gets_no_answers_is_replaced(
     finally:
         watch.close()
 
-    assert watch._admin is not dead
+    assert watch._admin.client() is not dead
     assert len(watch.partitions) == 3
 
 
