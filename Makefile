@@ -42,7 +42,7 @@ test: lint ## lint, types, and every test, on a real broker
 	$(PYTHON) -m pytest --numprocesses 2 --dist worksteal
 
 test-cluster: $(STAMP) ## the job on three brokers that are killed, stopped and cut off
-	$(PYTHON) -m pytest -m cluster tests/cluster
+	$(PYTHON) -m pytest -m cluster tests/cluster tests/regression
 
 lint: $(STAMP) ## rules and format, layers, plain English, types
 	$(BIN)/ruff check .

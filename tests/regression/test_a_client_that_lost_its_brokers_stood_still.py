@@ -126,7 +126,7 @@ def test_one_that_reads(scene: Scene, tmp_path: Path) -> None:
     assert "naming the brokers again" in job.stderr
 
 
-@pytest.mark.parametrize("interval_ms", [100, 10_000])
+@pytest.mark.parametrize("interval_ms", [100, pytest.param(10_000, marks=pytest.mark.cluster)])
 def test_one_of_a_lane(scene: Scene, tmp_path: Path, interval_ms: int) -> None:
     """A transaction that no record was sent of is repeated; one that is open is committed."""
     settings = scene.settings(PRODUCER=ASKS_OFTEN, COMMIT_INTERVAL_MS=interval_ms)
@@ -134,12 +134,14 @@ def test_one_of_a_lane(scene: Scene, tmp_path: Path, interval_ms: int) -> None:
         scene.goes_on(job, "lane-0")
 
 
+@pytest.mark.cluster
 def test_one_that_writes_at_least_once(scene: Scene, tmp_path: Path) -> None:
     with Job(scene.settings(PRODUCER=ASKS_OFTEN, GUARANTEE="at_least_once"), tmp_path) as job:
         scene.goes_on(job, "sink")
     assert "naming the brokers again" in job.stderr
 
 
+@pytest.mark.cluster
 def test_one_that_asks_about_changelogs(scene: Scene, tmp_path: Path) -> None:
     """A lane whose producer was replaced looks at its changelog."""
     with Job(scene.settings(FORGETS_LEADERS, PRODUCER=ASKS_OFTEN), tmp_path) as job:
@@ -147,6 +149,7 @@ def test_one_that_asks_about_changelogs(scene: Scene, tmp_path: Path) -> None:
     assert "changelog-admin: no answer for" in job.stderr
 
 
+@pytest.mark.cluster
 def test_those_that_watch(scene: Scene, tmp_path: Path) -> None:
     """New partitions are read within a minute; idle partitions, and readiness, are known again."""
     at, topics = Endpoints(), scene.topics
