@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from threading import Lock, get_ident
 from typing import TypeAlias
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import IsolationLevel
 
+from connectors.kafka.epochs import EpochTiming
 from connectors.kafka.input_reader import InputReader
 from connectors.kafka.input_watch import InputWatch
 from connectors.kafka.partition_reading import SHARES, share_of
@@ -37,6 +38,8 @@ _WAKE_SECONDS = 0.1
 _MAX_ENDS_SECONDS = 5.0
 # A client that has given all it had, although more waits at the brokers, soon has more.
 _BEHIND_SECONDS = 0.001
+# Bytewax asks all shares of a worker when to wake up, and ends their epoch, right after reading.
+_AFTER_READING_SECONDS = 0.005
 _OFFSETS_TRAIL = (
     "the brokers do not answer: the group's offsets trail the job's progress; lag tools see that, "
     "and a start of an at_least_once job without recovery"
@@ -49,11 +52,33 @@ Snapshot: TypeAlias = "dict[InputPartition, int]"
 class _ShareReader:
     """What the shares of a worker have in common: the first of them reads for all."""
 
-    def __init__(self, reader: InputReader, ends: RunEnds) -> None:
+    def __init__(self, reader: InputReader, ends: RunEnds, epochs: EpochTiming) -> None:
         self.reader = reader
         self.ended = False
+        self._epochs = epochs
+        self._began_at = self._read_at = 0.0
         self._ends = ends
         self._finished: list[Snapshot] = []
+
+    def read(self) -> Sequence[Batch]:
+        """Read batches."""
+        self._began_at = time.time()
+        self._epochs.reads(self._began_at)
+        batches = self.reader.read()
+        self._read_at = time.time()
+        return batches
+
+    def wake(self, now: float, seconds: float) -> datetime | None:
+        """Return when Bytewax is to wake up a share; None: at once.  now: epoch seconds.
+
+        seconds: how soon, unless an epoch is to end later.
+        """
+        wake = self._epochs.wake(self._woke(now), now + seconds)
+        return datetime.fromtimestamp(wake, timezone.utc) if wake > now else None
+
+    def _woke(self, now: float) -> float:
+        """Return when the worker woke up; it may have read since."""
+        return self._began_at if now - self._read_at < _AFTER_READING_SECONDS else now
 
     def end(self) -> None:
         """Note that all was read that this run reads."""
@@ -66,6 +91,7 @@ class _ShareReader:
         When an epoch ends, all outputs of the epoch before it are written.  So the offsets at
         the end of that one are committed (rule 2 of connectors/exactly_once), for lag tools.
         """
+        self._epochs.ended(self._woke(time.time()))
         self._finished.append(self.reader.positions())
         if len(self._finished) > 1:
             self.reader.commit(self._finished.pop(0), wait=False)
@@ -114,7 +140,7 @@ class _Share(StatefulSourcePartition[Batch, Snapshot]):
         if not self._leads:
             return ()
         self._observer.liveness.note_activity()
-        batches = shared.reader.read()
+        batches = shared.read()
         if not batches and shared.reader.ended:
             shared.end()
             raise StopIteration
@@ -128,14 +154,14 @@ class _Share(StatefulSourcePartition[Batch, Snapshot]):
         """
         if self._shared.ended or stop_requested.is_set():
             return None
-        now = datetime.now(timezone.utc)
+        shared, now = self._shared, time.time()
         if not self._leads:
-            return now + timedelta(seconds=_WAKE_SECONDS)
-        if self._shared.reader.more_waiting:
-            return None
-        if self._shared.reader.is_behind:
-            return now + timedelta(seconds=_BEHIND_SECONDS)
-        return now + timedelta(seconds=self._settings.reading.wait(now.timestamp()))
+            return shared.wake(now, _WAKE_SECONDS)
+        if shared.reader.more_waiting:
+            return shared.wake(now, 0.0)
+        if shared.reader.is_behind:
+            return shared.wake(now, _BEHIND_SECONDS)
+        return shared.wake(now, self._settings.reading.wait(now))
 
     @exit_on_user_error
     def snapshot(self) -> Snapshot:
@@ -199,7 +225,8 @@ class KafkaSource(FixedPartitionedSource[Batch, Snapshot]):
                 reader = InputReader(
                     *(self._settings, watch, self._ends.stops, self._observer, self._clock)
                 )
-                shared = self._readers[get_ident()] = _ShareReader(reader, self._ends)
+                epochs = EpochTiming(self._settings.epoch_seconds)
+                shared = self._readers[get_ident()] = _ShareReader(reader, self._ends, epochs)
         starts = {
             partition: offset
             for partition, offset in self._offsets.starts.items()

@@ -18,7 +18,7 @@ class SourceSettings:
     topics: of the input.  stop_at_end: stop at the
     offsets that were the end when the run began.  idle_seconds: a partition that was read to its
     end and had no data for this long (wall clock) is idle.  reading: when to read again at low
-    load.  limit: the largest batch.
+    load.  limit: the largest batch.  epoch_seconds: length of an epoch, 0 with one worker.
     """
 
     access: KafkaAccess
@@ -27,3 +27,4 @@ class SourceSettings:
     idle_seconds: float = 30.0
     reading: PollTiming = field(default_factory=PollTiming)
     limit: BatchLimit = field(default_factory=partial(batch_limit, 1))
+    epoch_seconds: float = 0.0

@@ -129,7 +129,7 @@ def _kafka(settings: Settings, launch: Launch, observer: Observer) -> Parts:
     if changelog is not None:
         changelog.ensure(settings.input_topic)
     source = KafkaSource(
-        _source_settings(settings, reading),
+        _source_settings(settings, launch, reading),
         _input_offsets(settings, launch, access, changelog, spec.fingerprint),
         observer=observer,
     )
@@ -210,7 +210,7 @@ def _input_offsets(
     return answered_by_all(access, partitions, positions)
 
 
-def _source_settings(settings: Settings, access: KafkaAccess) -> SourceSettings:
+def _source_settings(settings: Settings, launch: Launch, access: KafkaAccess) -> SourceSettings:
     return SourceSettings(
         access=access,
         topics=[settings.input_topic],
@@ -218,6 +218,7 @@ def _source_settings(settings: Settings, access: KafkaAccess) -> SourceSettings:
         idle_seconds=settings.idle_seconds,
         reading=PollTiming(_commit_seconds(settings)) if exactly_once(settings) else PollTiming(),
         limit=batch_limit(settings.lanes),
+        epoch_seconds=launch.epoch_seconds if launch.workers > 1 else 0.0,
     )
 
 
