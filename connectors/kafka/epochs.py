@@ -11,7 +11,7 @@ _LONGEST_SECONDS: Final = 1.0
 # A shorter wait may be as long again because the ends go on to drift.
 _DRIFT_SECONDS: Final = 0.3
 # What helped nothing is tried again after so many epochs.
-_FORGET_AFTER_EPOCHS: Final = 30
+_FORGET_AFTER_EPOCHS: Final = 10
 
 
 class EpochTiming:
@@ -48,6 +48,8 @@ class EpochTiming:
         if self._ended_at is None or not self._interval:
             return
         wait, self._ended_at = at - self._ended_at, None
+        if wait > self._interval:
+            return  # brokers were slow: now all workers end the next epoch at once
         self._epochs += 1
         if self._epochs > _FORGET_AFTER_EPOCHS:
             self._epochs, self._accepted = 0, 0.0
