@@ -194,13 +194,19 @@ class Changelog:
                 self._trim_failed.clear()
         futures = admin.delete_records([TopicPartition(self.topic, lane, before)])
         for future in futures.values():
-            future.add_done_callback(partial(self._trimmed, lane))
+            future.add_done_callback(partial(_trimmed, self._trim_failed, lane))
 
-    def _trimmed(self, lane: int, done: Future[object]) -> None:
-        error = done.exception()
-        if error is not None:
-            self._trim_failed.set()
-            log.warning("lane %d: cannot trim the changelog: %s", lane, error_text(error))
+
+def _trimmed(failed: Event, lane: int, done: Future[object]) -> None:
+    """Note what became of a trim.
+
+    The client's own thread calls this: it must hold no reference to the client, which that thread
+    may not destroy.
+    """
+    error = done.exception()
+    if error is not None:
+        failed.set()
+        log.warning("lane %d: cannot trim the changelog: %s", lane, error_text(error))
 
 
 def _seconds_left(deadline: float) -> float:

@@ -6,7 +6,7 @@ test_exactly_once_start.py, 6 and 7 in test_exactly_once_state.py, 8 in test_exa
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -135,9 +135,9 @@ def test_an_older_process_writes_nothing_more(harness: LaneHarness) -> None:
 def test_broken_lane_without_fence(harness: LaneHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     names = iter(range(1000))
 
-    def unfenced(settings: dict[str, object]) -> ColumnProducer:
+    def unfenced(settings: dict[str, object], waiting: Callable[[], object]) -> ColumnProducer:
         another = f"{harness.topics.prefix}-{next(names)}"
-        return ColumnProducer({**settings, "transactional.id": another})
+        return ColumnProducer({**settings, "transactional.id": another}, waiting)
 
     monkeypatch.setattr(lane_producer, "ColumnProducer", unfenced)
     records = make_records(0, 20)
