@@ -6,9 +6,11 @@ A lane's state and its sink are in one process, and share one producer.
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from threading import Lock
+from threading import BoundedSemaphore, Lock, Thread
+from typing import TypeVar
 
 from connectors.exactly_once.changelog import Changelog, ChangelogEntry
 from connectors.exactly_once.changelog_format import BEGINNING, ChangelogRecord, changes_of
@@ -17,8 +19,9 @@ from connectors.exactly_once.failpoints import hit
 from connectors.exactly_once.lane_producer import LaneProducer
 from connectors.exactly_once.opened_lane import OpenedLane, claim
 from connectors.kafka.access import KafkaAccess
+from connectors.shutdown import exit_with_error
 from operators.changes import Delta, LaneChange, LaneProgress
-from operators.errors import StateError
+from operators.errors import DedupError, StateError
 from operators.fingerprint import check_fingerprint
 from operators.lanes.lane import Lane
 from operators.lanes.lane_snapshot import LaneSnapshot
@@ -47,6 +50,30 @@ class SinkSnapshot:
     sequence: int
 
 
+_Result = TypeVar("_Result")
+
+
+def _in_thread(
+    name: str, call: Callable[[], _Result], told: Callable[[DedupError], object] | None = None
+) -> Future[_Result]:
+    """Call in a thread that a process which ends does not wait for.
+
+    told: gets an error at once; who wants the result may ask for it much later.
+    """
+    future: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - who waits gets it
+            future.set_exception(error)
+            if told is not None and isinstance(error, DedupError):
+                told(error)
+
+    Thread(target=run, name=name, daemon=True).start()
+    return future
+
+
 class LaneOpener:
     """Opens each lane of this process once, several lanes at a time."""
 
@@ -69,7 +96,7 @@ class LaneOpener:
         self._restored: dict[int, Future[Lane]] = {}
         self._sink_snapshots: dict[int, SinkSnapshot] = {}
         self._opened: dict[int, OpenedLane] = {}
-        self._pool = ThreadPoolExecutor(_OPENING_THREADS, thread_name_prefix="open-lane")
+        self._slots = BoundedSemaphore(_OPENING_THREADS)
 
     def prepare(self, index: int) -> None:
         """Start to open a lane of this process, beside the others.
@@ -79,7 +106,9 @@ class LaneOpener:
         with self._lock:
             self._producer(index)
             if not self._recovery and index not in self._restored:
-                self._restored[index] = self._pool.submit(self._restore, index, None)
+                self._restored[index] = _in_thread(
+                    f"restore-lane-{index}", lambda: self._restore(index, None), exit_with_error
+                )
 
     def resume(self, index: int, snapshot: SinkSnapshot | None) -> None:
         """Note the sink's recovery snapshot of a lane, if there is one."""
@@ -89,8 +118,14 @@ class LaneOpener:
 
     def _producer(self, index: int) -> Future[LaneProducer]:
         if index not in self._producers:
-            self._producers[index] = self._pool.submit(LaneProducer, self._access, index)
+            self._producers[index] = _in_thread(
+                f"open-lane-{index}", lambda: self._open_producer(index)
+            )
         return self._producers[index]
+
+    def _open_producer(self, index: int) -> LaneProducer:
+        with self._slots:
+            return LaneProducer(self._access, index)
 
     def open(self, index: int, snapshot: LaneSnapshot | None) -> Lane:
         """Rule 3: fence the lane, then read its changelog to the end and apply it.
@@ -104,12 +139,21 @@ class LaneOpener:
         return self._restore(index, snapshot)
 
     def _restore(self, index: int, snapshot: LaneSnapshot | None) -> Lane:
-        spec = self._spec
         with self._lock:
             future = self._producer(index)
             sink_snapshot = self._sink_snapshots.get(index)
         # Rule 3a: older producers are fenced, and the last transaction is settled.
         opened = OpenedLane(future.result())
+        with self._slots:
+            return self._restore_opened(opened, snapshot, sink_snapshot)
+
+    def _restore_opened(
+        self,
+        opened: OpenedLane,
+        snapshot: LaneSnapshot | None,
+        sink_snapshot: SinkSnapshot | None,
+    ) -> Lane:
+        spec, index = self._spec, opened.producer.index
         self._changelog.wait_until_settled(index)
         lane = Lane(index, spec)
         start = 0

@@ -48,8 +48,9 @@ class EpochTiming:
         if self._ended_at is None or not self._interval:
             return
         wait, self._ended_at = at - self._ended_at, None
-        if wait > self._interval:
-            return  # brokers were slow: now all workers end the next epoch at once
+        if not 0.0 <= wait <= self._interval:
+            # Brokers were slow, and all workers end the next epoch at once; or a clock was set.
+            return
         self._epochs += 1
         if self._epochs > _FORGET_AFTER_EPOCHS:
             self._epochs, self._accepted = 0, 0.0

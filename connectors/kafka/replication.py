@@ -37,7 +37,7 @@ def replicas_of(cluster: ClusterMetadata, topic: str) -> int | None:
 
 def _default_factor(admin: AdminClient, cluster: ClusterMetadata) -> int | None:
     """Return the brokers' default, None if this user may not ask for it."""
-    resource = ConfigResource(ResourceType.BROKER, str(next(iter(cluster.brokers))))
+    resource = ConfigResource(ResourceType.BROKER, str(cluster.orig_broker_id))
     futures = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)
     try:
         config = answer_to(futures[resource])

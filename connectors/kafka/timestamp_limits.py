@@ -6,6 +6,7 @@ too far before or after it.  Since Kafka 4 the limit after it is one hour unless
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -15,6 +16,8 @@ from confluent_kafka.admin import AdminClient
 from connectors.kafka.access import KafkaAccess
 from connectors.kafka.requests import KafkaUnreachableError, retrying
 from connectors.kafka.topics import ANY_TIMESTAMP, TIMESTAMP_LIMITS, TopicError, topic_config
+
+log = logging.getLogger("dedup")
 
 _BEFORE, _AFTER, _BOTH = TIMESTAMP_LIMITS
 _TYPE: Final = "message.timestamp.type"
@@ -36,21 +39,28 @@ def check_timestamp_limits(access: KafkaAccess, input_topic: str, outputs: Itera
     """
     admin = access.admin()
     of_input = _config(access, admin, input_topic)
-    if of_input is None or of_input.get(_TYPE) == _BROKERS_TIME:
+    if of_input is None:
         return
+    has_own_times = of_input.get(_TYPE) != _BROKERS_TIME
     for topic in filter(None, outputs):
         config = _config(access, admin, topic)
         if config is None or config.get(_TYPE) == _BROKERS_TIME:
             continue
         for name in (_BEFORE, _AFTER):
             (setting, limit), wanted = _limit(config, name), _limit(of_input, name)[1]
-            if limit < wanted:
+            if has_own_times and limit < wanted:
                 msg = (
                     f"topic {topic} has {setting}={limit}, and the input {input_topic} takes "
                     f"{wanted}: the output would refuse records that the input has. Set it to "
                     f"at least {wanted}"
                 )
                 raise TopicError(msg)
+            if name == _BEFORE and limit < ANY_TIMESTAMP:
+                log.warning(
+                    "topic %s has %s=%d: it refuses records that are older when they are written, "
+                    "as after a long outage, and the job would end. Take the limit away",
+                    *(topic, setting, limit),
+                )
 
 
 def _config(access: KafkaAccess, admin: AdminClient, topic: str) -> dict[str, str] | None:

@@ -1,6 +1,6 @@
 """Fixtures of the tests that run the job as a whole."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol
 
 import pytest
@@ -15,6 +15,21 @@ class MakeTopics(Protocol):
     """Makes the input topic of a test; the outputs are the job's to make."""
 
     def __call__(self, partitions: int = 1) -> Topics: ...
+
+
+# What a start says then (docs/adr/0002, "What is not promised").
+_LOST_END = "a transaction is open from offset"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Tell a broker that was killed and lost the end of a transaction from a fault of ours."""
+    try:
+        return (yield)
+    except AssertionError as error:
+        if "own_broker" in getattr(item, "fixturenames", ()) and _LOST_END in str(error):
+            pytest.xfail("the broker that was killed has lost the end of a transaction")
+        raise
 
 
 MakeHarness = Callable[..., LaneHarness]

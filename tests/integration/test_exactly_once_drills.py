@@ -19,7 +19,7 @@ def test_drill(name: str, broker: Broker, tmp_path: Path) -> None:
 
 def test_drill_that_kills_the_broker(own_broker: Broker, tmp_path: Path) -> None:
     outcome = run(BROKER_KILLS, own_broker, tmp_path, SEED, SHORT)
-    assert outcome.passed, outcome
+    assert outcome.passed, str(outcome)
 
 
 def test_drill_of_the_network(broker: Broker, tmp_path: Path) -> None:

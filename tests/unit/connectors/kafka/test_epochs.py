@@ -99,11 +99,16 @@ def test_slow_commits_are_not_taken_for_other_workers() -> None:
     assert late_waits(workers) < 2.5
 
 
-def test_what_takes_longer_than_an_epoch_was_no_other_worker() -> None:
+@pytest.mark.parametrize("wait", [INTERVAL + 1.0, -0.5])
+def test_what_takes_longer_than_an_epoch_was_no_other_worker(wait: float) -> None:
+    """Nor is a clock that was set."""
     timing = EpochTiming(INTERVAL)
     timing.ended(BEGIN)
-    timing.reads(BEGIN + INTERVAL + 1.0)
+    timing.reads(BEGIN + wait)
     assert timing.wake(BEGIN + 9.0, BEGIN + 12.0) == BEGIN + 12.0
+    timing.ended(BEGIN + 20.0)
+    timing.reads(BEGIN + 20.05)
+    assert timing.wake(BEGIN + 29.0, BEGIN + 31.0) == BEGIN + 31.0
 
 
 def test_a_worker_that_is_alone_never_sleeps() -> None:
